@@ -1,0 +1,58 @@
+"""The chain from waveform to scores, one module, so that training, evaluation and export run the same code."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from phonaut.data.batches import Batch
+from phonaut.features import FrontEnd, slice_spans
+
+
+class SpeechModel(nn.Module):
+    """Front end, normaliser and network in a row: `audio -> frames -> segments -> scores`.
+
+    The front end and the normaliser see whole recordings; only then are the spans cut out, so that a phone's deltas,
+    normalisation and receptive field are those of its true context.
+
+    Args:
+        front_end: `(audio (B, S), audio_lengths (B,)) -> (frames (B, T, D), lengths (B,))`.
+        network: `(segments (N, T, D), lengths (N,)) -> scores (N, C)`.
+        normalizer: `(frames, lengths) -> frames`, or None.
+    """
+
+    def __init__(self, front_end: FrontEnd, network: nn.Module, normalizer: nn.Module | None = None) -> None:
+        super().__init__()
+        self.front_end = front_end
+        self.normalizer = normalizer
+        self.network = network
+
+    def frames(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised frames `(B, T, D)` of whole recordings `(B, S)`, with their lengths `(B,)`."""
+        frames, lengths = self.front_end(audio, audio_lengths)
+        if self.normalizer is not None:
+            frames = self.normalizer(frames, lengths)
+        return frames, lengths
+
+    def segments(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The frames of each span of `batch`: `(N, T, D)` with lengths `(N,)`."""
+        frames, lengths = self.frames(batch.audio, batch.audio_lengths)
+        return slice_spans(
+            frames,
+            lengths,
+            batch.span_recording,
+            batch.span_start_s,
+            batch.span_end_s,
+            frame_shift_s=self.front_end.frame_shift_s,
+            frame_offset_s=self.front_end.frame_offset_s,
+            durations_s=batch.audio_lengths / self.front_end.sample_rate,
+        )
+
+    def scores(self, batch: Batch) -> Tensor:
+        """Class scores `(N, C)` of the spans of `batch`."""
+        scores: Tensor = self.network(*self.segments(batch))
+        return scores
+
+    def forward(self, audio: Tensor, audio_lengths: Tensor) -> Tensor:
+        """Class scores `(B, C)` where each recording is one span (what is exported)."""
+        scores: Tensor = self.network(*self.frames(audio, audio_lengths))
+        return scores

@@ -1,0 +1,19 @@
+"""A run on disk: make it, resume it, load it, evaluate it on any split."""
+
+from phonaut.runs.folder import Run
+from phonaut.runs.predictions import Predictions
+
+__all__ = ["Predictions", "Run", "evaluate", "train"]
+
+
+def __getattr__(name: str) -> object:
+    # Training needs torch and lightning; reading a run for a report does not.
+    if name == "train":
+        from phonaut.runs.training import train
+
+        return train
+    if name == "evaluate":
+        from phonaut.runs.evaluation import evaluate
+
+        return evaluate
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

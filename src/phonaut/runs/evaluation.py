@@ -1,0 +1,163 @@
+"""Scores of a trained model on a split, and the figures that follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from phonaut.data.batches import Batch
+from phonaut.data.datamodule import SpeechData
+from phonaut.files import write_json
+from phonaut.metrics import accuracy, f1, recall
+from phonaut.modules import SpeechModel
+from phonaut.runs.folder import Run
+from phonaut.runs.predictions import Predictions
+
+
+def device_of(accelerator: str) -> torch.device:
+    """The device that evaluation runs on: the first GPU where the run may use one."""
+    return torch.device("cuda" if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() else "cpu")
+
+
+def predict(
+    model: SpeechModel,
+    data: SpeechData,
+    split: str,
+    *,
+    device: torch.device | None = None,
+    change: Callable[[Batch], Batch] | None = None,
+) -> Predictions:
+    """Scores of every span of `split`, in the order of the corpus.
+
+    Args:
+        model: a trained model; left in evaluation mode.
+        data: the corpus; its batch size does not change the scores.
+        split: `train`, `validation` or `test`.
+        device: where to compute.
+        change: applied to each batch before it is scored (noise at a fixed SNR).
+    """
+    device = device or torch.device("cpu")
+    model = model.to(device).eval()
+    table = data.prepared.cuts(split)
+    columns: dict[str, list[Any]] = {name: [] for name in ("row", "label", "scores", "start_s", "end_s")}
+    with torch.inference_mode():
+        for batch in data.batches(split):
+            batch = batch.to(device)
+            scores = model.scores(change(batch) if change else batch)
+            columns["row"].append(batch.rows[batch.span_recording].cpu().numpy())
+            columns["label"].append(batch.labels.cpu().numpy())
+            columns["scores"].append(scores.float().cpu().numpy())
+            columns["start_s"].append(batch.span_start_s.cpu().numpy())
+            columns["end_s"].append(batch.span_end_s.cpu().numpy())
+    joined = {name: np.concatenate(parts) for name, parts in columns.items()}
+    order = np.lexsort((joined["start_s"], joined["row"]))
+    joined = {name: column[order] for name, column in joined.items()}
+    rows = joined.pop("row")
+    return Predictions(
+        cut=np.array([table.id(row) for row in rows], dtype=np.str_),
+        recording=np.array([table.recording(row) for row in rows], dtype=np.str_),
+        speaker=np.array([table.speaker_name(row) for row in rows], dtype=np.str_),
+        word=np.array(data.label_names(split), dtype=np.str_),
+        classes=np.array(data.classes, dtype=np.str_),
+        **joined,
+    )
+
+
+def figures(predictions: Predictions) -> dict[str, dict[str, float]]:
+    """Accuracy, macro recall and macro F1 with 95 % intervals over speakers; unknown words are left out."""
+    arguments = (predictions.label, predictions.predicted, predictions.speaker)
+    n_classes = len(predictions.classes)
+    return {
+        "accuracy": accuracy(*arguments).as_dict(),
+        "recall": recall(*arguments, n_classes=n_classes).as_dict(),
+        "f1": f1(*arguments, n_classes=n_classes).as_dict(),
+    }
+
+
+def load_model(run: Run) -> SpeechModel:
+    """The trained model of a run, in evaluation mode.
+
+    Raises:
+        ValueError: there are no weights, they are damaged, or they do not fit the configuration; the names that
+            differ are given.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from phonaut.runs.parts import speech_model
+
+    path = run.folder / "model.safetensors"
+    if not path.exists():
+        raise ValueError(f"{run.folder} has no trained model yet; resume it: {run.environment.get('resume_command')}")
+    model = speech_model(run.config, len(run.classes))
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    expected = model.state_dict()
+    wrong = sorted(expected.keys() ^ weights.keys())
+    wrong += sorted(k for k in expected.keys() & weights.keys() if expected[k].shape != weights[k].shape)
+    if wrong:
+        raise ValueError(f"{path} does not fit {run.folder / 'config.yaml'}; what differs: {', '.join(wrong)}")
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def evaluate(
+    folder: Path | str,
+    *,
+    data_folder: Path | None = None,
+    split: str = "test",
+    overrides: Sequence[str] = (),
+    batch_size: int | None = None,
+) -> tuple[Run, str]:
+    """Score a split of a run's corpus, or a new folder of recordings, with the model of a run.
+
+    The predictions and figures are added to the run, under the split's name or the folder's.
+
+    Args:
+        folder: the run.
+        data_folder: recordings of the user's own, all of them tested; None: the run's own corpus.
+        split: which split of the run's corpus.
+        overrides: `dataset.key=value` for the new folder (`dataset.speaker_pattern=...`).
+        batch_size: None: that of the run. It changes the time, not the figures.
+
+    Returns:
+        The run, and the name under which the figures were added.
+    """
+    from phonaut.runs.parts import prepared_corpus, speech_data
+
+    run = Run(folder)
+    model = load_model(run)
+    config = run.config.copy()
+    name = split
+    if data_folder is not None:
+        config.dataset = new_folder(config, data_folder, overrides)
+        split, name = "test", data_folder.resolve().name
+    elif overrides:
+        raise ValueError(f"{' '.join(overrides)}: settings of the data go with a new folder; the run's corpus has its own")
+    if batch_size is not None:
+        config.batch_size = batch_size
+    data = speech_data(config, prepared_corpus(config), run.classes)
+    predictions = predict(model, data, split, device=device_of(config.trainer.accelerator))
+    predictions.save(run.folder / "predictions" / f"{name}.npz")
+    write_json(run.folder / "metrics.json", run.metrics | {name: figures(predictions)})
+    return run, name
+
+
+def new_folder(config: DictConfig, data_folder: Path, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of a folder whose recordings are all test recordings."""
+    from phonaut.configuration import compose
+
+    wanted = [f"target={config.target}", "dataset=folder", f"dataset.data_folder={data_folder}"]
+    dataset = compose([*wanted, "dataset.protocol=all_test", *overrides]).dataset
+    if dataset.get("clip_s") is None and config.dataset.get("clip_s") is not None:
+        dataset.clip_s = config.dataset.clip_s  # the model expects windows of this length
+    assert isinstance(dataset, DictConfig)
+    OmegaConf.resolve(dataset)
+    return dataset

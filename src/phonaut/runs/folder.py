@@ -1,0 +1,204 @@
+"""A run's folder: where it lies, what is in it, whether it may be resumed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from phonaut.runs.predictions import Predictions
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from phonaut.data.prepared import PreparedCorpus
+
+# What may differ when a run is taken up again: where and how fast it runs, and how it is shown.
+FREE_KEYS = frozenset(
+    {
+        "experiment_id",
+        "output_dir",
+        "resume",
+        "overwrite",
+        "n_workers",
+        "checkpoint_minutes",
+        "trainer.devices",
+        "trainer.num_nodes",
+        "trainer.accelerator",
+        "trainer.enable_progress_bar",
+        "trainer.log_every_n_steps",
+    }
+)
+
+
+class Run:
+    """A run on disk, read as it is asked for.
+
+    Args:
+        folder: `trained_models/<experiment_id>/<model>`, or the folder above it where that holds one run.
+
+    Raises:
+        ValueError: there is no run in `folder`.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        folder = Path(folder)
+        if not (folder / "config.yaml").exists():
+            inside = sorted(path.parent for path in folder.glob("*/config.yaml"))
+            if len(inside) != 1:
+                found = ", ".join(str(path) for path in inside[:5])
+                hint = f"name one of the runs in it: {found}" if inside else "there is no config.yaml in it"
+                raise ValueError(f"{folder} is not a run: {hint}")
+            folder = inside[0]
+        self.folder = folder
+
+    def read(self, name: str, default: Any = None) -> Any:
+        """The content of a JSON file of the run, or `default` where it is not there (yet)."""
+        path = self.folder / name
+        if not path.exists():
+            return default
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged ({error}); delete it and evaluate the run again") from error
+
+    @cached_property
+    def config(self) -> DictConfig:
+        """The configuration that the run was started with."""
+        from omegaconf import DictConfig, OmegaConf
+
+        config = OmegaConf.load(self.folder / "config.yaml")
+        assert isinstance(config, DictConfig)
+        return config
+
+    @property
+    def metrics(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Split -> metric -> value, low, high, n."""
+        metrics: dict[str, dict[str, dict[str, float]]] = self.read("metrics.json", {})
+        return metrics
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """One line per epoch."""
+        history: list[dict[str, float]] = self.read("history.json", [])
+        return history
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """Name, size and training time of the model, and its classes."""
+        model: dict[str, Any] = self.read("model.json", {})
+        return model
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Command, versions, machine and times."""
+        environment: dict[str, Any] = self.read("environment.json", {})
+        return environment
+
+    @property
+    def corpus(self) -> dict[str, Any]:
+        """Name, notes, summary and prepared folder of the corpus."""
+        corpus: dict[str, Any] = self.read("corpus.json", {})
+        return corpus
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, in the order of the scores."""
+        return list(self.model["classes"])
+
+    @property
+    def finished(self) -> bool:
+        """Trained and evaluated: `metrics.json` is written last."""
+        return (self.folder / "metrics.json").exists()
+
+    def predictions(self, split: str) -> Predictions:
+        """What the model said of every span of `split`."""
+        path = self.folder / "predictions" / f"{split}.npz"
+        if not path.exists():
+            there = ", ".join(sorted(p.stem for p in path.parent.glob("*.npz"))) or "none"
+            raise ValueError(f"{self.folder} holds no predictions for {split!r}; it has: {there}")
+        return Predictions.load(path)
+
+    def prepared(self) -> PreparedCorpus | None:
+        """The prepared corpus of the run, or None where it was deleted since."""
+        from phonaut.data.prepared import PreparedCorpus
+
+        folder = self.corpus.get("folder")
+        return PreparedCorpus(Path(folder)) if folder and Path(folder).exists() else None
+
+
+def default_experiment_id(dataset: str, target: str) -> str:
+    """`<dataset>-<target>-<date>-<time>`."""
+    return f"{dataset}-{target}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def flat(config: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys as `a.b.c`.
+
+    >>> flat({"a": {"b": 1}, "c": [2]})
+    {'a.b': 1, 'c': [2]}
+    """
+    result: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            result |= flat(value, f"{prefix}{key}.")
+        else:
+            result[f"{prefix}{key}"] = value
+    return result
+
+
+def differences(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> list[str]:
+    """The keys in which two configurations differ and must not, as `key: old -> new`.
+
+    >>> differences({"seed": 1, "trainer": {"max_epochs": 5}}, {"seed": 2, "trainer": {"max_epochs": 9}})
+    ['seed: 1 -> 2']
+    """
+    before, after = flat(old), flat(new)
+    found = []
+    for key in sorted(before.keys() | after.keys()):
+        a, b = before.get(key), after.get(key)
+        longer = key == "trainer.max_epochs" and a is not None and b is not None and b >= a
+        if a != b and key not in FREE_KEYS and not longer:
+            found.append(f"{key}: {a} -> {b}")
+    return found
+
+
+def state_of(folder: Path, config: Mapping[Any, Any]) -> Literal["new", "resume", "finished"]:
+    """What starting `config` in `folder` means.
+
+    Raises:
+        ValueError: the folder holds a run of another configuration; the differing keys are named.
+    """
+    if not (folder / "config.yaml").exists():
+        if folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
+            raise ValueError(f"{folder} holds files but no run; choose another experiment_id or delete it")
+        return "new"
+    run = Run(folder)
+    from omegaconf import OmegaConf
+
+    old = OmegaConf.to_container(run.config)
+    assert isinstance(old, dict)
+    different = differences(old, config)
+    if different:
+        shown = "\n  ".join(different)
+        raise ValueError(
+            f"{folder} holds a run of another configuration:\n  {shown}\n"
+            "choose another experiment_id, or overwrite=true to replace it"
+        )
+    longer = flat(config).get("trainer.max_epochs", 0) != flat(old).get("trainer.max_epochs", 0)
+    return "finished" if run.finished and not longer else "resume"
+
+
+def empty(folder: Path) -> None:
+    """Remove a run, all but its lock."""
+    for path in folder.iterdir():
+        if path.name == ".lock":
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

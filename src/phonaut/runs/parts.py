@@ -1,0 +1,134 @@
+"""From a configuration to the parts of a run: corpus, data, model, training loop, trainer."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from omegaconf import DictConfig
+
+from phonaut.corpora.prepare import prepare
+from phonaut.data.datamodule import SpeechData
+from phonaut.data.prepared import PreparedCorpus
+from phonaut.data.spans import classes_of
+from phonaut.modules import SpeechModel
+from phonaut.modules.checkpointing import AtomicCheckpointIO, ResumePoint
+from phonaut.modules.monitoring import EpochLines, HistoryFile, TensorBoardPictures
+
+
+def prepared_corpus(config: DictConfig, *, progress: bool = True) -> PreparedCorpus:
+    """The corpus of `config.dataset`, prepared at the sample rate of `config.features`."""
+    return prepare(instantiate(config.dataset), sample_rate=config.features.sample_rate, progress=progress)
+
+
+def speech_data(config: DictConfig, prepared: PreparedCorpus, classes: Sequence[str] | None = None) -> SpeechData:
+    """Batches of the corpus for `config.target`."""
+    return SpeechData(
+        prepared,
+        target=config.target,
+        classes=list(classes) if classes is not None else classes_of(prepared, config.target),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        n_workers=config.n_workers,
+        max_recording_s=config.max_recording_s,
+    )
+
+
+def speech_model(config: DictConfig, n_classes: int) -> SpeechModel:
+    """Front end, normaliser and network, with fresh weights drawn from `config.seed`."""
+    torch.manual_seed(config.seed)
+    front_end = instantiate(config.features)
+    normalizer = instantiate(config.normalizer) if config.get("normalizer") else None
+    network = instantiate(config.model, n_features=front_end.n_features, n_classes=n_classes)
+    return SpeechModel(front_end, network, normalizer)
+
+
+def training_loop(config: DictConfig, model: SpeechModel, data: SpeechData) -> L.LightningModule:
+    """The module of `config.module` around `model`."""
+    scheduler, interval = scheduler_of(config)
+    noise = data.prepared.cuts("noise")
+    make = instantiate(config.module, _partial_=True)
+    module: L.LightningModule = make(
+        model,
+        data.classes,
+        optimizer=instantiate(config.optimizer, _partial_=True, _convert_="all"),
+        scheduler=scheduler,
+        interval=interval,
+        augmentation=augmentation_of(config),
+        noise=noise if len(noise) else None,
+        seed=config.seed,
+    )
+    return module
+
+
+def augmentation_of(config: DictConfig) -> Any:
+    """The augmentation of training batches, or None."""
+    if not config.get("augmentation"):
+        return None
+    return instantiate(config.augmentation, sample_rate=config.features.sample_rate)
+
+
+def scheduler_of(config: DictConfig) -> tuple[Callable[..., Any] | None, str]:
+    """The scheduler as `(optimizer, planned_length) -> scheduler`, and how often it moves."""
+    if not config.get("scheduler"):
+        return None, "epoch"
+    options = {key: value for key, value in config.scheduler.items() if key != "interval"}
+    make = instantiate(options, _partial_=True, _convert_="all")
+
+    def scheduler(optimizer: torch.optim.Optimizer, planned_length: int) -> Any:
+        open_keys = {key: planned_length for key in ("total_steps", "T_max") if key in options and options[key] is None}
+        return make(optimizer, **open_keys)
+
+    return scheduler, config.scheduler.get("interval", "epoch")
+
+
+def trainer_of(config: DictConfig, folder: Path) -> L.Trainer:
+    """Lightning's Trainer with the logs, checkpoints and progress of a run in `folder`."""
+    quiet()
+    return L.Trainer(
+        **config.trainer,
+        profiler=instantiate(config.profiler) if config.get("profiler") else None,
+        default_root_dir=folder,
+        logger=TensorBoardLogger(folder, name="", version=""),
+        plugins=[AtomicCheckpointIO()],
+        callbacks=callbacks_of(config, folder),
+        use_distributed_sampler=False,  # our sampler divides each batch among the processes
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+def callbacks_of(config: DictConfig, folder: Path) -> list[Callback]:
+    """What happens beside training: progress, history, pictures, checkpoints, early stopping."""
+    shown = config.trainer.get("enable_progress_bar", True)
+    progress: list[Callback] = ([RichProgressBar()] if sys.stdout.isatty() else [EpochLines()]) if shown else []
+    callbacks = [*progress, HistoryFile(folder / "history.json"), LearningRateMonitor(), TensorBoardPictures()]
+    if config.early_stopping.patience is not None:
+        stopping = config.early_stopping
+        callbacks.append(EarlyStopping(stopping.monitor, patience=stopping.patience, mode="min"))
+    best = instantiate(config.checkpoint, dirpath=folder / "checkpoints", enable_version_counter=False)
+    assert isinstance(best, ModelCheckpoint)
+    return [*callbacks, best, ResumePoint(folder / "checkpoints", config.checkpoint_minutes)]
+
+
+def quiet() -> None:
+    """Silence the notes of libraries that a user can do nothing about."""
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*smaller than the logging interval.*",
+        ".*Checkpoint directory.*exists and is not empty.*",
+        ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
+        ".*Detected call of `lr_scheduler.step.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)

@@ -1,0 +1,177 @@
+"""Train a run from its configuration to its metrics, or take it up where it was left."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from phonaut.data.datamodule import SpeechData
+from phonaut.files import locked, write_json, write_text
+from phonaut.modules import SpeechModel
+from phonaut.modules.checkpointing import newest_readable_checkpoint
+from phonaut.runs import parts
+from phonaut.runs.evaluation import device_of, figures, predict
+from phonaut.runs.folder import Run, empty, state_of
+
+REPORTED_SPLITS = ("validation", "test")
+
+
+def train(config: DictConfig, folder: Path, command: Sequence[str]) -> Run | None:
+    """Prepare what is missing, train, evaluate on validation and test; resume where a run of the same id was left.
+
+    Args:
+        config: composed and checked.
+        folder: of the run.
+        command: the words that would start this run again; shown and kept.
+
+    Returns:
+        The finished run; None in the processes of `ddp` that are not the first.
+
+    Raises:
+        ValueError: the folder holds another run, or the corpus cannot be used.
+    """
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:  # started by Lightning for ddp: the first process has done the rest
+        fit(config, folder)
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / ".lock", wait=False):
+        if config.overwrite:
+            empty(folder)
+        plain = OmegaConf.to_container(config, resolve=True)
+        assert isinstance(plain, dict)
+        state = state_of(folder, plain)
+        if state == "finished":
+            print(f"{folder} is finished; overwrite=true trains it again, a larger trainer.max_epochs continues it")
+            return Run(folder)
+        if not config.resume:
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        (folder / "metrics.json").unlink(missing_ok=True)  # written last: a run without it is unfinished
+        begin(config, folder, command)
+        started = time.monotonic()
+        module, data = fit(config, folder)
+        conclude(config, folder, module, data)
+        environment = Run(folder).environment
+        write_json(folder / "environment.json", environment | {"seconds": round(time.monotonic() - started, 1)})
+    return Run(folder)
+
+
+def begin(config: DictConfig, folder: Path, command: Sequence[str]) -> None:
+    """Write down what is run, and say how to take it up again."""
+    resume = shlex.join(command)
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
+    write_json(folder / "environment.json", environment(config.seed, resume))
+    print(f"run        {folder}\nto resume  {resume}", flush=True)
+
+
+def fit(config: DictConfig, folder: Path) -> tuple[L.LightningModule, SpeechData]:
+    """Train to the end, from the newest checkpoint where there is one."""
+    prepared = parts.prepared_corpus(config)
+    data = parts.speech_data(config, prepared)
+    module = parts.training_loop(config, parts.speech_model(config, len(data.classes)), data)
+    trainer = parts.trainer_of(config, folder)
+    checkpoint = newest_readable_checkpoint(folder / "checkpoints")
+    if checkpoint is not None and trainer.is_global_zero:
+        print(f"resuming from {checkpoint}", flush=True)
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+    if best:
+        path = folder / "checkpoints" / Path(best).name  # the folder may have moved since
+        module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+    return module, data
+
+
+def conclude(config: DictConfig, folder: Path, module: Any, data: SpeechData) -> None:
+    """Evaluate the chosen model and write the run's files; `metrics.json` comes last."""
+    from safetensors.torch import save
+
+    from phonaut.files import write_bytes
+
+    model: SpeechModel = module.model.cpu().eval()
+    write_bytes(folder / "model.safetensors", save({k: v.contiguous() for k, v in model.state_dict().items()}))
+    best = min(module.history, key=lambda line: line.get("validation/loss", float("inf")), default={"epoch": -1})
+    write_json(
+        folder / "model.json",
+        {
+            "model": folder.name,
+            **size_of(model, data),
+            "train_seconds": round(module.seconds, 1),
+            "epochs": len(module.history),
+            "best_epoch": int(best["epoch"]),
+            "classes": data.classes,
+        },
+    )
+    write_json(folder / "history.json", module.history)
+    prepared = data.prepared
+    about = {"name": prepared.name, "notes": prepared.notes, "folder": str(prepared.folder), "summary": prepared.summary}
+    write_json(folder / "corpus.json", about)
+    lines = [*prepared.refused, *data.refused]
+    write_json(folder / "refused.json", lines)
+    metrics = {}
+    for split in REPORTED_SPLITS:
+        predictions = predict(model, data, split, device=device_of(config.trainer.accelerator))
+        predictions.save(folder / "predictions" / f"{split}.npz")
+        metrics[split] = figures(predictions)
+    write_json(folder / "metrics.json", metrics)
+
+
+def size_of(model: SpeechModel, data: SpeechData) -> dict[str, int]:
+    """Parameters, multiply-accumulates and activation memory for one clip, or one second where clips differ."""
+    from phonaut.networks import count
+
+    clip_s = data.prepared.clip_s or 1.0
+    samples = torch.tensor([round(clip_s * model.front_end.sample_rate)])
+    size = count(model.network, int(model.front_end.n_frames(samples)[0]), model.front_end.n_features)
+    return {"parameters": size.parameters, "macs": size.macs, "activation_bytes": size.activation_bytes}
+
+
+def environment(seed: int, command: str) -> dict[str, Any]:
+    """Command, seed, versions, machine and time of a run."""
+    import psutil
+
+    versions = {name: metadata.version(name) for name in ("phonaut", "torch", "lightning", "numpy", "lhotse")}
+    git = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+    )
+    return {
+        "command": command,
+        "resume_command": command,
+        "seed": seed,
+        "versions": {"python": platform.python_version(), **versions},
+        "git": git.stdout.strip() or None,
+        "machine": {
+            "cpu": cpu_name(),
+            "cores": os.cpu_count(),
+            "memory_gb": round(psutil.virtual_memory().total / 2**30),
+            "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+            "system": platform.platform(),
+        },
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "program": Path(sys.argv[0]).name,
+    }
+
+
+def cpu_name() -> str:
+    """The processor's name, as the system gives it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()

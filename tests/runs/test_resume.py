@@ -1,0 +1,82 @@
+"""A run that is killed and started again ends with the weights of one that was not."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+# Runs `phonaut` and notes each training step in a file, so that a test can count them through kills.
+DRIVER = """
+import os, sys, time
+from phonaut.modules.speech_classifier import SpeechClassifier
+step = SpeechClassifier.training_step
+notes = os.open({notes!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+def noted(self, batch, batch_idx):
+    os.write(notes, f"{{self.current_epoch}} {{batch_idx}}\\n".encode())
+    time.sleep(0.01)  # leaves room for a kill in mid-epoch
+    return step(self, batch, batch_idx)
+SpeechClassifier.training_step = noted
+from phonaut.cli import main
+sys.argv = ["phonaut", "train", *{arguments!r}]
+sys.exit(main())
+"""
+
+
+def start(folder: Path, arguments: list[str]) -> subprocess.Popen[str]:
+    code = DRIVER.format(notes=str(folder / "steps"), arguments=arguments)
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def steps(folder: Path) -> list[str]:
+    path = folder / "steps"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    return output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("minutes", "seed"), [(5.0, 0), (0.001, 1)], ids=["epochs", "within epochs"])
+def test_killed_at_random_moments_it_ends_with_the_same_weights(
+    minutes: float, seed: int, settings: list[str], tmp_path: Path
+) -> None:
+    arguments = [*settings, "experiment_id=x", f"checkpoint_minutes={minutes}"]
+    calm, shaken = tmp_path / "calm", tmp_path / "shaken"
+    calm.mkdir()
+    shaken.mkdir()
+    finish(start(calm, arguments))
+    planned = steps(calm)
+    per_epoch = len(planned) // 4
+
+    rng = random.Random(seed)
+    n_kills = 2
+    for kill in range(n_kills):
+        process = start(shaken, arguments)
+        wanted = len(steps(shaken)) + rng.randint(1, per_epoch + per_epoch // 2)
+        while len(steps(shaken)) < wanted and process.poll() is None:
+            time.sleep(0.002)
+        assert process.poll() is None, f"it ended before kill {kill}: {process.communicate()[0]}"
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    output = finish(start(shaken, arguments))
+
+    assert "resuming from" in output
+    assert sorted(set(steps(shaken))) == sorted(set(planned)), "every step ran, and no other"
+    interval = per_epoch if minutes > 1 else 10  # 60 ms hold five steps of 10 ms and more, and the save itself
+    assert len(steps(shaken)) - len(planned) <= n_kills * interval
+    weights = [next(folder.glob("trained_models/x/*/model.safetensors")).read_bytes() for folder in (calm, shaken)]
+    assert weights[0] == weights[1]
+    histories = [json.loads(next(folder.glob("trained_models/x/*/history.json")).read_text()) for folder in (calm, shaken)]
+    for a, b in zip(*histories, strict=True):
+        assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
