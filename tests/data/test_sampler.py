@@ -39,7 +39,7 @@ def test_every_recording_comes_once_an_epoch_and_processes_share_every_batch(
             rank.set_epoch(epoch)
         shares = [lists(rank) for rank in ranks]
         assert [len(share) for share in shares] == [len(ranks[0])] * world_size, "the same number of batches"
-        assert sorted(sum((row for share in shares for row in share), [])) == list(range(n))
+        assert sorted(row for share in shares for batch in share for row in batch) == list(range(n))
         assert all(batch for share in shares for batch in share), "no process is idle"
         if world_size == 2 and shuffle:  # two processes need two recordings a batch, and so does training on one
             alone = BatchSampler(*corpus, batch_size, 3, shuffle)
@@ -59,7 +59,7 @@ def test_a_last_batch_of_one_recording_joins_the_one_before(n: int, sizes: list[
 def test_evaluation_keeps_the_last_recording_apart_and_the_order_of_the_corpus() -> None:
     batches = lists(sampler(41, shuffle=False))
     assert [len(batch) for batch in batches] == [20, 20, 1]
-    assert sum(batches, []) == list(range(41))
+    assert [row for batch in batches for row in batch] == list(range(41))
 
 
 def test_batch_size_counts_spans() -> None:

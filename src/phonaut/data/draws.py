@@ -62,7 +62,8 @@ def uniform(keys: NDArray[np.uint64], *, seed: int, epoch: int, stream: str, n: 
     >>> bool((draws[1:] == uniform(keys[1:], seed=0, epoch=7, stream="level")).all())
     True
     """
-    return (words(keys, seed=seed, epoch=epoch, stream=stream, n=n) >> np.uint64(11)) * 2.0**-53
+    mantissas = words(keys, seed=seed, epoch=epoch, stream=stream, n=n) >> np.uint64(11)
+    return mantissas.astype(np.float64) * 2.0**-53
 
 
 def normal(keys: NDArray[np.uint64], *, seed: int, epoch: int, stream: str, n: int = 1) -> NDArray[np.float64]:

@@ -1,0 +1,219 @@
+"""The batches of a corpus for Lightning's Trainer: resumable in mid-epoch, divided among processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from phonaut.data.batches import Batch, SpeechDataset
+from phonaut.data.sampler import BatchSampler
+from phonaut.data.spans import check_target, label_names, spans_of
+from phonaut.data.windows import windows_of
+
+if TYPE_CHECKING:
+    from phonaut.data.prepared import PreparedCorpus
+    from phonaut.data.spans import Spans
+
+SPLITS = ("train", "validation", "test")
+
+
+class BatchLoader:
+    """Batches of an epoch, from where a checkpoint left off.
+
+    Lightning asks for an iterator before it has restored which epoch it is, and workers would at once begin to read.
+    So nothing happens before the first batch is wanted; only then are epoch and position looked at.
+
+    Args:
+        dataset: gives the batches.
+        sampler: chooses them.
+        epoch: gives the number of the current epoch.
+        n_workers: processes that read; 0: this one.
+        same_order: every epoch has the batches of epoch 0.
+    """
+
+    def __init__(
+        self,
+        dataset: SpeechDataset,
+        sampler: BatchSampler,
+        *,
+        epoch: Callable[[], int],
+        n_workers: int = 0,
+        same_order: bool = False,
+    ) -> None:
+        self.batch_sampler = sampler
+        self.epoch = epoch
+        self.same_order = same_order
+        self.position = {"epoch": -1, "n_batches": 0}  # how far which epoch has come
+        self.resume_at = {"epoch": -1, "n_batches": 0}
+        self.source = read_by_workers(dataset, sampler, n_workers) if n_workers else read_here(dataset, sampler)
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch = self.epoch()
+        self.batch_sampler.set_epoch(0 if self.same_order else epoch)
+        if self.resume_at["epoch"] == epoch:
+            self.batch_sampler.start = self.resume_at["n_batches"]
+        self.resume_at = {"epoch": -1, "n_batches": 0}
+        self.position = {"epoch": epoch, "n_batches": self.batch_sampler.start}
+        for batch in self.source():
+            self.position["n_batches"] += 1
+            batch.epoch = epoch
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """How far the epoch has come: of all processes together, so any number of them may go on from it."""
+        return dict(self.position)
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from there, if the epoch is the same one."""
+        self.resume_at = dict(state)
+
+
+def read_here(dataset: SpeechDataset, sampler: BatchSampler) -> Callable[[], Iterator[Batch]]:
+    """Batches read in this process."""
+    return lambda: map(dataset.__getitem__, sampler)
+
+
+def read_by_workers(dataset: SpeechDataset, sampler: BatchSampler, n_workers: int) -> Callable[[], Iterator[Batch]]:
+    """Batches read by processes of their own, which live as long as the loader."""
+    loader: DataLoader[Any] = DataLoader(
+        dataset,  # type: ignore[arg-type]  # indexed by arrays of rows, not by single ones
+        batch_size=None,
+        sampler=sampler,
+        num_workers=n_workers,
+        collate_fn=as_it_is,
+        persistent_workers=True,
+        generator=torch.Generator(),  # else it would draw from the generator that dropout draws from
+    )
+    return lambda: iter(loader)
+
+
+def as_it_is(batch: Any) -> Any:
+    """A batch comes collated."""
+    return batch
+
+
+class SpeechData(L.LightningDataModule):
+    """A prepared corpus as batches of spans for one target.
+
+    Training batches are shuffled by (seed, epoch); those of the other splits keep the order of the corpus, but for
+    sorting by duration within a few batches.
+
+    Args:
+        prepared: the corpus.
+        target: `keyword`, `phone` or `speaker`.
+        classes: what the labels count.
+        batch_size: spans in a batch, over all processes.
+        seed: of the run.
+        n_workers: processes that read audio; 0 is fastest for decoded audio, which is all there is.
+        max_recording_s: longer recordings are read in parts; a longer span is refused.
+
+    Attributes:
+        refused: what was left out, `{"path", "reason"}`.
+
+    Raises:
+        ValueError: the target does not exist, a number is out of range, or all spans of the training split are refused.
+    """
+
+    def __init__(
+        self,
+        prepared: PreparedCorpus,
+        *,
+        target: str,
+        classes: Sequence[str],
+        batch_size: int,
+        seed: int,
+        n_workers: int = 0,
+        max_recording_s: float = 30.0,
+    ) -> None:
+        super().__init__()
+        check_target(target)
+        for name, value, least in (("n_workers", n_workers, 0), ("batch_size", batch_size, 1)):
+            if value < least:
+                raise ValueError(f"{name} is at least {least}, got {value}")
+        if not max_recording_s > 0:
+            raise ValueError(f"max_recording_s is above 0, got {max_recording_s}")
+        self.prepared = prepared
+        self.target = target
+        self.classes = list(classes)
+        self.batch_size, self.seed, self.n_workers = batch_size, seed, n_workers
+        self.max_recording_s = max_recording_s
+        self.refused: list[dict[str, str]] = []
+        self.spans: dict[str, Spans] = {}
+        self.known: dict[str, NDArray[np.bool_]] = {}  # which spans of the table these are
+        self.datasets: dict[str, SpeechDataset] = {}
+        for split in SPLITS:
+            self.read_spans(split)
+        n_found = len(self.spans["train"].label)
+        if len(prepared.cuts("train")) and not n_found:
+            raise ValueError(f"nothing is left to train on: {self.refused[0]['reason'] if self.refused else 'no spans'}")
+
+    def read_spans(self, split: str) -> None:
+        """The spans of a split; too long ones are refused."""
+        table = self.prepared.cuts(split)
+        spans = spans_of(table, self.target, self.classes)
+        too_long = spans.end_s - spans.start_s > self.max_recording_s
+        for row, seconds in zip(spans.row[too_long], (spans.end_s - spans.start_s)[too_long], strict=True):
+            reason = f"{seconds:.1f} s to classify at once; max_recording_s={self.max_recording_s:g} is the limit"
+            self.refused.append({"path": table.recording(row), "reason": reason})
+        self.spans[split] = spans.select(~too_long) if too_long.any() else spans
+        self.known[split] = ~too_long
+
+    def label_names(self, split: str) -> list[str]:
+        """The true label of every span as text, known to a model or not, in the order of the corpus."""
+        names = label_names(self.prepared.cuts(split), self.target)
+        return [name for name, known in zip(names, self.known[split], strict=True) if known]
+
+    def dataset(self, split: str) -> SpeechDataset:
+        """What gives the batches of a split."""
+        if split not in self.datasets:
+            table, spans = self.prepared.cuts(split), self.spans[split]
+            rate, clip_s, longest_s = self.prepared.sample_rate, self.prepared.clip_s, self.max_recording_s
+            windows = windows_of(table.n_samples, spans, sample_rate=rate, max_recording_s=longest_s).with_spans()
+            clip_samples = round(clip_s * rate) if clip_s is not None and clip_s <= longest_s else None
+            self.datasets[split] = SpeechDataset(table, spans, windows, clip_samples=clip_samples)
+        return self.datasets[split]
+
+    def sampler(self, split: str, *, rank: int = 0, world_size: int = 1) -> BatchSampler:
+        """Which recordings make up the batches of a split."""
+        windows = self.dataset(split).windows
+        durations = windows.stop - windows.start
+        shuffle = split == "train"
+        return BatchSampler(windows.n_spans, durations, self.batch_size, self.seed, shuffle, rank, world_size)
+
+    def batches(self, split: str) -> Iterator[Batch]:
+        """All batches of a split, in this process."""
+        return map(self.dataset(split).__getitem__, self.sampler(split))
+
+    def loader(self, split: str) -> BatchLoader:
+        """This process's share of the batches of a split."""
+        trainer = self.trainer
+        assert trainer is not None
+        sampler = self.sampler(split, rank=trainer.global_rank, world_size=trainer.world_size)
+        return BatchLoader(
+            self.dataset(split),
+            sampler,
+            epoch=lambda: trainer.current_epoch,
+            n_workers=self.n_workers,
+            same_order=getattr(trainer, "overfit_batches", 0) > 0,
+        )
+
+    def train_dataloader(self) -> BatchLoader:
+        """Shuffled anew in every epoch."""
+        return self.loader("train")
+
+    def val_dataloader(self) -> BatchLoader | list[Any]:
+        """Never shuffled; nothing, where the corpus has no validation split."""
+        return self.loader("validation") if len(self.dataset("validation")) else []
+
+    def test_dataloader(self) -> BatchLoader:
+        """Never shuffled."""
+        return self.loader("test")

@@ -1,0 +1,113 @@
+"""What is to be classified: stretches of cuts with a class each."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from phonaut.data.prepared import CutTable, PreparedCorpus
+
+TARGETS = ("keyword", "phone", "speaker")
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """The spans of all cuts of a split, row after row, by time within a row.
+
+    Attributes:
+        offset: the spans of row r are `offset[r]` to `offset[r + 1]`, `(R + 1,)`.
+        start_s: start within the cut, seconds, `(N,)`.
+        end_s: end within the cut, seconds, `(N,)`.
+        label: class, or -1 where it is not among the classes, `(N,)`.
+    """
+
+    offset: NDArray[np.int64]
+    start_s: NDArray[np.float64]
+    end_s: NDArray[np.float64]
+    label: NDArray[np.int64]
+
+    @property
+    def row(self) -> NDArray[np.int64]:
+        """The row that each span belongs to, `(N,)`."""
+        return np.repeat(np.arange(len(self.offset) - 1), np.diff(self.offset))
+
+    def select(self, kept: NDArray[np.bool_]) -> Spans:
+        """The spans where `kept (N,)`; their rows stay."""
+        n_kept = np.bincount(self.row[kept], minlength=len(self.offset) - 1)
+        return Spans(offsets(n_kept), self.start_s[kept], self.end_s[kept], self.label[kept])
+
+
+def offsets(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`(R,)` counts to the `(R + 1,)` offsets of a table in which the rows follow one another."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
+
+
+def check_target(target: str) -> None:
+    """Refuse a target that does not exist."""
+    if target not in TARGETS:
+        near = difflib.get_close_matches(target, TARGETS, n=1, cutoff=0.4)
+        hint = f"; did you mean target={near[0]}?" if near else ""
+        raise ValueError(f"target is one of {', '.join(TARGETS)}, got {target}{hint}")
+
+
+def codes_of(table: CutTable, target: str) -> tuple[NDArray[np.int64], Sequence[str]]:
+    """The label of every span of `table` as a code, and the names of the codes; -1 is no label."""
+    check_target(target)
+    if target == "phone":
+        return table.phone_label.astype(np.int64), table.phones
+    if target == "keyword":
+        return table.word.astype(np.int64), table.words
+    return table.speaker.astype(np.int64), table.speakers
+
+
+def spans_of(table: CutTable, target: str, classes: Sequence[str]) -> Spans:
+    """What there is to classify in a split.
+
+    Args:
+        table: the cuts of the split.
+        target: `keyword` or `speaker`: one span a cut, all of it; `phone`: one span a phone.
+        classes: what the labels count; names that are not among them get label -1.
+
+    Raises:
+        ValueError: the target does not exist.
+    """
+    codes, names = codes_of(table, target)
+    index = {name: label for label, name in enumerate(classes)}
+    label_of_code = np.array([index.get(name, -1) for name in names] + [-1], dtype=np.int64)  # code -1 is the last
+    labels = label_of_code[codes]
+    if target != "phone":
+        end_s = table.n_samples / table.sample_rate
+        return Spans(np.arange(len(table) + 1), np.zeros(len(table)), end_s, labels)
+    start_s = np.asarray(table.phone_start_s, dtype=np.float64)
+    end_s = np.asarray(table.phone_end_s, dtype=np.float64)
+    return Spans(np.asarray(table.phone_offset, dtype=np.int64), start_s, end_s, labels)
+
+
+def label_names(table: CutTable, target: str) -> list[str]:
+    """The label of every span as text, whether or not a model knows it; empty where there is none."""
+    codes, names = codes_of(table, target)
+    named = [*names, ""]
+    return [named[code] for code in codes]
+
+
+def classes_of(prepared: PreparedCorpus, target: str) -> list[str]:
+    """The classes that a model of this corpus can learn: those of the training split, in the corpus's order.
+
+    Raises:
+        ValueError: the target does not exist, or fewer than two classes are there to learn.
+    """
+    codes, names = codes_of(prepared.cuts("train"), target)
+    present = np.unique(codes[codes >= 0])
+    classes = [names[code] for code in present]
+    if len(classes) < 2:
+        found = f"only {classes[0]}" if classes else "none"
+        have = [other for other in TARGETS if len(np.unique(codes_of(prepared.cuts("train"), other)[0])) > 1]
+        hint = f"; this corpus has target={' or '.join(have)}" if have else ""
+        raise ValueError(f"target={target} needs two classes in the training split of {prepared.name}, found {found}{hint}")
+    return classes

@@ -1,0 +1,347 @@
+"""What augmentation does to a recording, and what it leaves alone."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import signal
+
+from phonaut.data.augmentation import Augmentation, add_noise
+from phonaut.data.batches import Batch
+from phonaut.data.noise import loop
+
+RATE = 16000
+MakeBatch = Callable[..., Batch]
+
+PERTURBATIONS: dict[str, dict[str, Any]] = {
+    "speed": {"speed_low": 0.85, "speed_high": 1.15},
+    "time shift": {"timeshift_ms": 100},
+    "white noise": {"snr_low_db": 5, "snr_high_db": 30, "noise_kinds": ["white"]},
+    "pink noise": {"snr_low_db": 5, "snr_high_db": 30, "noise_kinds": ["pink"]},
+    "recorded noise": {"snr_low_db": 5, "snr_high_db": 30, "noise_kinds": ["recorded"]},
+    "level": {"level_low_db": -10, "level_high_db": 10},
+}
+PERTURBATIONS["everything"] = {
+    key: value for settings in PERTURBATIONS.values() for key, value in settings.items() if key != "noise_kinds"
+}
+
+
+def augmentation(**settings: Any) -> Augmentation:
+    return Augmentation(sample_rate=RATE, **settings)
+
+
+@pytest.fixture
+def noise(make_table: Any) -> Any:
+    rng = np.random.default_rng(1)
+    return make_table([rng.standard_normal(n) * 0.05 for n in (5_000, 40_000, 100_000)])
+
+
+def valid(batch: Batch, i: int) -> torch.Tensor:
+    return batch.audio[i, : int(batch.audio_lengths[i])]
+
+
+def item(batch: Batch, i: int) -> Batch:
+    """Recording i of a batch, on its own."""
+    length = int(batch.audio_lengths[i])
+    one = {name: getattr(batch, name)[i : i + 1] for name in ("audio_lengths", "keys", "rows", "audio_start_s", "labels")}
+    spans = {name: getattr(batch, name)[i : i + 1] for name in ("span_start_s", "span_end_s")}
+    return replace(batch, audio=batch.audio[i : i + 1, :length], span_recording=torch.tensor([0]), **one, **spans)
+
+
+@pytest.mark.parametrize("name", PERTURBATIONS)
+@pytest.mark.parametrize("clip", [False, True])
+def test_a_recording_is_changed_alike_alone_and_in_company(
+    name: str, clip: bool, make_batch: MakeBatch, noise: Any
+) -> None:
+    batch = make_batch([16000] * 5 if clip else [9000, 16000, 333, 12000, 4000], clip=clip, epoch=3)
+    augment = augmentation(**PERTURBATIONS[name])
+    together = augment(batch, seed=1, noise=noise)
+    for i in range(5):
+        alone = augment(item(batch, i), seed=1, noise=noise)
+        torch.testing.assert_close(valid(alone, 0), valid(together, i), rtol=0, atol=0)
+        assert alone.audio_lengths[0] == together.audio_lengths[i]
+        assert alone.span_end_s[0] == together.span_end_s[i]
+    assert any(not torch.equal(valid(together, i), valid(batch, i)) for i in range(5)), "and something is changed"
+
+
+@pytest.mark.parametrize("name", PERTURBATIONS)
+def test_padding_stays_zero_and_the_batch_itself_is_not_touched(name: str, make_batch: MakeBatch, noise: Any) -> None:
+    batch = make_batch([9000, 16000, 333, 12000])
+    before = replace(batch, audio=batch.audio.clone())
+    after = augmentation(**PERTURBATIONS[name])(batch, seed=0, noise=noise)
+    for i, length in enumerate(after.audio_lengths.tolist()):
+        assert (after.audio[i, length:] == 0).all()
+    assert torch.equal(batch.audio, before.audio)
+    assert after.keys is batch.keys and after.rows is batch.rows
+
+
+@pytest.mark.parametrize("name", PERTURBATIONS)
+def test_draws_follow_seed_and_epoch(name: str, make_batch: MakeBatch, noise: Any) -> None:
+    augment = augmentation(**PERTURBATIONS[name])
+    batch = make_batch([16000] * 4, clip=True)
+    first = augment(batch, seed=0, noise=noise).audio
+    assert torch.equal(augment(batch, seed=0, noise=noise).audio, first)
+    assert not torch.equal(augment(batch, seed=1, noise=noise).audio, first)
+    assert not torch.equal(augment(replace(batch, epoch=1), seed=0, noise=noise).audio, first)
+
+
+def test_turned_off_it_is_the_same_object(make_batch: MakeBatch, noise: Any) -> None:
+    batch = make_batch([16000] * 4)
+    assert augmentation()(batch, seed=0, noise=noise) is batch
+    silent = {f"{name}_prob": 0.0 for name in ("speed", "timeshift", "noise", "level")}
+    assert augmentation(**PERTURBATIONS["everything"], **silent)(batch, seed=0, noise=noise) is batch
+    only_recorded = augmentation(**PERTURBATIONS["recorded noise"])
+    assert only_recorded(batch, seed=0) is batch, "the corpus brings no noise"
+
+
+@pytest.mark.parametrize("name", [name for name in PERTURBATIONS if name != "everything"])
+def test_a_probability_is_the_part_of_recordings_that_are_changed(name: str, make_batch: MakeBatch, noise: Any) -> None:
+    key = {"speed": "speed_prob", "time shift": "timeshift_prob", "level": "level_prob"}.get(name, "noise_prob")
+    batch = make_batch([800] * 2000, clip=True)
+    after = augmentation(**PERTURBATIONS[name], **{key: 0.3})(batch, seed=0, noise=noise)
+    changed = (after.audio != batch.audio).any(dim=1).double().mean()
+    assert abs(changed - 0.3) < 0.04
+
+
+# --- time shift
+
+
+def test_a_shift_moves_samples_and_brings_in_zeros(make_batch: MakeBatch) -> None:
+    batch = make_batch([16000] * 200)
+    after = augmentation(timeshift_ms=100)(batch, seed=0).audio
+    shifts = []
+    for before, moved in zip(batch.audio.numpy(), after.numpy(), strict=True):
+        shift = int(np.argmax(signal.correlate(moved, before, method="fft"))) - 15999
+        shifts.append(shift)
+        expected = np.zeros_like(before)
+        expected[max(shift, 0) : 16000 + min(shift, 0)] = before[max(-shift, 0) : 16000 - max(shift, 0)]
+        assert (moved == expected).all()
+    assert min(shifts) < -1500 and max(shifts) > 1500 and max(map(abs, shifts)) <= 1600
+    assert abs(np.mean(shifts)) < 250
+
+
+def test_spans_move_with_the_shift(make_batch: MakeBatch) -> None:
+    batch = make_batch([16000])
+    spans = {
+        "span_recording": torch.tensor([0, 0, 0, 0]),
+        "span_start_s": torch.tensor([0.0, 0.0, 0.5, 0.99], dtype=torch.float64),
+        "span_end_s": torch.tensor([1.0, 0.02, 0.6, 1.0], dtype=torch.float64),
+        "labels": torch.tensor([7, 1, 2, 3]),
+    }
+    batch = replace(batch, **spans)
+    seen = set()
+    for epoch in range(40):
+        after = augmentation(timeshift_ms=100)(replace(batch, epoch=epoch), seed=0)
+        shift_s = float(after.span_start_s[2]) - 0.5
+        assert (after.span_start_s[0], after.span_end_s[0]) == (0.0, 1.0), "all of the recording is all of it still"
+        assert float(after.span_end_s[2]) == pytest.approx(0.6 + shift_s)
+        assert ((after.span_start_s >= 0) & (after.span_end_s <= 1)).all()
+        assert after.labels[1] == (-1 if shift_s <= -0.02 else 1), "what left the recording has no label"
+        assert after.labels[3] == (-1 if shift_s >= 0.01 else 3)
+        seen.add(shift_s > 0)
+    assert seen == {True, False}
+
+
+# --- speed
+
+
+def band_limited(n: int, seed: int = 0) -> np.ndarray:
+    """Noise up to 0.75 of the Nyquist frequency, faded in and out."""
+    noise = np.random.default_rng(seed).standard_normal(n)
+    low = signal.sosfiltfilt(signal.cheby2(14, 80, 0.75, output="sos"), noise)
+    return low * signal.windows.tukey(n, 0.2) * 0.1
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("percent", [75, 85, 93, 99, 101, 107, 115, 135])
+def test_speed_is_what_soxr_makes_of_it(percent: int, make_batch: MakeBatch) -> None:
+    import soxr
+
+    audio = band_limited(16000)
+    if percent > 100:  # what will lie above the Nyquist frequency is another question
+        audio = signal.sosfiltfilt(signal.cheby2(14, 80, 0.75 * 100 / percent, output="sos"), audio)
+    batch = make_batch([16000])
+    batch.audio[0] = torch.from_numpy(audio.copy())
+    after = augmentation(speed_low=percent / 100, speed_high=percent / 100)(batch, seed=0)
+    expected = soxr.resample(audio, percent, 100, quality="VHQ")
+    got = valid(after, 0).numpy()
+    assert len(got) == math.ceil(16000 * 100 / percent)
+    n = min(len(got), len(expected))
+    error = np.square(got[:n] - expected[:n]).mean() / np.square(expected).mean()
+    assert 10 * np.log10(error) < -60
+
+
+def test_what_rises_above_the_nyquist_frequency_is_gone(make_batch: MakeBatch) -> None:
+    batch = make_batch([16000])
+    batch.audio[0] = torch.sin(2 * math.pi * 7800 / RATE * torch.arange(16000, dtype=torch.float64))
+    after = augmentation(speed_low=1.2, speed_high=1.2)(batch, seed=0)
+    assert valid(after, 0)[100:-100].abs().max() < 1e-3  # else an alias of amplitude 1 at 6640 Hz
+
+
+def test_speeds_fill_their_range(make_batch: MakeBatch) -> None:
+    after = augmentation(speed_low=0.9, speed_high=1.1)(make_batch([8000] * 1000), seed=0)
+    speeds = np.round(8000 / after.audio_lengths.numpy(), 2)
+    assert set(speeds) == {round(0.9 + 0.01 * k, 2) for k in range(21)}
+    assert np.bincount((speeds * 100).round().astype(int))[90:].min() > 20
+
+
+def test_spans_follow_the_speed(make_batch: MakeBatch) -> None:
+    batch = make_batch([16000, 8000])
+    spans = {
+        "span_recording": torch.tensor([0, 0, 1]),
+        "span_start_s": torch.tensor([0.25, 0.5, 0.0], dtype=torch.float64),
+        "span_end_s": torch.tensor([0.5, 1.0, 0.5], dtype=torch.float64),
+        "labels": torch.tensor([0, 1, 2]),
+    }
+    batch = replace(batch, **spans)
+    batch.audio[0] = torch.nn.functional.pad(torch.ones(1), (8000, 7999))  # a click at 0.5 s
+    after = augmentation(speed_low=0.8, speed_high=0.8)(batch, seed=0)
+    assert after.audio_lengths.tolist() == [20000, 10000]
+    assert after.span_start_s.tolist() == pytest.approx([0.3125, 0.625, 0.0])
+    assert after.span_end_s.tolist() == pytest.approx([0.625, 1.25, 0.625])
+    assert int(after.audio[0].argmax()) == 10000
+
+
+@pytest.mark.parametrize("percent", [80, 120])
+def test_a_clip_keeps_its_length_around_its_middle(percent: int, make_batch: MakeBatch) -> None:
+    batch = make_batch([16000], clip=True)
+    batch.audio[0] = torch.from_numpy(signal.windows.gaussian(16000, 1000))
+    after = augmentation(speed_low=percent / 100, speed_high=percent / 100)(batch, seed=0)
+    assert after.audio.shape == (1, 16000) and after.audio_lengths.tolist() == [16000]
+    assert (after.span_start_s[0], after.span_end_s[0]) == (0.0, 1.0)
+    expected = torch.from_numpy(signal.windows.gaussian(16000, 1000 * 100 / percent)).float()
+    torch.testing.assert_close(after.audio[0], expected, rtol=0, atol=2e-3)
+    phone = replace(
+        batch,
+        span_start_s=torch.tensor([0.25], dtype=torch.float64),
+        span_end_s=torch.tensor([0.5], dtype=torch.float64),
+    )
+    after = augmentation(speed_low=percent / 100, speed_high=percent / 100)(phone, seed=0)
+    assert after.span_start_s.tolist() == pytest.approx([max(0.5 - 0.25 * 100 / percent, 0)], abs=1e-4)
+    assert after.span_end_s.tolist() == pytest.approx([0.5], abs=1e-4)
+
+
+# --- noise
+
+
+def snr_db(before: Batch, after: Batch, i: int) -> float:
+    added = (valid(after, i).double() - valid(before, i).double()).square().mean()
+    return float(10 * torch.log10(valid(before, i).double().square().mean() / added))
+
+
+@pytest.mark.parametrize("kind", ["white", "pink", "recorded"])
+def test_noise_has_the_snr_that_was_asked_for(kind: str, make_batch: MakeBatch, noise: Any) -> None:
+    batch = make_batch([9000, 16000, 333, 12000])
+    after = add_noise(batch, 10.0, kind=kind, noise=noise)
+    assert [snr_db(batch, after, i) for i in range(4)] == pytest.approx([10.0] * 4, abs=1e-3)
+
+
+def test_the_snr_is_uniform_in_its_range(make_batch: MakeBatch) -> None:
+    batch = make_batch([800] * 1000)
+    after = augmentation(snr_low_db=5, snr_high_db=25)(batch, seed=0)
+    snrs = np.array([snr_db(batch, after, i) for i in range(1000)])
+    assert snrs.min() > 4.99 and snrs.max() < 25.01
+    assert (np.abs(np.histogram(snrs, bins=5, range=(5, 25))[0] - 200) < 50).all()
+
+
+def test_digital_silence_stays_silent(make_batch: MakeBatch, make_table: Any) -> None:
+    batch = make_batch([16000, 16000])
+    batch.audio[0] = 0
+    after = add_noise(batch, 0.0)
+    assert (after.audio[0] == 0).all() and (after.audio[1] != batch.audio[1]).any()
+    after = add_noise(batch, 0.0, kind="recorded", noise=make_table([np.zeros(4000)]))
+    assert torch.equal(after.audio, batch.audio)
+
+
+@pytest.mark.parametrize(("kind", "slope"), [("white", 0.0), ("pink", -1.0)])
+def test_noise_has_its_colour(kind: str, slope: float) -> None:
+    frequency, power = signal.welch(loop(kind).numpy(), RATE, nperseg=4096)
+    band = (frequency > 50) & (frequency < 7500)
+    fitted = np.polyfit(np.log(frequency[band]), np.log(power[band]), 1, w=1 / np.sqrt(frequency[band]))[0]
+    assert fitted == pytest.approx(slope, abs=0.03)
+
+
+def test_two_recordings_hear_different_noise(make_batch: MakeBatch, noise: Any) -> None:
+    for kind in ("white", "pink", "recorded"):
+        batch = make_batch([16000] * 20)
+        added = (add_noise(batch, 0.0, kind=kind, noise=noise).audio - batch.audio).numpy()
+        correlation = np.corrcoef(added) - np.eye(20)
+        assert np.abs(correlation).max() < (0.1 if kind != "pink" else 0.5), kind
+
+
+def test_recorded_noise_is_a_stretch_of_a_recording(make_batch: MakeBatch, make_table: Any) -> None:
+    ramp = np.arange(1, 5001) / 5001
+    batch = make_batch([12000] * 10)
+    added = add_noise(batch, 0.0, kind="recorded", noise=make_table([ramp])).audio.double() - batch.audio.double()
+    for row in added.numpy():
+        row = row / row.max()
+        assert (np.argmax(row[:5000]) - np.argmax(row[5000:10000])) == 0, "a short recording goes round"
+        steps = np.diff(row)
+        assert np.sum(steps < 0) in (2, 3)
+        np.testing.assert_allclose(steps[steps > 0], 1 / 5000, rtol=0.05)
+
+
+def test_all_kinds_of_noise_occur(make_batch: MakeBatch, make_table: Any) -> None:
+    tone = make_table([np.sin(2 * np.pi * 1000 * np.arange(16000) / RATE)])
+    batch = make_batch([4000] * 300, clip=True)
+    after = augmentation(snr_low_db=0, snr_high_db=0, noise_kinds=["recorded", "white", "pink"])(batch, seed=0, noise=tone)
+    spectrum = np.abs(np.fft.rfft((after.audio - batch.audio).numpy())) ** 2
+    spectrum /= spectrum.sum(axis=1, keepdims=True)
+    is_tone = spectrum[:, 250] > 0.9
+    is_pink = ~is_tone & (spectrum[:, :200].sum(axis=1) > 0.3)
+    assert [int(n) for n in (is_tone.sum(), is_pink.sum())] == pytest.approx([100, 100], abs=25)
+
+
+def test_test_noise_belongs_to_the_recording(make_batch: MakeBatch) -> None:
+    batch = make_batch([9000, 16000, 12000])
+    after = add_noise(batch, 10.0, seed=4)
+    assert torch.equal(add_noise(replace(batch, epoch=9), 10.0, seed=4).audio, after.audio), "in every epoch"
+    assert not torch.equal(add_noise(batch, 10.0, seed=5).audio, after.audio)
+
+
+def test_impossible_noise_is_refused(make_batch: MakeBatch, make_table: Any) -> None:
+    batch = make_batch([800])
+    with pytest.raises(ValueError, match="noise is one of white, pink, recorded, got brown"):
+        add_noise(batch, 10, kind="brown")
+    for table in (None, make_table([])):
+        with pytest.raises(ValueError, match="recorded noise needs recordings"):
+            add_noise(batch, 10, kind="recorded", noise=table)
+
+
+# --- level
+
+
+def test_the_gain_is_uniform_in_db(make_batch: MakeBatch) -> None:
+    batch = make_batch([400] * 1000)
+    after = augmentation(level_low_db=-12, level_high_db=6)(batch, seed=0)
+    gain = after.audio / batch.audio
+    gains_db = 20 * torch.log10(gain.median(dim=1).values)
+    torch.testing.assert_close(after.audio, batch.audio * gain.median(dim=1, keepdim=True).values)
+    counts = np.histogram(gains_db.numpy(), bins=6, range=(-12, 6))[0]
+    assert counts.sum() == 1000 and (np.abs(counts - 167) < 50).all()
+
+
+# --- settings
+
+
+def test_mistakes_in_the_settings_are_named_all_at_once() -> None:
+    with pytest.raises(ValueError) as error:
+        augmentation(speed_low=1.1, speed_high=0.9, snr_low_db=3, noise_prob=2, timeshift_ms=-5, noise_kinds=["brown"])
+    for part in (
+        "speed_low=1.1 is above speed_high=0.9",
+        "snr_low_db and snr_high_db are numbers both, or null both",
+        "noise_prob is between 0 and 1, got 2",
+        "timeshift_ms is 0 or more",
+        "noise_kinds are some of white, pink, recorded, got brown",
+    ):
+        assert part in str(error.value)
+
+
+def test_an_empty_batch_stays_empty(make_batch: MakeBatch) -> None:
+    batch = make_batch([800])
+    empty = replace(batch, **{name: value[:0] for name, value in vars(batch).items() if isinstance(value, torch.Tensor)})
+    assert augmentation(**PERTURBATIONS["everything"])(empty, seed=0) is empty

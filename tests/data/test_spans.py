@@ -1,0 +1,75 @@
+"""What is to be classified in a cut, and under which name."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from phonaut.data.spans import classes_of, label_names, spans_of
+
+PHONES = [[("sil", 0.0, 0.2), ("k", 0.2, 0.25), ("a", 0.25, 0.5)], [], [("a", 0.0, 0.1), ("t", 0.1, 0.3)]]
+
+
+@pytest.fixture
+def table(make_table: Any) -> Any:
+    return make_table(
+        [np.zeros(n) for n in (16000, 8000, 4800)],
+        words=["yes", None, "no"],
+        speakers=["anna", "ben", "anna"],
+        phones=PHONES,
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "classes", "labels", "names"),
+    [
+        ("keyword", ["no", "yes"], [1, -1, 0], ["yes", "", "no"]),
+        ("keyword", ["left", "no"], [-1, -1, 1], ["yes", "", "no"]),
+        ("speaker", ["ben", "anna"], [1, 0, 1], ["anna", "ben", "anna"]),
+    ],
+)
+def test_a_keyword_or_speaker_is_all_of_its_cut(
+    target: str, classes: list[str], labels: list[int], names: list[str], table: Any
+) -> None:
+    spans = spans_of(table, target, classes)
+    assert spans.label.tolist() == labels
+    assert spans.start_s.tolist() == [0, 0, 0] and spans.end_s.tolist() == [1.0, 0.5, 0.3]
+    assert spans.row.tolist() == [0, 1, 2]
+    assert label_names(table, target) == names
+
+
+def test_phones_are_spans_of_their_cut(table: Any) -> None:
+    spans = spans_of(table, "phone", ["a", "k", "sil"])
+    assert spans.offset.tolist() == [0, 3, 3, 5]
+    assert spans.row.tolist() == [0, 0, 0, 2, 2]
+    assert spans.label.tolist() == [2, 1, 0, 0, -1]
+    assert spans.start_s.tolist() == [0.0, 0.2, 0.25, 0.0, 0.1]
+    assert spans.end_s.tolist() == [0.2, 0.25, 0.5, 0.1, 0.3]
+    assert label_names(table, "phone") == ["sil", "k", "a", "a", "t"]
+
+
+def test_selected_spans_keep_their_rows(table: Any) -> None:
+    spans = spans_of(table, "phone", ["a", "k", "sil", "t"])
+    kept = spans.select(np.array([False, True, False, False, True]))
+    assert kept.offset.tolist() == [0, 1, 1, 2]
+    assert kept.row.tolist() == [0, 2]
+    assert kept.start_s.tolist() == [0.2, 0.1]
+
+
+def test_classes_are_those_of_the_training_split_in_the_order_of_the_corpus(make_table: Any, make_corpus: Any) -> None:
+    train = make_table([np.zeros(10)] * 3, words=["b", "a", "b"])
+    train.words = ["c", "b", "a"]  # the corpus fixes an order, and "c" occurs in the test split alone
+    train.word = np.array([1, 2, 1])
+    test = make_table([np.zeros(10)], words=["c"])
+    assert classes_of(make_corpus(train=train, test=test), "keyword") == ["b", "a"]
+
+
+def test_a_corpus_without_two_classes_is_refused_with_what_it_has(make_table: Any, make_corpus: Any) -> None:
+    corpus = make_corpus(train=make_table([np.zeros(10)] * 3, words=["a", "a", "a"]))
+    with pytest.raises(ValueError, match=r"target=keyword needs two classes .* found only a; .* target=speaker"):
+        classes_of(corpus, "keyword")
+
+
+def test_an_unknown_target_is_refused_with_the_nearest(table: Any) -> None:
+    with pytest.raises(ValueError, match=r"keyword, phone, speaker, got keywords; did you mean target=keyword\?"):
+        spans_of(table, "keywords", [])
