@@ -1,0 +1,269 @@
+"""The command line: `phonaut COMMAND [RUN or files ...] [key=value ...]`, one short function per command."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+HELP = """\
+Phonaut trains, compares and ships models of speech.
+
+  phonaut COMMAND [RUN or files ...] [key=value ...]
+
+Commands
+{commands}
+
+Examples
+  phonaut train                                     ten words of synthetic speech, in two minutes
+  phonaut train dataset=folder dataset.data_folder=recordings
+                                                    your own: one directory per word, files <speaker>_<take>.wav
+  phonaut train dataset=fsdd model=lstm trainer.max_epochs=20
+  phonaut train -m features=mfcc,melspec seed=0,1   all combinations, a run each
+  phonaut train dataset=kws -c job                  print the configuration, with every key and what it means to others
+  phonaut evaluate trained_models/ID new_recordings score a folder with a trained model
+
+Choices, as group=choice
+{groups}
+
+A run lies in trained_models/<experiment_id>/<model>: report.html, metrics.json, model.safetensors, TensorBoard events.
+The same experiment_id again resumes it. Corpora are looked for under $PHONAUT_DATA, else under datasets/; prepared
+corpora lie under $PHONAUT_CACHE, else under ~/.cache/phonaut. PHONAUT_DEBUG=1 shows where an error came from.
+"""
+
+
+def train(words: Sequence[str]) -> int:
+    """Prepare what is missing, train, evaluate, write the report."""
+    flags, overrides = split_flags(words, {"-c", "--cfg"}, {"-m", "--multirun"})
+    if "-c" in flags or "--cfg" in flags:
+        return show(overrides)
+    if "-m" in flags or "--multirun" in flags:
+        return sweep(overrides)
+    from phonaut.configuration import compose
+
+    train_one(compose(overrides), overrides)
+    return 0
+
+
+def show(overrides: Sequence[str]) -> int:
+    """Print whatever composes, then what is wrong with it."""
+    from omegaconf import OmegaConf
+
+    from phonaut.configuration import draft
+
+    config, problems = draft(overrides)
+    print(OmegaConf.to_yaml(config), end="", flush=True)
+    for problem in problems:
+        print(f"refused: {problem}", file=sys.stderr)
+    return 0
+
+
+def train_one(config: DictConfig, overrides: Sequence[str], job: str = "") -> float | None:
+    """Train one run and say how it went; the lowest validation loss is what a sweeper minimises."""
+    from omegaconf import OmegaConf
+
+    from phonaut.runs import train as train_run
+    from phonaut.runs.folder import default_experiment_id
+
+    if config.experiment_id is None:
+        config.experiment_id = default_experiment_id(config.choices.dataset, config.target)
+        overrides = [*overrides, f"experiment_id={config.experiment_id}"]
+        sys.argv.append(overrides[-1])  # Lightning's ddp starts this command again for each process
+    OmegaConf.resolve(config)
+    folder = Path(config.output_dir) / config.experiment_id / job / config.choices.model
+    run = train_run(config, folder, ["phonaut", "train", *overrides])
+    if run is None:
+        return None
+    from phonaut.reports import write_report
+    from phonaut.reports.terminal import summarize
+
+    write_report(run.folder)
+    summarize(run)
+    return min((line.get("validation/loss", float("inf")) for line in run.history), default=None)
+
+
+def sweep(overrides: Sequence[str]) -> int:
+    """All combinations by Hydra's sweeper, a run each, one level deeper than a single run."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import open_dict
+
+    from phonaut.configuration import ConfigurationError, as_text, choices, finish, impossible
+    from phonaut.runs.folder import default_experiment_id
+
+    texts = [as_text(text, sweep=True) for text in overrides]
+    if not any(text.startswith("experiment_id=") for text in texts):
+        texts.append(f"experiment_id={default_experiment_id('sweep', 'of')}")
+
+    @hydra.main(version_base="1.3", config_path="pkg://phonaut.conf", config_name="config")
+    def job(config: DictConfig) -> float | None:
+        chosen = HydraConfig.get().runtime.choices
+        mine = [text for text in HydraConfig.get().overrides.task if not text.startswith("experiment_id=")]
+        with open_dict(config):
+            config.choices = {group: name for group, name in chosen.items() if group in choices()}
+        problems = impossible(finish(config))
+        if str(config.trainer.strategy).startswith("ddp") and config.trainer.strategy != "ddp_spawn":
+            problems.append(f"trainer.strategy={config.trainer.strategy} would start the sweep again: use ddp_spawn")
+        if problems:
+            raise ConfigurationError(problems)
+        return train_one(config, [*mine, f"experiment_id={config.experiment_id}"], job_name(HydraConfig.get().job.num, mine))
+
+    sys.argv = [sys.argv[0], "--multirun", *texts]
+    job()
+    return 0
+
+
+def job_name(number: int, overrides: Sequence[str]) -> str:
+    """`<number>_<overrides>`: short, unique, without slashes.
+
+    >>> job_name(3, ["features=mfcc", "optimizer.lr=0.1"])
+    '3_features-mfcc_optimizer.lr-0.1'
+    """
+    text = "_".join(re.sub(r"[^\w.-]+", "-", override) for override in overrides)
+    if len(text) > 60:
+        text = f"{text[:50]}_{hashlib.sha256('|'.join(overrides).encode()).hexdigest()[:8]}"
+    return f"{number}_{text}" if text else str(number)
+
+
+def prepare(words: Sequence[str]) -> int:
+    """Make the manifests of a corpus, and list what was refused."""
+    from phonaut.configuration import compose
+    from phonaut.corpora.prepare import describe
+    from phonaut.runs.parts import prepared_corpus
+
+    print(describe(prepared_corpus(compose(words))))
+    return 0
+
+
+def evaluate(words: Sequence[str]) -> int:
+    """Score a split of a run's corpus, or a new folder, with a trained model."""
+    paths, overrides = split_paths(words, "evaluate RUN [FOLDER] [split=test] [batch_size=100] [dataset.key=value ...]")
+    options = dict(text.split("=", 1) for text in overrides if not text.startswith("dataset."))
+    unknown = options.keys() - {"split", "batch_size"}
+    if unknown or len(paths) > 2:
+        wrong = ", ".join(sorted(unknown)) or f"{len(paths)} paths"
+        raise ValueError(f"evaluate takes RUN, FOLDER, split=, batch_size= and dataset.key=; it got {wrong}")
+    if not options.get("batch_size", "1").isdigit() or options.get("batch_size") == "0":
+        raise ValueError(f"batch_size={options['batch_size']}: a whole number of at least 1 is wanted")
+    from phonaut.runs import evaluate as evaluate_run
+
+    run, name = evaluate_run(
+        paths[0],
+        data_folder=Path(paths[1]) if len(paths) == 2 else None,
+        split=options.get("split", "test"),
+        overrides=[text for text in overrides if text.startswith("dataset.")],
+        batch_size=int(options["batch_size"]) if "batch_size" in options else None,
+    )
+    from phonaut.reports import write_report
+    from phonaut.reports.terminal import summarize
+
+    write_report(run.folder)
+    summarize(run, name)
+    return 0
+
+
+def report(words: Sequence[str]) -> int:
+    """Write the report of a run again."""
+    paths, _ = split_paths(words, "report RUN")
+    from phonaut.reports import write_report
+    from phonaut.runs import Run
+
+    for path in paths:
+        print(write_report(Run(path).folder))
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    command.__name__: command for command in (train, prepare, evaluate, report)
+}
+
+
+def split_flags(words: Sequence[str], with_value: set[str], alone: set[str]) -> tuple[set[str], list[str]]:
+    """Flags, and the rest; the value of a flag (`job` of `-c job`) is dropped.
+
+    Raises:
+        ValueError: for a flag that does not exist.
+    """
+    flags, rest = set(), []
+    remaining = iter(words)
+    for word in remaining:
+        if word in with_value:
+            flags.add(word)
+            next(remaining, None)
+        elif word in alone:
+            flags.add(word)
+        elif word.startswith("-"):
+            raise ValueError(f"{word} is not a flag of train; it knows -c job, -m, and key=value")
+        elif "=" not in word and not word.startswith("~"):
+            raise ValueError(f"{word} is not key=value; train takes no files: dataset.data_folder={word} names recordings")
+        else:
+            rest.append(word)
+    return flags, rest
+
+
+def split_paths(words: Sequence[str], usage: str) -> tuple[list[str], list[str]]:
+    """Paths and `key=value`; a word with `=` is a path where it exists.
+
+    Raises:
+        ValueError: there is no path.
+    """
+    paths = [word for word in words if "=" not in word or Path(word).exists()]
+    if not paths:
+        raise ValueError(f"usage: phonaut {usage}")
+    return paths, [word for word in words if word not in paths]
+
+
+def help_text() -> str:
+    """What `phonaut --help` prints."""
+    from phonaut.configuration import choices
+
+    commands = "\n".join(f"  {name:<10}{(run.__doc__ or '').splitlines()[0]}" for name, run in COMMANDS.items())
+    groups = "\n".join(f"  {group:<14}{', '.join(names)}" for group, names in choices().items())
+    return HELP.format(commands=commands, groups=groups)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a command; a mistake is one sentence and exit code 2, a failure one sentence and exit code 1."""
+    words = sys.argv[1:] if words is None else list(words)
+    if not words or {"-h", "--help", "help"} & set(words):
+        print(help_text(), end="")
+        return 0
+    if words[0] == "--version":
+        from phonaut import __version__
+
+        print(__version__)
+        return 0
+    if words[0] not in COMMANDS:
+        from phonaut.configuration import nearest
+
+        print(f"phonaut has no command {words[0]}{nearest(words[0], COMMANDS)} (phonaut --help)", file=sys.stderr)
+        return 2
+    try:
+        return COMMANDS[words[0]](words[1:])
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    except Exception as error:
+        return explained(error)
+
+
+def explained(error: Exception) -> int:
+    """Say what went wrong in a sentence; what is no mistake of the user's keeps its traceback."""
+    cause: BaseException = error
+    while type(cause).__module__.startswith("hydra.") and cause.__cause__ is not None:
+        cause = cause.__cause__
+    if os.environ.get("PHONAUT_DEBUG") or not isinstance(cause, (ValueError, OSError, ImportError)):
+        raise error
+    print(f"phonaut: {cause}", file=sys.stderr)
+    return 2 if isinstance(cause, ValueError) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,282 @@
+"""From words on the command line to a checked configuration; whatever is wrong is said all at once."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+CONF = Path(__file__).parent / "conf"
+# Keys whose value may be of another type than their default.
+MIXED = re.compile(
+    r"(trainer\.(devices|max_time|fast_dev_run|precision|limit_.*|overfit_batches|benchmark|deterministic)"
+    r"|dataset\..*|model\.channels|optimizer\.(lr|betas)|scheduler\.(milestones|max_lr|base_lr))"
+)
+SPARSE_ADAM = (
+    "optimizer=sparse_adam takes sparse gradients only, and the networks here have dense ones: use optimizer=adam"
+)
+
+
+class ConfigurationError(ValueError):
+    """A configuration that cannot be run.
+
+    Attributes:
+        problems: everything that is wrong with it, a sentence each.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+@cache
+def choices() -> dict[str, list[str]]:
+    """The configuration groups and what may be chosen in each.
+
+    >>> choices()["checkpoint"]
+    ['all', 'best']
+    """
+    groups = sorted(path for path in CONF.iterdir() if path.is_dir() and not path.name.startswith("_"))
+    return {group.name: sorted(path.stem for path in group.glob("*.yaml")) for group in groups}
+
+
+def compose(overrides: Sequence[str] = ()) -> DictConfig:
+    """The configuration that `overrides` ask for.
+
+    Args:
+        overrides: `key=value` and `group=choice`, in Hydra's grammar; a value that the grammar refuses is taken as text.
+
+    Raises:
+        ConfigurationError: unknown keys or choices, wrong types, impossible combinations; all of them, each with the
+            nearest valid name.
+    """
+    config, problems = draft(overrides)
+    if problems:
+        raise ConfigurationError(problems)
+    return config
+
+
+def draft(overrides: Sequence[str]) -> tuple[DictConfig, list[str]]:
+    """What composes of `overrides`, and all that is wrong with them and with the result."""
+    texts = [as_text(override) for override in overrides]
+    groups = [text for text in texts if key_of(text) in choices()]
+    problems = [problem for text in groups if (problem := wrong_choice(text))]
+    groups = [text for text in groups if not wrong_choice(text)]
+    base = hydra_compose(groups)
+    values = []
+    for text in (text for text in texts if key_of(text) not in choices()):
+        problem = wrong_value(text, base)
+        if problem:
+            problems.append(problem)
+        else:
+            values.append(text)
+    try:
+        config = finish(hydra_compose([*groups, *values]))
+    except Exception as error:  # Hydra's and OmegaConf's errors share no class but this
+        return base, [*problems, str(error).splitlines()[0]]
+    return config, problems + impossible(config)
+
+
+def hydra_compose(overrides: Sequence[str]) -> DictConfig:
+    """Hydra's composition, with the name chosen in each group under `choices`."""
+    from hydra import compose as by_hydra
+    from hydra import initialize_config_dir
+    from omegaconf import open_dict
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = by_hydra("config", overrides=list(overrides), return_hydra_config=True)
+    chosen = {group: name for group, name in config.hydra.runtime.choices.items() if group in choices()}
+    with open_dict(config):
+        del config["hydra"]
+        config.choices = chosen
+    return config
+
+
+def finish(config: DictConfig) -> DictConfig:
+    """Carry out the switches that set several keys."""
+    if config.streaming:
+        for part in ("features", "model"):
+            key, value = ("framing", "causal") if part == "features" else ("causal", True)
+            if key in config[part]:
+                config[part][key] = value
+    return config
+
+
+def key_of(override: str) -> str:
+    """The key of an override, without the signs that add or delete.
+
+    >>> key_of("++trainer.max_epochs=3")
+    'trainer.max_epochs'
+    """
+    return override.lstrip("+~").split("=", 1)[0].split("@", 1)[0]
+
+
+def as_text(override: str, *, sweep: bool = False) -> str:
+    """`override`, with a value that Hydra's grammar refuses in quotes.
+
+    >>> as_text("dataset.data_folder=/data/my words (old), new")
+    "dataset.data_folder='/data/my words (old), new'"
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+        if sweep or not parsed.is_sweep_override():
+            return override
+    except HydraException:
+        pass
+    if "=" not in override:
+        return override
+    key, value = override.split("=", 1)
+    quoted = value.replace("\\", "\\\\").replace("'", "\\'") if value.endswith("\\") else value.replace("'", "\\'")
+    return f"{key}='{quoted}'"
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """` (did you mean ...?)`, or nothing where no name is near."""
+    known = list(names)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if not close:  # the right last part under another group
+        last = name.rsplit(".", 1)[-1]
+        ends = {key.rsplit(".", 1)[-1]: key for key in reversed(known)}
+        close = [ends[near] for near in difflib.get_close_matches(last, ends, n=1, cutoff=0.75)]
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def wrong_choice(override: str) -> str | None:
+    """What is wrong with `group=choice`."""
+    group = key_of(override)
+    chosen = override.split("=", 1)[1] if "=" in override else ""
+    names = choices()[group]
+    if override.startswith("~") or chosen in ("null", *names):
+        return None
+    return f"{group}={chosen} is not a choice{nearest(chosen, names)} ({group}: {', '.join(names)})"
+
+
+def wrong_value(override: str, base: DictConfig) -> str | None:
+    """What is wrong with `key=value`, given everything but the values."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+    from omegaconf import DictConfig
+
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except HydraException:
+        return f"{override} is not key=value"
+    if override[0] in "+~" or override.startswith("hydra."):
+        return None
+    key = parsed.key_or_group
+    known = flat(base)
+    if key not in known:
+        part: Any = base
+        for name in key.split("."):
+            part = part.get(name) if isinstance(part, DictConfig) else None
+        if isinstance(part, DictConfig):
+            return f"{key} is a group of keys: set one of them, like {next(iter(flat(part, key + '.')), key)}"
+        return f"unknown key {key}{nearest(key, known)}"
+    return wrong_type(key, known[key], parsed.value())
+
+
+def wrong_type(key: str, default: Any, value: Any) -> str | None:
+    """What is wrong with a value whose default is of another type."""
+    if default is None or value is None or MIXED.fullmatch(key):
+        return None
+    if isinstance(default, bool):
+        return None if isinstance(value, bool) else f"{key}={value}: write true or false"
+    if isinstance(default, (int, float)):
+        wanted = (int,) if isinstance(default, int) else (int, float)
+        right = isinstance(value, wanted) and not isinstance(value, bool)
+        return None if right else f"{key}={value}: a {'whole ' if wanted == (int,) else ''}number is wanted"
+    return None
+
+
+def flat(config: DictConfig, prefix: str = "") -> dict[str, Any]:
+    """All keys as `a.b.c` with their values; interpolations stay unresolved."""
+    from omegaconf import DictConfig, OmegaConf
+
+    found: dict[str, Any] = {}
+    for key in config:
+        node = config._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none():
+            found |= flat(node, f"{prefix}{key}.")
+        elif OmegaConf.is_interpolation(config, str(key)):
+            found[f"{prefix}{key}"] = None  # of whatever type it leads to
+        else:
+            found[f"{prefix}{key}"] = config[key]
+    return found
+
+
+def impossible(config: DictConfig) -> list[str]:
+    """Everything about a composed configuration that could not be run: the one place for combinations."""
+    problems = unknown_options(config) + wrong_features(config) + wrong_streaming(config)
+    if config.target not in ("keyword", "phone", "speaker"):
+        problems.append(f"target={config.target} is none of keyword, phone, speaker")
+    if config.batch_size < 1:
+        problems.append(f"batch_size={config.batch_size}: at least 1")
+    if config.n_workers < 0:
+        problems.append(f"n_workers={config.n_workers}: at least 0")
+    if not config.max_recording_s > 0:
+        problems.append(f"max_recording_s={config.max_recording_s}: more than 0")
+    if not 0 <= config.module.get("label_smoothing", 0.0) < 1:
+        problems.append(f"module.label_smoothing={config.module.label_smoothing}: from 0 to below 1")
+    for group in ("model", "features", "dataset", "optimizer", "module", "trainer", "checkpoint"):
+        if config.get(group) is None:
+            problems.append(f"{group}=null: a run needs one ({', '.join(choices()[group])})")
+    if config.get("optimizer") and config.optimizer._target_.endswith("SparseAdam"):
+        problems.append(SPARSE_ADAM)
+    if config.trainer.max_epochs is not None and config.trainer.max_epochs < 1 and config.trainer.max_steps < 1:
+        problems.append(f"trainer.max_epochs={config.trainer.max_epochs}: at least 1")
+    lbfgs = config.get("optimizer") and config.optimizer._target_.endswith("LBFGS")
+    if lbfgs and config.trainer.accumulate_grad_batches != 1:
+        problems.append("optimizer=lbfgs evaluates a batch several times: use trainer.accumulate_grad_batches=1")
+    return problems
+
+
+def wrong_features(config: DictConfig) -> list[str]:
+    """What the front end says of its options."""
+    from hydra.utils import get_class
+
+    if not config.get("features"):
+        return []
+    options = {str(key): value for key, value in config.features.items() if key != "_target_"}
+    problems: list[str] = get_class(config.features._target_).problems(**options)
+    return [f"features: {problem}" for problem in problems]
+
+
+def wrong_streaming(config: DictConfig) -> list[str]:
+    """What cannot stream: statistics over a whole recording, networks that look ahead."""
+    problems = []
+    if config.get("features") and config.features.get("framing") == "causal" and config.get("normalizer"):
+        name = config.normalizer._target_.rsplit(".", 1)[-1]
+        if name in ("CMVN", "Level"):
+            problems.append(f"features.framing=causal: {name} needs the whole recording; use normalizer=null")
+    if config.streaming and config.model.get("causal") is None:
+        problems.append(f"streaming=true: model={config.choices.model} cannot be causal")
+    if config.model.get("causal") and config.model.get("bidirectional"):
+        problems.append("model.bidirectional=true looks at later frames: with model.causal=true use false")
+    return problems
+
+
+def unknown_options(config: DictConfig) -> list[str]:
+    """Options (added with +) that the class they go to does not take."""
+    from hydra.utils import get_object
+
+    problems = []
+    for group, part in config.items():
+        target = part.get("_target_") if hasattr(part, "get") else None
+        if group in ("features", "scheduler") or not target:
+            continue  # the front end speaks for itself; a scheduler's interval is taken out first
+        taken = inspect.signature(get_object(target)).parameters
+        if any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+            continue
+        for key in (str(key) for key in part if key != "_target_" and key not in taken):
+            problems.append(f"unknown key {group}.{key}{nearest(key, taken)}")
+    return problems
