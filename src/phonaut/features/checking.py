@@ -1,0 +1,61 @@
+"""Checks of a dataclass of options against its own annotations."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any, Literal, Union
+
+
+def unknown_keys(options: type[Any], keys: Iterable[str]) -> list[str]:
+    """A problem for each of `keys` that the dataclass `options` does not have, with the nearest that it has."""
+    known = [field.name for field in fields(options)]
+    problems = []
+    for key in keys:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            problems.append(
+                f"{key}: no such key; " + (f"use {near[0]}" if near else f"the keys are {', '.join(known)}")
+            )
+    return problems
+
+
+def wrong_types(options: Any) -> list[str]:
+    """A problem for each value of the dataclass `options` that is not of its field's type.
+
+    Types are `int`, `float` (an int will do), `bool`, `None`, `Literal` and unions of these.
+    """
+    problems = []
+    for name, hint in typing.get_type_hints(type(options)).items():
+        value = getattr(options, name)
+        if not _fits(value, hint):
+            near = difflib.get_close_matches(str(value), _words(hint), 1)
+            problems.append(
+                f"{name}={value!r}: must be {' or '.join(_words(hint))}" + "".join(f"; use {n}" for n in near)
+            )
+    return problems
+
+
+def not_positive(options: Any, names: Iterable[str]) -> list[str]:
+    """A problem for each of `names` whose value is below 1; names that `options` lacks are passed over."""
+    return [f"{name}={getattr(options, name)}: must be at least 1" for name in names if getattr(options, name, 1) < 1]
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if typing.get_origin(hint) is Literal:
+        return any(value == choice and type(value) is type(choice) for choice in typing.get_args(hint))
+    if typing.get_origin(hint) in (Union, types.UnionType):
+        return any(_fits(value, member) for member in typing.get_args(hint))
+    return type(value) is hint or (hint is float and type(value) is int)
+
+
+def _words(hint: Any) -> list[str]:
+    """What fits `hint`, in words."""
+    if typing.get_origin(hint) is Literal:
+        return [str(choice) for choice in typing.get_args(hint)]
+    if typing.get_origin(hint) in (Union, types.UnionType):
+        return [word for member in typing.get_args(hint) for word in _words(member)]
+    return [{int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}[hint]]

@@ -1,0 +1,154 @@
+"""What all front ends share: framing, batches in blocks, slopes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from phonaut.features.checking import unknown_keys
+from phonaut.features.framing import Framing
+from phonaut.features.functional import deltas, valid
+from phonaut.features.options import FrontEndOptions
+
+# Frames in a block. On a CPU a block's spectra should stay in the cache (8 to 32 clips of a second measured best); on a
+# GPU blocks only bound the memory.
+BLOCK_FRAMES = 2048
+GPU_BLOCKS = 32
+
+
+class FrontEnd(nn.Module):
+    """From waveforms to frames: `forward(audio (B, S), audio_lengths (B,)) -> (frames (B, T, D), lengths (B,))`.
+
+    A recording's frames depend on its own `audio_lengths` samples only, whatever else is in the batch; frames past its
+    count are 0. A recording has at least one frame. The result is differentiable. The arithmetic is never in half
+    precision, whatever the type of `audio` and autocast are. Sub-classes say what a window becomes.
+
+    Args:
+        options: the fields of the class's `Options`, by keyword.
+
+    Attributes:
+        n_features: `D`.
+        sample_rate: Hz.
+        frame_shift_s: seconds from one frame to the next.
+        frame_offset_s: time of the centre of frame 0 in seconds.
+
+    Raises:
+        ValueError: for options that do not fit together; all that is wrong is named.
+    """
+
+    Options: ClassVar[type[FrontEndOptions]] = FrontEndOptions
+    options: FrontEndOptions
+    n_features: int
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.__signature__ = inspect.signature(cls.Options)  # type: ignore[attr-defined]
+
+    def __init__(self, **options: Any) -> None:
+        problems = self.problems(**options)
+        if problems:
+            raise ValueError(f"{type(self).__name__}: " + "\n".join(problems))
+        super().__init__()
+        self.options = self.Options(**options)
+        self.layout: Framing = self.options.layout()
+        self.sample_rate = self.options.sample_rate
+        self.frame_shift_s = self.layout.hop_length / self.sample_rate
+        self.frame_offset_s = self.layout.offset / self.sample_rate
+        self._exact: dict[str, Tensor] = {}
+
+    def constant(self, name: str, value: Tensor) -> None:
+        """Keep `value` as the buffer `name`: outside the state dict, for it follows from the options."""
+        self._exact[name] = value.double()
+        self.register_buffer(name, value.float(), persistent=False)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+        """As every module, but constants are exact in float64, not rounded before, and never below float32."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, value in self._exact.items():
+            moved = getattr(self, name)
+            dtype = torch.float64 if moved.dtype == torch.float64 else torch.float32
+            setattr(self, name, value.to(moved.device, dtype))
+        return self
+
+    @classmethod
+    def problems(cls, **options: Any) -> list[str]:
+        """All that is wrong with `options`, without building anything; empty if nothing is.
+
+        >>> from phonaut.features import MFCC
+        >>> MFCC.problems(n_mfcc=13, f_max=9000)
+        ['f_max=9000 is above half of sample_rate=16000: use f_max=8000 or less']
+        """
+        unknown = unknown_keys(cls.Options, options)
+        known = {key: value for key, value in options.items() if key in cls.Options.__dataclass_fields__}
+        return unknown + cls.Options(**known).problems()
+
+    def n_frames(self, audio_lengths: Tensor) -> Tensor:
+        """Frames of recordings of `audio_lengths` samples."""
+        return self.layout.n_frames(audio_lengths)
+
+    def transform(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Features `(B, T, D)` of the frames `(B, T, n_fft)` of recordings of `lengths (B,)` frames."""
+        raise NotImplementedError
+
+    def forward(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames `(B, T, D)` of `audio (B, S)`, and how many each recording has `(B,)`."""
+        check(audio, audio_lengths)
+        with full_precision(audio):
+            lengths = self.n_frames(audio_lengths)
+            features = self._features(audio.to(torch.promote_types(audio.dtype, torch.float32)), audio_lengths, lengths)
+            orders = [features]
+            for _ in range(self.options.deltas):
+                orders.append(deltas(orders[-1], lengths, causal=self.options.framing == "causal"))
+            features = torch.cat(orders, dim=-1) if len(orders) > 1 else features
+            features = features.masked_fill(~valid(lengths, features.shape[1])[:, :, None], 0.0)
+            return features.to(audio.dtype), lengths
+
+    def _features(self, audio: Tensor, audio_lengths: Tensor, lengths: Tensor) -> Tensor:
+        """`transform` of all frames, in blocks of recordings; an exported graph has one block."""
+        most = BLOCK_FRAMES * (1 if audio.device.type == "cpu" else GPU_BLOCKS)
+        size = max(1, most // self.layout.n_frames(audio.shape[1]))
+        if len(audio) <= size or torch.compiler.is_compiling():
+            return self.transform(self.layout.frames(audio, audio_lengths), lengths)
+        blocks = zip(*(torch.split(whole, size) for whole in (audio, audio_lengths, lengths)), strict=True)
+        return torch.cat([self.transform(self.layout.frames(a, n_samples), n) for a, n_samples, n in blocks])
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return ", ".join(f"{key}={value}" for key, value in asdict(self.options).items())
+
+
+def check(audio: Tensor, audio_lengths: Tensor) -> None:
+    """Refuse what is not a batch of waveforms.
+
+    Raises:
+        ValueError: for wrong shapes or types, or lengths that are not from 1 to S (looked at on the CPU only: a look
+            at a GPU's values would make it wait).
+    """
+    if audio.ndim != 2 or not audio.is_floating_point():
+        raise ValueError(
+            f"audio must be floating-point samples in [-1, 1] of shape (B, S); got {audio.dtype} of shape "
+            f"{tuple(audio.shape)}: write audio[None] for one recording, audio / 32768 for int16"
+        )
+    if audio_lengths.shape != audio.shape[:1] or audio_lengths.is_floating_point():
+        raise ValueError(
+            f"audio_lengths must be {len(audio)} whole numbers, one for each recording of audio; got "
+            f"{audio_lengths.dtype} of shape {tuple(audio_lengths.shape)}"
+        )
+    if audio_lengths.device.type == "cpu" and not torch.compiler.is_compiling() and len(audio):
+        least, most = int(audio_lengths.min()), int(audio_lengths.max())
+        if least < 1 or most > audio.shape[1]:
+            raise ValueError(
+                f"audio_lengths must be from 1 to {audio.shape[1]}, the samples of audio; got {least} to {most}"
+            )
+
+
+def full_precision(audio: Tensor) -> AbstractContextManager[Any]:
+    """Autocast off: half precision holds neither the range of a power spectrum nor a cepstrum's differences."""
+    device = audio.device.type
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()

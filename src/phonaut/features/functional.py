@@ -1,0 +1,157 @@
+"""The arithmetic of front ends: functions of tensors, without state.
+
+`frames` are `(B, T, D)` with `lengths (B,)`; frames past a recording's length never enter a result.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+Window = Literal["hann", "hamming", "blackman", "povey", "rectangular"]
+Log = Literal["db", "natural"]
+
+_COSINE_TERMS = {"hann": (0.5, 0.5), "povey": (0.5, 0.5), "hamming": (0.54, 0.46), "blackman": (0.42, 0.5, 0.08)}
+
+
+def valid(lengths: Tensor, n_frames: int) -> Tensor:
+    """Which of `n_frames` frames lie within `lengths (B,)`: `(B, T)` of bool."""
+    return torch.arange(n_frames, device=lengths.device) < lengths[:, None]
+
+
+def window_function(name: Window, win_length: int, *, periodic: bool = True) -> Tensor:
+    r"""A window `(win_length,)`, in float64: `sum_k (-1)^k a_k cos(2 pi k n / N)`.
+
+    `N` is `win_length` for a periodic window (torch, librosa), one less for a symmetric one (Kaldi). `povey` is Hann's
+    to the power of 0.85 (Kaldi).
+
+    >>> [round(w, 3) for w in window_function("hann", 4).tolist()]
+    [0.0, 0.5, 1.0, 0.5]
+    """
+    if name == "rectangular":
+        return torch.ones(win_length, dtype=torch.float64)
+    phase = 2 * math.pi * torch.arange(win_length, dtype=torch.float64) / max(1, win_length - (not periodic))
+    window = torch.zeros_like(phase)
+    for k, amplitude in enumerate(_COSINE_TERMS[name]):
+        window += (-1) ** k * amplitude * torch.cos(k * phase)
+    return torch.pow(window.clamp(min=0), 0.85) if name == "povey" else window
+
+
+def remove_dc_offset(frames: Tensor, win_length: int) -> Tensor:
+    """Subtract from each frame the mean of its first `win_length` samples."""
+    return frames - frames[..., :win_length].mean(dim=-1, keepdim=True)
+
+
+def preemphasize(frames: Tensor, coefficient: float) -> Tensor:
+    """`y[n] = x[n] - a x[n-1]` within each frame, with `x[-1] = x[0]` (Kaldi)."""
+    result = frames.clone()
+    result[..., 1:].sub_(frames[..., :-1], alpha=coefficient)
+    result[..., 0].mul_(1 - coefficient)
+    return result
+
+
+def power_spectrum(frames: Tensor, window: Tensor, n_bins: int | None = None) -> Tensor:
+    """`|rfft(window * frame)|^2` of the first `n_bins` bins: `(..., n_fft) -> (..., n_bins)`."""
+    spectrum = torch.fft.rfft(frames * window)[..., :n_bins]
+    # abs() takes square roots, and a sum over view_as_real is not vectorised: both are four times slower than this.
+    power: Tensor = spectrum.real.square() + spectrum.imag.square()
+    return power
+
+
+def log_compress(
+    power: Tensor,
+    lengths: Tensor,
+    *,
+    log: Log = "db",
+    amin: float = 1e-10,
+    top_db: float | None = 80.0,
+    exponent: float = 2.0,
+) -> Tensor:
+    r"""Logarithm of spectra, with a floor: `log(max(x, amin, peak / 10^{top_db / 10}))`.
+
+    Args:
+        power: `(B, T, D)`, amplitudes to the power of `exponent`.
+        lengths: `(B,)`; `peak` is the largest value of each recording's own frames.
+        log: `db` for decibels (`20 / exponent * log10`), `natural` for `ln`.
+        amin: the least value that is told apart from silence.
+        top_db: how far below its peak a recording is followed, in dB; None: down to `amin`.
+        exponent: 2 for power spectra, 1 for magnitudes.
+    """
+    if top_db is None:
+        floored = power.clamp(min=amin)
+    else:
+        peak = power.amax(dim=-1).masked_fill(~valid(lengths, power.shape[1]), 0.0).amax(dim=-1)
+        floor = (peak * 10 ** (-top_db * exponent / 20)).clamp(min=amin)
+        floored = torch.maximum(power, floor[:, None, None])
+    return floored.log() if log == "natural" else floored.log10() * (20 / exponent)
+
+
+def dct_matrix(n_mfcc: int, n_mels: int, *, cepstral_lifter: float = 0.0) -> Tensor:
+    r"""The orthonormal DCT-II `(n_mels, n_mfcc)`, in float64, its columns weighted by `1 + L / 2 sin(pi k / L)`.
+
+    The lifter `L` is Kaldi's and HTK's (22 by custom; 0: none); it leaves C0 as it is.
+    """
+    k = torch.arange(n_mfcc, dtype=torch.float64)
+    n = torch.arange(n_mels, dtype=torch.float64)[:, None]
+    matrix = torch.cos(math.pi / n_mels * (n + 0.5) * k) * math.sqrt(2 / n_mels)
+    matrix[:, 0] = math.sqrt(1 / n_mels)
+    if cepstral_lifter:
+        matrix *= 1 + cepstral_lifter / 2 * torch.sin(math.pi * k / cepstral_lifter)
+    return matrix
+
+
+def deltas(frames: Tensor, lengths: Tensor, *, causal: bool = False) -> Tensor:
+    r"""Slope of each feature over five frames: `d_t = sum_{n=1,2} n (c_{t+n} - c_{t-n}) / 10`.
+
+    Before the first frame stands the first, after the last *valid* one the last (HTK book, eq. 5.16). `causal` gives
+    the slope over the five frames up to and with `t`: the same values, two frames later.
+
+    Returns:
+        `(B, T, D)`; frames past `lengths` are arbitrary.
+    """
+    n_frames = frames.shape[1]
+    last = frames.gather(1, (lengths - 1)[:, None, None].expand(-1, 1, frames.shape[2]))
+    held = torch.where(valid(lengths, n_frames)[:, :, None], frames, last)
+    before, after = (4, 0) if causal else (2, 2)
+    c = torch.cat([held[:, :1].expand(-1, before, -1), held, held[:, -1:].expand(-1, after, -1)], dim=1)
+    c0, c1, c3, c4 = (c[:, i : i + n_frames] for i in (0, 1, 3, 4))
+    return (c3 - c1) / 10 + (c4 - c0) / 5
+
+
+def cmvn(frames: Tensor, lengths: Tensor, *, mean: bool = True, variance: bool = True) -> Tensor:
+    """Subtract each feature's mean over the recording, and divide by its standard deviation (with divisor T).
+
+    A feature that does not vary becomes 0 where its mean is subtracted. Frames past `lengths` become 0.
+    """
+    inside = valid(lengths, frames.shape[1])[:, :, None]
+    count = lengths[:, None, None].to(frames.dtype)
+    average = frames.masked_fill(~inside, 0.0).sum(dim=1, keepdim=True) / count
+    centred = (frames - average).masked_fill(~inside, 0.0)
+    result = centred if mean else frames.masked_fill(~inside, 0.0)
+    if variance:
+        result = result * (centred.square().sum(dim=1, keepdim=True) / count).clamp(min=1e-10).rsqrt()
+    return result
+
+
+def subtract_level(frames: Tensor, lengths: Tensor) -> Tensor:
+    """Subtract the recording's mean of the first feature from that feature alone; frames past `lengths` become 0."""
+    inside = valid(lengths, frames.shape[1])[:, :, None]
+    level = frames[:, :, :1].masked_fill(~inside, 0.0).sum(dim=1, keepdim=True) / lengths[:, None, None]
+    return (frames - pad(level, (0, frames.shape[2] - 1))).masked_fill(~inside, 0.0)
+
+
+def fixed_point(x: Tensor) -> Tensor:
+    """`round(x * 128 / 256) / 128`, clamped to `[-1, 1 - 1/128]`: eight bits for values of `[-256, 256)`.
+
+    The gradient passes straight through the rounding, and is 0 where the value is clamped.
+
+    >>> fixed_point(torch.tensor([-300.0, 3.1, 300.0])).tolist()
+    [-1.0, 0.015625, 0.9921875]
+    """
+    scaled = (x / 256).clamp(-1.0, 1 - 1 / 128)
+    # The difference is exactly 0, so that the value stays an exact multiple of 1/128.
+    return (scaled.detach() * 128).round() / 128 + (scaled - scaled.detach())

@@ -1,0 +1,48 @@
+"""Normalisers: `forward(frames (B, T, D), lengths (B,)) -> frames`, between the front end and the network."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from phonaut.features.functional import cmvn, fixed_point, subtract_level
+
+
+class CMVN(nn.Module):
+    """Cepstral mean and variance normalisation over each recording, of every feature.
+
+    Args:
+        mean: subtract the mean.
+        variance: divide by the standard deviation.
+
+    Raises:
+        ValueError: if neither is asked for.
+    """
+
+    def __init__(self, *, mean: bool = True, variance: bool = True) -> None:
+        super().__init__()
+        if not (mean or variance):
+            raise ValueError("CMVN: mean=false variance=false does nothing; use normalizer=null")
+        self.mean, self.variance = mean, variance
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Normalised frames; 0 past `lengths`."""
+        return cmvn(frames, lengths, mean=self.mean, variance=self.variance)
+
+
+class Level(nn.Module):
+    """Subtracts each recording's level, the mean of C0, from C0 alone: the microphone's gain goes, its colour stays.
+
+    Meant for MFCC, whose first feature is C0.
+    """
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Frames whose first feature has mean 0; 0 past `lengths`."""
+        return subtract_level(frames, lengths)
+
+
+class FixedPoint(nn.Module):
+    """Rounds features of `[-256, 256)` to eight bits in `[-1, 1)`, as a device would see them."""
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """`round(x * 128 / 256) / 128`, clamped to `[-1, 1 - 1/128]`."""
+        return fixed_point(frames)

@@ -1,0 +1,111 @@
+"""Spectrogram, mel spectrogram and MFCC: each is the one before and a matrix."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from phonaut.features.front_end import FrontEnd
+from phonaut.features.functional import (
+    dct_matrix,
+    log_compress,
+    power_spectrum,
+    preemphasize,
+    remove_dc_offset,
+    window_function,
+)
+from phonaut.features.options import FrontEndOptions, MelSpectrogramOptions, MFCCOptions, SpectrogramOptions
+
+
+class Spectrogram(FrontEnd):
+    """Short-time spectra: `D = n_fft // 2 + 1` bins, in dB by default. The keys are those of `SpectrogramOptions`.
+
+    >>> frames, lengths = Spectrogram(n_fft=400, win_length=400)(torch.randn(2, 16000), torch.tensor([16000, 8000]))
+    >>> frames.shape, lengths.tolist()
+    (torch.Size([2, 101, 201]), [101, 51])
+    """
+
+    Options: ClassVar[type[FrontEndOptions]] = SpectrogramOptions
+    options: SpectrogramOptions
+    window: Tensor
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**options)
+        o = self.options
+        window = window_function(o.window, o.win_length, periodic=o.periodic) * o.scale
+        self.constant("window", torch.nn.functional.pad(window, (0, o.n_fft - o.win_length)))
+        self.n_bins = o.n_fft // 2 + 1
+        self.n_features = self.n_bins * (1 + o.deltas)
+
+    def spectrum(self, frames: Tensor) -> Tensor:
+        """The first `n_bins` bins of `|rfft(window * frame)|^power`."""
+        if self.options.remove_dc_offset:
+            frames = remove_dc_offset(frames, self.options.win_length)
+        if self.options.preemphasis:
+            frames = preemphasize(frames, self.options.preemphasis)
+        power = power_spectrum(frames, self.window, self.n_bins)
+        # The square root has no slope at 0; below the least float there is nothing to keep.
+        return power if self.options.power == 2 else power.clamp(min=torch.finfo(power.dtype).tiny).sqrt()
+
+    def compressed(self, spectrum: Tensor, lengths: Tensor) -> Tensor:
+        """The logarithm that `log` asks for."""
+        o = self.options
+        if o.log is None:
+            return spectrum
+        return log_compress(spectrum, lengths, log=o.log, amin=o.amin, top_db=o.top_db, exponent=o.power)
+
+    def transform(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Spectra of windows."""
+        return self.compressed(self.spectrum(frames), lengths)
+
+
+class MelSpectrogram(Spectrogram):
+    """Spectra through `n_mels` triangular filters, in dB by default. The keys are those of `MelSpectrogramOptions`.
+
+    `MelSpectrogram(**KALDI)` is Kaldi's filter bank. librosa's is `mel_scale="slaney", norm="slaney",
+    pad_mode="constant"`, torchaudio's the default.
+    """
+
+    Options: ClassVar[type[FrontEndOptions]] = MelSpectrogramOptions
+    options: MelSpectrogramOptions
+    filters: Tensor
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**options)
+        filters = torch.from_numpy(self.options.filters())
+        self.n_bins = int(filters.any(dim=1).nonzero().max()) + 1  # bins above f_max are never looked at
+        self.constant("filters", filters[: self.n_bins])
+        self.n_features = self.options.n_mels * (1 + self.options.deltas)
+
+    def transform(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Mel spectra of windows."""
+        return self.compressed(self.spectrum(frames) @ self.filters, lengths)
+
+
+class MFCC(MelSpectrogram):
+    """Mel-frequency cepstral coefficients: the DCT-II of log mel spectra. The keys are those of `MFCCOptions`.
+
+    `MFCC(**KALDI_MFCC)` are Kaldi's. By default 40 of 40 mels from 20 to 4000 Hz, 30 ms windows every 10 ms.
+
+    Source: Davis and Mermelstein, 1980.
+
+    >>> frames, lengths = MFCC(n_mfcc=13, deltas=2)(torch.randn(1, 16000), torch.tensor([16000]))
+    >>> frames.shape
+    torch.Size([1, 101, 39])
+    """
+
+    Options: ClassVar[type[FrontEndOptions]] = MFCCOptions
+    options: MFCCOptions
+    dct: Tensor
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**options)
+        o = self.options
+        self.constant("dct", dct_matrix(o.n_mfcc, o.n_mels, cepstral_lifter=o.cepstral_lifter))
+        self.n_features = o.n_mfcc * (1 + o.deltas)
+
+    def transform(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Cepstra of windows."""
+        return super().transform(frames, lengths) @ self.dct
