@@ -102,8 +102,8 @@ def hydra_compose(overrides: Sequence[str]) -> DictConfig:
 def finish(config: DictConfig) -> DictConfig:
     """Carry out the switches that set several keys."""
     if config.streaming:
-        for part in ("features", "model"):
-            key, value = ("framing", "causal") if part == "features" else ("causal", True)
+        causal = (("features", "framing", "causal"), ("features", "top_db", None), ("model", "causal", True))
+        for part, key, value in causal:
             if key in config[part]:
                 config[part][key] = value
     return config

@@ -44,7 +44,7 @@ class SpeechModel(nn.Module):
             batch.span_end_s,
             frame_shift_s=self.front_end.frame_shift_s,
             frame_offset_s=self.front_end.frame_offset_s,
-            durations_s=batch.audio_lengths / self.front_end.sample_rate,
+            durations_s=batch.audio_lengths.double() / self.front_end.sample_rate,
         )
 
     def scores(self, batch: Batch) -> Tensor:
