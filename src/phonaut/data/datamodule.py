@@ -24,15 +24,15 @@ SPLITS = ("train", "validation", "test")
 
 
 class BatchLoader:
-    """Batches of an epoch, from where a checkpoint left off.
+    """Batches of an epoch, from where the Trainer stands.
 
-    Lightning asks for an iterator before it has restored which epoch it is, and workers would at once begin to read.
-    So nothing happens before the first batch is wanted; only then are epoch and position looked at.
+    Lightning asks for an iterator before it has restored from a checkpoint where it is, and workers would at once begin
+    to read. So nothing happens before the first batch is wanted; only then is the Trainer asked for epoch and position.
 
     Args:
         dataset: gives the batches.
         sampler: chooses them.
-        epoch: gives the number of the current epoch.
+        position: gives the current epoch, and how many of its batches are done.
         n_workers: processes that read; 0: this one.
         same_order: every epoch has the batches of epoch 0.
     """
@@ -42,39 +42,32 @@ class BatchLoader:
         dataset: SpeechDataset,
         sampler: BatchSampler,
         *,
-        epoch: Callable[[], int],
+        position: Callable[[], tuple[int, int]],
         n_workers: int = 0,
         same_order: bool = False,
     ) -> None:
         self.batch_sampler = sampler
-        self.epoch = epoch
+        self.position = position
         self.same_order = same_order
-        self.position = {"epoch": -1, "n_batches": 0}  # how far which epoch has come
-        self.resume_at = {"epoch": -1, "n_batches": 0}
         self.source = read_by_workers(dataset, sampler, n_workers) if n_workers else read_here(dataset, sampler)
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[Batch]:
-        epoch = self.epoch()
+        epoch, n_done = self.position()
         self.batch_sampler.set_epoch(0 if self.same_order else epoch)
-        if self.resume_at["epoch"] == epoch:
-            self.batch_sampler.start = self.resume_at["n_batches"]
-        self.resume_at = {"epoch": -1, "n_batches": 0}
-        self.position = {"epoch": epoch, "n_batches": self.batch_sampler.start}
+        self.batch_sampler.start = n_done
         for batch in self.source():
-            self.position["n_batches"] += 1
             batch.epoch = epoch
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """How far the epoch has come: of all processes together, so any number of them may go on from it."""
-        return dict(self.position)
+        """Nothing, for the Trainer keeps epoch and position; that there is a state tells it that it may resume here."""
+        return {}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from there, if the epoch is the same one."""
-        self.resume_at = dict(state)
+        """There is nothing to restore."""
 
 
 def read_here(dataset: SpeechDataset, sampler: BatchSampler) -> Callable[[], Iterator[Batch]]:
@@ -83,14 +76,16 @@ def read_here(dataset: SpeechDataset, sampler: BatchSampler) -> Callable[[], Ite
 
 
 def read_by_workers(dataset: SpeechDataset, sampler: BatchSampler, n_workers: int) -> Callable[[], Iterator[Batch]]:
-    """Batches read by processes of their own, which live as long as the loader."""
+    """Batches read by processes of their own, which live for an epoch.
+
+    Kept for longer, they would be left to the garbage collector, which waits five seconds for each.
+    """
     loader: DataLoader[Any] = DataLoader(
         dataset,  # type: ignore[arg-type]  # indexed by arrays of rows, not by single ones
         batch_size=None,
         sampler=sampler,
         num_workers=n_workers,
         collate_fn=as_it_is,
-        persistent_workers=True,
         generator=torch.Generator(),  # else it would draw from the generator that dropout draws from
     )
     return lambda: iter(loader)
@@ -193,27 +188,31 @@ class SpeechData(L.LightningDataModule):
         """All batches of a split, in this process."""
         return map(self.dataset(split).__getitem__, self.sampler(split))
 
-    def loader(self, split: str) -> BatchLoader:
+    def loader(self, split: str, position: Callable[[L.Trainer], tuple[int, int]]) -> BatchLoader:
         """This process's share of the batches of a split."""
         trainer = self.trainer
         assert trainer is not None
-        sampler = self.sampler(split, rank=trainer.global_rank, world_size=trainer.world_size)
         return BatchLoader(
             self.dataset(split),
-            sampler,
-            epoch=lambda: trainer.current_epoch,
+            self.sampler(split, rank=trainer.global_rank, world_size=trainer.world_size),
+            position=lambda: position(trainer),
             n_workers=self.n_workers,
             same_order=getattr(trainer, "overfit_batches", 0) > 0,
         )
 
     def train_dataloader(self) -> BatchLoader:
         """Shuffled anew in every epoch."""
-        return self.loader("train")
+        return self.loader("train", lambda trainer: (trainer.current_epoch, trainer.fit_loop.batch_idx + 1))
 
     def val_dataloader(self) -> BatchLoader | list[Any]:
         """Never shuffled; nothing, where the corpus has no validation split."""
-        return self.loader("validation") if len(self.dataset("validation")) else []
+        return self.loader("validation", from_the_start) if len(self.dataset("validation")) else []
 
     def test_dataloader(self) -> BatchLoader:
         """Never shuffled."""
-        return self.loader("test")
+        return self.loader("test", from_the_start)
+
+
+def from_the_start(trainer: L.Trainer) -> tuple[int, int]:
+    """Evaluation is not taken up in the middle."""
+    return trainer.current_epoch, 0
