@@ -1,0 +1,221 @@
+"""A prepared corpus, read from disk through memory maps: audio, labels and times of every cut."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phonaut.data.columns import TextColumn, mapped, read_column
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+
+FORMAT = 1  # of the folder; another number is prepared anew
+
+RECORDING_COLUMNS = {"path": "text", "offset": "i8", "n_samples": "i8", "is_float": "u1", "crc": "u4"}
+CUT_COLUMNS = {
+    "id": "text",
+    "text": "text",
+    "key": "u8",
+    "recording": "i8",
+    "start": "i8",
+    "valid": "i8",
+    "before": "i8",
+    "n_samples": "i8",
+    "word": "i4",
+    "speaker": "i4",
+    "session": "text",
+    "phone_end": "i8",
+}
+PHONE_COLUMNS = {"label": "i4", "start_s": "f8", "end_s": "f8"}
+SUMMARY = "summary.json"
+DAMAGED = "damaged"
+
+
+class DamagedCorpusError(ValueError):
+    """A prepared folder that cannot be trusted; preparing again rebuilds it."""
+
+
+class PreparedCorpus:
+    """What `prepare` left on disk.
+
+    Args:
+        folder: of the prepared corpus.
+
+    Attributes:
+        name: of the corpus.
+        sample_rate: of the audio, Hz.
+        clip_s: length that cuts were fitted to, seconds, or None.
+        summary: counts of cuts, speakers, hours and words.
+        notes: what a user must know, the protocol first.
+        words: keyword labels; codes of tables are indices into them.
+        speakers: speaker ids.
+        phones: phone labels.
+
+    Raises:
+        DamagedCorpusError: a file is missing, or is not as long as it was.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            self.summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+            files: dict[str, int] = self.summary["files"]
+            wrong = [name for name, size in files.items() if (folder / name).stat().st_size != size]
+        except (OSError, ValueError, KeyError) as error:
+            raise DamagedCorpusError(f"{folder} is damaged: {error}") from error
+        if wrong or (folder / DAMAGED).exists():
+            what = f"{wrong[0]} has not the length that it had" if wrong else (folder / DAMAGED).read_text().strip()
+            raise DamagedCorpusError(f"{folder} is damaged: {what}")
+        self.name: str = self.summary["name"]
+        self.sample_rate: int = self.summary["sample_rate"]
+        self.clip_s: float | None = self.summary["clip_s"]
+        self.notes: list[str] = self.summary["notes"]
+        self.words: list[str] = self.summary["words"]
+        self.speakers: list[str] = self.summary["speakers"]
+        self.phones: list[str] = self.summary["phones"]
+        self.recordings = RecordingTable(folder)
+        self.tables: dict[str, CutTable] = {}
+
+    @property
+    def refused(self) -> list[dict[str, str]]:
+        """Recordings that were left out, `{"path", "reason"}`."""
+        return read_lines(self.folder / "refused.jsonl")
+
+    @property
+    def remarks(self) -> list[dict[str, str]]:
+        """What was kept and is worth knowing, `{"path", "remark"}`."""
+        return read_lines(self.folder / "remarks.jsonl")
+
+    def cuts(self, split: str) -> CutTable:
+        """The cuts of a split; an empty table where the corpus has no such split."""
+        if split not in self.tables:
+            self.tables[split] = CutTable(self, split)
+        return self.tables[split]
+
+    def manifest(self, split: str) -> CutSet:
+        """The split as lhotse's cuts, read lazily."""
+        from lhotse import CutSet
+
+        return CutSet.from_jsonl_lazy(self.folder / f"cuts.{split}.jsonl.gz")
+
+
+class RecordingTable:
+    """Decoded recordings, one after another in one file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = TextColumn(folder / "recordings", "path")
+        self.offset, self.n_samples, self.is_float, self.crc = (
+            read_column(folder / "recordings", name, RECORDING_COLUMNS[name])
+            for name in ("offset", "n_samples", "is_float", "crc")
+        )
+        self.data = mapped(folder / "audio.bin", "u1")
+        self.checked = np.zeros(len(self.offset), dtype=bool)
+
+    def samples(self, number: int, start: int, stop: int) -> NDArray[np.float32]:
+        """Samples `start` to `stop` of a recording, in [-1, 1].
+
+        Raises:
+            DamagedCorpusError: the recording is not what was written; the folder is marked, to be rebuilt.
+        """
+        is_float = bool(self.is_float[number])
+        width = 4 if is_float else 2
+        first = int(self.offset[number])
+        if not self.checked[number]:
+            self.check(number, self.data[first : first + width * int(self.n_samples[number])])
+        part = self.data[first + width * start : first + width * stop]
+        if is_float:
+            return part.view(np.float32)
+        return part.view(np.int16).astype(np.float32) / np.float32(32768)
+
+    def check(self, number: int, data: NDArray[np.uint8]) -> None:
+        """Compare a recording with its checksum, the first time that it is read."""
+        if zlib.crc32(data) != int(self.crc[number]):
+            what = f"the audio of {self.path[number]} is not what was written"
+            (self.folder / DAMAGED).write_text(what + "\n", encoding="utf-8")
+            raise DamagedCorpusError(f"{self.folder} is damaged: {what}; the same command again rebuilds it")
+        self.checked[number] = True
+
+
+class CutTable:
+    """The cuts of one split; columns are mapped into memory.
+
+    Attributes:
+        key: what random draws derive from, a hash of the cut's id, `(N,)` uint64.
+        n_samples: length, `(N,)`.
+        word: code of the keyword label or -1, `(N,)`.
+        speaker: code of the speaker, `(N,)`.
+        phone_offset: the phones of row r are `phone_offset[r]` to `phone_offset[r + 1]`, `(N + 1,)`.
+        phone_label: codes of phones, `(P,)`.
+        phone_start_s: seconds from the start of the cut, `(P,)`.
+        phone_end_s: likewise, `(P,)`.
+    """
+
+    def __init__(self, corpus: PreparedCorpus, split: str) -> None:
+        self.corpus = corpus
+        self.sample_rate = corpus.sample_rate
+        self.words, self.speakers, self.phones = corpus.words, corpus.speakers, corpus.phones
+        folder = corpus.folder / f"cuts.{split}"
+        if not folder.exists():
+            folder = corpus.folder / "cuts.none"
+        read = {name: read_column(folder, name, kind) for name, kind in CUT_COLUMNS.items() if kind != "text"}
+        self.key: NDArray[np.uint64] = read["key"]
+        self.n_samples: NDArray[np.int64] = read["n_samples"]
+        self.word: NDArray[np.int32] = read["word"]
+        self.speaker: NDArray[np.int32] = read["speaker"]
+        self.number, self.start, self.valid, self.before = (
+            read[name] for name in ("recording", "start", "valid", "before")
+        )
+        self.phone_offset: NDArray[np.int64] = np.concatenate([np.zeros(1, np.int64), read["phone_end"]])
+        self.phone_label, self.phone_start_s, self.phone_end_s = (
+            read_column(folder / "phones", name, kind) for name, kind in PHONE_COLUMNS.items()
+        )
+        self.ids, self.texts, self.sessions = (TextColumn(folder, name) for name in ("id", "text", "session"))
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def id(self, row: int) -> str:
+        """Cut id."""
+        return self.ids[row]
+
+    def recording(self, row: int) -> str:
+        """Path of the recording."""
+        return self.corpus.recordings.path[int(self.number[row])]
+
+    def text(self, row: int) -> str:
+        """Transcript; empty where there is none."""
+        return self.texts[row]
+
+    def speaker_name(self, row: int) -> str:
+        """Speaker id."""
+        return self.speakers[self.speaker[row]]
+
+    def word_name(self, row: int) -> str | None:
+        """Keyword label."""
+        return self.words[self.word[row]] if self.word[row] >= 0 else None
+
+    def audio(self, row: int, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Samples `start` to `stop` of a cut (all of it by default), in [-1, 1]; a short clip lies between zeros."""
+        n, valid, before = int(self.n_samples[row]), int(self.valid[row]), int(self.before[row])
+        stop = n if stop is None else min(stop, n)
+        first = int(self.start[row])
+        recordings, number = self.corpus.recordings, int(self.number[row])
+        if valid == n:
+            return recordings.samples(number, first + start, first + stop)
+        audio = np.zeros(max(0, stop - start), dtype=np.float32)
+        a, b = max(start, before), min(stop, before + valid)
+        if a < b:
+            audio[a - start : b - start] = recordings.samples(number, first + a - before, first + b - before)
+        return audio
+
+
+def read_lines(path: Path) -> list[dict[str, str]]:
+    """A file of JSON lines."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
