@@ -2,14 +2,18 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from scipy import signal
 
+import phonaut.data
 from phonaut.data.augmentation import Augmentation, add_noise
 from phonaut.data.batches import Batch
 from phonaut.data.noise import loop
@@ -47,7 +51,9 @@ def valid(batch: Batch, i: int) -> torch.Tensor:
 def item(batch: Batch, i: int) -> Batch:
     """Recording i of a batch, on its own."""
     length = int(batch.audio_lengths[i])
-    one = {name: getattr(batch, name)[i : i + 1] for name in ("audio_lengths", "keys", "rows", "audio_start_s", "labels")}
+    one = {
+        name: getattr(batch, name)[i : i + 1] for name in ("audio_lengths", "keys", "rows", "audio_start_s", "labels")
+    }
     spans = {name: getattr(batch, name)[i : i + 1] for name in ("span_start_s", "span_end_s")}
     return replace(batch, audio=batch.audio[i : i + 1, :length], span_recording=torch.tensor([0]), **one, **spans)
 
@@ -76,7 +82,8 @@ def test_padding_stays_zero_and_the_batch_itself_is_not_touched(name: str, make_
     for i, length in enumerate(after.audio_lengths.tolist()):
         assert (after.audio[i, length:] == 0).all()
     assert torch.equal(batch.audio, before.audio)
-    assert after.keys is batch.keys and after.rows is batch.rows
+    assert after.keys is batch.keys
+    assert after.rows is batch.rows
 
 
 @pytest.mark.parametrize("name", PERTURBATIONS)
@@ -120,7 +127,9 @@ def test_a_shift_moves_samples_and_brings_in_zeros(make_batch: MakeBatch) -> Non
         expected = np.zeros_like(before)
         expected[max(shift, 0) : 16000 + min(shift, 0)] = before[max(-shift, 0) : 16000 - max(shift, 0)]
         assert (moved == expected).all()
-    assert min(shifts) < -1500 and max(shifts) > 1500 and max(map(abs, shifts)) <= 1600
+    assert min(shifts) < -1500
+    assert max(shifts) > 1500
+    assert max(map(abs, shifts)) <= 1600
     assert abs(np.mean(shifts)) < 250
 
 
@@ -211,7 +220,8 @@ def test_a_clip_keeps_its_length_around_its_middle(percent: int, make_batch: Mak
     batch = make_batch([16000], clip=True)
     batch.audio[0] = torch.from_numpy(signal.windows.gaussian(16000, 1000))
     after = augmentation(speed_low=percent / 100, speed_high=percent / 100)(batch, seed=0)
-    assert after.audio.shape == (1, 16000) and after.audio_lengths.tolist() == [16000]
+    assert after.audio.shape == (1, 16000)
+    assert after.audio_lengths.tolist() == [16000]
     assert (after.span_start_s[0], after.span_end_s[0]) == (0.0, 1.0)
     expected = torch.from_numpy(signal.windows.gaussian(16000, 1000 * 100 / percent)).float()
     torch.testing.assert_close(after.audio[0], expected, rtol=0, atol=2e-3)
@@ -244,7 +254,8 @@ def test_the_snr_is_uniform_in_its_range(make_batch: MakeBatch) -> None:
     batch = make_batch([800] * 1000)
     after = augmentation(snr_low_db=5, snr_high_db=25)(batch, seed=0)
     snrs = np.array([snr_db(batch, after, i) for i in range(1000)])
-    assert snrs.min() > 4.99 and snrs.max() < 25.01
+    assert snrs.min() > 4.99
+    assert snrs.max() < 25.01
     assert (np.abs(np.histogram(snrs, bins=5, range=(5, 25))[0] - 200) < 50).all()
 
 
@@ -252,7 +263,8 @@ def test_digital_silence_stays_silent(make_batch: MakeBatch, make_table: Any) ->
     batch = make_batch([16000, 16000])
     batch.audio[0] = 0
     after = add_noise(batch, 0.0)
-    assert (after.audio[0] == 0).all() and (after.audio[1] != batch.audio[1]).any()
+    assert (after.audio[0] == 0).all()
+    assert (after.audio[1] != batch.audio[1]).any()
     after = add_noise(batch, 0.0, kind="recorded", noise=make_table([np.zeros(4000)]))
     assert torch.equal(after.audio, batch.audio)
 
@@ -288,7 +300,9 @@ def test_recorded_noise_is_a_stretch_of_a_recording(make_batch: MakeBatch, make_
 def test_all_kinds_of_noise_occur(make_batch: MakeBatch, make_table: Any) -> None:
     tone = make_table([np.sin(2 * np.pi * 1000 * np.arange(16000) / RATE)])
     batch = make_batch([4000] * 300, clip=True)
-    after = augmentation(snr_low_db=0, snr_high_db=0, noise_kinds=["recorded", "white", "pink"])(batch, seed=0, noise=tone)
+    after = augmentation(snr_low_db=0, snr_high_db=0, noise_kinds=["recorded", "white", "pink"])(
+        batch, seed=0, noise=tone
+    )
     spectrum = np.abs(np.fft.rfft((after.audio - batch.audio).numpy())) ** 2
     spectrum /= spectrum.sum(axis=1, keepdims=True)
     is_tone = spectrum[:, 250] > 0.9
@@ -322,14 +336,15 @@ def test_the_gain_is_uniform_in_db(make_batch: MakeBatch) -> None:
     gains_db = 20 * torch.log10(gain.median(dim=1).values)
     torch.testing.assert_close(after.audio, batch.audio * gain.median(dim=1, keepdim=True).values)
     counts = np.histogram(gains_db.numpy(), bins=6, range=(-12, 6))[0]
-    assert counts.sum() == 1000 and (np.abs(counts - 167) < 50).all()
+    assert counts.sum() == 1000
+    assert (np.abs(counts - 167) < 50).all()
 
 
 # --- settings
 
 
 def test_mistakes_in_the_settings_are_named_all_at_once() -> None:
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=r"^augmentation: ") as error:
         augmentation(speed_low=1.1, speed_high=0.9, snr_low_db=3, noise_prob=2, timeshift_ms=-5, noise_kinds=["brown"])
     for part in (
         "speed_low=1.1 is above speed_high=0.9",
@@ -343,5 +358,17 @@ def test_mistakes_in_the_settings_are_named_all_at_once() -> None:
 
 def test_an_empty_batch_stays_empty(make_batch: MakeBatch) -> None:
     batch = make_batch([800])
-    empty = replace(batch, **{name: value[:0] for name, value in vars(batch).items() if isinstance(value, torch.Tensor)})
+    empty = replace(
+        batch, **{name: value[:0] for name, value in vars(batch).items() if isinstance(value, torch.Tensor)}
+    )
     assert augmentation(**PERTURBATIONS["everything"])(empty, seed=0) is empty
+
+
+def test_the_shipped_settings_are_those_of_the_class(make_batch: MakeBatch) -> None:
+    folder = Path(phonaut.data.__file__).parents[1] / "conf" / "augmentation"
+    batch = make_batch([16000] * 20, clip=True)
+    for path in folder.glob("*.yaml"):
+        settings = OmegaConf.load(path)
+        assert {"_target_", *(field.name for field in fields(Augmentation))} == {*settings, "sample_rate"}
+        augment = instantiate(settings, sample_rate=RATE)
+        assert (augment(batch, seed=0) is batch) == (path.stem == "none")

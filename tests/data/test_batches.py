@@ -37,7 +37,8 @@ def sentences(make_table: Any) -> Any:
 
 def test_a_batch_holds_its_recordings_and_zeros(sentences: Any) -> None:
     batch = dataset(sentences, spans_of(sentences, "keyword", ["a", "b"]))[np.array([7, 2, 9])]
-    assert batch.audio.shape == (3, sentences.n_samples[[7, 2, 9]].max()) and batch.audio.dtype == torch.float32
+    assert batch.audio.shape == (3, sentences.n_samples[[7, 2, 9]].max())
+    assert batch.audio.dtype == torch.float32
     for i, row in enumerate([7, 2, 9]):
         n = sentences.n_samples[row]
         assert batch.audio_lengths[i] == n
@@ -48,7 +49,8 @@ def test_a_batch_holds_its_recordings_and_zeros(sentences: Any) -> None:
     assert batch.span_recording.tolist() == [0, 1, 2]
     assert batch.span_end_s.tolist() == (sentences.n_samples[[7, 2, 9]] / RATE).tolist()
     assert batch.labels.tolist() == sentences.word[[7, 2, 9]].tolist()
-    assert batch.clip_samples is None and batch.epoch == 0
+    assert batch.clip_samples is None
+    assert batch.epoch == 0
 
 
 def test_phones_stay_with_their_recording(sentences: Any) -> None:
@@ -65,7 +67,8 @@ def test_phones_stay_with_their_recording(sentences: Any) -> None:
 def test_a_cut_without_spans_gives_audio_alone(make_table: Any) -> None:
     table = make_table([np.ones(100), np.ones(50)], phones=[[], [("a", 0.0, 0.001)]])
     batch = dataset(table, spans_of(table, "phone", ["a"]))[np.array([0, 1])]
-    assert batch.audio.shape == (2, 100) and batch.span_recording.tolist() == [1]
+    assert batch.audio.shape == (2, 100)
+    assert batch.span_recording.tolist() == [1]
 
 
 def test_a_batch_moves_between_devices(sentences: Any) -> None:
@@ -92,9 +95,17 @@ def test_each_span_of_a_long_recording_is_in_one_window_and_whole(sentences: Any
         begin = round(start_s * RATE)
         expected = sentences.recordings[row][begin : begin + int(batch.audio_lengths[0])]
         assert (batch.audio[0].numpy() == expected).all()
-        for a, b, label in zip(batch.span_start_s.tolist(), batch.span_end_s.tolist(), batch.labels.tolist(), strict=True):
+        for a, b, label in zip(
+            batch.span_start_s.tolist(), batch.span_end_s.tolist(), batch.labels.tolist(), strict=True
+        ):
             found.append((row, round(a + start_s, 9), round(b + start_s, 9), label))
-    table = zip(spans.row.tolist(), spans.start_s.round(9).tolist(), spans.end_s.round(9).tolist(), spans.label.tolist(), strict=True)
+    table = zip(
+        spans.row.tolist(),
+        spans.start_s.round(9).tolist(),
+        spans.end_s.round(9).tolist(),
+        spans.label.tolist(),
+        strict=True,
+    )
     assert sorted(found) == sorted(table)
 
 
@@ -129,7 +140,8 @@ def test_parts_of_a_recording_have_draws_of_their_own(make_table: Any) -> None:
     data = dataset(table, spans_of(table, "phone", ["a"]), max_recording_s=1.0)
     keys = data[np.arange(len(data))].draw_keys
     assert len(set(keys.tolist())) == len(data) == 6
-    assert keys[0] == table.key[0] and keys[5] == table.key[1]
+    assert keys[0] == table.key[0]
+    assert keys[5] == table.key[1]
 
 
 def test_windows_without_spans_can_be_left_out(make_table: Any) -> None:

@@ -127,11 +127,18 @@ def test_lightnings_own_checkpoints_will_do(corpus: Any, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "settings",
-    [{"limit_train_batches": 3}, {"val_check_interval": 2}, {"max_epochs": -1, "max_steps": 12}, {"accumulate_grad_batches": 2}],
+    [
+        {"limit_train_batches": 3},
+        {"val_check_interval": 2},
+        {"max_epochs": -1, "max_steps": 12},
+        {"accumulate_grad_batches": 2},
+    ],
     ids=str,
 )
 def test_the_trainers_limits_hold_through_interruptions(settings: dict[str, Any], corpus: Any, tmp_path: Path) -> None:
-    whole = fit(speech_data(corpus), tmp_path, callbacks=[Checkpoints(tmp_path)], num_sanity_val_steps=0, **settings).seen
+    whole = fit(
+        speech_data(corpus), tmp_path, callbacks=[Checkpoints(tmp_path)], num_sanity_val_steps=0, **settings
+    ).seen
     for checkpoint in sorted(tmp_path.glob("*.ckpt")):
         n_seen = int(checkpoint.name.split()[0])
         rest = fit(speech_data(corpus), tmp_path, checkpoint=checkpoint, **settings).seen
@@ -147,7 +154,8 @@ def test_workers_read_the_same_batches_and_leave_the_random_state_alone(corpus: 
     here = fit(speech_data(corpus), tmp_path)
     state = torch.get_rng_state()
     workers = fit(speech_data(corpus, n_workers=2), tmp_path)
-    assert workers.seen == here.seen and workers.validated == here.validated
+    assert workers.seen == here.seen
+    assert workers.validated == here.validated
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -173,14 +181,20 @@ def test_clips_of_one_length_are_known_to_be(make_table: Any, make_corpus: Any) 
 def test_a_span_that_is_too_long_is_refused_with_its_reason(make_table: Any, make_corpus: Any) -> None:
     table = make_table([np.ones(n) for n in (16000, 40000, 16000)], words=["a", "b", "c"])
     data = speech_data(make_corpus(train=table), classes=["a", "b", "c"], max_recording_s=2.0)
-    assert data.refused == [{"path": "/corpus/cut1.wav", "reason": "2.5 s to classify at once; max_recording_s=2 is the limit"}]
+    assert data.refused == [
+        {"path": "/corpus/cut1.wav", "reason": "2.5 s to classify at once; max_recording_s=2 is the limit"}
+    ]
     assert sorted(row for batch in data.batches("train") for row in batch.rows.tolist()) == [0, 2]
     assert data.label_names("train") == ["a", "c"]
-    with pytest.raises(ValueError, match=r"nothing is left to train on: 1\.0 s to classify at once; max_recording_s=0\.5"):
+    with pytest.raises(
+        ValueError, match=r"nothing is left to train on: 1\.0 s to classify at once; max_recording_s=0\.5"
+    ):
         speech_data(make_corpus(train=table), max_recording_s=0.5)
 
 
-@pytest.mark.parametrize("settings", [{"batch_size": 0}, {"n_workers": -1}, {"max_recording_s": 0}, {"target": "word"}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{"batch_size": 0}, {"n_workers": -1}, {"max_recording_s": 0}, {"target": "word"}], ids=str
+)
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], corpus: Any) -> None:
     ((name, value),) = settings.items()
     with pytest.raises(ValueError, match=rf"^{name} .*got {value}"):

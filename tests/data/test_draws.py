@@ -24,7 +24,8 @@ def test_the_hash_is_splitmix64() -> None:
 @pytest.mark.parametrize("n", [1, 3])
 def test_uniform_draws_are_uniform(n: int) -> None:
     draws = uniform(KEYS, seed=1, epoch=2, stream="a", n=n)
-    assert draws.min() >= 0 and draws.max() < 1
+    assert draws.min() >= 0
+    assert draws.max() < 1
     for column in draws.T:
         assert stats.kstest(column, "uniform").pvalue > 1e-3
 
@@ -66,7 +67,9 @@ def test_a_draw_does_not_depend_on_its_company() -> None:
     order = np.random.default_rng(0).permutation(len(KEYS))
     assert (uniform(KEYS[order], seed=5, epoch=1, stream="x", n=4) == together[order]).all()
     assert (uniform(KEYS[7:8], seed=5, epoch=1, stream="x", n=2) == together[7:8, :2]).all()
-    assert (normal(KEYS[7:8], seed=5, epoch=1, stream="x", n=3) == normal(KEYS, seed=5, epoch=1, stream="x", n=5)[7:8, :3]).all()
+    assert (
+        normal(KEYS[7:8], seed=5, epoch=1, stream="x", n=3) == normal(KEYS, seed=5, epoch=1, stream="x", n=5)[7:8, :3]
+    ).all()
 
 
 def test_draws_are_those_of_plain_integer_arithmetic() -> None:

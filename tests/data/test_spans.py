@@ -33,7 +33,8 @@ def test_a_keyword_or_speaker_is_all_of_its_cut(
 ) -> None:
     spans = spans_of(table, target, classes)
     assert spans.label.tolist() == labels
-    assert spans.start_s.tolist() == [0, 0, 0] and spans.end_s.tolist() == [1.0, 0.5, 0.3]
+    assert spans.start_s.tolist() == [0, 0, 0]
+    assert spans.end_s.tolist() == [1.0, 0.5, 0.3]
     assert spans.row.tolist() == [0, 1, 2]
     assert label_names(table, target) == names
 

@@ -11,9 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phonaut.data import draws, resampling
+from phonaut.data import draws
 from phonaut.data.batches import Batch
 from phonaut.data.noise import SLOPES, recorded, synthetic
+from phonaut.data.resampling import STEPS
+from phonaut.data.timing import clear_padding, play_at, shift_by
 
 if TYPE_CHECKING:
     from phonaut.data.prepared import CutTable
@@ -78,7 +80,7 @@ class Augmentation:
             low, high = getattr(self, f"{name}_low{unit}"), getattr(self, f"{name}_high{unit}")
             if low is not None and high is not None and not low <= high:
                 problems.append(f"{name}_low{unit}={low} is above {name}_high{unit}={high}")
-        if not 0.1 <= self.speed_low or not self.speed_high <= 10:
+        if not (self.speed_low >= 0.1 and self.speed_high <= 10):
             problems.append(f"speeds lie between 0.1 and 10, got {self.speed_low} to {self.speed_high}")
         return problems
 
@@ -116,14 +118,13 @@ class Augmentation:
 
     def change_speed(self, batch: Batch, uniform: Callable[..., NDArray[np.float64]]) -> Batch:
         """Play each recording at a speed of its own."""
-        low, high = round(self.speed_low * resampling.STEPS), round(self.speed_high * resampling.STEPS)
-        if low == high == resampling.STEPS or not self.speed_prob:
+        low, high = round(self.speed_low * STEPS), round(self.speed_high * STEPS)
+        if low == high == STEPS or not self.speed_prob:
             return batch
         draw = uniform("speed")
         percent = low + (draw[:, 1] * (high - low + 1)).astype(np.int64)
-        percent[draw[:, 0] >= self.speed_prob] = resampling.STEPS
-        (changed,) = np.nonzero(percent != resampling.STEPS)
-        return play_at(batch, percent, changed, low=low, high=high, sample_rate=self.sample_rate)
+        percent[draw[:, 0] >= self.speed_prob] = STEPS
+        return play_at(batch, percent, low=low, high=high, sample_rate=self.sample_rate)
 
     def shift_time(self, batch: Batch, uniform: Callable[..., NDArray[np.float64]]) -> Batch:
         """Move each recording within its time."""
@@ -133,9 +134,7 @@ class Augmentation:
         draw = uniform("time shift")
         shift = np.floor(draw[:, 1] * (2 * most + 1)).astype(np.int64) - most
         shift[draw[:, 0] >= self.timeshift_prob] = 0
-        audio = clear_padding(stretch(batch.audio, -shift, batch.audio.shape[1]), batch)
-        later_s = torch.from_numpy(shift / self.sample_rate).to(audio.device)
-        return move_spans(replace(batch, audio=audio), batch, torch.ones_like(later_s), later_s, self.sample_rate)
+        return shift_by(batch, shift, sample_rate=self.sample_rate)
 
     def mix_noise(
         self, batch: Batch, uniform: Callable[..., NDArray[np.float64]], table: CutTable | None = None
@@ -217,73 +216,6 @@ def mix(
     present = torch.linalg.vector_norm(added, dim=1, dtype=torch.float64)
     gain = torch.where(present > 0, wanted / present, 0.0).to(batch.audio.dtype)
     return replace(batch, audio=torch.addcmul(batch.audio, added, gain[:, None]))
-
-
-def play_at(
-    batch: Batch, percent: NDArray[np.int64], changed: NDArray[np.int64], *, low: int, high: int, sample_rate: int
-) -> Batch:
-    """The recordings `changed` at speeds of `percent (B,)` hundredths; clips are fitted to their length again."""
-    if not len(changed):
-        return batch
-    device = batch.audio.device
-    where, speed = torch.from_numpy(changed).to(device), torch.from_numpy(percent).to(device)
-    faster = resampling.change_speed(batch.audio[where], percent[changed], low=low, high=high)
-    lengths = resampling.resampled_length(batch.audio_lengths, speed)
-    zeros = torch.arange(faster.shape[1], device=device) >= lengths[where][:, None]
-    faster.masked_fill_(zeros, 0.0)
-    later = torch.zeros_like(lengths)
-    if batch.clip_samples is not None:
-        clip = batch.clip_samples
-        begin = (-(-clip * resampling.STEPS // percent) - clip) // 2  # where the clip begins in the result
-        faster, later = stretch(faster, begin[changed], clip), -torch.from_numpy(begin).to(device)
-        lengths = batch.audio_lengths
-    n_samples = int(lengths.max()) if batch.clip_samples is None else batch.audio.shape[1]
-    audio = torch.nn.functional.pad(batch.audio, (0, n_samples - batch.audio.shape[1]))
-    if audio is batch.audio:
-        audio = audio.clone()
-    audio[where] = torch.nn.functional.pad(faster, (0, n_samples - faster.shape[1]))
-    played = replace(batch, audio=audio, audio_lengths=lengths)
-    return move_spans(played, batch, resampling.STEPS / speed.double(), later / sample_rate, sample_rate)
-
-
-def move_spans(batch: Batch, before: Batch, factor: Tensor, later_s: Tensor, sample_rate: int) -> Batch:
-    """The spans where `before` came to be `batch`: times are now `time * factor (B,) + later_s (B,)`.
-
-    A span that was all of its recording still is. Others are clipped to it; of one that has left it, nothing is known
-    any more: label -1.
-    """
-    recording = before.span_recording
-    old_s, new_s = (lengths[recording].double() / sample_rate for lengths in (before.audio_lengths, batch.audio_lengths))
-    whole = (before.span_start_s <= 0) & (before.span_end_s >= old_s - 0.5 / sample_rate)
-    start_s, end_s = (
-        torch.minimum((time * factor[recording] + later_s[recording]).clamp(min=0), new_s)
-        for time in (before.span_start_s, before.span_end_s)
-    )
-    gone = ~whole & (end_s <= start_s)
-    return replace(
-        batch,
-        span_start_s=torch.where(whole, 0.0, start_s),
-        span_end_s=torch.where(whole, new_s, end_s),
-        labels=before.labels.masked_fill(gone, -1),
-    )
-
-
-def stretch(audio: Tensor, begin: NDArray[np.int64], n_samples: int) -> Tensor:
-    """`n_samples` of each recording from sample `begin (B,)` on, zero outside it: `(B, n_samples)`."""
-    n_items, n_present = audio.shape
-    before = max(-int(begin.min()), 0)
-    after = max(int(begin.max()) + n_samples - n_present, 0)
-    padded = torch.nn.functional.pad(audio, (before, after))
-    rows = np.arange(n_items) * padded.shape[1] + before + begin
-    stretches = padded.as_strided((padded.numel() - n_samples + 1, n_samples), (1, 1))
-    return stretches.index_select(0, torch.from_numpy(rows).to(audio.device))
-
-
-def clear_padding(audio: Tensor, batch: Batch) -> Tensor:
-    """`audio`, zero beyond the recordings of `batch`."""
-    if batch.clip_samples is not None:  # no recording is shorter than another
-        return audio
-    return audio.masked_fill_(torch.arange(audio.shape[1], device=audio.device) >= batch.audio_lengths[:, None], 0.0)
 
 
 def column(values: NDArray[np.float64], like: Tensor) -> Tensor:

@@ -149,7 +149,9 @@ class SpeechData(L.LightningDataModule):
             self.read_spans(split)
         n_found = len(self.spans["train"].label)
         if len(prepared.cuts("train")) and not n_found:
-            raise ValueError(f"nothing is left to train on: {self.refused[0]['reason'] if self.refused else 'no spans'}")
+            raise ValueError(
+                f"nothing is left to train on: {self.refused[0]['reason'] if self.refused else 'no spans'}"
+            )
 
     def read_spans(self, split: str) -> None:
         """The spans of a split; too long ones are refused."""

@@ -109,5 +109,7 @@ def classes_of(prepared: PreparedCorpus, target: str) -> list[str]:
         found = f"only {classes[0]}" if classes else "none"
         have = [other for other in TARGETS if len(np.unique(codes_of(prepared.cuts("train"), other)[0])) > 1]
         hint = f"; this corpus has target={' or '.join(have)}" if have else ""
-        raise ValueError(f"target={target} needs two classes in the training split of {prepared.name}, found {found}{hint}")
+        raise ValueError(
+            f"target={target} needs two classes in the training split of {prepared.name}, found {found}{hint}"
+        )
     return classes
