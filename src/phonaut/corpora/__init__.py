@@ -1,0 +1,8 @@
+"""From what is on a user's disk to cuts in splits: one adapter per corpus, and their preparation."""
+
+from phonaut.corpora.base import NOISE_SPLITS, SPLITS, Corpus, Item, Phone
+from phonaut.corpora.folder import FolderCorpus
+from phonaut.corpora.fsdd import FSDD
+from phonaut.corpora.kws import KeywordCorpus
+
+__all__ = ["FSDD", "NOISE_SPLITS", "SPLITS", "Corpus", "FolderCorpus", "Item", "KeywordCorpus", "Phone"]

@@ -1,0 +1,333 @@
+"""A user's own recordings: one folder per class, or a table, or a Kaldi data directory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from phonaut.corpora import division
+from phonaut.corpora.background import Background, find_noise_folder
+from phonaut.corpora.base import Item
+from phonaut.corpora.directories import Directories
+from phonaut.corpora.division import Plan, Shares, Spoken, Survey
+from phonaut.corpora.kaldi import KaldiDirectory, find_kaldi
+from phonaut.corpora.layouts import Found, Layout, before_underscore, read_name
+from phonaut.corpora.listing import Refused, digests, entries, find_folder
+from phonaut.corpora.mistakes import (
+    as_list,
+    check_anything,
+    check_words,
+    no_speaker,
+    refuse,
+    seen_at_once,
+    wrong_choice,
+    wrong_pattern,
+)
+from phonaut.corpora.splits import nearest, wrong_shares, wrong_target
+from phonaut.corpora.tables import Table, find_tables
+
+LAYOUTS = ("auto", "directories", "csv", "kaldi")
+PROTOCOLS = ("auto", "given", "speakers", "recordings", "all_test")
+
+
+class FolderCorpus:
+    """Recordings that a user has, found in the way in which they lie there.
+
+    A class per folder (`yes/anna_1.wav`; below `train`, `validation`, `test` where there are such folders), or a CSV or
+    TSV table with columns path, label, speaker (and split, start, end, text, session), or a Kaldi data directory, whose
+    `text` is the class.
+
+    Args:
+        data_folder: the folder, or a table in it.
+        target: `keyword` or `speaker`.
+        layout: `directories`, `csv`, `kaldi`, or `auto`: Kaldi's `wav.scp` if it is there, else a table, else folders.
+        table: which table, where there are several.
+        columns: what a table calls path, label, speaker ..., where it is none of the usual names.
+        word_pattern: reads the class from the file name (the path below `data_folder`, if it has a slash) by its group.
+        speaker_pattern: reads the speaker likewise; null: a table's column or `utt2spk`, else what stands before the
+            first `_` of the file name.
+        protocol: `given`: as a table's split or the folders say; `speakers`: by lists or hash; `recordings`: by a hash
+            of the recording, speakers shared; `all_test`; `auto`: `given` where the data say it, else `speakers`.
+        train_pct: share of the speakers.
+        dev_pct: share of the speakers.
+        test_pct: share of the speakers.
+        validation_speakers: in place of a share; 18 is 00000018.
+        test_speakers: likewise. Given alone, validation is cut from training.
+        shared_speakers: true accepts a given split that has speakers in several parts.
+        clip_s: seconds of a clip: shorter ones are padded, of longer ones the loudest window is taken; null: whole.
+
+    Raises:
+        ValueError: a value is not possible. The disk is first looked at by the methods.
+    """
+
+    name = "folder"
+
+    def __init__(
+        self,
+        *,
+        data_folder: str | Path | None,
+        target: str = "keyword",
+        layout: str = "auto",
+        table: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        word_pattern: str | None = None,
+        speaker_pattern: str | None = None,
+        protocol: str = "auto",
+        train_pct: float = 80,
+        dev_pct: float = 10,
+        test_pct: float = 10,
+        validation_speakers: Sequence[object] | None = None,
+        test_speakers: Sequence[object] | None = None,
+        shared_speakers: bool = False,
+        clip_s: float | None = None,
+    ) -> None:
+        problems = [
+            *wrong_target(target, self.name),
+            *wrong_shares(train_pct, dev_pct, test_pct),
+            *wrong_choice("layout", layout, LAYOUTS),
+            *wrong_choice("protocol", protocol, PROTOCOLS),
+            *wrong_pattern("word_pattern", word_pattern),
+            *wrong_pattern("speaker_pattern", speaker_pattern),
+        ]
+        if data_folder is None:
+            problems.append("dataset.data_folder is missing: where are your recordings? dataset.data_folder=PATH")
+        self.validation_speakers = as_list(validation_speakers)
+        self.test_speakers = as_list(test_speakers)
+        listed = [key for key in ("validation_speakers", "test_speakers") if getattr(self, key)]
+        if listed and protocol not in ("auto", "speakers"):
+            problems.append(f"dataset.{listed[0]} and dataset.protocol={protocol} exclude each other: leave one out")
+        if target == "speaker" and (listed or protocol == "speakers"):
+            what = f"dataset.{listed[0]}" if listed else "dataset.protocol=speakers"
+            problems.append(f"target=speaker needs every speaker in training, {what} keeps some out: leave it out")
+        refuse(problems)
+        self.data_folder = Path(data_folder or ".")
+        self.target, self.layout, self.table, self.protocol = target, layout, table, protocol
+        self.columns = dict(columns or {})
+        self.word_pattern = re.compile(word_pattern) if word_pattern else None
+        self.speaker_pattern = re.compile(speaker_pattern) if speaker_pattern else None
+        self.shares = Shares(train_pct, dev_pct, test_pct)
+        self.shared_speakers, self.clip_s = shared_speakers, clip_s
+        self._refused = Refused()
+        self._layout: Layout | None = None
+        self._plan: Plan | None = None
+        self._notes: list[str] = []
+        self._spelling: dict[str, str] = {}
+        self._anonymous = False
+
+    @classmethod
+    def problems(cls, **options: Any) -> list[str]:
+        """What is wrong with options, as far as can be seen at a glance, for the check of a configuration."""
+        return seen_at_once(cls, lambda corpus: corpus.found_layout(), options)
+
+    def settings(self) -> dict[str, Any]:
+        """Everything beside the recordings that decides which cuts there are."""
+        return {
+            "corpus": self.name,
+            "target": self.target,
+            "layout": self.layout,
+            "tables": digests(self.found_layout().tables()),
+            "columns": self.columns,
+            "word_pattern": self.word_pattern and self.word_pattern.pattern,
+            "speaker_pattern": self.speaker_pattern and self.speaker_pattern.pattern,
+            "protocol": self.protocol,
+            "shares": asdict(self.shares),
+            "validation_speakers": self.validation_speakers,
+            "test_speakers": self.test_speakers,
+            "shared_speakers": self.shared_speakers,
+            "clip_s": self.clip_s,
+        }
+
+    def words(self) -> list[str] | None:
+        """None: the words of the training part, sorted."""
+        return None
+
+    def items(self) -> Iterator[Item]:
+        """Every cut, in the order of the folders or of the table.
+
+        Raises:
+            ValueError: what lies there cannot be divided and told apart as asked; the message says what to type.
+        """
+        plan = self.plan()
+        for spoken in self._spoken():
+            found = spoken.found
+            yield Item(
+                id=found.id,
+                path=Path(found.path),
+                split=plan.split(spoken),
+                speaker=spoken.speaker,
+                word=None if self.target == "speaker" and found.word == found.text else found.word,
+                text=found.text,
+                start_s=found.start_s,
+                duration_s=found.duration_s,
+                session=found.session,
+            )
+        if noise := self._noise_folder():
+            shares = {"train": self.shares.train, "validation": self.shares.dev, "test": self.shares.test}
+            yield from Background(noise, shares, self._refused).items({}, 1.0, seed=0)
+
+    def notes(self) -> list[str]:
+        """The protocol, and how classes and speakers were found."""
+        return [*self.plan().notes, *self._notes]
+
+    def refused(self) -> list[dict[str, str]]:
+        """Files and rows that cannot be used."""
+        return self._refused.as_list()
+
+    def found_layout(self) -> Layout:
+        """How the recordings lie there.
+
+        Raises:
+            ValueError: in none of the ways that are known.
+        """
+        if self._layout is None:
+            self._layout = find_layout(
+                find_folder(self.data_folder), self._refused, self.layout, self.table, self.columns, self.word_pattern
+            )
+        return self._layout
+
+    def plan(self) -> Plan:
+        """How the recordings are divided, after a first pass over their names.
+
+        Raises:
+            ValueError: there are no recordings, or they cannot be divided and told apart as asked.
+        """
+        if self._plan is None:
+            survey = Survey()
+            for spoken in self._spoken():
+                survey.add(spoken)
+            check_anything(survey, self._refused, self.data_folder, self.speaker_pattern)
+            self._merge_spellings(survey)
+            protocol = self._protocol()
+            self._check_speakers(survey, protocol)
+            if self.target == "keyword" and protocol != "all_test":
+                check_words(survey)
+            self._describe(survey)
+            self._plan = self._divide(survey, protocol)
+        return self._plan
+
+    def _protocol(self) -> str:
+        if self.protocol != "auto":
+            return self.protocol
+        listed = self.test_speakers or self.validation_speakers
+        return "given" if self.found_layout().has_splits and not listed else "speakers"
+
+    def _divide(self, survey: Survey, protocol: str) -> Plan:
+        if protocol == "all_test":
+            return division.all_test()
+        if protocol == "given":
+            shared = self.shared_speakers or self.target == "speaker"
+            return division.as_given(
+                survey, self._spoken, self.shares, shared_speakers=shared, anonymous=self._anonymous
+            )
+        if self.target == "speaker":
+            return division.within_speakers(survey, self._spoken, self.shares)
+        if protocol == "recordings":
+            return division.by_recording(self._spoken, self.shares)
+        return division.by_speaker(survey, self._spoken, self.shares, self.validation_speakers, self.test_speakers)
+
+    def _spoken(self) -> Iterator[Spoken]:
+        """Every cut with its speaker; those without a class or a speaker are refused."""
+        for found in self.found_layout().found():
+            if found.word is None and self.target == "keyword":
+                self._refused.add(found.path, "its class is not known")
+                continue
+            speaker = found.id if self._anonymous else self._speaker(found)
+            if not speaker:
+                self._refused.add(found.path, "its speaker is not known")
+                continue
+            if found.word in self._spelling:
+                found = found._replace(word=self._spelling[found.word])
+            yield Spoken(found, speaker)
+
+    def _speaker(self, found: Found) -> str | None:
+        if self.speaker_pattern is None and self.found_layout().has_speakers:
+            return found.speaker
+        return read_name(self.speaker_pattern, found.name) if self.speaker_pattern else before_underscore(found.name)
+
+    def _guessed(self) -> bool:
+        """Whether nobody said who speaks."""
+        return self.speaker_pattern is None and not self.found_layout().has_speakers
+
+    def _check_speakers(self, survey: Survey, protocol: str) -> None:
+        """Where the guess at the speaker is plainly wrong, do without speakers if the protocol can."""
+        if self._guessed() and (survey.own_speakers() or survey.speaker_is_word()):
+            self._anonymous = self.target == "keyword" and protocol in ("all_test", "recordings", "given")
+            if not self._anonymous:
+                raise no_speaker(survey, self.target)
+
+    def _merge_spellings(self, survey: Survey) -> None:
+        """Classes that differ in case alone are one class."""
+        spellings: dict[str, list[str]] = {}
+        for word in sorted(survey.words):
+            spellings.setdefault(word.casefold(), []).append(word)
+        for folded, words in spellings.items():
+            if len(words) > 1:
+                self._spelling |= dict.fromkeys(words, folded)
+                n = sum(survey.words.pop(word) for word in words)
+                survey.words[folded] = n
+                self._notes.append(f"{' and '.join(words)} differ in case alone: they are one class, {folded}")
+
+    def _describe(self, survey: Survey) -> None:
+        """Say how classes and speakers were found."""
+        name, speaker = survey.examples[0], next(iter(survey.speakers))
+        if self._anonymous:
+            self._notes.append("who speaks is not known: each recording counts as a speaker of its own")
+        elif self._guessed():
+            self._notes.append(
+                f"the speaker is what stands before the first _ of the file name: {speaker} in {name}; "
+                f"{len(survey.speakers)} speakers. If that is not who speaks: dataset.speaker_pattern=..."
+            )
+        else:
+            pattern = self.speaker_pattern
+            how = f"dataset.speaker_pattern='{pattern.pattern}'" if pattern else "the table"
+            alone = ", each with one recording" if survey.own_speakers() else ""
+            self._notes.append(
+                f"the speaker is read by {how}: {speaker} in {name}; {len(survey.speakers)} speakers{alone}"
+            )
+
+    def _noise_folder(self) -> Path | None:
+        layout = self.found_layout()
+        if not isinstance(layout, Directories) or self._protocol() == "all_test":
+            return None
+        return find_noise_folder(layout.root, entries(str(layout.root), self._refused)[1])
+
+
+def find_layout(
+    root: Path,
+    refused: Refused,
+    layout: str,
+    table: str | None,
+    columns: Mapping[str, str],
+    word_pattern: re.Pattern[str] | None,
+) -> Layout:
+    """The way in which recordings lie in `root`, which may also be a table.
+
+    Raises:
+        ValueError: not in the way that was asked for, or in none that is known.
+    """
+    if root.is_file():
+        return Table([root], refused, columns)
+    if table is not None:
+        if not (root / table).is_file():
+            near = ", ".join(nearest(table, entries(str(root), refused)[0])) or "no files"
+            raise ValueError(f"dataset.table={table} is not in {root} (nearest: {near})")
+        return Table([root / table], refused, columns)
+    if layout == "auto" and word_pattern is not None:
+        layout = "directories"
+    if layout in ("auto", "kaldi"):
+        if folders := find_kaldi(root):
+            return KaldiDirectory(folders, refused)
+        if layout == "kaldi":
+            raise ValueError(f"dataset.layout=kaldi: neither {root} nor its folders train and test have a wav.scp")
+    if layout in ("auto", "csv"):
+        if tables := find_tables(root, refused, columns):
+            return Table(tables, refused, columns)
+        if layout == "csv":
+            raise ValueError(
+                f"dataset.layout=csv: {root} has no .csv or .tsv table with columns path and label; name the file "
+                "(dataset.table=NAME) and its columns ('dataset.columns={path: ..., label: ...}')"
+            )
+    return Directories(root, refused, word_pattern)
