@@ -78,7 +78,8 @@ def train_one(config: DictConfig, overrides: Sequence[str], job: str = "") -> fl
         sys.argv.append(overrides[-1])  # Lightning's ddp starts this command again for each process
     OmegaConf.resolve(config)
     folder = Path(config.output_dir) / config.experiment_id / job / config.choices.model
-    run = train_run(config, folder, ["phonaut", "train", *overrides])
+    again = [text for text in overrides if not text.startswith(("overwrite=", "resume="))]
+    run = train_run(config, folder, ["phonaut", "train", *again])
     if run is None:
         return None
     from phonaut.reports import write_report
@@ -259,9 +260,10 @@ def explained(error: Exception) -> int:
     cause: BaseException = error
     while type(cause).__module__.startswith("hydra.") and cause.__cause__ is not None:
         cause = cause.__cause__
-    if os.environ.get("PHONAUT_DEBUG") or not isinstance(cause, (ValueError, OSError, ImportError)):
+    if os.environ.get("PHONAUT_DEBUG") or not isinstance(cause, (ValueError, OSError)):
         raise error
-    print(f"phonaut: {cause}", file=sys.stderr)
+    first, *rest = str(cause).splitlines() or [type(cause).__name__]
+    print("\n  ".join(["phonaut cannot do this:", first, *rest] if rest else [f"phonaut: {first}"]), file=sys.stderr)
     return 2 if isinstance(cause, ValueError) else 1
 
 

@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+UMASK = os.umask(0)  # can only be read by setting it: once, before there are threads
+os.umask(UMASK)
+
 
 def cache_dir() -> Path:
     """`$PHONAUT_CACHE`, else `~/.cache/phonaut`; made on first use."""
@@ -28,7 +31,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
+        os.chmod(name, 0o666 & ~UMASK)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -55,7 +58,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
+        temporary.chmod(0o777 & ~UMASK)
         if path.exists():
             old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
             os.replace(path, old / path.name)
@@ -82,9 +85,3 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
         except BlockingIOError as error:
             raise BlockingIOError(f"another process is at work in {path.parent}; wait for it or stop it") from error
         yield
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

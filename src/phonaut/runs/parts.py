@@ -95,7 +95,7 @@ def trainer_of(config: DictConfig, folder: Path) -> L.Trainer:
     """Lightning's Trainer with the logs, checkpoints and progress of a run in `folder`."""
     quiet()
     return L.Trainer(
-        **config.trainer,
+        **{**config.trainer, "enable_progress_bar": config.trainer.enable_progress_bar and sys.stdout.isatty()},
         profiler=instantiate(config.profiler) if config.get("profiler") else None,
         default_root_dir=folder,
         logger=TensorBoardLogger(folder, name="", version=""),
@@ -109,8 +109,9 @@ def trainer_of(config: DictConfig, folder: Path) -> L.Trainer:
 
 def callbacks_of(config: DictConfig, folder: Path) -> list[Callback]:
     """What happens beside training: progress, history, pictures, checkpoints, early stopping."""
-    shown = config.trainer.get("enable_progress_bar", True)
-    progress: list[Callback] = ([RichProgressBar()] if sys.stdout.isatty() else [EpochLines()]) if shown else []
+    progress: list[Callback] = [RichProgressBar() if sys.stdout.isatty() else EpochLines()]
+    if not config.trainer.enable_progress_bar:
+        progress = []
     callbacks = [*progress, HistoryFile(folder / "history.json"), LearningRateMonitor(), TensorBoardPictures()]
     if config.early_stopping.patience is not None:
         stopping = config.early_stopping

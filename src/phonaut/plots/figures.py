@@ -1,0 +1,79 @@
+"""Pictures of frames and of confusions. Figures are made without pyplot, so nothing global is changed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NUMBERED = 16  # up to this many classes, cells of a confusion matrix carry their counts
+
+
+def spectrogram(
+    frames: ArrayLike, *, frame_shift_s: float, title: str = "", size: tuple[float, float] = (4.0, 1.8), axes: bool = True
+) -> Figure:
+    """Frames as a picture, time to the right.
+
+    Args:
+        frames: `(T, D)`.
+        frame_shift_s: seconds between frames.
+        title: above the picture.
+        size: inches.
+        axes: with numbers and labels; without, the picture fills the figure.
+    """
+    from matplotlib.figure import Figure
+
+    picture = np.asarray(frames).T
+    figure = Figure(figsize=size, layout="constrained" if axes else None)
+    if axes:
+        plot = figure.subplots()
+        plot.set(xlabel="time (s)", ylabel="feature", title=title)
+    else:
+        plot = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        plot.set_axis_off()
+    low, high = np.percentile(picture, [2, 99.5]) if picture.size else (0.0, 1.0)
+    extent = (0.0, picture.shape[1] * frame_shift_s, -0.5, picture.shape[0] - 0.5)
+    plot.imshow(
+        picture, origin="lower", aspect="auto", cmap="magma", vmin=low, vmax=max(high, low + 1e-6), extent=extent
+    )
+    return figure
+
+
+def confusion_matrix(matrix: ArrayLike, classes: Sequence[str], *, title: str = "") -> Figure:
+    """How often each class (row) was taken for each other (column), shaded by the share of the row.
+
+    Args:
+        matrix: counts, `(C, C)`.
+        classes: names, `(C,)`.
+        title: above the picture.
+    """
+    from matplotlib.figure import Figure
+
+    counts = np.asarray(matrix)
+    n = len(classes)
+    inches = min(12.0, 1.6 + 0.36 * n)
+    figure = Figure(figsize=(inches, inches), layout="constrained")
+    plot = figure.subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    plot.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    plot.set_xticks(range(n), classes, rotation=90, fontsize=8)
+    plot.set_yticks(range(n), classes, fontsize=8)
+    plot.set(xlabel="predicted", ylabel="true", title=title)
+    if n <= NUMBERED:
+        for row, column in np.argwhere(counts > 0):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            plot.text(column, row, counts[row, column], ha="center", va="center", fontsize=7, color=colour)
+    return figure
+
+
+def png(figure: Figure, *, dpi: int = 100) -> bytes:
+    """A figure as PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
