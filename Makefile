@@ -1,0 +1,48 @@
+# make demo: train and look at a report.   make test, make check: prove the tree.   make bench: measure it.
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -eu -o pipefail -c
+.PHONY: demo test check bench setup clean help
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+# Where real speech lies, if there is any; tests and benchmarks that need it skip without.
+PHONAUT_DATA ?= $(if $(wildcard ../shared/data),../shared/data,datasets)
+export PHONAUT_DATA := $(abspath $(PHONAUT_DATA))
+EXTRAS := synthetic,test,dev
+
+help:
+	@grep -E '^(# make|[a-z]+:.*##)' Makefile | sed -e 's/^# //' -e 's/:.*##/:/'
+
+.venv/.installed: pyproject.toml constraints.txt tools/install.py
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; found: $$("$(PYTHON)" --version). make PYTHON=/path/to/python3.11"; exit 1; }
+	test -x "$(BIN)/python" || "$(PYTHON)" -m venv .venv
+	echo "Installing Phonaut into .venv with the extras $(EXTRAS)."
+	echo "  synthetic is espeak-ng's speech for the embedded corpus: GPL-3, optional; test and dev are for make test and make check."
+	"$(BIN)/python" tools/install.py "$(EXTRAS)"
+	touch .venv/.installed
+
+setup: .venv/.installed ## install into .venv
+
+demo: .venv/.installed ## train ten words of synthetic speech, evaluate, write the report (5 minutes)
+	@"$(BIN)/phonaut" train experiment_id=demo overwrite=true trainer.max_epochs=12
+
+test: .venv/.installed ## all tests (8 minutes)
+	@"$(BIN)/python" -m pytest -q -n 2 --dist worksteal
+
+check: .venv/.installed ## format, lint, types, layers, doctests, documents
+	@"$(BIN)/ruff" format --check .
+	"$(BIN)/ruff" check .
+	"$(BIN)/mypy"
+	"$(BIN)/lint-imports" --no-cache
+	"$(BIN)/python" -m pytest -q --doctest-modules src -p no:cacheprovider
+	"$(BIN)/python" -m pytest -q -m readme tests/test_readme.py
+
+bench: .venv/.installed ## measure against named peers, into benchmarks/results
+	@for script in features training startup memory; do
+	  echo "== $$script"; "$(BIN)/python" "benchmarks/$$script.py" --output "benchmarks/results/$$script.json"
+	done
+
+clean: ## remove .venv and what tools left behind
+	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

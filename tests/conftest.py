@@ -1,0 +1,58 @@
+"""What all tests share: real speech where it is, a cache of their own, one thread, and a last line that counts."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+# Before torch is imported: two test processes share two cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Prepared corpora of tests go to a folder that goes away, shared by the test processes."""
+    root = tmp_path_factory.getbasetemp()
+    shared = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    os.environ["PHONAUT_CACHE"] = str(shared / "phonaut-cache")
+
+
+@pytest.fixture(scope="session")
+def real_speech() -> Callable[[str], Path]:
+    """The folder of a corpus of real speech; skips where it is not."""
+
+    def find(name: str) -> Path:
+        root = os.environ.get("PHONAUT_DATA")
+        if not root:
+            pytest.skip("real speech: PHONAUT_DATA is not set")
+        folder = Path(root) / name
+        if not folder.is_dir():
+            pytest.skip(f"real speech: {name} is not under PHONAUT_DATA")
+        return folder
+
+    return find
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    if not any(item.get_closest_marker("cuda") for item in items):
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("cuda"):
+                item.add_marker(pytest.mark.skip(reason="CUDA: there is no GPU"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests were skipped, and why."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped)
+    told = "; ".join(f"{n} x {reason}" for reason, n in reasons.most_common())
+    terminalreporter.write_line(f"skipped {len(skipped)}" + (f": {told}" if told else ""))
