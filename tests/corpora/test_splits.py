@@ -27,7 +27,7 @@ NAMES = st.text("abcdef0123456789", min_size=1, max_size=8)
 # Speakers on the validation_list.txt and testing_list.txt that come with Speech Commands.
 OFFICIAL = {
     "validation": "a69b9b3e 439c84f4 409c962a dbaf8fc6 a6d586b7 0e17f595 ff2b842e 026290a7 060cd039 099d52ad 105e72bb",
-    "test": "bb05582b 97f4c236 f2e59fea fdb5155e dc75148d 3f170018 18f8afd5 e1469561 5c8af87a aa48c94a 893705bb 0c40e715",
+    "test": "bb05582b 97f4c236 f2e59fea fdb5155e dc75148d 3f170018 18f8afd5 e1469561 5c8af87a aa48c94a 893705bb",
 }
 
 
@@ -92,7 +92,13 @@ def test_validation_speakers_are_cut_by_the_rule(training: set[str], testing: se
 
 @pytest.mark.parametrize(
     ("asked", "known", "same"),
-    [("18", "00000018", True), ("00018", "18", True), ("18", "180", False), ("anna", "anna", True), ("1a", "01a", False)],
+    [
+        ("18", "00000018", True),
+        ("00018", "18", True),
+        ("18", "180", False),
+        ("anna", "anna", True),
+        ("1a", "01a", False),
+    ],
 )
 def test_ids_match_as_text_or_as_numbers(asked: str, known: str, same: bool) -> None:
     assert same_id(asked, known) is same

@@ -46,36 +46,46 @@ class Survey:
     n: int = 0
     speakers: Counter[str] = field(default_factory=Counter)
     words: Counter[str] = field(default_factory=Counter)
+    splits: set[str] = field(default_factory=set)  # that the data name
     splits_of: dict[str, set[str]] = field(default_factory=dict)  # by speaker, where the data say it
     sessions: dict[str, set[str]] = field(default_factory=dict)  # by speaker
+    n_without_speaker: int = 0
     n_without_session: int = 0
     n_named_like_word: int = 0  # the speaker's name is the class
     examples: list[str] = field(default_factory=list)
 
-    def add(self, spoken: Spoken) -> None:
+    def add(self, found: Found, speaker: str | None) -> None:
         """Count a cut."""
-        found, speaker = spoken
         self.n += 1
-        self.speakers[speaker] += 1
+        if len(self.examples) < 3:
+            self.examples.append(found.name)
         if found.word is not None:
             self.words[found.word] += 1
-            self.n_named_like_word += speaker.casefold() == found.word.casefold()
+        if found.split is not None:
+            self.splits.add(found.split)
+        if speaker is None:
+            self.n_without_speaker += 1
+            return
+        self.speakers[speaker] += 1
+        self.n_named_like_word += found.word is not None and speaker.casefold() == found.word.casefold()
         if found.split is not None:
             self.splits_of.setdefault(speaker, set()).add(found.split)
         if found.session is not None:
             self.sessions.setdefault(speaker, set()).add(found.session)
         else:
             self.n_without_session += 1
-        if len(self.examples) < 3:
-            self.examples.append(found.name)
 
     def own_speakers(self) -> bool:
         """Whether every recording has a speaker of its own."""
-        return self.n > 1 and len(self.speakers) == self.n
+        return self.n > 1 and len(self.speakers) == self.n - self.n_without_speaker
 
-    def speaker_is_word(self) -> bool:
-        """Whether what was taken for the speaker is the class."""
-        return self.n_named_like_word > 0.9 * self.n
+    def wrong_guess(self) -> str | None:
+        """What is wrong with speakers that were guessed from file names, if anything plainly is."""
+        if self.n_without_speaker > 0.5 * self.n:
+            return "most have none"
+        if self.own_speakers():
+            return f"it is different for all {self.n} recordings"
+        return "it is their class" if self.n_named_like_word > 0.9 * self.n else None
 
 
 @dataclass(frozen=True)
@@ -181,7 +191,7 @@ def as_given(survey: Survey, recordings: Recordings, shares: Shares, *, shared_s
     Raises:
         ValueError: no training or test part, or a speaker in two splits.
     """
-    parts = set().union(*survey.splits_of.values())
+    parts = survey.splits
     for part in ("train", "test"):
         if part not in parts:
             raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,9 +19,9 @@ from phonaut.corpora.layouts import Found, Layout, before_underscore, read_name
 from phonaut.corpora.listing import Refused, digests, entries, find_folder
 from phonaut.corpora.mistakes import (
     as_list,
-    check_anything,
     check_words,
     no_speaker,
+    nothing_left,
     refuse,
     seen_at_once,
     wrong_choice,
@@ -196,14 +197,13 @@ class FolderCorpus:
         """
         if self._plan is None:
             survey = Survey()
-            for spoken in self._spoken():
-                survey.add(spoken)
-            check_anything(survey, self._refused, self.data_folder, self.speaker_pattern)
-            self._merge_spellings(survey)
+            for found in self._labelled():
+                survey.add(found, self._speaker(found))
             protocol = self._protocol()
-            self._check_speakers(survey, protocol)
-            if self.target == "keyword" and protocol != "all_test":
+            self._merge_spellings(survey)
+            if self.target == "keyword" and protocol != "all_test" and survey.n:
                 check_words(survey)
+            self._check_speakers(survey, protocol)
             self._describe(survey)
             self._plan = self._divide(survey, protocol)
         return self._plan
@@ -228,19 +228,24 @@ class FolderCorpus:
             return division.by_recording(self._spoken, self.shares)
         return division.by_speaker(survey, self._spoken, self.shares, self.validation_speakers, self.test_speakers)
 
-    def _spoken(self) -> Iterator[Spoken]:
-        """Every cut with its speaker; those without a class or a speaker are refused."""
+    def _labelled(self) -> Iterator[Found]:
+        """Every cut; those without a class are refused."""
         for found in self.found_layout().found():
             if found.word is None and self.target == "keyword":
                 self._refused.add(found.path, "its class is not known")
-                continue
+            elif found.word in self._spelling:
+                yield found._replace(word=self._spelling[found.word])
+            else:
+                yield found
+
+    def _spoken(self) -> Iterator[Spoken]:
+        """Every cut with its speaker; those without one are refused."""
+        for found in self._labelled():
             speaker = found.id if self._anonymous else self._speaker(found)
-            if not speaker:
+            if speaker:
+                yield Spoken(found, speaker)
+            else:
                 self._refused.add(found.path, "its speaker is not known")
-                continue
-            if found.word in self._spelling:
-                found = found._replace(word=self._spelling[found.word])
-            yield Spoken(found, speaker)
 
     def _speaker(self, found: Found) -> str | None:
         if self.speaker_pattern is None and self.found_layout().has_speakers:
@@ -253,10 +258,13 @@ class FolderCorpus:
 
     def _check_speakers(self, survey: Survey, protocol: str) -> None:
         """Where the guess at the speaker is plainly wrong, do without speakers if the protocol can."""
-        if self._guessed() and (survey.own_speakers() or survey.speaker_is_word()):
+        if survey.n and self._guessed() and survey.wrong_guess():
             self._anonymous = self.target == "keyword" and protocol in ("all_test", "recordings", "given")
             if not self._anonymous:
                 raise no_speaker(survey, self.target)
+        elif survey.n == survey.n_without_speaker:
+            deque(self._spoken(), maxlen=0)  # to refuse them by name
+            raise nothing_left(self._refused, self.data_folder, self.speaker_pattern)
 
     def _merge_spellings(self, survey: Survey) -> None:
         """Classes that differ in case alone are one class."""
@@ -272,7 +280,7 @@ class FolderCorpus:
 
     def _describe(self, survey: Survey) -> None:
         """Say how classes and speakers were found."""
-        name, speaker = survey.examples[0], next(iter(survey.speakers))
+        name, speaker = survey.examples[0], next(iter(survey.speakers), "")
         if self._anonymous:
             self._notes.append("who speaks is not known: each recording counts as a speaker of its own")
         elif self._guessed():

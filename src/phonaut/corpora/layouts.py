@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from phonaut.corpora.listing import composed
@@ -52,10 +52,10 @@ def split_name(name: str) -> str | None:
     return next((split for split, names in SPLIT_NAMES.items() if folded in names), None)
 
 
-def before_underscore(name: str) -> str:
-    """What stands before the first `_` of a file's name; all of it but the suffix where there is none."""
-    file = name.rpartition("/")[2]
-    return file.partition("_")[0] or file if "_" in file else PurePosixPath(file).stem
+def before_underscore(name: str) -> str | None:
+    """What stands before the first `_` of a file's name; None where there is none, or nothing before it."""
+    before, mark, _ = name.rpartition("/")[2].partition("_")
+    return before or None if mark else None
 
 
 def read_name(pattern: re.Pattern[str], name: str) -> str | None:

@@ -69,22 +69,21 @@ def as_list(names: object) -> list[str]:
     return [text for name in listed if (text := str(name).strip())]
 
 
-def check_anything(survey: Survey, refused: Refused, folder: Path, pattern: re.Pattern[str] | None) -> None:
-    """Refuse a corpus of which nothing is left."""
-    if survey.n:
-        return
+def nothing_left(refused: Refused, folder: Path, pattern: re.Pattern[str] | None) -> ValueError:
+    """What to say of a corpus of which no recording can be used."""
     reasons = refused.as_list()
     if not reasons:
-        raise ValueError(f"dataset.data_folder={folder} holds no recordings")
+        return ValueError(f"dataset.data_folder={folder} holds no recordings")
+    last = reasons[-1]
     hint = ""
-    if pattern and reasons[-1]["reason"] == "its speaker is not known":
+    if pattern and last["reason"] == "its speaker is not known":
         hint = (
             f"; dataset.speaker_pattern='{pattern.pattern}' matches none. It is searched for in the file name, or in "
             "the path below dataset.data_folder where it has a slash"
         )
-    raise ValueError(
+    return ValueError(
         f"no recording in dataset.data_folder={folder} can be used; {len(reasons)} were refused, such as "
-        f"{reasons[-1]['path']}: {reasons[-1]['reason']}{hint}"
+        f"{last['path']}: {last['reason']}{hint}"
     )
 
 
@@ -105,10 +104,10 @@ def check_words(survey: Survey) -> None:
 
 def no_speaker(survey: Survey, target: str) -> ValueError:
     """What to say where the guess at the speaker is plainly wrong."""
-    what = f"is different for all {survey.n} recordings" if survey.own_speakers() else "is their class"
     by_recording = "; dataset.protocol=recordings divides by recording without asking who speaks"
     return ValueError(
-        f"who speaks is not known: what stands before the first _ of the file names ({survey.examples[0]}) {what}. Say "
+        f"who speaks is not known: what stands before the first _ of the file names ({survey.examples[0]}) "
+        f"cannot be it, {survey.wrong_guess()}. Say "
         "where the speaker stands, by the group of a regular expression on the file name "
         "(dataset.speaker_pattern='_([^_]+)_') or on the path (dataset.speaker_pattern='^[^/]+/([^/]+)/'), or give a "
         f"table with columns path,label,speaker{by_recording if target == 'keyword' else ''}"

@@ -1,0 +1,166 @@
+"""Kaldi data directories: wav.scp without commands, text, utt2spk, segments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from phonaut.corpora import FolderCorpus
+from phonaut.corpora.kaldi import Lookup
+
+SPEAKERS = ("anna", "bert", "carl", "dora")
+
+
+def make(root: Path, *, folder: str = "data", speakers: tuple[str, ...] = SPEAKERS, base: str = "wav") -> Path:
+    """Two words by each speaker, sorted as Kaldi wants it."""
+    (root / base).mkdir(parents=True, exist_ok=True)
+    (root / folder).mkdir(parents=True)
+    lines: dict[str, list[str]] = {"wav.scp": [], "text": [], "utt2spk": []}
+    for speaker in speakers:
+        for word in ("NO", "YES"):
+            name = f"{speaker}-{word}"
+            (root / base / f"{name}.flac").touch()
+            lines["wav.scp"].append(f"{name}\t{base}/{name}.flac")
+            lines["text"].append(f"{name} {word}")
+            lines["utt2spk"].append(f"{name} {speaker}")
+    for file, content in lines.items():
+        (root / folder / file).write_text("\n".join(content) + "\n")
+    return root / folder
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_a_data_directory_is_read_with_paths_relative_to_the_one_above(tmp_path: Path) -> None:
+    corpus = FolderCorpus(data_folder=make(tmp_path))
+    items = list(corpus.items())
+    assert [(i.id, i.word, i.text, i.speaker) for i in items[:2]] == [
+        ("anna-NO", "NO", "NO", "anna"), ("anna-YES", "YES", "YES", "anna")
+    ]  # fmt: skip
+    assert items[0].path == tmp_path / "wav" / "anna-NO.flac"
+    assert {item.split for item in items} == {"train", "validation", "test"}
+    assert "read by the table: anna in anna-NO" in corpus.notes()[1]
+
+
+def test_paths_may_be_absolute_or_relative_to_the_current_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make(tmp_path / "run", base="wav")
+    (tmp_path / "elsewhere").mkdir()
+    moved = folder.rename(tmp_path / "elsewhere" / "data")
+    with pytest.raises(ValueError, match="run from the directory that its paths are relative to"):
+        list(FolderCorpus(data_folder=moved).items())
+    monkeypatch.chdir(tmp_path / "run")
+    assert next(FolderCorpus(data_folder=moved).items()).path == tmp_path / "run" / "wav" / "anna-NO.flac"
+    edit(moved / "wav.scp", "\twav/", f"\t{tmp_path}/run/wav/")
+    monkeypatch.chdir("/")
+    assert next(FolderCorpus(data_folder=moved).items()).path == tmp_path / "run" / "wav" / "anna-NO.flac"
+
+
+def test_commands_and_archives_are_refused_by_name_and_never_run(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    edit(folder / "wav.scp", "wav/anna-NO.flac", f"touch {tmp_path}/ran |")
+    edit(folder / "wav.scp", "wav/bert-NO.flac", "wav/all.ark:1234")
+    corpus = FolderCorpus(data_folder=folder)
+    assert len(list(corpus.items())) == 6
+    assert not (tmp_path / "ran").exists()
+    refused = {line["path"].rpartition(" ")[2]: line["reason"] for line in corpus.refused()}
+    assert (
+        refused["anna-NO"]
+        == f"a command, which is not run; write its output to a file and list that: touch {tmp_path}/ran |"
+    )
+    assert "a place in an archive" in refused["bert-NO"]
+
+
+def test_nothing_but_commands_is_an_error(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    (folder / "wav.scp").write_text("a sph2pipe -f wav a.sph |\n")
+    with pytest.raises(ValueError, match=r"names commands or archives .sph2pipe.*which are not run"):
+        list(FolderCorpus(data_folder=folder).items())
+
+
+def test_segments_are_parts_of_recordings(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    (folder / "segments").write_text(
+        "anna-NO anna-NO 0.5 1.25\nanna-YES anna-NO 2 -1\nbert-NO bert-NO 0 1\nbert-YES gone 0 1\ncarl-NO carl-NO 3 2\n"
+        "carl-YES carl-YES x 2\ndora-NO anna-NO 1.5 2\n"
+    )
+    corpus = FolderCorpus(data_folder=folder)
+    found = {item.id: (item.path.stem, item.start_s, item.duration_s) for item in corpus.items()}
+    assert found == {
+        "anna-NO": ("anna-NO", 0.5, 0.75), "anna-YES": ("anna-NO", 2.0, None), "bert-NO": ("bert-NO", 0.0, 1.0),
+        "dora-NO": ("anna-NO", 1.5, 0.5),
+    }  # fmt: skip
+    refused = {line["path"].rpartition(" ")[2]: line["reason"] for line in corpus.refused()}
+    assert refused["bert-YES"] == "wav.scp has no recording gone"
+    assert set(refused) == {"bert-YES", "carl-NO", "carl-YES"}
+
+
+def test_files_in_another_order_are_read_all_the_same(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    expected = list(FolderCorpus(data_folder=folder).items())
+    for name in ("text", "utt2spk"):
+        lines = (folder / name).read_text().splitlines()
+        (folder / name).write_text("\n".join(lines[3:] + lines[2::-1]) + "\n")
+    assert list(FolderCorpus(data_folder=folder).items()) == expected
+
+
+def test_only_lines_that_were_passed_over_are_held(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_text("".join(f"{i:05d} {i}\n" for i in range(5000)))
+    lookup = Lookup(path)
+    for i in range(0, 5000, 2):
+        assert lookup.get(f"{i:05d}") == lookup.get(f"{i:05d}") == str(i)
+        assert len(lookup._passed) == i // 2
+    assert lookup.get("nobody") is None
+
+
+def test_utterances_without_text_or_speaker_are_refused(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    edit(folder / "text", "anna-NO NO\n", "")
+    edit(folder / "utt2spk", "bert-NO bert\n", "")
+    corpus = FolderCorpus(data_folder=folder)
+    assert len(list(corpus.items())) == 6
+    assert {(Path(x["path"]).stem, x["reason"]) for x in corpus.refused()} == {
+        ("anna-NO", "its class is not known"), ("bert-NO", "its speaker is not known")
+    }  # fmt: skip
+
+
+def test_directories_of_splits_are_taken_as_given(tmp_path: Path) -> None:
+    make(tmp_path, folder="data/train", speakers=SPEAKERS[:2])
+    make(tmp_path, folder="data/dev", speakers=SPEAKERS[2:3])
+    make(tmp_path, folder="data/test", speakers=SPEAKERS[3:])
+    found = {item.speaker: item.split for item in FolderCorpus(data_folder=tmp_path / "data").items()}
+    assert found == {"anna": "train", "bert": "train", "carl": "validation", "dora": "test"}
+    settings = FolderCorpus(data_folder=tmp_path / "data").settings()
+    assert {"train/wav.scp", "dev/wav.scp", "test/wav.scp"} <= settings["tables"].keys()
+
+
+def test_sentences_are_no_keywords(tmp_path: Path) -> None:
+    folder = make(tmp_path, speakers=tuple(f"s{i:02d}" for i in range(40)))
+    lines = (folder / "text").read_text().splitlines()
+    (folder / "text").write_text("".join(f"{line} number {i}\n" for i, line in enumerate(lines)))
+    with pytest.raises(ValueError, match=r"80 different texts in 80 recordings are sentences.*type target=speaker"):
+        list(FolderCorpus(data_folder=folder).items())
+    assert {item.word for item in FolderCorpus(data_folder=folder, target="speaker").items()} == {None}
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"", "wav.scp is empty"), (b"caf\xe9 x.wav\n", "wav.scp is not UTF-8")])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    folder = make(tmp_path)
+    (folder / "wav.scp").write_bytes(content)
+    with pytest.raises(ValueError, match=said):
+        list(FolderCorpus(data_folder=folder).items())
+
+
+@pytest.mark.corpus
+def test_real_speech_of_45_speakers_is_read(real_speech) -> None:
+    corpus = FolderCorpus(data_folder=real_speech("speechocean762") / "train", target="speaker")
+    items = list(corpus.items())
+    assert len(items) == 900
+    assert len({item.speaker for item in items}) == 45
+    assert all(item.path.is_file() and item.text for item in items)
+    assert all({i.speaker for i in items if i.split == s} == {i.speaker for i in items} for s in ("train", "test"))
+    assert corpus.refused() == []
