@@ -7,9 +7,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from soundfile import SoundFile
 
 BLOCK_S = 60.0  # read at once, so that memory is bounded whatever the length of a recording
 ENERGY_HOP_S = 0.01  # the loudest window is found on energies of stretches of this length
@@ -70,12 +74,11 @@ def open_recording(path: Path, sample_rate: int) -> tuple[Recording, Iterator[ND
     return recording, blocks(file, recording, sample_rate)
 
 
-def blocks(file: object, recording: Recording, sample_rate: int) -> Iterator[NDArray[np.int16] | NDArray[np.float32]]:
+def blocks(
+    file: SoundFile, recording: Recording, sample_rate: int) -> Iterator[NDArray[np.int16] | NDArray[np.float32]]:
     """The samples, checked, mixed to mono and resampled."""
-    import soundfile
     import soxr
 
-    assert isinstance(file, soundfile.SoundFile)
     resampler = None
     if file.samplerate != sample_rate:
         resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32", quality="HQ")
@@ -99,11 +102,8 @@ def blocks(file: object, recording: Recording, sample_rate: int) -> Iterator[NDA
     recording.remarks += remarks_of(recording, levels, sample_rate)
 
 
-def read(file: object, recording: Recording, levels: Counter[str]) -> NDArray[np.int16] | NDArray[np.float32]:
+def read(file: SoundFile, recording: Recording, levels: Counter[str]) -> NDArray[np.int16] | NDArray[np.float32]:
     """The next block of the file, mono."""
-    import soundfile
-
-    assert isinstance(file, soundfile.SoundFile)
     try:
         wanted = min(int(BLOCK_S * file.samplerate), file.frames - file.tell())
         block = file.read(wanted, dtype="float32" if recording.is_float else "int16", always_2d=True)

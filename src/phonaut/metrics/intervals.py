@@ -39,7 +39,8 @@ def wilson(n_right: float, n: int) -> tuple[float, float]:
     centre = p + Z**2 / (2 * n)
     half = Z * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
     scale = 1 + Z**2 / n
-    return float(max(0.0, (centre - half) / scale)), float(min(1.0, (centre + half) / scale))
+    low = 0.0 if n_right <= 0 else float((centre - half) / scale)
+    return low, 1.0 if n_right >= n else float((centre + half) / scale)
 
 
 def bootstrap(
