@@ -142,10 +142,12 @@ def test_spans_move_with_the_shift(make_batch: MakeBatch) -> None:
         "labels": torch.tensor([7, 1, 2, 3]),
     }
     batch = replace(batch, **spans)
+    batch.audio[0] = torch.nn.functional.pad(torch.ones(1), (8000, 7999))  # a click at 0.5 s
     seen = set()
     for epoch in range(40):
         after = augmentation(timeshift_ms=100)(replace(batch, epoch=epoch), seed=0)
         shift_s = float(after.span_start_s[2]) - 0.5
+        assert int(after.audio[0].argmax()) == round(8000 + shift_s * RATE)
         assert (after.span_start_s[0], after.span_end_s[0]) == (0.0, 1.0), "all of the recording is all of it still"
         assert float(after.span_end_s[2]) == pytest.approx(0.6 + shift_s)
         assert ((after.span_start_s >= 0) & (after.span_end_s <= 1)).all()

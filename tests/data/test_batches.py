@@ -109,8 +109,8 @@ def test_each_span_of_a_long_recording_is_in_one_window_and_whole(sentences: Any
     assert sorted(found) == sorted(table)
 
 
-def frames_of(batch: Batch, taps: int = 1601, hop: int = 160) -> torch.Tensor:
-    """A feature that sees 50 ms to either side of its frame."""
+def frames_of(batch: Batch, taps: int = 9601, hop: int = 160) -> torch.Tensor:
+    """A feature that sees 0.3 s to either side of its frame."""
     kernel = torch.randn(1, 1, taps, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     padded = torch.nn.functional.pad(batch.audio.double()[:, None], (taps // 2, taps // 2))
     return torch.nn.functional.conv1d(padded, kernel, stride=hop)[:, 0]
@@ -122,7 +122,7 @@ def test_spans_see_in_a_window_what_they_see_in_the_whole_recording(make_table: 
     spans = spans_of(table, "phone", table.phones)
     whole = dataset(table, spans)[np.array([0])]
     expected = frames_of(whole)[0]
-    data = dataset(table, spans, max_recording_s=1.3, margin_s=0.05)
+    data = dataset(table, spans, max_recording_s=1.3, margin_s=0.3)
     n_frames = 0
     for number in range(len(data)):
         window = data[np.array([number])]

@@ -120,6 +120,14 @@ def test_recordings_of_like_duration_share_a_batch(shuffle: bool) -> None:
     assert padded(list(batches)) < 1.25
 
 
+def test_no_batch_mixes_the_longest_with_the_shortest() -> None:
+    rng = np.random.default_rng(0)
+    durations = rng.permutation(np.arange(1000, 4000))
+    n_spans = rng.integers(1, 20, 3000)  # so that batches do not end where pools do
+    for batch in BatchSampler(n_spans, durations, 200, seed=0, shuffle=True):
+        assert durations[batch].max() - durations[batch].min() < 1500
+
+
 def test_long_and_short_batches_come_in_random_order() -> None:
     durations = np.arange(1000, 4000)
     means = np.array([durations[batch].mean() for batch in BatchSampler(np.ones(3000), durations, 30, 0, True)])

@@ -206,9 +206,9 @@ class SpeechData(L.LightningDataModule):
         """Shuffled anew in every epoch."""
         return self.loader("train", lambda trainer: (trainer.current_epoch, trainer.fit_loop.batch_idx + 1))
 
-    def val_dataloader(self) -> BatchLoader | list[Any]:
-        """Never shuffled; nothing, where the corpus has no validation split."""
-        return self.loader("validation", from_the_start) if len(self.dataset("validation")) else []
+    def val_dataloader(self) -> BatchLoader:
+        """Never shuffled."""
+        return self.loader("validation", from_the_start)
 
     def test_dataloader(self) -> BatchLoader:
         """Never shuffled."""
