@@ -17,8 +17,9 @@ CONF = Path(__file__).parent / "conf"
 # Keys whose value may be of another type than their default.
 MIXED = re.compile(
     r"(trainer\.(devices|max_time|fast_dev_run|precision|limit_.*|overfit_batches|benchmark|deterministic)"
-    r"|dataset\..*|model\.channels|optimizer\.(lr|betas)|scheduler\.(milestones|max_lr|base_lr))"
+    r"|dataset\..*|model\.channels|optimizer\.betas|scheduler\.milestones)"
 )
+REQUIRED = ("dataset", "features", "model", "module", "optimizer", "checkpoint", "trainer")
 SPARSE_ADAM = (
     "optimizer=sparse_adam takes sparse gradients only, and the networks here have dense ones: use optimizer=adam"
 )
@@ -68,7 +69,7 @@ def draft(overrides: Sequence[str]) -> tuple[DictConfig, list[str]]:
     texts = [as_text(override) for override in overrides]
     groups = [text for text in texts if key_of(text) in choices()]
     problems = [problem for text in groups if (problem := wrong_choice(text))]
-    groups = [text for text in groups if not wrong_choice(text)]
+    groups = [chosen for text in groups if not wrong_choice(text) if (chosen := without_null(text))]
     base = hydra_compose(groups)
     values = []
     for text in (text for text in texts if key_of(text) not in choices()):
@@ -156,9 +157,24 @@ def wrong_choice(override: str) -> str | None:
     group = key_of(override)
     chosen = override.split("=", 1)[1] if "=" in override else ""
     names = choices()[group]
-    if override.startswith("~") or chosen in ("null", *names):
+    if override.startswith("~") or chosen == "null":
+        return f"{group}=null: a run needs one ({', '.join(names)})" if group in REQUIRED else None
+    if chosen in names:
         return None
     return f"{group}={chosen} is not a choice{nearest(chosen, names)} ({group}: {', '.join(names)})"
+
+
+def without_null(override: str) -> str | None:
+    """A choice of nothing in words that Hydra knows: the default is deleted, where there is one.
+
+    >>> without_null("scheduler=null"), without_null("normalizer=null"), without_null("model=lstm")
+    ('~scheduler', None, 'model=lstm')
+    """
+    if not override.endswith("=null"):
+        return override
+    group = key_of(override)
+    defaults = (CONF / "config.yaml").read_text(encoding="utf-8")
+    return None if f"- {group}: null" in defaults else f"~{group}"
 
 
 def wrong_value(override: str, base: DictConfig) -> str | None:
@@ -192,9 +208,10 @@ def wrong_type(key: str, default: Any, value: Any) -> str | None:
     if isinstance(default, bool):
         return None if isinstance(value, bool) else f"{key}={value}: write true or false"
     if isinstance(default, (int, float)):
-        wanted = (int,) if isinstance(default, int) else (int, float)
+        whole = isinstance(default, int) and not key.startswith(("optimizer.", "scheduler."))  # PyTorch writes 0 for 0.0
+        wanted = (int,) if whole else (int, float)
         right = isinstance(value, wanted) and not isinstance(value, bool)
-        return None if right else f"{key}={value}: a {'whole ' if wanted == (int,) else ''}number is wanted"
+        return None if right else f"{key}={value}: a {'whole ' if whole else ''}number is wanted"
     return None
 
 
@@ -227,15 +244,11 @@ def impossible(config: DictConfig) -> list[str]:
         problems.append(f"max_recording_s={config.max_recording_s}: more than 0")
     if not 0 <= config.module.get("label_smoothing", 0.0) < 1:
         problems.append(f"module.label_smoothing={config.module.label_smoothing}: from 0 to below 1")
-    for group in ("model", "features", "dataset", "optimizer", "module", "trainer", "checkpoint"):
-        if config.get(group) is None:
-            problems.append(f"{group}=null: a run needs one ({', '.join(choices()[group])})")
-    if config.get("optimizer") and config.optimizer._target_.endswith("SparseAdam"):
+    if config.optimizer._target_.endswith("SparseAdam"):
         problems.append(SPARSE_ADAM)
     if config.trainer.max_epochs is not None and config.trainer.max_epochs < 1 and config.trainer.max_steps < 1:
         problems.append(f"trainer.max_epochs={config.trainer.max_epochs}: at least 1")
-    lbfgs = config.get("optimizer") and config.optimizer._target_.endswith("LBFGS")
-    if lbfgs and config.trainer.accumulate_grad_batches != 1:
+    if config.optimizer._target_.endswith("LBFGS") and config.trainer.accumulate_grad_batches != 1:
         problems.append("optimizer=lbfgs evaluates a batch several times: use trainer.accumulate_grad_batches=1")
     return problems
 
@@ -244,8 +257,6 @@ def wrong_features(config: DictConfig) -> list[str]:
     """What the front end says of its options."""
     from hydra.utils import get_class
 
-    if not config.get("features"):
-        return []
     options = {str(key): value for key, value in config.features.items() if key != "_target_"}
     problems: list[str] = get_class(config.features._target_).problems(**options)
     return [f"features: {problem}" for problem in problems]
@@ -254,7 +265,7 @@ def wrong_features(config: DictConfig) -> list[str]:
 def wrong_streaming(config: DictConfig) -> list[str]:
     """What cannot stream: statistics over a whole recording, networks that look ahead."""
     problems = []
-    if config.get("features") and config.features.get("framing") == "causal" and config.get("normalizer"):
+    if config.features.get("framing") == "causal" and config.get("normalizer"):
         name = config.normalizer._target_.rsplit(".", 1)[-1]
         if name in ("CMVN", "Level"):
             problems.append(f"features.framing=causal: {name} needs the whole recording; use normalizer=null")

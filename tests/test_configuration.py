@@ -1,0 +1,174 @@
+"""Every shipped configuration composes and names a class that takes its keys; whatever is wrong is said at once."""
+
+import inspect
+import re
+from typing import Any
+
+import pytest
+import torch
+from hydra.utils import get_object, instantiate
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from phonaut.configuration import ConfigurationError, as_text, choices, compose, draft
+
+EVERY_CHOICE = [(group, name) for group, names in choices().items() for name in names]
+SELF = {"self", "args", "kwargs"}
+
+
+def problems(*overrides: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        compose(overrides)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(("group", "name"), EVERY_CHOICE, ids=lambda value: value)
+def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: str) -> None:
+    config, found = draft([f"{group}={name}"])
+    allowed = [problem for problem in found if "sparse_adam" in problem]
+    assert found == allowed, "only sparse_adam is refused"
+    part = config[group]
+    if "_target_" not in part:
+        assert group == "trainer"
+        taken = inspect.signature(get_object("lightning.Trainer")).parameters
+    else:
+        taken = inspect.signature(get_object(part._target_)).parameters
+    extra = {"interval"} if group == "scheduler" else set()
+    assert {str(key) for key in part} - {"_target_"} - extra <= set(taken), f"{group}={name} has keys that nothing takes"
+    if group not in ("model", "trainer", "checkpoint", "profiler"):
+        given_later = {"params", "optimizer", "last_epoch", "verbose", "scale_fn", "sample_rate", "model", "classes"}
+        given_later |= {"scheduler", "interval", "augmentation", "noise", "seed"} if group == "module" else set()
+        missing = set(taken) - set(part) - given_later - SELF
+        assert not missing, f"{group}={name} lacks keys of its class"
+
+
+@pytest.mark.parametrize("name", choices()["optimizer"])
+def test_an_optimizer_has_pytorchs_own_defaults(name: str) -> None:
+    config, _ = draft([f"optimizer={name}"])
+    for key, parameter in inspect.signature(get_object(config.optimizer._target_)).parameters.items():
+        if key == "params" or (name, key) == ("adamw", "lr"):
+            continue
+        ours, theirs = config.optimizer[key], parameter.default
+        plain: Any = OmegaConf.to_container(ours) if OmegaConf.is_config(ours) else ours
+        assert plain == (list(theirs) if isinstance(theirs, tuple) else theirs), key
+
+
+@pytest.mark.parametrize("name", [name for name in choices()["optimizer"] if name != "sparse_adam"])
+def test_the_class_that_is_named_is_the_class_that_runs(name: str) -> None:
+    config = compose([f"optimizer={name}", "optimizer.lr=0.25"])
+    optimizer = instantiate(config.optimizer, _partial_=True, _convert_="all")([torch.nn.Parameter(torch.ones(2))])
+    assert type(optimizer) is get_object(config.optimizer._target_)
+    assert optimizer.param_groups[0]["lr"] == 0.25
+
+
+@pytest.mark.parametrize("name", choices()["scheduler"])
+def test_a_scheduler_runs_over_the_planned_length(name: str) -> None:
+    from phonaut.runs.parts import scheduler_of
+
+    more = ["scheduler.milestones=[10,20]"] if name == "multistep" else []
+    config = compose([f"scheduler={name}", "optimizer=sgd", "optimizer.lr=0.1", "optimizer.momentum=0.9", *more])
+    make, interval = scheduler_of(config)
+    assert make is not None
+    assert interval in ("step", "epoch")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1, momentum=0.9)
+    scheduler = make(optimizer, 30)
+    rates = []
+    for _ in range(30):
+        optimizer.step()
+        scheduler.step(*([1.0] if name == "plateau" else []))
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert min(rates) < max(rates), "the rate moves"
+    if name in ("1cycle", "cosine"):
+        assert rates[-1] < 0.01 * max(rates), "and ends near zero where training ends"
+
+
+def test_everything_wrong_is_said_at_once_with_the_nearest_name() -> None:
+    found = "\n".join(
+        problems(
+            "optimiser.lr=0.1",
+            "trainer.max_epoch=3",
+            "model=tc_res8",
+            "features.f_max=9000",
+            "features.n_mfcc=50",
+            "batch_size=many",
+            "target=speker",
+        )
+    )
+    for expected in (
+        "unknown key optimiser.lr; did you mean optimizer.lr?",
+        "unknown key trainer.max_epoch; did you mean trainer.max_epochs?",
+        "model=tc_res8 is not a choice; did you mean tc-res8? (model: lstm, tc-res8)",
+        "f_max=9000 is above half of sample_rate=16000",
+        "n_mfcc=50 is more than n_mels=40",
+        "batch_size=many: a whole number is wanted",
+        "target=speker is none of",
+    ):
+        assert expected in found
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["optimizer=sparse_adam"], "sparse gradients only"),
+        (["features.n_mels=500"], "n_mels=500"),
+        (["streaming=true", "normalizer=cmvn"], "needs the whole recording"),
+        (["model=lstm", "model.bidirectional=true", "streaming=true"], "later frames"),
+        (["batch_size=0"], "batch_size=0: at least 1"),
+        (["module.label_smoothing=1.0"], "from 0 to below 1"),
+        (["optimizer=lbfgs", "trainer.accumulate_grad_batches=2"], "lbfgs"),
+        (["trainer=default", "optimizer"], "not key=value|optimizer"),
+        (["optimizer={lr:3}"], "optimizer"),
+        (["+optimizer.lrr=1"], "unknown key optimizer.lrr; did you mean lr?"),
+        (["model=null", "~optimizer"], "(?s)model=null: a run needs one.*optimizer=null: a run needs one"),
+        (["features.window=hanning"], "window"),
+        (["trainer.enable_progress_bar=1"], "true or false"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_any_work(overrides: list[str], message: str) -> None:
+    assert re.search(message, "\n".join(problems(*overrides)))
+
+
+def test_groups_that_may_be_empty_can_be_emptied() -> None:
+    config = compose(["scheduler=null", "normalizer=null", "profiler=null", "augmentation=null"])
+    assert not any(config.get(group) for group in ("scheduler", "normalizer", "profiler", "augmentation"))
+
+
+def test_one_switch_makes_front_end_and_network_causal() -> None:
+    config = compose(["streaming=true"])
+    assert config.features.framing == "causal"
+    assert config.model.causal is True
+
+
+def test_streaming_configurations_build_and_score() -> None:
+    from phonaut.runs.parts import speech_model
+
+    model = speech_model(compose(["streaming=true"]), 3)
+    assert model(torch.zeros(2, 16000), torch.tensor([16000, 8000])).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "value", ["/data/a (b)/c", "/data/a,b", "/data/it's", "C:\\recordings", "a=b", "{x", "[y", "ünïcode ", "$x", "a:b c"]
+)
+def test_a_value_that_the_grammar_refuses_is_text(value: str) -> None:
+    assert compose(["dataset=fsdd", f"dataset.data_folder={value}"]).dataset.data_folder == value
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1).filter(lambda text: text == text.strip()))
+def test_any_text_that_names_no_number_comes_through(value: str) -> None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_override(as_text(f"output_dir={value}"))
+    if isinstance(parsed.value(), str) and "$" not in value and "\\" not in value and value[0] not in "\"'":
+        assert parsed.value() == value
+
+
+def test_the_chosen_names_are_kept() -> None:
+    assert compose(["model=lstm", "dataset=fsdd"]).choices.model == "lstm"
+
+
+def test_the_speech_commands_keys_set_the_augmentation() -> None:
+    config = compose(["dataset=kws", "dataset.timeshift_ms=37", "dataset.train_snr_low=3", "dataset.train_snr_high=9"])
+    set_to = config.augmentation
+    assert (set_to.timeshift_ms, set_to.snr_low_db, set_to.snr_high_db) == (37, 3, 9)
