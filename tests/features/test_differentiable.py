@@ -87,7 +87,6 @@ def test_constants_stay_out_of_the_checkpoint_and_follow_the_type(front_end: Fro
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_gives_the_same_frames(front_end: FrontEnd) -> None:
     audio = 0.1 * torch.randn(40, 8000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     lengths = torch.arange(4000, 8000, 100)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-import pytest
 import torch
 
 from phonaut.features import MFCC, slice_spans
@@ -91,11 +90,12 @@ def test_gradients_reach_the_frames_of_the_span_alone() -> None:
     assert frames.grad.flatten().nonzero().flatten().tolist() == [1, 2]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_durations_in_single_precision_still_reach_the_end(dtype: torch.dtype) -> None:
+def test_durations_in_single_precision_still_reach_the_end() -> None:
     frames = torch.arange(98.0)[None, :, None]
-    for n_samples in range(16000, 16160, 7):
-        durations_s = (torch.tensor([n_samples]) / 16000).to(dtype)
+    for n_samples in range(16001, 16050):
+        durations_s = torch.tensor([n_samples]) / 16000
+        assert durations_s.dtype == torch.float32
         spans = torch.tensor([0]), times(0.5), times(n_samples / 16000)
-        segments, _ = slice_spans(frames, torch.tensor([98]), *spans, durations_s=durations_s, **TIMES)
+        keys: dict[str, Any] = {"frame_shift_s": 0.01, "frame_offset_s": 0.04}  # the last centre lies after the end
+        segments, _ = slice_spans(frames, torch.tensor([98]), *spans, durations_s=durations_s, **keys)
         assert segments[0, -1, 0] == 97

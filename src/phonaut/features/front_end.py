@@ -16,9 +16,9 @@ from phonaut.features.framing import Framing
 from phonaut.features.functional import deltas, valid
 from phonaut.features.options import FrontEndOptions
 
-# Frames in a block. On a CPU a block's spectra should stay in the cache (8 to 32 clips of a second measured best); on a
+# Frames in a block. On a CPU a block's spectra should stay in the cache (8 to 16 clips of a second measured best); on a
 # GPU blocks only bound the memory.
-BLOCK_FRAMES = 2048
+BLOCK_FRAMES = 1600
 GPU_BLOCKS = 32
 
 

@@ -55,8 +55,7 @@ def mel_filters(
     r"""Triangular filters `(n_fft // 2 + 1, n_mels)` whose corners are equally spaced in mel.
 
     With corners `c_0 = f_min < ... < c_{M+1} = f_max`, filter `m` rises from 0 at `c_m` to 1 at `c_{m+1}` and falls to
-    0 at `c_{m+2}`: linearly in Hz (`htk`, `slaney`: torchaudio, librosa) or in mel (`kaldi`, which leaves out the
-    bin at the Nyquist frequency).
+    0 at `c_{m+2}`: linearly in Hz (`htk`, `slaney`: torchaudio, librosa) or in mel (`kaldi`).
 
     Args:
         sample_rate: Hz.
@@ -76,8 +75,6 @@ def mel_filters(
     rising = (bins[:, None] - left) / (centre - left)
     falling = (right - bins[:, None]) / (right - centre)
     filters = np.maximum(0.0, np.minimum(rising, falling))
-    if mel_scale == "kaldi" and n_fft % 2 == 0:
-        filters[-1] = 0.0
     if norm == "slaney":
         filters *= 2 / (corners_hz[2:] - corners_hz[:-2])
     return filters
