@@ -63,7 +63,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(
     n_kills = 2
     for kill in range(n_kills):
         process = start(shaken, arguments)
-        wanted = len(steps(shaken)) + rng.randint(1, per_epoch + per_epoch // 2)
+        wanted = len(steps(shaken)) + per_epoch + rng.randint(1, per_epoch // 2)  # once an epoch is complete
         while len(steps(shaken)) < wanted and process.poll() is None:
             time.sleep(0.002)
         assert process.poll() is None, f"it ended before kill {kill}: {process.communicate()[0]}"

@@ -59,9 +59,11 @@ class ResumePoint(Callback):
         trainer.save_checkpoint(self.path)
         self.saved_at = time.monotonic()
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """The epoch before is complete."""
-        if trainer.current_epoch > 0:
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """The epoch before is complete (from `on_train_epoch_start`, Lightning would resume with the epoch after)."""
+        if batch_idx == 0 and trainer.current_epoch > 0:
             self.save(trainer)
 
     def on_train_batch_end(

@@ -52,8 +52,9 @@ def predict(
             columns["row"].append(batch.rows[batch.span_recording].cpu().numpy())
             columns["label"].append(batch.labels.cpu().numpy())
             columns["scores"].append(scores.float().cpu().numpy())
-            columns["start_s"].append(batch.span_start_s.cpu().numpy())
-            columns["end_s"].append(batch.span_end_s.cpu().numpy())
+            begin_s = batch.audio_start_s[batch.span_recording]  # not 0 in parts of a long recording
+            columns["start_s"].append((begin_s + batch.span_start_s).cpu().numpy())
+            columns["end_s"].append((begin_s + batch.span_end_s).cpu().numpy())
     joined = {name: np.concatenate(parts) for name, parts in columns.items()}
     order = np.lexsort((joined["start_s"], joined["row"]))
     joined = {name: column[order] for name, column in joined.items()}
