@@ -108,7 +108,7 @@ def _label(speech: Speech, table: dict[str, tuple[str, ...]]) -> list[Span]:
             continue
         phones = table.get(name)
         if phones is None:
-            raise ValueError(f"espeak-ng used its phoneme {name!r}, which has no ARPAbet phone here; take another word")
+            raise ValueError(f"espeak-ng used its phoneme {name!r}, which has no ARPAbet phone; take another word")
         if phones[-1] == "R" and table.get(after) == ("R",):
             phones = phones[:-1]  # before a vowel the r is a phoneme of its own
         spans += _divide(phones, start, end)

@@ -56,10 +56,11 @@ class Library:
         import espeakng_loader
 
         self._lib = ctypes.CDLL(espeakng_loader.get_library_path())
-        data = espeakng_loader.get_data_path().encode()
-        self.sample_rate = int(self._lib.espeak_Initialize(SYNCHRONOUS, 0, data, PHONEME_EVENTS | DONT_EXIT))
+        data = espeakng_loader.get_data_path()
+        self.sample_rate = int(self._lib.espeak_Initialize(SYNCHRONOUS, 0, data.encode(), PHONEME_EVENTS | DONT_EXIT))
         if self.sample_rate <= 0:
-            raise Failure(f"espeak-ng did not start with its data in {data.decode()}")
+            raise Failure(f"espeak-ng did not start with its data in {data}")
+        self._variants = os.listdir(os.path.join(data, "voices", "!v"))
         self._samples = bytearray()
         self._events: list[tuple[int, str]] = []
         self._callback = SynthCallback(self._hear)  # kept: ctypes does not
@@ -81,7 +82,9 @@ class Library:
     def speak(self, request: dict[str, Any]) -> tuple[bytes, list[tuple[int, str]]]:
         """Samples and phoneme events of one request."""
         self._lib.espeak_ng_SetRandSeed(ctypes.c_long(request["seed"]))
-        if self._lib.espeak_SetVoiceByName(request["voice"].encode()) != 0:
+        variant = request["voice"].partition("+")[2]  # where it is unknown, espeak-ng takes the plain voice in silence
+        unknown = variant and variant not in self._variants
+        if unknown or self._lib.espeak_SetVoiceByName(request["voice"].encode()) != 0:
             raise Failure(f"espeak-ng has no voice {request['voice']!r}")
         for parameter, key in ((RATE, "rate_wpm"), (PITCH, "pitch"), (RANGE, "pitch_range")):
             self._lib.espeak_SetParameter(parameter, request[key], 0)

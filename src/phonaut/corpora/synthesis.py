@@ -203,7 +203,11 @@ def _record(
     before, after = _pauses(len(dry), utterance, rng)
     dry = np.concatenate([np.zeros(before), dry, np.zeros(after)])
 
-    phones = _shift(align(speech, utterance.speaker.accent), SAMPLE_RATE / rate, before, len(dry))
+    try:
+        spans = align(speech, utterance.speaker.accent)
+    except ValueError as error:
+        raise ValueError(f"dataset.words: {utterance.text!r} cannot be said in English: {error}") from error
+    phones = _shift(spans, SAMPLE_RATE / rate, before, len(dry))
     spoken = np.zeros(len(dry), dtype=bool)
     for label, start, end in phones:
         spoken[start:end] = label != SILENCE

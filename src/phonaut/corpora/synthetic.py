@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from phonaut.corpora.base import Item, Phone
 from phonaut.corpora.sentences import PHRASES, SENTENCES
-from phonaut.corpora.synthesis import VERSION, Recipe, generate, plan, read
-from phonaut.corpora.voices import MAX_SPEAKERS, MIN_SPEAKERS
+from phonaut.corpora.synthesis import VERSION, Recipe, generate, read
+from phonaut.corpora.voices import MAX_SPEAKERS, MIN_SPEAKERS, speakers
 
 TARGETS = ("keyword", "phone", "speaker")
 MIN_SESSIONS = 3  # one to train, one to choose, one to test
@@ -127,8 +128,8 @@ class SyntheticCorpus:
     def notes(self) -> list[str]:
         """The protocol, and what the figures are worth."""
         recipe = self.recipe
-        people = {utterance.speaker.name: utterance.speaker.split for utterance in plan(recipe)}
-        n = {split: list(people.values()).count(split) for split in SENTENCES}
+        splits = [speaker.split for speaker in speakers(recipe.n_speakers, recipe.seed)]
+        n = {split: splits.count(split) for split in SENTENCES}
         by_voice = (
             f"by voice: {n['train']} voices train, {n['validation']} validate and {n['test']} test; no variant of "
             "espeak-ng is in two splits"
@@ -158,8 +159,8 @@ def _checked_words(words: Sequence[object]) -> list[str]:
     for word in words:
         if isinstance(word, bool):
             raise ValueError("dataset.words has a word that YAML reads as true or false: write it in quotes, 'yes'")
-        if not str(word).strip() or not all(c.isalnum() or c in " '-" for c in str(word)):
-            raise ValueError(f"dataset.words are letters, digits, spaces, ' and -; received {word!r}")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9' -]*", str(word)):
+            raise ValueError(f"dataset.words are English: letters a to z, digits, spaces, ' and -; received {word!r}")
     names = [str(word) for word in words]
     if len(names) < 2 or len({name.casefold() for name in names}) < len(names):
         raise ValueError(f"dataset.words needs two different words or more; received {names}")

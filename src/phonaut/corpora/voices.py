@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Ten variants of espeak-ng 1.52 a line: those that train, validate and test. All can be understood: of ten words of each,
-# eight to ten were recognised by dynamic time warping to other variants. Of those that sound almost the same one is
-# here, and those that are rather alike train.
+# Ten variants of espeak-ng 1.52 a line: those that train, validate and test. All can be understood: of ten words of
+# each, eight to ten were recognised by dynamic time warping to other variants. Of those that sound almost the same one
+# is here, and those that are rather alike train.
 BLOCKS = (
     ("m1, f2, Mike, m3, linda, Gene, max", "f4", "m2, f1"),
     ("m6, aunty, rob, robert, f5, Michael, gustave", "m4", "antonio, Andrea"),
