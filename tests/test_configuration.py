@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,12 @@ from phonaut.configuration import ConfigurationError, as_text, choices, compose,
 
 EVERY_CHOICE = [(group, name) for group, names in choices().items() for name in names]
 SELF = {"self", "args", "kwargs"}
+
+
+@pytest.fixture(autouse=True)
+def no_corpora(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is on this machine's disk does not count."""
+    monkeypatch.delenv("PHONAUT_DATA", raising=False)
 
 
 def problems(*overrides: str) -> list[str]:
@@ -166,6 +173,20 @@ def test_any_text_that_names_no_number_comes_through(value: str) -> None:
 
 def test_the_chosen_names_are_kept() -> None:
     assert compose(["model=lstm", "dataset=fsdd"]).choices.model == "lstm"
+
+
+def test_a_corpus_is_looked_at_before_any_work(tmp_path: Path) -> None:
+    for word in ("bed", "cat"):
+        (tmp_path / word).mkdir()
+        (tmp_path / word / "00176480_nohash_0.wav").touch()
+    (found,) = problems("dataset=kws", f"dataset.data_folder={tmp_path}", "dataset.wanted_words=[bed,cta]")
+    assert "lacks cta (cat?)" in found
+
+
+def test_downsampling_a_corpus_sets_the_front_end() -> None:
+    config = compose(["dataset=kws", "dataset.downsample=8000", "features.f_max=4000"])
+    assert config.features.sample_rate == 8000
+    assert any("Nyquist" in text or "f_max" in text for text in problems("dataset=kws", "dataset.downsample=4000"))
 
 
 def test_the_speech_commands_keys_set_the_augmentation() -> None:

@@ -107,6 +107,8 @@ def finish(config: DictConfig) -> DictConfig:
         for part, key, value in causal:
             if key in config[part]:
                 config[part][key] = value
+    if config.dataset.get("downsample"):
+        config.features.sample_rate = config.dataset.downsample
     return config
 
 
@@ -233,7 +235,7 @@ def flat(config: DictConfig, prefix: str = "") -> dict[str, Any]:
 
 def impossible(config: DictConfig) -> list[str]:
     """Everything about a composed configuration that could not be run: the one place for combinations."""
-    problems = unknown_options(config) + wrong_features(config) + wrong_streaming(config)
+    problems = unknown_options(config) + wrong_features(config) + wrong_streaming(config) + wrong_corpus(config)
     if config.target not in ("keyword", "phone", "speaker"):
         problems.append(f"target={config.target} is none of keyword, phone, speaker")
     if config.batch_size < 1:
@@ -260,6 +262,20 @@ def wrong_features(config: DictConfig) -> list[str]:
     options = {str(key): value for key, value in config.features.items() if key != "_target_"}
     problems: list[str] = get_class(config.features._target_).problems(**options)
     return [f"features: {problem}" for problem in problems]
+
+
+def wrong_corpus(config: DictConfig) -> list[str]:
+    """What a corpus says of its options: nothing is read but the names of folders, where it is on disk."""
+    from hydra.utils import get_class
+    from omegaconf import OmegaConf
+
+    corpus = get_class(config.dataset._target_)
+    if not hasattr(corpus, "problems"):
+        return []
+    options = OmegaConf.to_container(config.dataset, resolve=True)
+    assert isinstance(options, dict)
+    problems: list[str] = corpus.problems(**{str(key): value for key, value in options.items() if key != "_target_"})
+    return problems
 
 
 def wrong_streaming(config: DictConfig) -> list[str]:

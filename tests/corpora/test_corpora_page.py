@@ -17,6 +17,12 @@ BLOCKS = re.findall(r"```bash\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.D
 COMMANDS = [line for block in BLOCKS for line in block.splitlines() if re.match("phonaut (train|prepare) ", line)]
 
 
+@pytest.fixture(autouse=True)
+def no_corpora(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is on this machine's disk does not count."""
+    monkeypatch.delenv("PHONAUT_DATA", raising=False)
+
+
 def test_the_page_has_commands() -> None:
     assert len(COMMANDS) >= 10
 
@@ -30,7 +36,6 @@ def test_a_command_of_the_page_makes_a_corpus(command: str) -> None:
 @pytest.mark.parametrize("dataset", ["fsdd", "kws"])
 def test_public_corpora_are_looked_for_where_the_page_says(dataset: str, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = {"fsdd": "fsdd", "kws": "speech_commands"}[dataset]
-    monkeypatch.delenv("PHONAUT_DATA", raising=False)
     assert compose([f"dataset={dataset}"]).dataset.data_folder == f"datasets/{usual}"
     monkeypatch.setenv("PHONAUT_DATA", "/corpora")
     assert compose([f"dataset={dataset}"]).dataset.data_folder == f"/corpora/{usual}"

@@ -31,6 +31,7 @@ from phonaut.corpora.splits import nearest, wrong_shares, wrong_target
 from phonaut.corpora.tables import Table, find_tables
 
 LAYOUTS = ("auto", "directories", "csv", "kaldi")
+WHERE = ": where are your recordings? Type dataset.data_folder=PATH"
 PROTOCOLS = ("auto", "given", "speakers", "recordings", "all_test")
 
 
@@ -69,7 +70,7 @@ class FolderCorpus:
     def __init__(
         self,
         *,
-        data_folder: str | Path | None,
+        data_folder: str | Path,
         target: str = "keyword",
         layout: str = "auto",
         table: str | None = None,
@@ -93,8 +94,6 @@ class FolderCorpus:
             *wrong_pattern("word_pattern", word_pattern),
             *wrong_pattern("speaker_pattern", speaker_pattern),
         ]
-        if data_folder is None:
-            problems.append("dataset.data_folder is missing: where are your recordings? dataset.data_folder=PATH")
         self.validation_speakers = as_list(validation_speakers)
         self.test_speakers = as_list(test_speakers)
         listed = [key for key in ("validation_speakers", "test_speakers") if getattr(self, key)]
@@ -104,7 +103,7 @@ class FolderCorpus:
             what = f"dataset.{listed[0]}" if listed else "dataset.protocol=speakers"
             problems.append(f"target=speaker needs every speaker in training, {what} keeps some out: leave it out")
         refuse(problems)
-        self.data_folder = Path(data_folder or ".")
+        self.data_folder = Path(data_folder)
         self.target, self.layout, self.table, self.protocol = target, layout, table, protocol
         self.columns = dict(columns or {})
         self.word_pattern = re.compile(word_pattern) if word_pattern else None
@@ -185,7 +184,12 @@ class FolderCorpus:
         """
         if self._layout is None:
             self._layout = find_layout(
-                find_folder(self.data_folder), self._refused, self.layout, self.table, self.columns, self.word_pattern
+                find_folder(self.data_folder, otherwise=WHERE),
+                self._refused,
+                self.layout,
+                self.table,
+                self.columns,
+                self.word_pattern,
             )
         return self._layout
 

@@ -25,10 +25,10 @@ def refuse(problems: Sequence[str]) -> None:
 
 
 def seen_at_once(corpus: Callable[..., C], look: Callable[[C], object], options: dict[str, Any]) -> list[str]:
-    """The problems of making a corpus with `options` and taking a first look; nothing is downloaded for it."""
+    """The problems of making a corpus with `options` and, where its folder is on disk, of taking a first look."""
     try:
         made = corpus(**options)
-        if not options.get("download"):
+        if Path(options["data_folder"]).expanduser().exists():
             look(made)
     except ValueError as error:
         return [str(error)]
