@@ -1,0 +1,186 @@
+"""Curves over epochs as geometry: what a template needs to draw an SVG whose colours follow the page's theme."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeVar
+
+from phonaut.reports.text import figure, percent
+
+WIDTH, HEIGHT = 360.0, 210.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 10.0, 28.0
+MOST_POINTS = 400  # of a curve
+MOST_READINGS = 120  # places to point at
+
+History = Sequence[dict[str, float]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark on an axis: where, and what it says."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve.
+
+    Attributes:
+        name: as the legend has it.
+        path: of the SVG.
+        last: the last value, as text.
+        end: the last point.
+    """
+
+    name: str
+    path: str
+    last: str
+    end: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A strip of the chart to point at, and the figures of its epoch."""
+
+    x: float
+    width: float
+    centre: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One quantity over epochs, in units of a box of `WIDTH` x `HEIGHT`.
+
+    Attributes:
+        title: the quantity.
+        curves: what is drawn.
+        x_ticks: marks of the epochs.
+        y_ticks: marks of the values.
+        readings: strips to point at.
+        best_x: where the epoch lies that was kept.
+        description: the chart in words.
+    """
+
+    title: str
+    curves: list[Curve]
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    readings: list[Reading]
+    best_x: float | None
+    description: str
+
+
+def charts(history: History, best_epoch: int | None) -> list[Chart]:
+    """Loss, accuracy and learning rate over epochs; a quantity that was not recorded has no chart."""
+    both = ("training", "train"), ("validation", "validation")
+    drawn = (
+        chart("Loss", history, {name: f"{stage}/loss" for name, stage in both}, figure, best_epoch),
+        chart("Accuracy", history, {name: f"{stage}/accuracy" for name, stage in both}, percent, best_epoch),
+        chart("Learning rate", history, {"learning rate": "lr"}, figure, best_epoch),
+    )
+    return [one for one in drawn if one is not None]
+
+
+def chart(
+    title: str, history: History, keys: dict[str, str], text: Callable[[float], str], best_epoch: int | None
+) -> Chart | None:
+    """One chart; None where the history has none of its figures.
+
+    Args:
+        title: of the chart.
+        history: a line per epoch.
+        keys: name of a curve -> key of the history.
+        text: how a value is written; `percent` makes the axis end at 100 %.
+        best_epoch: the epoch that was kept, counted from 0.
+    """
+    points = {name: finite_points(history, key) for name, key in keys.items()}
+    points = {name: found for name, found in points.items() if found}
+    if not points:
+        return None
+    epochs = [epoch for found in points.values() for epoch, _ in found]
+    values = [value for found in points.values() for _, value in found]
+    first, last = min(epochs), max(epochs)
+    y_marks = marks(min(0.9, *values), 1.0) if text is percent else marks(min(0.0, *values), max(values))
+    x = scale(first, last, LEFT, WIDTH - RIGHT)
+    y = scale(y_marks[0], y_marks[-1], HEIGHT - BOTTOM, TOP)
+    whole_epochs = [mark for mark in marks(first, last) if first <= mark <= last and mark == int(mark)]
+    in_words = (f"{name} from {text(found[0][1])} to {text(found[-1][1])}" for name, found in points.items())
+    return Chart(
+        title=title,
+        curves=[curve(name, [(x(e), y(v)) for e, v in found], text(found[-1][1])) for name, found in points.items()],
+        x_ticks=[Tick(x(mark), f"{mark:.0f}") for mark in whole_epochs],
+        y_ticks=[Tick(y(mark), f"{100 * mark:.0f} %" if text is percent else f"{mark:g}") for mark in y_marks],
+        readings=readings(points, x, text),
+        best_x=x(best_epoch + 1) if best_epoch is not None and first <= best_epoch + 1 <= last else None,
+        description=f"{title} over epochs {first:.0f} to {last:.0f}: {'; '.join(in_words)}",
+    )
+
+
+def finite_points(history: History, key: str) -> list[tuple[float, float]]:
+    """Epochs counted from 1 and their values; where there was none, or it was not finite, there is a gap."""
+    pairs = ((line["epoch"] + 1, line.get(key, math.nan)) for line in history)
+    return [(epoch, value) for epoch, value in pairs if math.isfinite(value)]
+
+
+def curve(name: str, points: list[tuple[float, float]], last: str) -> Curve:
+    """A line through points; of very many, some."""
+    kept = thinned(points, MOST_POINTS)
+    path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in kept)
+    return Curve(name, path, last, points[-1])
+
+
+def readings(
+    points: dict[str, list[tuple[float, float]]], x: Callable[[float], float], text: Callable[[float], str]
+) -> list[Reading]:
+    """A strip for every epoch (of very many, for some), as wide as the space that it has."""
+    at: dict[float, list[str]] = {}
+    for name, found in points.items():
+        for epoch, value in found:
+            at.setdefault(epoch, []).append(f"{name} {text(value)}")
+    epochs = thinned(sorted(at), MOST_READINGS)
+    centres = [x(epoch) for epoch in epochs]
+    borders = [LEFT, *((a + b) / 2 for a, b in pairwise(centres)), WIDTH - RIGHT]
+    return [
+        Reading(borders[i], borders[i + 1] - borders[i], centres[i], f"epoch {epoch:.0f}: {', '.join(at[epoch])}")
+        for i, epoch in enumerate(epochs)
+    ]
+
+
+def thinned(items: Sequence[T], most: int) -> list[T]:
+    """At most `most` items, evenly, the first and the last among them.
+
+    >>> thinned(range(10), 4)
+    [0, 3, 6, 9]
+    """
+    if len(items) <= most:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+
+
+def scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    """The straight line that takes `low` to `start` and `high` to `end`; the middle, where those are one."""
+    if low == high:
+        return lambda value: (start + end) / 2
+    return lambda value: start + (value - low) / (high - low) * (end - start)
+
+
+def marks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round numbers in steps of 1, 2 or 5 that enclose `low` and `high`.
+
+    >>> marks(0.03, 2.2)
+    [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
+    """
+    if low == high:
+        low, high = (low - 0.5, high + 0.5) if low else (0.0, 1.0)
+    rough = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(size * power for size in (1, 2, 5, 10) if size * power >= rough * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(i * step, 12) for i in range(first, last + 1)]

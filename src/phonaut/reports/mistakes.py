@@ -1,0 +1,163 @@
+"""The worst mistakes: where the model was surest and wrong, to be heard and seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from phonaut.data.prepared import CutTable
+from phonaut.reports.media import data_uri, png, spectrogram, wav
+from phonaut.reports.record import Evaluation, Record
+from phonaut.runs.predictions import Predictions
+
+N_SHOWN = 12
+LONGEST_S = 4.0  # of what is played of a recording
+SHORTEST_S = 1.0  # a phone is heard in its context
+SAMPLES = 800_000  # of all players together: about 2 MB on the page
+
+
+@dataclass(frozen=True)
+class Sound:
+    """The part of a recording that is played.
+
+    Attributes:
+        audio: a WAV file, as data URI.
+        picture: its spectrogram, as data URI.
+        start_s: of the part, seconds from the start of the cut.
+        end_s: of the part.
+        span: start and length of the classified span as fractions of the part; None where it is all of it.
+        cut_s: length of the whole cut.
+        top_khz: upper end of the spectrogram.
+        peak_db: greatest level; None: digital silence.
+    """
+
+    audio: str
+    picture: str
+    start_s: float
+    end_s: float
+    span: tuple[float, float] | None
+    cut_s: float
+    top_khz: float
+    peak_db: float | None
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An item that the model was sure about, and wrong.
+
+    Attributes:
+        truth: the true class.
+        answer: the class that the model gave.
+        probability: of the answer.
+        of_truth: probability of the true class.
+        cut: cut id.
+        recording: path of the recording.
+        speaker: speaker id.
+        sound: None where the audio has gone.
+    """
+
+    truth: str
+    answer: str
+    probability: float
+    of_truth: float
+    cut: str
+    recording: str
+    speaker: str
+    sound: Sound | None
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """The worst mistakes, how many there are in all, and why they cannot be heard where they cannot."""
+
+    worst: list[Mistake]
+    n: int
+    no_sound: str
+
+
+def mistakes(record: Record) -> Mistakes:
+    """The surest wrong answers of the headline's evaluation, the surest first."""
+    p = record.main.predictions
+    assert p is not None
+    rows, n = worst(record.main)
+    heard, no_sound = sounds(record, p, rows)
+    probabilities = p.probabilities()
+    found = [
+        Mistake(
+            truth=str(p.classes[p.label[row]]),
+            answer=str(p.classes[p.predicted[row]]),
+            probability=float(probabilities[row, p.predicted[row]]),
+            of_truth=float(probabilities[row, p.label[row]]),
+            cut=str(p.cut[row]),
+            recording=str(p.recording[row]),
+            speaker=str(p.speaker[row]),
+            sound=heard.get(row),
+        )
+        for row in rows
+    ]
+    return Mistakes(found, n, no_sound)
+
+
+def sounds(record: Record, predictions: Predictions, rows: list[int]) -> tuple[dict[int, Sound], str]:
+    """The sound of each row that can be heard, and why others cannot."""
+    if record.prepared is None or not rows:
+        return {}, record.why_not
+    p, table = predictions, record.prepared.cuts(record.main.name)
+    places = find(table, p.cut[rows])
+    heard = {}
+    for row in rows:
+        place = places.get(str(p.cut[row]))
+        if place is None:
+            return heard, f"{record.prepared.folder} holds another corpus than the one that was tested"
+        try:
+            heard[row] = sound_of(table, place, float(p.start_s[row]), float(p.end_s[row]), len(rows))
+        except (ValueError, OSError) as error:  # damaged since: the figures stand without it
+            return heard, str(error)
+    return heard, ""
+
+
+def worst(evaluation: Evaluation) -> tuple[list[int], int]:
+    """Rows of the surest wrong answers, and how many wrong answers there are; ties fall by the name of the cut."""
+    p = evaluation.predictions
+    assert p is not None
+    wrong = np.flatnonzero(evaluation.known & (p.label != p.predicted))
+    sure = p.probabilities().max(axis=1)[wrong]
+    order = np.lexsort((p.start_s[wrong], p.cut[wrong], -sure))
+    return [int(row) for row in wrong[order][:N_SHOWN]], len(wrong)
+
+
+def find(table: CutTable, cuts: Iterable[str]) -> dict[str, int]:
+    """The rows of some cuts in a table, by id."""
+    wanted = {str(cut) for cut in cuts}
+    names = ((table.id(row), row) for row in range(len(table) if wanted else 0))
+    return {name: row for name, row in names if name in wanted}
+
+
+def sound_of(table: CutTable, row: int, start_s: float, end_s: float, n_players: int) -> Sound:
+    """The span of a cut with as much around it as can be heard as speech, and no more than a page can carry.
+
+    Raises:
+        ValueError: the audio is damaged.
+    """
+    rate = table.sample_rate
+    cut_s = int(table.n_samples[row]) / rate
+    longest_s = min(LONGEST_S, SAMPLES / n_players / rate)
+    length_s = min(cut_s, longest_s, max(SHORTEST_S, end_s - start_s))
+    centre_s = min((start_s + end_s) / 2, start_s + length_s / 2)  # of what is too long, the beginning
+    first_s = min(max(0.0, centre_s - length_s / 2), cut_s - length_s)
+    first, last = round(first_s * rate), round((first_s + length_s) * rate)
+    audio = table.audio(row, first, last)
+    inside = (max(0.0, (start_s - first_s) / length_s), min(1.0, (end_s - first_s) / length_s))
+    peak = float(np.abs(audio).max(initial=0.0))
+    return Sound(
+        audio=data_uri("audio/wav", wav(audio, rate)),
+        picture=data_uri("image/png", png(spectrogram(audio, rate))),
+        start_s=first_s,
+        end_s=first_s + length_s,
+        span=(inside[0], inside[1] - inside[0]) if inside[1] - inside[0] < 0.98 else None,
+        cut_s=cut_s,
+        top_khz=min(8.0, rate / 2000),
+        peak_db=float(20 * np.log10(peak)) if peak > 0 else None,
+    )

@@ -1,0 +1,155 @@
+"""What a report is made of: the files of a run, read once, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phonaut.data.prepared import PreparedCorpus
+from phonaut.metrics import Rate, confusion_matrix
+from phonaut.runs.folder import Run
+from phonaut.runs.predictions import Predictions
+
+# What one item is called, and what the task is called.
+ITEM = {"keyword": "clip", "phone": "phone", "speaker": "recording"}
+TASK = {"keyword": "keyword spotting", "phone": "phone classification", "speaker": "speaker identification"}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One line of `metrics.json` with the predictions behind it.
+
+    Attributes:
+        name: the split, or the folder that was scored.
+        rates: metric -> figure; a metric under a condition is `accuracy/noise_10_db`.
+        predictions: None where the file has gone.
+    """
+
+    name: str
+    rates: dict[str, Rate]
+    predictions: Predictions | None
+
+    @cached_property
+    def known(self) -> NDArray[np.bool_]:
+        """The items whose class the model knows, `(N,)`: those that count."""
+        assert self.predictions is not None
+        known: NDArray[np.bool_] = self.predictions.label >= 0
+        return known
+
+    @cached_property
+    def confusion(self) -> NDArray[np.int64]:
+        """Truth by rows, answers by columns, `(C, C)`."""
+        assert self.predictions is not None
+        p = self.predictions
+        return confusion_matrix(p.label, p.predicted, len(p.classes))
+
+    @property
+    def n_speakers(self) -> int:
+        """Speakers of the items that count."""
+        assert self.predictions is not None
+        return len(np.unique(self.predictions.speaker[self.known]))
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished run.
+
+    Attributes:
+        run: the run.
+        target: `keyword`, `phone` or `speaker`.
+        evaluations: the one of the headline first.
+        config: the configuration as YAML.
+        choices: configuration group -> name.
+        refused: `{"path", "reason"}` of what was left out.
+        prepared: the prepared corpus; None where it has gone.
+        why_not: why it has gone.
+    """
+
+    run: Run
+    target: str
+    evaluations: tuple[Evaluation, ...]
+    config: str
+    choices: dict[str, str | None]
+    refused: list[dict[str, str]]
+    prepared: PreparedCorpus | None
+    why_not: str = field(default="")
+
+    @property
+    def main(self) -> Evaluation:
+        """The evaluation of the headline: the test split where there is one."""
+        return self.evaluations[0]
+
+    @property
+    def item(self) -> str:
+        """What one classified item is called."""
+        return ITEM.get(self.target, "item")
+
+    @property
+    def task(self) -> str:
+        """What the model does."""
+        return TASK.get(self.target, self.target)
+
+    @property
+    def protocol(self) -> list[str]:
+        """The notes of the corpus: the protocol first."""
+        notes: list[str] = self.run.corpus.get("notes", [])
+        return notes
+
+    @property
+    def title(self) -> str:
+        """`tc-res8 on fsdd`."""
+        return f"{self.run.model.get('model', self.run.folder.name)} on {self.run.corpus.get('name', 'its corpus')}"
+
+
+def read(folder: Path | str) -> Record:
+    """The record of a finished run.
+
+    Raises:
+        ValueError: it is not a run, it is not finished, or one of its files is damaged.
+    """
+    run = Run(folder)
+    if not run.metrics:
+        resume = run.environment.get("resume_command")
+        how = f"; finish it with: {resume}" if resume else ""
+        raise ValueError(f"{run.folder} has no figures to report yet{how}")
+    from omegaconf import OmegaConf
+
+    config: dict[str, Any] = OmegaConf.to_container(run.config)  # type: ignore[assignment]
+    prepared, why_not = prepared_of(run)
+    return Record(
+        run=run,
+        target=str(config.get("target", "keyword")),
+        evaluations=tuple(evaluation(run, name) for name in sorted(run.metrics, key=order)),
+        config=OmegaConf.to_yaml({key: value for key, value in config.items() if key != "choices"}),
+        choices=config.get("choices") or {},
+        refused=run.read("refused.json", []),
+        prepared=prepared,
+        why_not=why_not,
+    )
+
+
+def order(name: str) -> tuple[int, str]:
+    """Test first, then validation and train, then folders by name."""
+    known = ("test", "validation", "train")
+    return (known.index(name) if name in known else len(known), name)
+
+
+def evaluation(run: Run, name: str) -> Evaluation:
+    """One line of the metrics."""
+    rates = {metric: Rate(**figures) for metric, figures in run.metrics[name].items()}  # type: ignore[arg-type]
+    path = run.folder / "predictions" / f"{name}.npz"
+    return Evaluation(name, rates, run.predictions(name) if path.exists() else None)
+
+
+def prepared_of(run: Run) -> tuple[PreparedCorpus | None, str]:
+    """The prepared corpus, or why there is none; a report is worth having without it."""
+    try:
+        prepared = run.prepared()
+    except (ValueError, OSError) as error:
+        return None, str(error)
+    return prepared, "" if prepared else f"{run.corpus.get('folder', 'the prepared corpus')} is not there any more"

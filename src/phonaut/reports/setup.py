@@ -1,0 +1,132 @@
+"""What a run was made of: corpus, refused recordings, configuration, machine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from phonaut.reports.record import Record
+from phonaut.reports.text import bytes_, seconds, short, things, whole
+
+MOST_REFUSED = 100
+MOST_REMARKS = 50
+MOST_WORDS = 100
+
+
+@dataclass(frozen=True)
+class SplitRow:
+    """A part of the corpus."""
+
+    name: str
+    n: int
+    n_speakers: int
+    length: str
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The corpus, and what was wrong with it.
+
+    Attributes:
+        notes: what a reader must know, the protocol first.
+        splits: its parts.
+        words: a word and how often it occurs in each split.
+        n_words: words in all; those beyond the first hundred are not in `words`.
+        refused: `{"path", "reason"}`, the first of them.
+        n_refused: all of them.
+        remarks: `{"path", "remark"}`, the first of them.
+        n_remarks: all of them.
+        remark_kinds: remark -> how many recordings.
+    """
+
+    notes: list[str]
+    splits: list[SplitRow]
+    words: list[tuple[str, list[int]]]
+    n_words: int
+    refused: list[dict[str, str]]
+    n_refused: int
+    remarks: list[dict[str, str]]
+    n_remarks: int
+    remark_kinds: list[tuple[str, int]]
+
+
+def corpus(record: Record) -> Corpus:
+    """The corpus of a run; remarks can be listed only where the prepared folder is still there."""
+    summary: dict[str, Any] = record.run.corpus.get("summary", {})
+    splits: dict[str, dict[str, Any]] = summary.get("splits", {})
+    words: list[str] = summary.get("words", [])
+    remarks = record.prepared.remarks if record.prepared else []
+    kinds = Counter(kind for line in remarks for kind in line["remark"].split("; "))
+    return Corpus(
+        notes=record.protocol,
+        splits=[SplitRow(name, s["cuts"], s["speakers"], seconds(3600 * s["hours"])) for name, s in splits.items()],
+        words=[(word, [row["words"].get(word, 0) for row in splits.values()]) for word in words[:MOST_WORDS]],
+        n_words=len(words),
+        refused=record.refused[:MOST_REFUSED],
+        n_refused=len(record.refused),
+        remarks=remarks[:MOST_REMARKS],
+        n_remarks=summary.get("n_remarks", len(remarks)),
+        remark_kinds=kinds.most_common(),
+    )
+
+
+def size(record: Record) -> list[tuple[str, str, str]]:
+    """What the model costs: name, figure, what it means."""
+    model, clip_s = record.run.model, record.run.corpus.get("summary", {}).get("clip_s")
+    length = f"a clip of {clip_s:g} s" if clip_s else "one second"
+    facts = (
+        ("parameters", "Parameters", whole, "trained numbers"),
+        ("macs", "Multiply-accumulates", short, f"for {length}, in convolutions, linear and recurrent layers"),
+        ("activation_bytes", "Activation memory", bytes_, "the most that one layer reads and writes, in float32"),
+    )
+    return [(name, text(model[key]), meaning) for key, name, text, meaning in facts if key in model]
+
+
+def strip(record: Record) -> list[tuple[str, str]]:
+    """What a reader wants to know beside the headline: what the model costs, and what the training took."""
+    model = record.run.model
+    facts = [(name, value) for name, value, _ in size(record)]
+    return [*facts, ("Trained in", seconds(model["train_seconds"]))] if "train_seconds" in model else facts
+
+
+def settings(record: Record) -> list[tuple[str, str]]:
+    """What was chosen in each configuration group that has something chosen."""
+    return [(group, name) for group, name in record.choices.items() if name and name != "null"]
+
+
+def machine(record: Record) -> list[tuple[str, str]]:
+    """Seed, times, versions and machine, as name and text; what is not known is left out."""
+    environment, model = record.run.environment, record.run.model
+    computer = environment.get("machine", {})
+    versions = environment.get("versions", {})
+    memory = computer.get("memory_gb")
+    epochs = f", {things(model['epochs'], 'epoch')}" if "epochs" in model else ""
+    facts = (
+        ("Seed", environment.get("seed")),
+        ("Training", model.get("train_seconds") and f"{seconds(model['train_seconds'])}{epochs}"),
+        ("Whole run", environment.get("seconds") and seconds(environment["seconds"])),
+        ("Started", environment.get("started") and moment(environment["started"])),
+        ("Processor", computer.get("cpu") and f"{computer['cpu']}, {things(computer.get('cores') or 0, 'core')}"),
+        ("Memory", memory and f"{memory} GB"),
+        ("GPU", computer.get("gpu") or "none"),
+        ("System", computer.get("system")),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
+        ("Commit", environment.get("git")),
+        ("Folder", str(record.run.folder)),
+    )
+    return [(name, str(value)) for name, value in facts if value not in (None, "")]
+
+
+def moment(text: str) -> str:
+    """A time as people write it; as it is, where it is not ISO 8601.
+
+    >>> moment("2026-03-01T14:05:00+00:00")
+    '1 March 2026, 14:05 UTC'
+    """
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{time.day} {time:%B %Y, %H:%M %Z}".rstrip()

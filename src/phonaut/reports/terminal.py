@@ -1,0 +1,112 @@
+"""What is printed when a run has ended: how good, how sure, by which protocol, and what to try next."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from phonaut.reports.record import Record, read
+from phonaut.reports.result import how, unknown_words
+from phonaut.reports.setup import size
+from phonaut.reports.text import interval, percent, seconds, things
+from phonaut.runs.folder import Run
+
+LABEL_WIDTH = 13
+WIDEST = 70  # of a command that the remarks behind the others keep clear of
+Line = tuple[str, str, str]  # what it is about, the figure, and the rest
+
+
+def summarize(run: Run, name: str | None = None, *, console: Console | None = None) -> None:
+    """Print a few lines about an evaluation of a run.
+
+    Lines are never cut off or broken, so that they can be searched and copied; colours only reach a terminal.
+
+    Args:
+        run: a finished run.
+        name: which evaluation; None: that of the headline, the test split.
+        console: where to print; None: standard output.
+
+    Raises:
+        ValueError: the run has no such evaluation.
+    """
+    console = console or Console()
+    record = read(run.folder)
+    encoding = getattr(console.file, "encoding", None) or sys.getdefaultencoding()
+    console.print()
+    for label, figure, rest in lines(record, name):
+        line = Text.assemble((label.ljust(LABEL_WIDTH), "dim"), (figure, "bold"), rest)
+        line.plain = line.plain.encode(encoding, "backslashreplace").decode(encoding)
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def lines(record: Record, name: str | None) -> list[Line]:
+    """What is printed, as label, figure and rest."""
+    found = [e for e in record.evaluations if e.name == name] if name else [record.main]
+    if not found:
+        there = ", ".join(e.name for e in record.evaluations)
+        raise ValueError(f"{record.run.folder} has no evaluation {name!r}; it has: {there}")
+    evaluation = found[0]
+    rate = evaluation.rates["accuracy"]
+    counted = evaluation.predictions is not None and rate.n > 0
+    people = f", {things(evaluation.n_speakers, 'speaker')}" if counted else ""
+    certainty = f"   95 % interval {interval(rate)} on {things(rate.n, record.item)}{people} ({evaluation.name})"
+    if rate.n == 0:
+        certainty = f"   nothing to count in {evaluation.name}"
+    result: list[Line] = [("accuracy", percent(rate.value), certainty)]
+    if counted:
+        result.append(("interval", "", how(evaluation, record.item)))
+    if unknown := unknown_words(evaluation):
+        words = ", ".join(f"{word} {n}" for word, n in unknown.most_common(10)) + (" ..." if len(unknown) > 10 else "")
+        about = f" of classes that the model does not know: {words}"
+        result.append(("not counted", things(unknown.total(), record.item), about))
+    if record.protocol and evaluation.name in ("test", "validation", "train"):
+        result.append(("protocol", "", record.protocol[0]))
+    result.append(("model", "", model(record)))
+    if record.refused:
+        result.append(("refused", things(len(record.refused), "recording"), ", named in the report with the reasons"))
+    result.append(("report", str(record.run.folder / "report.html"), ""))
+    return [*result, *(("" if i else "next", "", text) for i, text in enumerate(ideas(record)))]
+
+
+def model(record: Record) -> str:
+    """Name, cost and training time in a line."""
+    about = record.run.model
+    costs = [f"{value} {name.lower()}" for name, value, _ in size(record)[:2]]
+    time = [f"trained in {seconds(about['train_seconds'])}"] if "train_seconds" in about else []
+    return ", ".join([str(about.get("model", record.run.folder.name)), *costs, *time])
+
+
+def ideas(record: Record) -> list[str]:
+    """Commands that lead on from here."""
+    commands = [
+        ("open the report: its worst mistakes can be heard", ""),
+        (f"phonaut evaluate {quoted(record.run.folder)} FOLDER", "recordings of your own, by this model"),
+    ]
+    command = record.run.environment.get("command")
+    if command:
+        other = "lstm" if record.run.model.get("model") != "lstm" else "tc-res8"
+        commands.append((with_model(command, other), "another network on the same data"))
+    if record.choices.get("dataset") == "synthetic":
+        commands.append(("phonaut train dataset=folder dataset.data_folder=FOLDER", "a model of words of your own"))
+    commands.append((f"tensorboard --logdir {quoted(record.run.folder)}", "curves, spectrograms and sounds"))
+    width = max(len(text) for text, why in commands if why and len(text) <= WIDEST)
+    return [f"{text.ljust(width)}   {why}".rstrip() for text, why in commands]
+
+
+def quoted(path: Path) -> str:
+    """A path as a shell takes it."""
+    return shlex.quote(str(path))
+
+
+def with_model(command: str, model: str) -> str:
+    """The command of a run, for another model and another run.
+
+    >>> with_model("phonaut train 'dataset.data_folder=my words' model=lstm experiment_id=x", "tc-res8")
+    "phonaut train 'dataset.data_folder=my words' model=tc-res8"
+    """
+    own = ("model=", "model.", "module=", "experiment_id=", "overwrite=", "resume=")
+    return shlex.join([*(word for word in shlex.split(command) if not word.startswith(own)), f"model={model}"])

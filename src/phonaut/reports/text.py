@@ -1,0 +1,111 @@
+"""Numbers as people read them: short, with their unit, and never rounded into something that they are not."""
+
+from __future__ import annotations
+
+import math
+
+from phonaut.metrics import Rate
+
+NONE = "–"
+
+
+def percent(fraction: float) -> str:
+    """A fraction in per cent, one decimal; more where one would turn an error into perfection.
+
+    >>> percent(0.9933), percent(1.0), percent(0.99983)
+    ('99.3 %', '100.0 %', '99.98 %')
+    """
+    if math.isnan(fraction):
+        return NONE
+    return f"{100 * fraction:.{decimals(fraction)}f} %"
+
+
+def probability(fraction: float) -> str:
+    """What a model gave an answer: never quite 0, never quite 1.
+
+    >>> probability(0.9412), probability(0.99999), probability(1e-7)
+    ('94.1 %', '> 99.9 %', '< 0.1 %')
+    """
+    if fraction > 0.9995:
+        return "> 99.9 %"
+    return "< 0.1 %" if fraction < 0.0005 else f"{100 * fraction:.1f} %"
+
+
+def decimals(fraction: float) -> int:
+    """How many decimals of a per cent keep `fraction` from looking like 0 or 1 when it is neither."""
+    for digits in (1, 2, 3):
+        if fraction in (0.0, 1.0) or 0.0 < round(100 * fraction, digits) < 100.0:
+            return digits
+    return 4
+
+
+def interval(rate: Rate) -> str:
+    """The 95 % interval of a rate.
+
+    >>> interval(Rate(0.9933, 0.9761, 0.9982, 300))
+    '97.6 to 99.8 %'
+    """
+    return f"{100 * rate.low:.{decimals(rate.low)}f} to {percent(rate.high)}" if rate.n else NONE
+
+
+def whole(number: float) -> str:
+    """A count with commas.
+
+    >>> whole(65204)
+    '65,204'
+    """
+    return f"{number:,.0f}"
+
+
+def things(number: float, noun: str) -> str:
+    """A count of something, in the plural where there are several.
+
+    >>> things(1, "clip"), things(1200, "clip")
+    ('1 clip', '1,200 clips')
+    """
+    return f"{whole(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def short(number: float) -> str:
+    """Three figures and a letter.
+
+    >>> short(65204), short(1558000), short(812)
+    ('65.2 k', '1.56 M', '812')
+    """
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= 0.9995 * size:  # 999,999 is 1 M
+            return f"{number / size:.3g} {letter}"
+    return f"{number:.0f}"
+
+
+def bytes_(number: float) -> str:
+    """A size in memory.
+
+    >>> bytes_(25856)
+    '25.2 KiB'
+    """
+    for size, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.0f} bytes"
+
+
+def seconds(number: float) -> str:
+    """A time.
+
+    >>> seconds(7.25), seconds(134), seconds(7320)
+    ('7.2 s', '2 min 14 s', '2 h 2 min')
+    """
+    if number < 59.95:
+        return f"{number:.1f} s"
+    minutes, rest = divmod(round(number), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def figure(number: float) -> str:
+    """A measured number: four figures, in powers of ten where it is tiny.
+
+    >>> figure(0.034567), figure(0.00000123), figure(0.0)
+    ('0.03457', '1.23e-06', '0')
+    """
+    return f"{number:.4g}"
