@@ -120,13 +120,52 @@ def test_a_speaker_in_two_splits_is_named(tmp_path: Path) -> None:
         items(write(tmp_path, rows, "path,label,speaker,split"))
 
 
-def test_rows_with_an_unknown_split_are_refused_by_line(tmp_path: Path) -> None:
-    rows = [(*row, split) for row, split in zip(ROWS, ("train",) * 5 + ("fold7", "test", "test"), strict=True)]
-    corpus = FolderCorpus(data_folder=write(tmp_path, rows, "path,label,speaker,split"), target="speaker")
+def test_recordings_with_an_unknown_split_are_refused_unless_divided_anew(tmp_path: Path) -> None:
+    names = {"anna": "train", "bert": "train", "carl": "dev", "dora": "test"}
+    rows = [(*row, names[row[2]]) for row in ROWS[:-1]] + [(*ROWS[-1], "fold7")]
+    corpus = FolderCorpus(data_folder=write(tmp_path, rows, "path,label,speaker,split"))
     assert len(list(corpus.items())) == 7
-    assert corpus.refused() == [
-        {"path": f"{tmp_path / 'labels.csv'}:7", "reason": "split 'fold7' is none of train, validation, test"}
+    reason = "its split is none of train, validation, test"
+    assert corpus.refused() == [{"path": str(tmp_path / "dora1.wav"), "reason": reason}]
+    assert len(items(tmp_path, protocol="speakers")) == 8
+
+
+def test_splits_of_other_names_are_named(tmp_path: Path) -> None:
+    rows = [(*row, f"fold{i}") for i, row in enumerate(ROWS)]
+    with pytest.raises(ValueError, match=r"has none of train, validation, test.; type dataset.protocol=speakers"):
+        items(write(tmp_path, rows, "path,label,speaker,split"))
+
+
+def test_speakers_are_told_apart_on_a_given_split_that_shares_them(tmp_path: Path) -> None:
+    parts = ("train", "dev", "test")
+    rows = [(f"{s}{i}.wav", "yes", s, parts[i]) for s in SPEAKERS for i in range(3)]
+    write(tmp_path, rows, "path,label,speaker,split")
+    assert {item.split: item.path.stem[-1] for item in items(tmp_path, target="speaker")} == {
+        "train": "0", "validation": "1", "test": "2"
+    }  # fmt: skip
+    alone = [
+        (f"{s}{i}.wav", "yes", s, part) for s, part in zip(SPEAKERS, ("train", *parts), strict=True) for i in range(3)
     ]
+    write(tmp_path, alone, "path,label,speaker,split")
+    with pytest.raises(ValueError, match=r"has none of them there; dataset.protocol=recordings"):
+        items(tmp_path, target="speaker")
+    assert {item.split for item in items(tmp_path, target="speaker", protocol="recordings")} == {
+        "train",
+        "validation",
+        "test",
+    }
+
+
+@pytest.mark.parametrize("options", [{"protocol": "recordings"}, {"target": "speaker"}])
+def test_parts_of_one_recording_stay_in_one_split(tmp_path: Path, options: dict[str, object]) -> None:
+    rows = [
+        (f"{s}{i}.wav", word, s, j, j + 1) for s in SPEAKERS for i in range(9) for j, word in enumerate(("yes", "no"))
+    ]
+    splits: dict[Path, set[str]] = {}
+    for item in items(write(tmp_path, rows, "path,label,speaker,start,end"), **options):
+        splits.setdefault(item.path, set()).add(item.split)
+    assert all(len(found) == 1 for found in splits.values())
+    assert set().union(*splits.values()) == {"train", "validation", "test"}
 
 
 def test_parts_of_recordings_are_cuts_of_their_own(tmp_path: Path) -> None:

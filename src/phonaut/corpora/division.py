@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -111,10 +111,10 @@ def all_test() -> Plan:
 
 def by_recording(recordings: Recordings, shares: Shares) -> Plan:
     """Divided by a hash of the recording, speakers shared."""
-    positions = array("d", (hash_percent(spoken.found.id) for spoken in recordings()))
+    positions = array("d", (hash_percent(spoken.found.unit()) for spoken in recordings()))
     cuts = balanced_cuts(positions, shares.dev, shares.test)
     return Plan(
-        lambda spoken: cuts.split(spoken.found.id),
+        lambda spoken: cuts.split(spoken.found.unit()),
         [f"divided by recording ({shares}): the speakers of the test are in training too"],
     )
 
@@ -126,7 +126,7 @@ def within_speakers(survey: Survey, recordings: Recordings, shares: Shares) -> P
     within = WithinSpeakers(shares.dev, shares.test)
 
     def unit(spoken: Spoken) -> str:
-        return spoken.found.session or "" if enough else spoken.found.id
+        return spoken.found.session or "" if enough else spoken.found.unit()
 
     for spoken in recordings():
         within.add(spoken.speaker, unit(spoken))
@@ -178,26 +178,43 @@ def by_speaker(
     return _by_hash(survey, recordings, shares)
 
 
-def as_given(survey: Survey, recordings: Recordings, shares: Shares, *, shared_speakers: bool, anonymous: bool) -> Plan:
+def as_given(
+    survey: Survey,
+    recordings: Recordings,
+    shares: Shares,
+    *,
+    target: str,
+    shared_speakers: bool,
+    anonymous: bool,
+) -> Plan:
     """As the data say, in a column or by folders.
 
     Args:
         survey: of the cuts.
         recordings: the cuts.
         shares: for a validation part that the data lack.
+        target: `keyword` or `speaker`.
         shared_speakers: the user knows that speakers are in several splits.
         anonymous: speakers are not known.
 
     Raises:
         ValueError: no training or test part, or a speaker in two splits.
     """
-    parts = survey.splits
     for part in ("train", "test"):
-        if part not in parts:
+        if part not in survey.splits:
+            there = ", ".join(sorted(survey.splits)) or "none of train, validation, test"
             raise ValueError(
-                f"the split of the data has no {part} part (it has {', '.join(sorted(parts))}); type "
-                "dataset.protocol=speakers to divide anew by speaker, dataset.protocol=all_test to test on all of it"
+                f"the split of the data has no {part} part (it has {there}); type dataset.protocol=speakers to divide "
+                "anew by speaker, dataset.protocol=all_test to test on all of it"
             )
+    trained = {speaker for speaker, parts in survey.splits_of.items() if "train" in parts}
+    tested = {speaker for speaker, parts in survey.splits_of.items() if "test" in parts}
+    if target == "speaker" and not trained & tested:
+        raise ValueError(
+            "target=speaker needs the speakers of the test in training, and the split of the data has none of them "
+            "there; dataset.protocol=recordings divides each speaker's recordings anew"
+        )
+    shared_speakers = shared_speakers or target == "speaker"
     shared = {speaker: parts for speaker, parts in sorted(survey.splits_of.items()) if len(parts) > 1}
     if shared and not shared_speakers and not anonymous:
         speaker, where = next(iter(shared.items()))
@@ -211,12 +228,15 @@ def as_given(survey: Survey, recordings: Recordings, shares: Shares, *, shared_s
     if shared and not anonymous:
         found = f"{len(shared)} speakers are in more than one split"
     note = f"divided as the data say; {found}"
-    if "validation" in parts:
-        return Plan(lambda spoken: spoken.found.split or "train", [note])
-    trained = {speaker for speaker, parts in survey.splits_of.items() if "train" in parts}
-    tested = {speaker for speaker, parts in survey.splits_of.items() if "test" in parts}
+    if "validation" in survey.splits:
+        return Plan(_given, [note])
     by_name = trained if not anonymous else set()
-    return _with_validation(lambda spoken: spoken.found.split or "train", by_name, tested, recordings, shares, note)
+    return _with_validation(_given, by_name, tested, recordings, shares, note)
+
+
+def _given(spoken: Spoken) -> str:
+    assert spoken.found.split is not None
+    return spoken.found.split
 
 
 def _by_hash(survey: Survey, recordings: Recordings, shares: Shares) -> Plan:
@@ -257,12 +277,12 @@ def _with_validation(
         def chosen(spoken: Spoken) -> bool:
             return spoken.speaker in validated
     else:
-        ids = array("d", (hash_percent(spoken.found.id) for spoken in recordings() if split(spoken) == "train"))
+        ids = array("d", (hash_percent(spoken.found.unit()) for spoken in recordings() if split(spoken) == "train"))
         cuts: Cuts = balanced_cuts(ids, pct, 0)
         how = f"validation is cut from training by recording ({pct:.0f} %)"
 
         def chosen(spoken: Spoken) -> bool:
-            return cuts.split(spoken.found.id) == "validation"
+            return cuts.split(spoken.found.unit()) == "validation"
 
     return Plan(
         lambda spoken: "validation" if split(spoken) == "train" and chosen(spoken) else split(spoken),
@@ -270,7 +290,7 @@ def _with_validation(
     )
 
 
-def _by_lists(survey: Survey, tested: set[str], validated: set[str] = frozenset()) -> str:  # type: ignore[assignment]
+def _by_lists(survey: Survey, tested: Collection[str], validated: Collection[str] = ()) -> str:
     n_trained = len(survey.speakers) - len(tested) - len(validated)
     validation = f", validation {_names(validated)}" if validated else ""
     listed = f"{n_trained} train{validation}, test {_names(tested)}"

@@ -12,9 +12,9 @@ from typing import Any
 from phonaut.corpora import division
 from phonaut.corpora.background import Background, find_noise_folder
 from phonaut.corpora.base import Item
+from phonaut.corpora.detection import find_layout
 from phonaut.corpora.directories import Directories
 from phonaut.corpora.division import Plan, Shares, Spoken, Survey
-from phonaut.corpora.kaldi import KaldiDirectory, find_kaldi
 from phonaut.corpora.layouts import Found, Layout, before_underscore, read_name
 from phonaut.corpora.listing import Refused, digests, entries, find_folder
 from phonaut.corpora.mistakes import (
@@ -27,8 +27,7 @@ from phonaut.corpora.mistakes import (
     wrong_choice,
     wrong_pattern,
 )
-from phonaut.corpora.splits import nearest, wrong_shares, wrong_target
-from phonaut.corpora.tables import Table, find_tables
+from phonaut.corpora.splits import wrong_shares, wrong_target
 
 LAYOUTS = ("auto", "directories", "csv", "kaldi")
 WHERE = ": where are your recordings? Type dataset.data_folder=PATH"
@@ -200,7 +199,7 @@ class FolderCorpus:
             ValueError: there are no recordings, or they cannot be divided and told apart as asked.
         """
         if self._plan is None:
-            survey = Survey()
+            self._notes, survey = [], Survey()
             for found in self._labelled():
                 survey.add(found, self._speaker(found))
             protocol = self._protocol()
@@ -222,9 +221,13 @@ class FolderCorpus:
         if protocol == "all_test":
             return division.all_test()
         if protocol == "given":
-            shared = self.shared_speakers or self.target == "speaker"
             return division.as_given(
-                survey, self._spoken, self.shares, shared_speakers=shared, anonymous=self._anonymous
+                survey,
+                self._spoken,
+                self.shares,
+                target=self.target,
+                shared_speakers=self.shared_speakers,
+                anonymous=self._anonymous,
             )
         if self.target == "speaker":
             return division.within_speakers(survey, self._spoken, self.shares)
@@ -243,13 +246,16 @@ class FolderCorpus:
                 yield found
 
     def _spoken(self) -> Iterator[Spoken]:
-        """Every cut with its speaker; those without one are refused."""
+        """Every cut with its speaker; those without one are refused, and those without a split where that is given."""
+        given = self._protocol() == "given"
         for found in self._labelled():
             speaker = found.id if self._anonymous else self._speaker(found)
-            if speaker:
-                yield Spoken(found, speaker)
-            else:
+            if not speaker:
                 self._refused.add(found.path, "its speaker is not known")
+            elif given and found.split is None:
+                self._refused.add(found.path, "its split is none of train, validation, test")
+            else:
+                yield Spoken(found, speaker)
 
     def _speaker(self, found: Found) -> str | None:
         if self.speaker_pattern is None and self.found_layout().has_speakers:
@@ -305,41 +311,3 @@ class FolderCorpus:
         if not isinstance(layout, Directories) or self._protocol() == "all_test":
             return None
         return find_noise_folder(layout.root, entries(str(layout.root), self._refused)[1])
-
-
-def find_layout(
-    root: Path,
-    refused: Refused,
-    layout: str,
-    table: str | None,
-    columns: Mapping[str, str],
-    word_pattern: re.Pattern[str] | None,
-) -> Layout:
-    """The way in which recordings lie in `root`, which may also be a table.
-
-    Raises:
-        ValueError: not in the way that was asked for, or in none that is known.
-    """
-    if root.is_file():
-        return Table([root], refused, columns)
-    if table is not None:
-        if not (root / table).is_file():
-            near = ", ".join(nearest(table, entries(str(root), refused)[0])) or "no files"
-            raise ValueError(f"dataset.table={table} is not in {root} (nearest: {near})")
-        return Table([root / table], refused, columns)
-    if layout == "auto" and word_pattern is not None:
-        layout = "directories"
-    if layout in ("auto", "kaldi"):
-        if folders := find_kaldi(root):
-            return KaldiDirectory(folders, refused)
-        if layout == "kaldi":
-            raise ValueError(f"dataset.layout=kaldi: neither {root} nor its folders train and test have a wav.scp")
-    if layout in ("auto", "csv"):
-        if tables := find_tables(root, refused, columns):
-            return Table(tables, refused, columns)
-        if layout == "csv":
-            raise ValueError(
-                f"dataset.layout=csv: {root} has no .csv or .tsv table with columns path and label; name the file "
-                "(dataset.table=NAME) and its columns ('dataset.columns={path: ..., label: ...}')"
-            )
-    return Directories(root, refused, word_pattern)

@@ -45,7 +45,7 @@ class KaldiDirectory:
         for folder, base in zip(self._folders, self._bases, strict=True):
             split = split_name(folder.name) if self.has_splits else None
             speakers, texts = Lookup(folder / "utt2spk"), Lookup(folder / "text")
-            for name, path, start_s, duration_s in self._utterances(folder):
+            for name, recording, path, start_s, duration_s in self._utterances(folder):
                 why = _not_a_file(path)
                 if why:
                     self._refused.add(f"{folder / 'wav.scp'}: {name}", why)
@@ -61,13 +61,14 @@ class KaldiDirectory:
                     start_s=start_s,
                     duration_s=duration_s,
                     text=text,
+                    recording=recording,
                 )
 
-    def _utterances(self, folder: Path) -> Iterator[tuple[str, str, float, float | None]]:
-        """(utterance, path, start, duration)."""
+    def _utterances(self, folder: Path) -> Iterator[tuple[str, str, str, float, float | None]]:
+        """(utterance, recording, path, start, duration)."""
         if not (folder / "segments").exists():
             for name, path in read(folder / "wav.scp"):
-                yield name, path, 0.0, None
+                yield name, name, path, 0.0, None
             return
         recordings = dict(read(folder / "wav.scp"))  # segments may return to a recording: all of them are held
         for name, value in read(folder / "segments"):
@@ -82,7 +83,8 @@ class KaldiDirectory:
             if recording not in recordings:
                 self._refused.add(f"{folder / 'segments'}: {name}", f"wav.scp has no recording {recording}")
                 continue
-            yield name, recordings[recording], start_s, None if end_s < 0 else round(end_s - start_s, 6)
+            duration_s = None if end_s < 0 else round(end_s - start_s, 6)
+            yield name, recording, recordings[recording], start_s, duration_s
 
 
 class Lookup:

@@ -29,6 +29,11 @@ class Found(NamedTuple):
     duration_s: float | None = None
     text: str | None = None
     session: str | None = None
+    recording: str | None = None  # what several cuts are parts of; None: `name`
+
+    def unit(self) -> str:
+        """What may not be torn apart where recordings are divided."""
+        return self.recording or self.name
 
 
 class Layout(Protocol):

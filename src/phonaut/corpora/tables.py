@@ -83,10 +83,6 @@ class Table:
         name = posix(row["path"]) + suffix
         path = existing(os.path.join(base, name))
         start_s, duration_s = _times(row)
-        if self.has_splits and split is None:
-            split = split_name(row.get("split", ""))
-            if split is None:
-                raise ValueError(f"split {row.get('split', '')!r} is none of train, validation, test")
         text = row.get("text") or None
         word = row.get("label") or (text if self.has_words else None)
         if self.has_words and not word:
@@ -99,7 +95,7 @@ class Table:
             name=composed(name),
             word=composed(word) if word else None,
             speaker=composed(row.get("speaker", "")) or None,
-            split=split,
+            split=split or split_name(row.get("split", "")),
             start_s=start_s,
             duration_s=duration_s,
             text=text,
