@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from runs_of_tones import run_settings, write_tones
 
 # Runs `phonaut` and notes each training step in a file, so that a test can count them through kills.
 DRIVER = """
@@ -49,8 +50,9 @@ def finish(process: subprocess.Popen[str]) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize(("minutes", "seed"), [(5.0, 0), (0.001, 1)], ids=["epochs", "within epochs"])
 def test_killed_at_random_moments_it_ends_with_the_same_weights(
-    minutes: float, seed: int, settings: list[str], tmp_path: Path
+    minutes: float, seed: int, tmp_path: Path
 ) -> None:
+    settings = run_settings(write_tones(tmp_path / "tones"))
     arguments = [*settings, "experiment_id=x", f"checkpoint_minutes={minutes}"]
     calm, shaken = tmp_path / "calm", tmp_path / "shaken"
     calm.mkdir()

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 import soundfile
 
 RATE = 16000
@@ -17,24 +16,20 @@ def write_tones(folder: Path, n_speakers: int = 8, n_takes: int = 4, words: dict
         (folder / word).mkdir(parents=True)
         for speaker in range(n_speakers):
             for take in range(n_takes):
-                tone = 0.2 * np.sin(2 * np.pi * hz * (1 + 0.02 * speaker) * seconds) + 0.01 * rng.standard_normal(len(seconds))
-                soundfile.write(folder / word / f"s{speaker}_{take}.wav", tone.astype(np.float32), RATE)
+                tone = 0.2 * np.sin(2 * np.pi * hz * (1 + 0.02 * speaker) * seconds)
+                audio = tone + 0.01 * rng.standard_normal(len(seconds))
+                soundfile.write(folder / word / f"s{speaker}_{take}.wav", audio.astype(np.float32), RATE)
     return folder
 
 
-@pytest.fixture
-def tones(tmp_path: Path) -> Path:
-    return write_tones(tmp_path / "tones")
-
-
-@pytest.fixture
-def settings(tones: Path) -> list[str]:
+def run_settings(tones: Path, *, small: bool = False) -> list[str]:
     """Overrides of a run on the tones that takes a second or two."""
+    splits = ["[s1]", "[s2]"] if small else ["[s5]", "[s6,s7]"]
     return [
         "dataset=folder",
         f"dataset.data_folder={tones}",
-        "dataset.validation_speakers=[s5]",
-        "dataset.test_speakers=[s6,s7]",
+        f"dataset.validation_speakers={splits[0]}",
+        f"dataset.test_speakers={splits[1]}",
         "batch_size=8",
         "trainer.max_epochs=4",
         "trainer.accelerator=cpu",
