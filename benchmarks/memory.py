@@ -120,7 +120,9 @@ def main() -> None:
             row: dict[str, Any] = {"entries": n}
             for stage in ("prepare", "train"):
                 command = [sys.executable, __file__, "--one", str(folder), str(n), stage]
-                row[f"{stage}_peak_mb"] = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+                row[f"{stage}_peak_mb"] = float(
+                    subprocess.run(command, capture_output=True, text=True, check=True).stdout
+                )
             rows.append(row)
             print(f"{n:>8} {row['prepare_peak_mb']:>10.0f} {row['train_peak_mb']:>10.0f}", flush=True)
     write_result(arguments.output, json.loads(json.dumps({"rows": rows, "machine": machine()})))

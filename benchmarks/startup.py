@@ -1,6 +1,6 @@
 """How long a user waits: `phonaut --help`, and `phonaut train` on prepared data until its first step.
 
-    python benchmarks/startup.py [--repeats 5] [--output benchmarks/results/startup.json]
+python benchmarks/startup.py [--repeats 5] [--output benchmarks/results/startup.json]
 """
 
 from __future__ import annotations

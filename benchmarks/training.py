@@ -19,8 +19,8 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
-from machine import machine, write_result
 
+from machine import machine, write_result
 from phonaut.configuration import compose
 from phonaut.runs import parts
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs_of_tones import run_settings, write_tones
 
 from phonaut.cli import COMMANDS, job_name, main
+from runs_of_tones import run_settings, write_tones
 
 
 def phonaut(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -123,7 +123,13 @@ def test_a_sweep_makes_a_run_for_each_combination(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_processes_train_one_run(tmp_path: Path) -> None:
     tones = write_tones(tmp_path / "tones")
-    words = [*run_settings(tones), "experiment_id=d", "trainer.max_epochs=2", "trainer.strategy=ddp", "trainer.devices=2"]
+    words = [
+        *run_settings(tones),
+        "experiment_id=d",
+        "trainer.max_epochs=2",
+        "trainer.strategy=ddp",
+        "trainer.devices=2",
+    ]
     result = phonaut(tmp_path, "train", *words)
     assert result.returncode == 0, result.stdout + result.stderr
     folder = tmp_path / "trained_models" / "d" / "tc-res8"

@@ -42,7 +42,9 @@ def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: st
     else:
         taken = inspect.signature(get_object(part._target_)).parameters
     extra = {"interval"} if group == "scheduler" else set()
-    assert {str(key) for key in part} - {"_target_"} - extra <= set(taken), f"{group}={name} has keys that nothing takes"
+    assert {str(key) for key in part} - {"_target_"} - extra <= set(taken), (
+        f"{group}={name} has keys that nothing takes"
+    )
     if group not in ("model", "trainer", "checkpoint", "profiler"):
         given_later = {"params", "optimizer", "last_epoch", "verbose", "scale_fn", "sample_rate", "model", "classes"}
         given_later |= {"scheduler", "interval", "augmentation", "noise", "seed"} if group == "module" else set()
@@ -155,14 +157,19 @@ def test_streaming_configurations_build_and_score() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["/data/a (b)/c", "/data/a,b", "/data/it's", "C:\\recordings", "a=b", "{x", "[y", "ünïcode ", "$x", "a:b c"]
+    "value",
+    ["/data/a (b)/c", "/data/a,b", "/data/it's", "C:\\recordings", "a=b", "{x", "[y", "ünïcode ", "$x", "a:b c"],
 )
 def test_a_value_that_the_grammar_refuses_is_text(value: str) -> None:
     assert compose(["dataset=fsdd", f"dataset.data_folder={value}"]).dataset.data_folder == value
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1).filter(lambda text: text == text.strip()))
+@given(
+    st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1).filter(
+        lambda text: text == text.strip()
+    )
+)
 def test_any_text_that_names_no_number_comes_through(value: str) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 

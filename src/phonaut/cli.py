@@ -114,7 +114,9 @@ def sweep(overrides: Sequence[str]) -> int:
             problems.append(f"trainer.strategy={config.trainer.strategy} would start the sweep again: use ddp_spawn")
         if problems:
             raise ConfigurationError(problems)
-        return train_one(config, [*mine, f"experiment_id={config.experiment_id}"], job_name(HydraConfig.get().job.num, mine))
+        return train_one(
+            config, [*mine, f"experiment_id={config.experiment_id}"], job_name(HydraConfig.get().job.num, mine)
+        )
 
     sys.argv = [sys.argv[0], "--multirun", *texts]
     job()
@@ -203,7 +205,9 @@ def split_flags(words: Sequence[str], with_value: set[str], alone: set[str]) -> 
         elif word.startswith("-"):
             raise ValueError(f"{word} is not a flag of train; it knows -c job, -m, and key=value")
         elif "=" not in word and not word.startswith("~"):
-            raise ValueError(f"{word} is not key=value; train takes no files: dataset.data_folder={word} names recordings")
+            raise ValueError(
+                f"{word} is not key=value; train takes no files: dataset.data_folder={word} names recordings"
+            )
         else:
             rest.append(word)
     return flags, rest

@@ -52,7 +52,7 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
     """The configuration that `overrides` ask for.
 
     Args:
-        overrides: `key=value` and `group=choice`, in Hydra's grammar; a value that the grammar refuses is taken as text.
+        overrides: `key=value` and `group=choice`, in Hydra's grammar; a value that it refuses is taken as text.
 
     Raises:
         ConfigurationError: unknown keys or choices, wrong types, impossible combinations; all of them, each with the
@@ -210,7 +210,9 @@ def wrong_type(key: str, default: Any, value: Any) -> str | None:
     if isinstance(default, bool):
         return None if isinstance(value, bool) else f"{key}={value}: write true or false"
     if isinstance(default, (int, float)):
-        whole = isinstance(default, int) and not key.startswith(("optimizer.", "scheduler."))  # PyTorch writes 0 for 0.0
+        whole = isinstance(default, int) and not key.startswith(
+            ("optimizer.", "scheduler.")
+        )  # PyTorch writes 0 for 0.0
         wanted = (int,) if whole else (int, float)
         right = isinstance(value, wanted) and not isinstance(value, bool)
         return None if right else f"{key}={value}: a {'whole ' if whole else ''}number is wanted"
@@ -222,11 +224,11 @@ def flat(config: DictConfig, prefix: str = "") -> dict[str, Any]:
     from omegaconf import DictConfig, OmegaConf
 
     found: dict[str, Any] = {}
-    for key in config:
+    for key in map(str, config):
         node = config._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none():
             found |= flat(node, f"{prefix}{key}.")
-        elif OmegaConf.is_interpolation(config, str(key)):
+        elif OmegaConf.is_interpolation(config, key):
             found[f"{prefix}{key}"] = None  # of whatever type it leads to
         else:
             found[f"{prefix}{key}"] = config[key]
@@ -260,7 +262,8 @@ def wrong_features(config: DictConfig) -> list[str]:
     from hydra.utils import get_class
 
     options = {str(key): value for key, value in config.features.items() if key != "_target_"}
-    problems: list[str] = get_class(config.features._target_).problems(**options)
+    front_end: Any = get_class(config.features._target_)
+    problems: list[str] = front_end.problems(**options)
     return [f"features: {problem}" for problem in problems]
 
 
@@ -297,7 +300,7 @@ def unknown_options(config: DictConfig) -> list[str]:
     from hydra.utils import get_object
 
     problems = []
-    for group, part in config.items():
+    for group, part in ((str(name), part) for name, part in config.items()):
         target = part.get("_target_") if hasattr(part, "get") else None
         if group in ("features", "scheduler") or not target:
             continue  # the front end speaks for itself; a scheduler's interval is taken out first

@@ -86,7 +86,11 @@ REFUSED: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "NaN": ("x.wav", not_numbers(float("nan")), "NaN or infinite"),
     "infinite": ("x.wav", not_numbers(float("inf")), "NaN or infinite"),
     "integers as floats": ("x.wav", not_numbers(20000.0), "between -1 and 1"),
-    "text named wav": ("x.wav", lambda path: path.write_text("I am no audio, but long enough to look at" * 9), "not readable"),
+    "text named wav": (
+        "x.wav",
+        lambda path: path.write_text("I am no audio, but long enough to look at" * 9),
+        "not readable",
+    ),
     "directory named wav": ("x.wav", lambda path: path.mkdir(), "not readable"),
     "symlink loop": ("x.wav", loop, "not readable"),
     "link to nothing": ("x.wav", lambda path: path.symlink_to("gone.wav"), "not readable"),
@@ -162,14 +166,16 @@ def test_what_is_kept_with_a_remark(case: str, folder: Path) -> None:
     write(folder / name)
     prepared = prepare(Files(folder, good="validation"), sample_rate=RATE)
     assert prepared.refused == []
-    assert [line["remark"] for line in prepared.remarks if line["path"].endswith(name)][0].startswith(remark)
+    assert next(line["remark"] for line in prepared.remarks if line["path"].endswith(name)).startswith(remark)
     audio = prepared.cuts("train").audio(0)
     assert audio.dtype == np.float32
     assert len(audio) == 8000
     assert np.abs(audio).max() <= 1
 
 
-@pytest.mark.parametrize(("subtype", "tolerance"), [("PCM_U8", 1e-7), ("PCM_24", 1e-7), ("FLOAT", 1e-7), ("PCM_16", 1e-7)])
+@pytest.mark.parametrize(
+    ("subtype", "tolerance"), [("PCM_U8", 1e-7), ("PCM_24", 1e-7), ("FLOAT", 1e-7), ("PCM_16", 1e-7)]
+)
 def test_every_sample_format_is_read_as_it_is(subtype: str, tolerance: float, folder: Path) -> None:
     soundfile.write(folder / "x.wav", speech(seed=1), RATE, subtype=subtype)
     prepared = prepare(Files(folder), sample_rate=RATE)
@@ -192,7 +198,11 @@ def test_of_a_very_long_file_the_loudest_window_is_taken(folder: Path) -> None:
     seconds, rate = 3600, 8000
     with (folder / "long.wav").open("wb") as file:  # an hour of silence, as a file with a hole
         n = 2 * seconds * rate
-        file.write(struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + n, b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16, b"data", n))
+        file.write(
+            struct.pack(
+                "<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + n, b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16, b"data", n
+            )
+        )
         file.truncate(44 + n)
         file.seek(44 + 2 * 1000 * rate)
         file.write((3000 * speech(0.5, rate) / 0.1).astype("<i2").tobytes())
@@ -215,7 +225,10 @@ def test_the_same_audio_in_two_splits_stays_in_the_test(folder: Path) -> None:
     for name in ("quiet", "still"):
         soundfile.write(folder / f"{name}.wav", np.zeros(8000), RATE)
     prepared = prepare(Files(folder, b="validation", c="test", still="test"), sample_rate=RATE)
-    ids = {split: [prepared.cuts(split).id(r) for r in range(len(prepared.cuts(split)))] for split in ("train", "validation", "test")}
+    ids = {
+        split: [prepared.cuts(split).id(r) for r in range(len(prepared.cuts(split)))]
+        for split in ("train", "validation", "test")
+    }
     assert ids == {"train": ["good.wav", "quiet.wav"], "validation": [], "test": ["c.wav", "still.wav"]}
     assert {line["cut"]: line["reason"] for line in prepared.refused} == dict.fromkeys(
         ["a.wav", "b.wav"], "the same audio is in the test split, which keeps it"

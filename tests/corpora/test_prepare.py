@@ -57,7 +57,9 @@ def ramp(path: Path, seconds: float = 1.0, loud_s: float = 0.0, seed: int = 0) -
 @pytest.fixture
 def items(tmp_path: Path) -> list[Item]:
     found = []
-    for number, (word, split) in enumerate([("yes", "train"), ("no", "train"), ("maybe", "test"), ("no", "validation")]):
+    for number, (word, split) in enumerate(
+        [("yes", "train"), ("no", "train"), ("maybe", "test"), ("no", "validation")]
+    ):
         path = ramp(tmp_path / f"{number}.wav", 0.5 + number / 4, seed=number)
         phones = (Phone("AA", 0.1, 0.2), Phone("B", 0.2, 0.35))
         found.append(Item(f"c/{number}", path, split, f"s{number}", word, f"text {number}", phones, session="x"))
@@ -72,7 +74,11 @@ def read(path: Path) -> np.ndarray:
 def test_audio_and_labels_are_those_of_the_disk(items: list[Item]) -> None:
     prepared = prepare(Listed(items), sample_rate=RATE)
     assert (prepared.words, prepared.phones) == (["no", "yes", "maybe"], ["AA", "B"])
-    assert {split: row["cuts"] for split, row in prepared.summary["splits"].items()} == {"train": 2, "validation": 1, "test": 1}
+    assert {split: row["cuts"] for split, row in prepared.summary["splits"].items()} == {
+        "train": 2,
+        "validation": 1,
+        "test": 1,
+    }
     table = prepared.cuts("train")
     for row, item in enumerate(items[:2]):
         np.testing.assert_array_equal(table.audio(row), read(item.path))
@@ -141,7 +147,9 @@ def test_what_matters_makes_a_new_folder_and_nothing_else_does(items: list[Item]
     assert len({first, *(other.folder for other in others)}) == 5
 
 
-def test_the_same_corpus_gives_the_same_bytes(items: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_corpus_gives_the_same_bytes(
+    items: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folders = []
     for name in ("a", "b"):
         monkeypatch.setenv("PHONAUT_CACHE", str(tmp_path / name))

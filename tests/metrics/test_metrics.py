@@ -29,13 +29,17 @@ def test_figures_equal_scikit_learn(n_classes: int) -> None:
     from sklearn import metrics as theirs
 
     label, predicted, speaker = decisions(n_classes=n_classes, seed=n_classes)
-    assert accuracy(label, predicted, speaker).value == pytest.approx(theirs.accuracy_score(label, predicted), abs=1e-12)
+    assert accuracy(label, predicted, speaker).value == pytest.approx(
+        theirs.accuracy_score(label, predicted), abs=1e-12
+    )
     macro = {"average": "macro", "zero_division": 0}
     ours = recall(label, predicted, speaker, n_classes=n_classes).value
     assert ours == pytest.approx(theirs.recall_score(label, predicted, **macro), abs=1e-12)
     ours = f1(label, predicted, speaker, n_classes=n_classes).value
     assert ours == pytest.approx(theirs.f1_score(label, predicted, **macro), abs=1e-12)
-    np.testing.assert_array_equal(confusion_matrix(label, predicted, n_classes), theirs.confusion_matrix(label, predicted))
+    np.testing.assert_array_equal(
+        confusion_matrix(label, predicted, n_classes), theirs.confusion_matrix(label, predicted)
+    )
     table = by_class(label, predicted, speaker, [str(c) for c in range(n_classes)])
     precision, found, score, support = theirs.precision_recall_fscore_support(label, predicted, zero_division=0)
     np.testing.assert_allclose([row.precision.value for row in table], precision, atol=1e-12)

@@ -48,5 +48,5 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     torch.save({"phonaut": Trap()}, tmp_path / LAST)
     with pytest.warns(UserWarning, match="cannot be read"):
         assert newest_readable_checkpoint(tmp_path) is None
-    with pytest.raises(Exception, match="[Ww]eights"):
+    with pytest.raises(Exception, match=r"[Ww]eights"):
         AtomicCheckpointIO().load_checkpoint(tmp_path / LAST)

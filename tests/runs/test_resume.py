@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from runs_of_tones import run_settings, write_tones
 
 # Runs `phonaut` and notes each training step in a file, so that a test can count them through kills.
@@ -49,9 +50,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("minutes", "seed"), [(5.0, 0), (0.001, 1)], ids=["epochs", "within epochs"])
-def test_killed_at_random_moments_it_ends_with_the_same_weights(
-    minutes: float, seed: int, tmp_path: Path
-) -> None:
+def test_killed_at_random_moments_it_ends_with_the_same_weights(minutes: float, seed: int, tmp_path: Path) -> None:
     settings = run_settings(write_tones(tmp_path / "tones"))
     arguments = [*settings, "experiment_id=x", f"checkpoint_minutes={minutes}"]
     calm, shaken = tmp_path / "calm", tmp_path / "shaken"
@@ -79,6 +78,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(
     assert len(steps(shaken)) - len(planned) <= n_kills * interval
     weights = [next(folder.glob("trained_models/x/*/model.safetensors")).read_bytes() for folder in (calm, shaken)]
     assert weights[0] == weights[1]
-    histories = [json.loads(next(folder.glob("trained_models/x/*/history.json")).read_text()) for folder in (calm, shaken)]
+    histories = [
+        json.loads(next(folder.glob("trained_models/x/*/history.json")).read_text()) for folder in (calm, shaken)
+    ]
     for a, b in zip(*histories, strict=True):
         assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}

@@ -36,19 +36,18 @@ def confusion_matrix(label: ArrayLike, predicted: ArrayLike, n_classes: int) -> 
     array([[1, 1],
            [0, 1]])
     """
-    return confusions_by_group(label, predicted, np.zeros(np.size(label), dtype=np.int64), n_classes)[0]
+    matrix: NDArray[np.int64] = confusions_by_group(label, predicted, np.zeros(np.size(label)), n_classes)[0]
+    return matrix
 
 
-def confusions_by_group(
-    label: ArrayLike, predicted: ArrayLike, group: ArrayLike, n_classes: int
-) -> NDArray[np.int64]:
+def confusions_by_group(label: ArrayLike, predicted: ArrayLike, group: ArrayLike, n_classes: int) -> NDArray[np.int64]:
     """A confusion matrix for each value of `group`, in sorted order, `(G, C, C)`."""
     label, predicted = np.asarray(label), np.asarray(predicted)
     known = label >= 0
     _, code = np.unique(np.asarray(group), return_inverse=True)
     n_groups = int(code.max(initial=0)) + 1
     cells = (code * n_classes + label) * n_classes + predicted
-    counts = np.bincount(cells[known], minlength=n_groups * n_classes**2)
+    counts: NDArray[np.int64] = np.bincount(cells[known], minlength=n_groups * n_classes**2)
     return counts.reshape(n_groups, n_classes, n_classes)
 
 
@@ -97,9 +96,7 @@ def f1(label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike, *, n_classes:
     return _rate(f1_of, label, predicted, speaker, n_classes)
 
 
-def by_class(
-    label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike, classes: Sequence[str]
-) -> list[ClassRates]:
+def by_class(label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike, classes: Sequence[str]) -> list[ClassRates]:
     """Precision, recall and F1 of every class; `n` of recall and F1 is its number of clips."""
     counts = confusions_by_group(label, predicted, speaker, len(classes))
     table = []
@@ -160,12 +157,14 @@ def _ratio(right: NDArray[np.int64], of: NDArray[np.int64]) -> Rate:
 
 
 def _diagonal(confusion: Counts) -> Counts:
-    return np.diagonal(confusion, axis1=-2, axis2=-1)
+    right: Counts = np.diagonal(confusion, axis1=-2, axis2=-1)
+    return right
 
 
 def _share(part: Counts, whole: Counts) -> Counts:
     """`part / whole`, NaN where there is nothing."""
-    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
+    shares: Counts = np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
+    return shares
 
 
 def _mean(of_classes: Counts) -> Counts:

@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from phonaut.data.batches import Batch
 from phonaut.files import write_json
@@ -75,7 +76,7 @@ class TensorBoardPictures(Callback):
         """Show the first examples of the run, augmented."""
         if batch_idx == 0 and trainer.current_epoch == 0 and trainer.is_global_zero and trainer.logger is not None:
             assert isinstance(pl_module, SpeechClassifier)
-            self.show_examples(trainer.logger.experiment, pl_module, batch)
+            self.show_examples(writer_of(trainer), pl_module, batch)
 
     def show_examples(self, writer: Any, module: SpeechClassifier, batch: Batch) -> None:
         """Add a few spectrograms and sounds."""
@@ -105,4 +106,10 @@ class TensorBoardPictures(Callback):
             from phonaut.plots import confusion_matrix
 
             figure = confusion_matrix(confusion.numpy(), pl_module.classes)
-            trainer.logger.experiment.add_figure("validation/confusion", figure, trainer.global_step)
+            writer_of(trainer).add_figure("validation/confusion", figure, trainer.global_step)
+
+
+def writer_of(trainer: L.Trainer) -> Any:
+    """TensorBoard's writer."""
+    assert isinstance(trainer.logger, TensorBoardLogger)
+    return trainer.logger.experiment

@@ -66,9 +66,7 @@ def count(network: nn.Module, n_frames: int, n_features: int) -> ModelSize:
     device = next(network.parameters()).device
     try:
         with torch.no_grad():
-            network.eval()(
-                torch.zeros(1, n_frames, n_features, device=device), torch.tensor([n_frames], device=device)
-            )
+            network.eval()(torch.zeros(1, n_frames, n_features, device=device), torch.tensor([n_frames], device=device))
     finally:
         for handle in handles:
             handle.remove()

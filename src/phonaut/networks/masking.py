@@ -37,11 +37,13 @@ class MaskedBatchNorm1d(nn.BatchNorm1d):
     (Ioffe and Szegedy 2015); with a mask of None it is PyTorch's own.
     """
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """`x (B, D, T)` normalised; `mask (B, 1, T)`."""
         if mask is None or not self.training:
             return super().forward(x)
-        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
         mask = mask.to(x.dtype)
         n = mask.sum()
         mean = (x * mask).sum(dim=(0, 2)) / n

@@ -3,6 +3,7 @@ Keyword Spotting on Mobile Devices")."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch.nn.functional as F
@@ -49,11 +50,9 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, kernel_size: int, *, stride: int, dilation: int, causal: bool) -> None:
         super().__init__()
-        shared = {"dilation": dilation, "causal": causal}
-        self.first = TemporalConv(n_in, n_out, kernel_size, stride=stride, **shared)
-        self.second = TemporalConv(n_out, n_out, kernel_size, rectify=False, **shared)
+        self.first = TemporalConv(n_in, n_out, kernel_size, stride=stride, dilation=dilation, causal=causal)
+        self.second = TemporalConv(n_out, n_out, kernel_size, dilation=dilation, causal=causal, rectify=False)
         self.shortcut = TemporalConv(n_in, n_out, 1, stride=stride)
-        self.stride = stride
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """`(B, D, T) -> (B, D', ceil(T / stride))`; `mask` is that of the result."""
@@ -110,7 +109,7 @@ class TCResNet8(nn.Module):
         self.first = TemporalConv(n_features, sizes[0], first_kernel_size, causal=causal)
         self.blocks = nn.ModuleList(
             ResidualBlock(n_in, n_out, kernel_size, stride=2, dilation=dilation, causal=causal)
-            for n_in, n_out in zip(sizes, sizes[1:], strict=False)
+            for n_in, n_out in itertools.pairwise(sizes)
         )
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(sizes[-1], n_classes)

@@ -16,7 +16,12 @@ NUMBERED = 16  # up to this many classes, cells of a confusion matrix carry thei
 
 
 def spectrogram(
-    frames: ArrayLike, *, frame_shift_s: float, title: str = "", size: tuple[float, float] = (4.0, 1.8), axes: bool = True
+    frames: ArrayLike,
+    *,
+    frame_shift_s: float,
+    title: str = "",
+    size: tuple[float, float] = (4.0, 1.8),
+    axes: bool = True,
 ) -> Figure:
     """Frames as a picture, time to the right.
 

@@ -1,7 +1,13 @@
 """A run on disk: make it, resume it, load it, evaluate it on any split."""
 
+from typing import TYPE_CHECKING
+
 from phonaut.runs.folder import Run
 from phonaut.runs.predictions import Predictions
+
+if TYPE_CHECKING:
+    from phonaut.runs.evaluation import evaluate
+    from phonaut.runs.training import train
 
 __all__ = ["Predictions", "Run", "evaluate", "train"]
 

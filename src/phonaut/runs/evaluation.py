@@ -141,7 +141,9 @@ def evaluate(
         config.dataset = new_folder(config, data_folder, overrides)
         split, name = "test", data_folder.resolve().name
     elif overrides:
-        raise ValueError(f"{' '.join(overrides)}: settings of the data go with a new folder; the run's corpus has its own")
+        raise ValueError(
+            f"{' '.join(overrides)}: settings of the data go with a new folder; the run's corpus has its own"
+        )
     if batch_size is not None:
         config.batch_size = batch_size
     data = speech_data(config, prepared_corpus(config), run.classes)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,12 @@ def conclude(config: DictConfig, folder: Path, module: Any, data: SpeechData) ->
     )
     write_json(folder / "history.json", module.history)
     prepared = data.prepared
-    about = {"name": prepared.name, "notes": prepared.notes, "folder": str(prepared.folder), "summary": prepared.summary}
+    about = {
+        "name": prepared.name,
+        "notes": prepared.notes,
+        "folder": str(prepared.folder),
+        "summary": prepared.summary,
+    }
     write_json(folder / "corpus.json", about)
     lines = [*prepared.refused, *data.refused]
     write_json(folder / "refused.json", lines)
@@ -161,7 +166,7 @@ def environment(seed: int, command: str) -> dict[str, Any]:
             "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
             "system": platform.platform(),
         },
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "program": Path(sys.argv[0]).name,
     }
 
