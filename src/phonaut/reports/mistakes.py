@@ -106,7 +106,7 @@ def sounds(record: Record, predictions: Predictions, rows: list[int]) -> tuple[d
         return {}, record.why_not
     p, table = predictions, record.prepared.cuts(record.main.name)
     places = find(table, p.cut[rows])
-    heard = {}
+    heard: dict[int, Sound] = {}
     for row in rows:
         place = places.get(str(p.cut[row]))
         if place is None:

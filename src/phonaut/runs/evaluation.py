@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from phonaut.data.augmentation import RECORDED, add_noise
 from phonaut.data.batches import Batch
 from phonaut.data.datamodule import SpeechData
 from phonaut.files import write_json
@@ -40,7 +41,13 @@ def predict(
         split: `train`, `validation` or `test`.
         device: where to compute.
         change: applied to each batch before it is scored (noise at a fixed SNR).
+
+    Raises:
+        ValueError: the split is empty.
     """
+    if not len(data.dataset(split)):
+        there = ", ".join(name for name in data.prepared.summary["splits"])
+        raise ValueError(f"{data.prepared.name} has nothing to classify in split={split}; it has: {there}")
     device = device or torch.device("cpu")
     model = model.to(device).eval()
     table = data.prepared.cuts(split)
@@ -78,6 +85,24 @@ def figures(predictions: Predictions) -> dict[str, dict[str, float]]:
         "recall": recall(*arguments, n_classes=n_classes).as_dict(),
         "f1": f1(*arguments, n_classes=n_classes).as_dict(),
     }
+
+
+def score(
+    model: SpeechModel, data: SpeechData, split: str, config: DictConfig
+) -> tuple[Predictions, dict[str, dict[str, float]]]:
+    """Predictions on a split, and its figures; of the test split also those in noise, if `dataset.test_snr` asks."""
+    device = device_of(config.trainer.accelerator)
+    predictions = predict(model, data, split, device=device)
+    rates = figures(predictions)
+    snr_db = config.dataset.get("test_snr")
+    if split == "test" and snr_db is not None:
+        noise = data.prepared.cuts("noise_test")
+        kind = RECORDED if len(noise) else "white"
+        noisy = predict(
+            model, data, split, device=device, change=lambda batch: add_noise(batch, snr_db, kind=kind, noise=noise)
+        )
+        rates |= {f"{name}/noise_{snr_db:g}_db": rate for name, rate in figures(noisy).items()}
+    return predictions, rates
 
 
 def load_model(run: Run) -> SpeechModel:
@@ -147,9 +172,9 @@ def evaluate(
     if batch_size is not None:
         config.batch_size = batch_size
     data = speech_data(config, prepared_corpus(config), run.classes)
-    predictions = predict(model, data, split, device=device_of(config.trainer.accelerator))
+    predictions, rates = score(model, data, split, config)
     predictions.save(run.folder / "predictions" / f"{name}.npz")
-    write_json(run.folder / "metrics.json", run.metrics | {name: figures(predictions)})
+    write_json(run.folder / "metrics.json", run.metrics | {name: rates})
     return run, name
 
 

@@ -24,10 +24,11 @@ from phonaut.files import locked, write_json, write_text
 from phonaut.modules import SpeechModel
 from phonaut.modules.checkpointing import newest_readable_checkpoint
 from phonaut.runs import parts
-from phonaut.runs.evaluation import device_of, figures, predict
+from phonaut.runs.evaluation import score
 from phonaut.runs.folder import Run, empty, state_of
 
 REPORTED_SPLITS = ("validation", "test")
+TEST_HINT = "dataset.test_speakers=[...] or dataset.test_pct=10 makes some"
 
 
 def train(config: DictConfig, folder: Path, command: Sequence[str]) -> Run | None:
@@ -81,6 +82,8 @@ def fit(config: DictConfig, folder: Path) -> tuple[L.LightningModule, SpeechData
     """Train to the end, from the newest checkpoint where there is one."""
     prepared = parts.prepared_corpus(config)
     data = parts.speech_data(config, prepared)
+    if not len(data.dataset("test")):
+        raise ValueError(f"{prepared.name} has no test recordings for target={config.target}; {TEST_HINT}")
     module = parts.training_loop(config, parts.speech_model(config, len(data.classes)), data)
     trainer = parts.trainer_of(config, folder)
     checkpoint = newest_readable_checkpoint(folder / "checkpoints")
@@ -128,10 +131,9 @@ def conclude(config: DictConfig, folder: Path, module: Any, data: SpeechData) ->
     lines = [*prepared.refused, *data.refused]
     write_json(folder / "refused.json", lines)
     metrics = {}
-    for split in REPORTED_SPLITS:
-        predictions = predict(model, data, split, device=device_of(config.trainer.accelerator))
+    for split in (split for split in REPORTED_SPLITS if len(data.dataset(split))):
+        predictions, metrics[split] = score(model, data, split, config)
         predictions.save(folder / "predictions" / f"{split}.npz")
-        metrics[split] = figures(predictions)
     write_json(folder / "metrics.json", metrics)
 
 
