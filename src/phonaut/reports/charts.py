@@ -177,7 +177,7 @@ def marks(low: float, high: float, about: int = 5) -> list[float]:
     >>> marks(0.03, 2.2)
     [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
     """
-    if low == high:
+    if math.isclose(low, high, rel_tol=1e-9):
         low, high = (low - 0.5, high + 0.5) if low else (0.0, 1.0)
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))

@@ -93,7 +93,7 @@ def ideas(record: Record) -> list[str]:
     if record.choices.get("dataset") == "synthetic":
         commands.append(("phonaut train dataset=folder dataset.data_folder=FOLDER", "a model of words of your own"))
     commands.append((f"tensorboard --logdir {quoted(record.run.folder)}", "curves, spectrograms and sounds"))
-    width = max(len(text) for text, why in commands if why and len(text) <= WIDEST)
+    width = max((len(text) for text, why in commands if why and len(text) <= WIDEST), default=0)
     return [f"{text.ljust(width)}   {why}".rstrip() for text, why in commands]
 
 

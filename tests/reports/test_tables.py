@@ -1,0 +1,142 @@
+"""Tables, confusions and mistakes against counts by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from phonaut.metrics import Rate
+from phonaut.reports.mistakes import find, sound_of, worst
+from phonaut.reports.record import Evaluation
+from phonaut.reports.result import how, unknown_words
+from phonaut.reports.tables import MOST_CLASSES, class_rows, confused, floor_of, matrix, speaker_rows
+from phonaut.runs import Predictions
+
+
+def evaluation(
+    label: list[int], predicted: list[int], sure: list[float] | None = None, n_classes: int = 3
+) -> Evaluation:
+    n = len(label)
+    scores = np.zeros((n, n_classes), np.float32)
+    scores[np.arange(n), predicted] = sure if sure is not None else 5.0
+    predictions = Predictions(
+        cut=np.array([f"cut{i:03d}" for i in range(n)]),
+        recording=np.array([f"/r/{i}.wav" for i in range(n)]),
+        speaker=np.array([f"s{i % 2}" for i in range(n)]),
+        label=np.array(label),
+        word=np.array([f"w{c}" if c >= 0 else "strange" for c in label]),
+        scores=scores,
+        start_s=np.zeros(n),
+        end_s=np.ones(n),
+        classes=np.array([f"w{c}" for c in range(n_classes)]),
+    )
+    known = np.array(label) >= 0
+    right = float(np.mean(np.array(label)[known] == np.array(predicted)[known])) if known.any() else float("nan")
+    return Evaluation("test", {"accuracy": Rate(right, 0.1, 0.9, int(known.sum()))}, predictions)
+
+
+@pytest.mark.oracle
+def test_the_most_frequent_confusion_comes_first_and_names_its_share() -> None:
+    pairs = confused(evaluation([0, 0, 0, 1, 1, 2, -1], [1, 1, 0, 0, 1, 2, 0]))
+    assert [(p.truth, p.answer, p.n, p.of) for p in pairs] == [("w0", "w1", 2, 3), ("w1", "w0", 1, 2)]
+
+
+@pytest.mark.oracle
+def test_a_cell_counts_and_a_single_error_can_be_seen() -> None:
+    m = matrix(evaluation([0] * 100 + [1], [0] * 99 + [1, 1]))
+    assert [[cell.n for cell in row] for row in m.rows] == [[99, 1, 0], [0, 1, 0], [0, 0, 0]]
+    assert m.rows[0][1].shade == pytest.approx(0.1)
+    assert not m.rows[0][1].right
+    assert m.rows[0][0].right
+    assert m.n_left_out == 0
+
+
+def test_of_very_many_classes_those_with_errors_are_shown() -> None:
+    label = [*range(100), 98, 99]
+    m = matrix(evaluation(label, [*range(100), 99, 98], n_classes=100))
+    assert len(m.names) == MOST_CLASSES
+    assert m.n_left_out == 100 - MOST_CLASSES
+    assert m.names[-2:] == ["w98", "w99"]
+
+
+def test_the_hardest_come_first_and_the_untested_last() -> None:
+    tested = evaluation([0, 0, 1, 1, 1], [0, 1, 1, 1, 1], n_classes=3)
+    assert [row.name for row in class_rows(tested)] == ["w0", "w1", "w2"]
+    assert [row.name for row in speaker_rows(tested)] == ["s1", "s0"]
+    assert class_rows(tested)[-1].n == 0
+
+
+def test_the_surest_mistake_comes_first_and_unknown_words_are_none() -> None:
+    rows, n = worst(evaluation([0, 1, 2, 0, -1], [1, 1, 0, 2, 0], [1.0, 9.0, 7.0, 3.0, 20.0]))
+    assert n == 3
+    assert rows == [2, 3, 0]
+
+
+def test_mistakes_that_are_alike_are_ordered_by_cut_whatever_the_order_of_rows() -> None:
+    rows, n = worst(evaluation([0] * 30, [1] * 30))
+    assert n == 30
+    assert rows == list(range(12))
+
+
+def test_unknown_words_are_counted_apart() -> None:
+    assert unknown_words(evaluation([0, -1, -1], [0, 0, 1])) == {"strange": 2}
+
+
+def test_a_scale_begins_below_every_interval_and_leaves_room() -> None:
+    assert floor_of([Rate(0.5, 0.43, 0.6, 9), Rate(0.9, 0.8, 1.0, 9)]) == 0.4
+    assert floor_of([Rate(1.0, 0.987, 1.0, 300)]) == 0.9
+    assert floor_of([Rate(float("nan"), 0.0, 1.0, 0)]) == 0.0
+
+
+def test_how_an_interval_was_found_is_read_off_the_interval() -> None:
+    spoken = evaluation([0, 1] * 20, [0, 1] * 19 + [0, 0])
+    assert "bootstrap over the 2 speakers" in how(spoken, "clip")
+    perfect = evaluation([0, 1] * 20, [0, 1] * 20)
+    wilson_40_of_40 = Rate(1.0, 1 / (1 + 1.959963984540054**2 / 40), 1.0, 40)
+    assert "Wilson's interval over clips" in how(
+        Evaluation("test", {"accuracy": wilson_40_of_40}, perfect.predictions), "clip"
+    )
+
+
+class Cut:
+    """One row of a table: a ramp, so that each sample tells where it is from."""
+
+    sample_rate = 1000
+
+    def __init__(self, seconds: float) -> None:
+        self.n_samples = np.array([round(1000 * seconds)])
+
+    def audio(self, row: int, start: int, stop: int) -> np.ndarray:
+        return np.arange(start, stop, dtype=np.float32) / 1e5
+
+    def id(self, row: int) -> str:
+        return "only"
+
+    def __len__(self) -> int:
+        return 1
+
+
+def test_a_short_span_is_heard_in_its_context_and_marked() -> None:
+    sound = sound_of(Cut(10.0), 0, 6.0, 6.1, 12)  # type: ignore[arg-type]
+    assert (sound.start_s, sound.end_s) == pytest.approx((5.55, 6.55))
+    assert sound.span == pytest.approx((0.45, 0.1))
+
+
+@pytest.mark.parametrize(("start_s", "end_s"), [(0.0, 0.1), (9.9, 10.0)])
+def test_context_stays_within_the_recording(start_s: float, end_s: float) -> None:
+    sound = sound_of(Cut(10.0), 0, start_s, end_s, 12)  # type: ignore[arg-type]
+    assert sound.end_s - sound.start_s == pytest.approx(1.0)
+    assert sound.start_s >= 0
+    assert sound.end_s <= 10.0 + 1e-9
+
+
+def test_of_a_long_recording_the_beginning_is_heard() -> None:
+    sound = sound_of(Cut(60.0), 0, 0.0, 60.0, 12)  # type: ignore[arg-type]
+    assert (sound.start_s, sound.end_s) == pytest.approx((0.0, 4.0))
+    assert sound.span is None
+    assert sound.peak_db == pytest.approx(20 * np.log10(3999 / 1e5))
+
+
+def test_cuts_are_found_by_id(tmp_path: Path) -> None:
+    assert find(Cut(1.0), ["only", "other"]) == {"only": 0}  # type: ignore[arg-type]
+    assert find(Cut(1.0), []) == {}  # type: ignore[arg-type]

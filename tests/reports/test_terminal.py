@@ -1,0 +1,59 @@
+"""The lines after a run: complete, honest, and whole when they are piped."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from phonaut.reports.terminal import summarize
+from phonaut.runs import Run
+
+MakeRun = Callable[..., Path]
+
+
+def printed(run: Path, name: str | None = None, *, width: int = 20, encoding: str = "utf-8") -> str:
+    buffer = io.BytesIO()
+    file = io.TextIOWrapper(buffer, encoding=encoding)
+    summarize(Run(run), name, console=Console(file=file, width=width))
+    file.flush()
+    return buffer.getvalue().decode(encoding)
+
+
+def test_it_has_figure_interval_n_protocol_size_and_where_the_report_is(make_run: MakeRun) -> None:
+    run = make_run(20)
+    lines = printed(run).splitlines()
+    assert lines[1].startswith("accuracy     84.8 %   95 % interval 81.8 to 86.4 % on 132 clips, 3 speakers (test)")
+    assert any(line.startswith("protocol     by speaker: the three test speakers") for line in lines)
+    assert "65,204 parameters, 1.56 M multiply-accumulates, trained in 2 min 3 s" in "\n".join(lines)
+    assert f"report       {run / 'report.html'}" in lines
+    assert any("120 recordings" in line for line in lines)
+
+
+def test_no_line_is_cut_broken_or_coloured_in_a_pipe(make_run: MakeRun) -> None:
+    run = make_run(20)
+    assert printed(run, width=20) == printed(run, width=500)
+    assert "\x1b" not in printed(run)
+    assert "…" not in printed(run)
+
+
+def test_what_to_try_next_is_the_same_job_with_another_model(make_run: MakeRun) -> None:
+    text = printed(make_run(20))
+    assert "phonaut train dataset=folder 'dataset.data_folder=recordings (new), 2' seed=3 model=lstm" in text
+    assert "experiment_id" not in text
+
+
+def test_another_evaluation_can_be_asked_for_and_an_unknown_one_is_refused(make_run: MakeRun) -> None:
+    run = make_run(20)
+    assert "on 12 clips, 1 speaker (validation)" in printed(run, "validation")
+    with pytest.raises(ValueError, match=r"no evaluation 'tset'; it has: test, validation"):
+        printed(run, "tset")
+
+
+def test_names_are_not_markup_and_any_terminal_can_show_them(make_run: MakeRun) -> None:
+    run = make_run(20)
+    corpus = (run / "corpus.json").read_text().replace("by speaker:", "[red]نعم[/red] by speaker:")
+    (run / "corpus.json").write_text(corpus)
+    assert "[red]نعم[/red] by speaker:" in printed(run)
+    assert r"[red]\u0646\u0639\u0645[/red] by speaker:" in printed(run, encoding="ascii")
