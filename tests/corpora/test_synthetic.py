@@ -72,7 +72,7 @@ def test_its_configuration_has_all_keys_with_the_same_defaults() -> None:
     dataset = OmegaConf.to_container(OmegaConf.create({"target": "keyword", "d": OmegaConf.load(path)}), resolve=True)
     assert isinstance(dataset, dict)
     keys = dict(dataset["d"])
-    assert keys.pop("_target_") == f"{SyntheticCorpus.__module__}.{SyntheticCorpus.__qualname__}"
+    assert keys.pop("_target_") == "phonaut.corpora.SyntheticCorpus"
     assert tuple(keys["words"]) == inspect.signature(SyntheticCorpus).parameters["words"].default
     given = {name: parameter.default for name, parameter in inspect.signature(SyntheticCorpus).parameters.items()}
     assert keys | {"words": given["words"]} == given

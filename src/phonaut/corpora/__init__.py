@@ -4,5 +4,16 @@ from phonaut.corpora.base import NOISE_SPLITS, SPLITS, Corpus, Item, Phone
 from phonaut.corpora.folder import FolderCorpus
 from phonaut.corpora.fsdd import FSDD
 from phonaut.corpora.kws import KeywordCorpus
+from phonaut.corpora.synthetic import SyntheticCorpus
 
-__all__ = ["FSDD", "NOISE_SPLITS", "SPLITS", "Corpus", "FolderCorpus", "Item", "KeywordCorpus", "Phone"]
+__all__ = [
+    "FSDD",
+    "NOISE_SPLITS",
+    "SPLITS",
+    "Corpus",
+    "FolderCorpus",
+    "Item",
+    "KeywordCorpus",
+    "Phone",
+    "SyntheticCorpus",
+]
