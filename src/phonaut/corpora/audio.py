@@ -2,54 +2,73 @@
 
 from __future__ import annotations
 
-import struct
+import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phonaut.corpora.headers import promised_bytes
+
 if TYPE_CHECKING:
     from soundfile import SoundFile
 
-BLOCK_S = 60.0  # read at once, so that memory is bounded whatever the length of a recording
+Samples: TypeAlias = NDArray[np.int16] | NDArray[np.float32]
+
+BLOCK_S = 10.0  # read at once, so that memory is bounded whatever the length of a recording
 ENERGY_HOP_S = 0.01  # the loudest window is found on energies of stretches of this length
-LOSSLESS = {"PCM_16", "PCM_U8", "PCM_S8"}
-SUFFIXES = {"WAV": ".wav", "WAVEX": ".wav", "RF64": ".wav", "FLAC": ".flac", "OGG": ".ogg", "MP3": ".mp3", "AIFF": ".aiff"}
+LOWEST_RATE, HIGHEST_RATE = 2000, 768_000  # a header that says otherwise is damaged
+LARGEST_SAMPLE = 4.0  # beyond it, floating-point samples are not audio between -1 and 1
+SIXTEEN_BITS = frozenset(("PCM_16", "PCM_U8", "PCM_S8", "ULAW", "ALAW"))  # what int16 holds without loss
+
+# What files of libsndfile's formats are called. NIST is left out: TIMIT's files are named .WAV by their makers.
+SUFFIXES = {
+    "WAV": (".wav", ".wave"),
+    "WAVEX": (".wav", ".wave"),
+    "RF64": (".wav", ".wave", ".rf64"),
+    "FLAC": (".flac",),
+    "OGG": (".ogg", ".oga", ".opus"),
+    "MP3": (".mp3",),
+    "AIFF": (".aiff", ".aif", ".aifc"),
+}
 
 
 class BadRecordingError(ValueError):
-    """A recording that cannot be used, and why."""
+    """A recording or a cut of it that cannot be used, and why."""
 
 
 @dataclass
 class Recording:
-    """A recording as it is read, block by block.
+    """A recording, of which more is known when all its blocks are read.
 
     Attributes:
         is_float: samples are float32; else they are int16, because nothing is lost by it.
         n_source: samples in the file.
         source_rate: of the file, Hz.
         n_channels: of the file.
-        n_samples: at the wanted rate; known when all blocks are read.
+        n_samples: at the wanted rate, as far as it is read.
         energies: sums of squares of stretches of 10 ms, likewise.
-        remarks: what a user should know of it, likewise.
+        content: hash of the sound, whatever the format; empty for digital silence and before all is read.
+        remarks: what a user should know of it.
     """
 
     path: Path
-    is_float: bool = False
-    n_source: int = 0
-    source_rate: int = 0
-    n_channels: int = 1
+    is_float: bool
+    n_source: int
+    source_rate: int
+    n_channels: int
     n_samples: int = 0
     energies: list[NDArray[np.float64]] = field(default_factory=list)
+    content: str = ""
     remarks: list[str] = field(default_factory=list)
 
 
-def open_recording(path: Path, sample_rate: int) -> tuple[Recording, Iterator[NDArray[np.int16] | NDArray[np.float32]]]:
+def open_recording(path: Path, sample_rate: int) -> tuple[Recording, Iterator[Samples]]:
     """A recording and its blocks of mono samples at `sample_rate`.
 
     Raises:
@@ -57,74 +76,92 @@ def open_recording(path: Path, sample_rate: int) -> tuple[Recording, Iterator[ND
     """
     import soundfile
 
+    if not is_utf8(path):
+        raise BadRecordingError("the name is not UTF-8: rename the file")
     try:
         if path.stat().st_size == 0:
             raise BadRecordingError("an empty file")
         file = soundfile.SoundFile(path)
+        missing = bytes_missing(path, file.format)
     except (OSError, RuntimeError) as error:
         raise BadRecordingError(f"not readable as audio: {plain(error)}") from error
-    recording = Recording(path, n_source=file.frames, source_rate=file.samplerate, n_channels=file.channels)
+    if missing:
+        raise BadRecordingError(missing)
     if file.frames == 0:
         raise BadRecordingError("no samples")
-    check_length(path, file.format)
-    expected = SUFFIXES.get(file.format)
-    if expected and path.suffix.lower() != expected and not (expected == ".aiff" and path.suffix.lower() == ".aif"):
+    if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
+        raise BadRecordingError(f"a sample rate of {file.samplerate} Hz: the header is damaged")
+    is_float = file.subtype not in SIXTEEN_BITS or file.channels > 1 or file.samplerate != sample_rate
+    recording = Recording(path, is_float, file.frames, file.samplerate, file.channels)
+    usual = SUFFIXES.get(file.format)
+    if usual and path.suffix.lower() not in usual:
         recording.remarks.append(f"is {file.format}, not what its name says")
-    recording.is_float = file.subtype not in LOSSLESS or file.channels > 1 or file.samplerate != sample_rate
     return recording, blocks(file, recording, sample_rate)
 
 
-def blocks(
-    file: SoundFile, recording: Recording, sample_rate: int) -> Iterator[NDArray[np.int16] | NDArray[np.float32]]:
-    """The samples, checked, mixed to mono and resampled."""
-    import soxr
-
+def blocks(file: SoundFile, recording: Recording, sample_rate: int) -> Iterator[Samples]:
+    """The samples: checked, mixed to mono, resampled, and measured in passing."""
     resampler = None
     if file.samplerate != sample_rate:
+        import soxr
+
         resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32", quality="HQ")
     levels: Counter[str] = Counter()
+    content = hashlib.blake2b(digest_size=8)
+    sounds = False
     hop = max(1, round(ENERGY_HOP_S * sample_rate))
     rest = np.zeros(0)
     n_read = 0
     with file:
         while n_read < file.frames:
-            block = read(file, recording, levels)
+            block = read(file, recording, levels, min(int(BLOCK_S * file.samplerate), file.frames - n_read))
             n_read += len(block)
-            last = n_read >= file.frames
-            if recording.is_float:
-                block = block if resampler is None else resampler.resample_chunk(block, last=last)
+            if resampler is not None:
+                block = resampler.resample_chunk(block, last=n_read >= file.frames)
             recording.n_samples += len(block)
             power = np.concatenate([rest, np.square(block, dtype=np.float64)])
             whole = len(power) // hop * hop
             recording.energies.append(power[:whole].reshape(-1, hop).sum(axis=1))
             rest = power[whole:]
+            coarse = in_16_bits(block)
+            content.update(coarse.tobytes())
+            sounds = sounds or bool(coarse.any())
             yield block
+    recording.content = content.hexdigest() if sounds else ""
     recording.remarks += remarks_of(recording, levels, sample_rate)
 
 
-def read(file: SoundFile, recording: Recording, levels: Counter[str]) -> NDArray[np.int16] | NDArray[np.float32]:
-    """The next block of the file, mono."""
+def read(file: SoundFile, recording: Recording, levels: Counter[str], n: int) -> Samples:
+    """The next `n` samples of the file, mono."""
     try:
-        wanted = min(int(BLOCK_S * file.samplerate), file.frames - file.tell())
-        block = file.read(wanted, dtype="float32" if recording.is_float else "int16", always_2d=True)
+        block: Samples = file.read(n, dtype="float32" if recording.is_float else "int16", always_2d=True)
     except RuntimeError as error:
         raise BadRecordingError(f"damaged: {plain(error)}") from error
-    if len(block) < wanted:
-        raise BadRecordingError(f"truncated: {file.tell()} of {file.frames} samples are there")
+    if len(block) < n:
+        raise BadRecordingError(f"truncated: fewer than {file.frames} samples are there")
     full = 1.0 if recording.is_float else 32768.0
+    magnitudes = np.abs(block, dtype=np.float32)
     if recording.is_float:
-        if not np.isfinite(block).all():
+        peak = float(magnitudes.max())  # NaN where there is one
+        if not np.isfinite(peak):
             raise BadRecordingError("NaN or infinite samples")
-        peak = float(np.abs(block).max())
-        if peak > 4.0:
-            raise BadRecordingError(f"samples up to {peak:.0f}: floating-point audio lies between -1 and 1")
-        if peak > 1.0:
+        if peak > LARGEST_SAMPLE:
+            raise BadRecordingError(f"samples up to {peak:.4g}: floating-point audio lies between -1 and 1")
+        if peak > full:
             levels["beyond"] += 1
             block = block.clip(-1.0, 1.0)
-    levels["clipped"] += int((np.abs(block.astype(np.float32)) >= 0.9999 * full).sum())
+    levels["clipped"] += int(np.count_nonzero(magnitudes >= 0.9999 * full))
     levels["sounding"] += int(np.count_nonzero(block))
     levels["samples"] += block.size
-    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+    mono: Samples = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+    return mono
+
+
+def in_16_bits(block: Samples) -> NDArray[np.int16]:
+    """The samples as 16-bit integers: the same sound in another format is the same sound."""
+    if block.dtype == np.int16:
+        return block.astype(np.int16, copy=False)
+    return np.rint(block * 32768).clip(-32768, 32767).astype(np.int16)
 
 
 def remarks_of(recording: Recording, levels: Counter[str], sample_rate: int) -> list[str]:
@@ -143,38 +180,24 @@ def remarks_of(recording: Recording, levels: Counter[str], sample_rate: int) -> 
     return found
 
 
-def check_length(path: Path, kind: str) -> None:
-    """Refuse a WAV file that is shorter than its header says: libsndfile reads it without a word.
-
-    Raises:
-        BadRecordingError: it is.
-    """
-    if kind not in ("WAV", "WAVEX"):
-        return
-    size = path.stat().st_size
+def bytes_missing(path: Path, kind: str) -> str | None:
+    """How a file is shorter than its header says, which libsndfile passes over without a word; None: it is whole."""
     with path.open("rb") as file:
-        file.seek(12)
-        while len(header := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", header)
-            if name == b"data":
-                there = size - file.tell()
-                if length not in (0, 0xFFFFFFFF) and length > there:  # those two: written to a pipe, length unknown
-                    raise BadRecordingError(f"truncated: {there} of {length} bytes are there")
-                return
-            file.seek(length + length % 2, 1)
+        promised = promised_bytes(file, kind)
+        if promised is None:
+            return None
+        start, length = promised
+        there = os.fstat(file.fileno()).st_size - start
+    return f"truncated: {there} of {length} bytes are there" if there < length else None
 
 
-def loudest_start(energies: NDArray[np.float64], n_samples: int, clip: int, hop: int) -> int:
-    """Where the window of `clip` samples with the greatest energy begins, to 10 ms.
-
-    >>> loudest_start(np.array([0.0, 0.0, 5.0, 5.0, 0.0]), 500, 200, 100)
-    200
-    """
-    width = clip // hop
-    if n_samples <= clip or len(energies) <= width:
-        return 0
-    sums = np.concatenate([[0.0], np.cumsum(energies)])
-    return min(int(np.argmax(sums[width:] - sums[:-width])) * hop, n_samples - clip)
+def is_utf8(path: Path) -> bool:
+    """Whether the bytes of a path are text."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def plain(error: BaseException) -> str:
