@@ -56,7 +56,7 @@ class ResumePoint(Callback):
         """Write the resume point; the last one becomes the one before."""
         if trainer.is_global_zero and self.path.exists():
             os.replace(self.path, self.path.with_name(BEFORE_LAST))
-        trainer.save_checkpoint(self.path)
+        trainer.save_checkpoint(self.path, weights_only=False)
         self.saved_at = time.monotonic()
 
     def on_train_batch_start(
