@@ -1,0 +1,79 @@
+"""What is shipped: a wheel and an sdist that hold the configuration, and run away from the checkout."""
+
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_wheel_and_sdist_hold_every_configuration_and_template(built: Path) -> None:
+    (wheel,), (sdist,) = list(built.glob("*.whl")), list(built.glob("*.tar.gz"))
+    source = ROOT / "src"
+    wanted = {
+        str(path.relative_to(source)) for path in (source / "phonaut").rglob("*") if path.suffix in (".yaml", ".html")
+    }
+    assert len(wanted) > 30
+    with zipfile.ZipFile(wheel) as archive:
+        assert wanted <= set(archive.namelist())
+    with tarfile.open(sdist) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
+    assert {f"src/{name}" for name in wanted} <= names
+    assert {"LICENSE", "README.md", "Makefile", "constraints.txt"} <= names
+    assert not any(name.startswith((".venv", "trained_models")) for name in names)
+
+
+@pytest.mark.slow
+def test_the_wheel_runs_outside_the_checkout(built: Path, tmp_path: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    # The packages it depends on are those of this environment; Phonaut itself comes from the wheel alone.
+    code = (
+        f"import sys; sys.path[:0] = [{str(tmp_path / 'installed')!r}]; "
+        f"sys.path.append({sysconfig.get_paths()['purelib']!r}); "
+        "import phonaut; print(phonaut.__file__); from phonaut.cli import main; "
+        "sys.exit(main(['train', '-c', 'job']))"
+    )
+    result = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[0].startswith(str(tmp_path))
+    assert "_target_: phonaut.networks.TCResNet8" in result.stdout
+
+
+def test_every_dependency_is_pinned() -> None:
+    import re
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [name for group in project["optional-dependencies"].values() for name in group]
+    wanted = {
+        re.split(r"[<>=!]", name)[0].strip().lower().replace("_", "-") for name in [*project["dependencies"], *extras]
+    }
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
+    assert wanted <= pinned
+
+
+def test_the_version_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    from phonaut import __version__
+    from phonaut.cli import main
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == __version__
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()

@@ -1,0 +1,78 @@
+"""The commands of README.md and docs/results.md are what the command line takes, and those of a newcomer run."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from phonaut.cli import COMMANDS
+from phonaut.configuration import compose
+from runs_of_tones import write_tones
+
+ROOT = Path(__file__).parent.parent
+FENCE = re.compile(r"```(?:sh|bash)\n(.*?)```", flags=re.DOTALL)
+
+
+def commands(page: str) -> list[list[str]]:
+    """The words of each command of a page; a line that ends in a backslash goes on in the next."""
+    blocks = FENCE.findall((ROOT / page).read_text(encoding="utf-8"))
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.strip() and not line.startswith("#")]
+
+
+@pytest.mark.readme
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_every_command_is_one_that_exists(page: str) -> None:
+    found = commands(page)
+    assert found
+    for words in found:
+        if words[0] == "make":
+            assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE), words
+        elif words[0] == "phonaut":
+            assert words[1] in COMMANDS, words
+            if words[1] in ("train", "prepare"):
+                compose([word for word in words[2:] if "=" in word and "$" not in word])
+        elif words[0] == "python":
+            assert (ROOT / words[1]).exists(), words
+        else:
+            pytest.fail(f"{page} names a command that no test knows: {words}")
+
+
+@pytest.mark.readme
+@pytest.mark.slow
+def test_the_commands_for_ones_own_recordings_run(tmp_path: Path) -> None:
+    write_tones(tmp_path / "recordings", n_speakers=10, n_takes=2)
+    write_tones(tmp_path / "new_recordings", n_speakers=2, n_takes=1)
+    mine = [words for words in commands("README.md") if words[0] == "phonaut"]
+    assert [words[1] for words in mine] == ["train", "evaluate"]
+    small = ["experiment_id=ID", "trainer.max_epochs=1", "trainer.accelerator=cpu"]  # the page's run takes minutes
+    for words, more in zip(mine, [small, []], strict=True):
+        command = [sys.executable, "-m", *words, *more]
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.readme
+def test_links_lead_somewhere() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.readme
+def test_the_project_names_no_path_of_a_machine() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    if not tracked:
+        pytest.skip("not a git checkout")
+    for name in tracked:
+        path = ROOT / name
+        if (
+            path.suffix in (".py", ".md", ".yaml", ".toml", ".txt", ".json")
+            and path.exists()
+            and name != "tests/test_readme.py"
+        ):
+            assert not re.search(r"/(work|root)/\w", path.read_text(encoding="utf-8")), name
