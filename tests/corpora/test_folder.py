@@ -273,8 +273,9 @@ def test_a_folder_that_may_not_be_read_is_refused_by_name(tree: Path) -> None:
 
 def test_background_noise_is_no_class_but_noise_to_mix(tree: Path) -> None:
     (tree / "_Background_Noise_").mkdir()
-    soundfile.write(tree / "_Background_Noise_" / "tap.wav", np.zeros(1000, np.int16), 100)
+    soundfile.write(tree / "_Background_Noise_" / "running_tap.wav", np.zeros(1000, np.int16), 100)
     items = list(FolderCorpus(data_folder=tree).items())
+    assert len(items) == 82
     assert [(i.split, i.start_s, i.duration_s) for i in items if i.word is None] == [
         ("noise", 0, 8),
         ("noise_test", 9, 1),

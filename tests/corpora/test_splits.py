@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -52,14 +53,26 @@ def test_every_split_gets_at_least_one_of_three_or_more(names: set[str], dev: fl
     assert {cuts.split(name) for name in names} == {"train", "validation", "test"}
 
 
-@given(st.sets(NAMES), st.sets(NAMES), st.floats(1, 40), st.floats(1, 40))
-def test_new_speakers_move_nobody_where_no_split_was_empty(
+@given(st.sets(NAMES, min_size=3), st.sets(NAMES), st.floats(1, 40), st.floats(1, 40))
+def test_new_speakers_move_nobody_where_chance_is_kind(
     names: set[str], more: set[str], dev: float, test: float
 ) -> None:
     plain = Cuts(dev, dev + test)
-    if {plain.split(name) for name in names} == {"train", "validation", "test"}:
-        cuts = balanced_cuts(map(hash_percent, names | more), dev, test)
-        assert all(cuts.split(name) == plain.split(name) for name in names)
+    for known in (names, names | more):
+        shares = Counter(plain.split(name) for name in known)
+        for split, pct in (("validation", dev), ("test", test)):
+            if not 1 <= shares[split] <= max(1, 2 * pct * len(known) / 100) or not shares["train"]:
+                return
+    cuts = balanced_cuts(map(hash_percent, names | more), dev, test)
+    assert all(cuts.split(name) == plain.split(name) for name in names)
+
+
+@given(st.sets(NAMES, min_size=3), st.floats(1, 30), st.floats(1, 30))
+def test_no_split_gets_more_than_twice_its_share_of_few(names: set[str], dev: float, test: float) -> None:
+    cuts = balanced_cuts(map(hash_percent, names), dev, test)
+    shares = Counter(cuts.split(name) for name in names)
+    assert shares["validation"] <= max(1, 2 * dev * len(names) / 100)
+    assert shares["test"] <= max(1, 2 * test * len(names) / 100)
 
 
 @pytest.mark.parametrize(("n", "expected"), [(0, set()), (1, {"train"}), (2, {"train", "test"})])

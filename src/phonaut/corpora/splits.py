@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
@@ -50,34 +51,38 @@ def wrong_shares(train_pct: float, dev_pct: float, test_pct: float) -> list[str]
 
 
 def balanced_cuts(positions: Iterable[float], dev_pct: float, test_pct: float) -> Cuts:
-    """Cuts at `dev_pct` and `dev_pct + test_pct`, moved only where a split that is wanted would get nothing.
+    """Cuts at `dev_pct` and `dev_pct + test_pct`, moved where chance is unkind to few.
+
+    They are moved only where validation or test would get nothing, or more than twice its share (and more than one).
+    Training is served first, then test: of two, none is left to validate on.
 
     Args:
         positions: `hash_percent` of everything that is to be divided.
         dev_pct: share of validation; 0: none is wanted.
         test_pct: share of test; 0: none is wanted.
-
-    Returns:
-        Cuts that leave at least one of `positions` in each wanted split. Training is served first, then test.
     """
     ordered = sorted(set(positions))
     n = len(ordered)
-    n_test = min(int(test_pct > 0), max(0, n - 1))
-    n_validation = min(int(dev_pct > 0), max(0, n - 1 - n_test))
+    least_test = int(test_pct > 0 and n > 1)
+    least_validation = int(dev_pct > 0 and n > 1 + least_test)
 
     def cut(nominal: float, low: int, high: int) -> tuple[int, float]:
+        """How many lie below the cut, between `low` and `high`; and the cut."""
         index = bisect_left(ordered, nominal)
         if low <= index <= high:
             return index, nominal
         index = max(low, min(index, high))
-        return index, ordered[index] if index < n else nominal
+        return index, ordered[index]
 
-    if n == 0:
+    def most(pct: float, least: int) -> int:
+        return max(least, math.floor(2 * pct * n / 100)) if least else 0
+
+    if not n:
         return Cuts(dev_pct, dev_pct + test_pct)
-    # Where two are too few for three splits, nothing may fall below the first cut.
-    most = n - 1 - n_test if n_validation else 0
-    n_before, validation = cut(dev_pct, n_validation, most)
-    _, test = cut(dev_pct + test_pct, n_before + n_test, n - 1)
+    most_validation = min(n - 1 - least_test, most(dev_pct, least_validation))
+    n_validation, validation = cut(dev_pct, least_validation, most_validation)
+    most_test = min(n - 1, n_validation + most(test_pct, least_test))
+    _, test = cut(dev_pct + test_pct, n_validation + least_test, most_test)
     return Cuts(validation, test)
 
 
