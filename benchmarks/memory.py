@@ -1,9 +1,12 @@
-"""Peak memory of preparing and of training against the size of the corpus.
+"""Peak memory of preparing a corpus, and of reading it in batches, over the number of cuts.
 
-1,000 to 100,000 manifest entries; the entries of each size are stretches of the same 200 recordings, because what is
-asked here is what a manifest entry costs, not what a disk holds. Every size runs in a process of its own.
+The corpus is generated: 300 WAV files of a quarter of a second. The entries of the manifest point at them again and
+again, each with an id of its own, so that 100,000 entries need little disk. Entries of one file do not follow one
+another, so each is decoded and kept by itself, as 100,000 files would be. Each size runs in two fresh processes, one
+that prepares and one that reads an epoch of batches in random order; the peak is the operating system's (VmHWM). Beside
+it stands the part of it that is the process's own, without pages of files (RssAnon, the largest seen).
 
-    python benchmarks/memory.py [--output benchmarks/results/memory.json]
+    python benchmarks/memory.py [--entries 1000 10000 100000] [--output benchmarks/results/memory.json]
 """
 
 from __future__ import annotations
@@ -14,25 +17,27 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from machine import machine, write_result
+RATE = 16000
+N_FILES = 300
+FILE_S = 0.25
+BATCH = 100
 
-SIZES = (1_000, 10_000, 100_000)
-N_FILES = 200
-CUT_S = 0.25
 
+class Repeated:
+    """`n` cuts of the files of a folder, in turns."""
 
-class Stretches:
-    """`n` cuts of a few recordings, a different beginning each."""
-
-    name = "stretches"
+    name = "memory"
     clip_s = None
 
     def __init__(self, folder: Path, n: int) -> None:
-        self.files, self.n = sorted(folder.glob("*.wav")), n
+        self.paths, self.n = sorted(folder.iterdir()), n
 
     def settings(self) -> dict[str, Any]:
         return {"n": self.n}
@@ -40,19 +45,10 @@ class Stretches:
     def items(self) -> Iterator[Any]:
         from phonaut.corpora.base import Item
 
-        each = self.n // len(self.files)
-        for number, path in enumerate(self.files):
-            split = "test" if number % 10 == 0 else "train"
-            for i in range(each):
-                yield Item(
-                    f"recording/{number:03d}/cut/{i:06d}",
-                    path,
-                    split,
-                    f"speaker{number}",
-                    f"word{i % 10}",
-                    start_s=i / each * 9.0,
-                    duration_s=CUT_S,
-                )
+        for number in range(self.n):
+            word = f"word{number % 20:02d}"
+            path = self.paths[number % len(self.paths)]
+            yield Item(f"{word}/{number:07d}", path, "train", f"s{number % 100:03d}", word)
 
     def words(self) -> None:
         return None
@@ -64,68 +60,106 @@ class Stretches:
         return []
 
 
-def peak_mb() -> float:
-    """The most memory that this process held at once (the kernel's high-water mark)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 1024
-    raise OSError("no VmHWM in /proc/self/status: this benchmark needs Linux")
+def write_files(folder: Path) -> None:
+    """Noise under a random envelope."""
+    import numpy as np
+
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    n = round(FILE_S * RATE)
+    for number in range(N_FILES):
+        envelope = np.interp(np.arange(n), np.linspace(0, n, 12), generator.uniform(0, 8000, 12))
+        with wave.open(str(folder / f"{number:03d}.wav"), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(RATE)
+            file.writeframes((envelope * generator.standard_normal(n)).clip(-32768, 32767).astype("<i2").tobytes())
 
 
-def one_size(folder: Path, n: int, stage: str) -> None:
-    """Prepare, or read an epoch; print the peak."""
-    from phonaut.corpora.prepare import prepare
+class Peak:
+    """The largest resident memory of this process, and of that the part which is its own, in MB."""
 
-    prepared = prepare(Stretches(folder, n), sample_rate=16000, progress=False)
-    if stage == "train":
-        import torch
+    def __enter__(self) -> Peak:
+        self.own_mb, self.done = 0.0, threading.Event()
+        self.thread = threading.Thread(target=self.watch)
+        self.thread.start()
+        return self
 
-        from phonaut.data.datamodule import SpeechData
-        from phonaut.data.spans import classes_of
-        from phonaut.networks import TCResNet8
+    def watch(self) -> None:
+        while not self.done.wait(0.02):
+            self.own_mb = max(self.own_mb, self.status("RssAnon"))
 
-        classes = classes_of(prepared, "keyword")
-        data = SpeechData(prepared, target="keyword", classes=classes, batch_size=100, seed=0)
-        network = TCResNet8(n_features=40, n_classes=len(classes))
-        optimizer = torch.optim.AdamW(network.parameters())
-        for number, batch in enumerate(data.batches("train")):
-            if number < 10:  # the network's memory does not depend on the corpus: a few steps show it
-                frames = batch.audio.unfold(1, 40, 40)
-                lengths = torch.full((len(frames),), frames.shape[1])
-                torch.nn.functional.cross_entropy(network(frames, lengths), batch.labels).backward()
-                optimizer.step()
-    print(peak_mb())
+    @staticmethod
+    def status(name: str) -> float:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(name + ":"):
+                return int(line.split()[1]) / 1024
+        return 0.0
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        self.thread.join()
+        self.own_mb = max(self.own_mb, self.status("RssAnon"))
+        self.all_mb = self.status("VmHWM")
+
+
+def measure(job: str, folder: Path, n: int) -> dict[str, Any]:
+    """One job on `n` entries, in this process."""
+    import phonaut.corpora.prepare
+    import phonaut.data.prepared
+
+    began = time.perf_counter()
+    with Peak() as peak:
+        if job == "prepare":
+            prepared = phonaut.corpora.prepare.prepare(Repeated(folder, n), sample_rate=RATE, progress=False)
+            done = prepared.summary["splits"]["train"]["cuts"]
+        else:
+            (made,) = (Path(os.environ["PHONAUT_CACHE"]) / "corpora").glob("memory-*")
+            done = read(phonaut.data.prepared.PreparedCorpus(made))
+    assert done == n, (done, n)
+    seconds = time.perf_counter() - began
+    return {"entries": n, "job": job, "peak_mb": peak.all_mb, "own_mb": peak.own_mb, "seconds": seconds}
+
+
+def read(prepared: Any) -> int:
+    """An epoch of batches in random order."""
+    import numpy as np
+
+    table = prepared.cuts("train")
+    rows = np.random.default_rng(0).permutation(len(table))
+    n = 0
+    for first in range(0, len(rows), BATCH):
+        batch = np.stack([table.audio(row) for row in rows[first : first + BATCH]])
+        n += len(batch)
+    return n
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--entries", type=int, nargs="+", default=[1000, 10_000, 100_000])
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--one", nargs=3, metavar=("FOLDER", "N", "STAGE"), help=argparse.SUPPRESS)
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.one:
-        one_size(Path(arguments.one[0]), int(arguments.one[1]), arguments.one[2])
+    if arguments.job:
+        print(json.dumps(measure(arguments.job, arguments.folder, arguments.entries[0])))
         return
-    import numpy as np
-    import soundfile
-
     rows = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        os.environ["PHONAUT_CACHE"] = str(folder / "cache")
-        rng = np.random.default_rng(0)
-        for number in range(N_FILES):
-            soundfile.write(folder / f"{number:03d}.wav", 0.1 * rng.standard_normal(160_000), 16000)
-        print(f"{'entries':>8} {'prepare':>10} {'train':>10}   peak MB")
-        for n in SIZES:
-            row: dict[str, Any] = {"entries": n}
-            for stage in ("prepare", "train"):
-                command = [sys.executable, __file__, "--one", str(folder), str(n), stage]
-                row[f"{stage}_peak_mb"] = float(
-                    subprocess.run(command, capture_output=True, text=True, check=True).stdout
-                )
-            rows.append(row)
-            print(f"{n:>8} {row['prepare_peak_mb']:>10.0f} {row['train_peak_mb']:>10.0f}", flush=True)
-    write_result(arguments.output, json.loads(json.dumps({"rows": rows, "machine": machine()})))
+    print(f"{'entries':>8}  {'job':<8}{'peak MB':>9}{'own MB':>9}{'seconds':>9}")
+    for n in arguments.entries:
+        with tempfile.TemporaryDirectory(prefix="phonaut-memory-") as root:
+            folder = Path(root) / "files"
+            write_files(folder)
+            environment = {**os.environ, "PHONAUT_CACHE": str(Path(root) / "cache")}
+            for job in ("prepare", "read"):
+                command = [sys.executable, __file__, "--job", job, "--folder", str(folder), "--entries", str(n)]
+                result = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+                row = json.loads(result.stdout)
+                rows.append(row)
+                print(f"{n:>8}  {job:<8}{row['peak_mb']:>9.0f}{row['own_mb']:>9.0f}{row['seconds']:>9.1f}", flush=True)
+    from machine import machine, write_result
+
+    write_result(arguments.output, {"machine": machine(), "rows": rows})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""The read side: rows by number, through memory maps, with numpy alone."""
+"""The read side: rows by number, with numpy alone, in memory that does not grow with the corpus."""
 
+import gc
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -125,10 +127,11 @@ def test_to_another_process_goes_the_path_and_no_audio(prepared: PreparedCorpus)
 def test_the_file_cannot_be_written_to_through_an_array(prepared: PreparedCorpus) -> None:
     table = prepared.cuts("train")
     before = (prepared.folder / "audio.bin").read_bytes()
-    for array in (table.key, table.n_samples, table.audio(3)):
+    for array in (table.key, table.n_samples):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
-    table.audio(1)[:] = 0  # 16-bit samples are converted, and the array is the caller's own
+    for row in range(len(table)):
+        table.audio(row)[:] = 0  # the caller's own
     assert (prepared.folder / "audio.bin").read_bytes() == before
 
 
@@ -144,6 +147,37 @@ def test_a_folder_of_another_version_is_not_called_damaged(prepared: PreparedCor
 def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(DamagedCorpusError, match="gone is damaged: FileNotFoundError"):
         PreparedCorpus(tmp_path / "gone")
+
+
+def test_audio_that_is_cut_off_while_it_is_in_use_is_an_error_and_no_crash(
+    items: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHONAUT_CACHE", str(tmp_path))
+    prepared = prepare(corpus_of(items, None), sample_rate=RATE)
+    table = prepared.cuts("train")
+    first = table.audio(0)
+    os.truncate(prepared.folder / "audio.bin", 2 * len(first))
+    np.testing.assert_array_equal(table.audio(0), first)
+    with pytest.raises(DamagedCorpusError, match="is not what was written"):
+        table.audio(1)
+
+
+def test_an_open_corpus_outlives_its_folder(items: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHONAUT_CACHE", str(tmp_path))
+    prepared = prepare(corpus_of(items, None), sample_rate=RATE)
+    before = prepared.cuts("train").audio(2)
+    shutil.rmtree(prepared.folder)
+    np.testing.assert_array_equal(prepared.cuts("train").audio(2), before)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc on this system")
+def test_files_are_closed_with_the_corpus(prepared: PreparedCorpus) -> None:
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        PreparedCorpus(prepared.folder).cuts("train").audio(0)
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 READ = """

@@ -1,17 +1,19 @@
-"""A prepared corpus, read from disk through memory maps: audio, labels and times of every cut."""
+"""A prepared corpus, read from disk: audio, labels and times of every cut, in memory that does not grow with it."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
+import weakref
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phonaut.data.columns import TextColumn, mapped, read_column
+from phonaut.data.columns import TextColumn, read_column
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -25,6 +27,7 @@ AUDIO = "audio.bin"  # the samples of all recordings, one after another
 RECORDINGS = "recordings"  # where each recording lies in it
 REFUSED = "refused.jsonl"
 REMARKS = "remarks.jsonl"
+CHECKED_AT_ONCE = 500_000  # samples
 DAMAGED = "damaged"  # there once damage was found in reading: prepare again
 
 RECORDING_COLUMNS = {"path": "text", "offset": "i8", "n_samples": "i8", "is_float": "u1", "crc": "u4"}
@@ -90,7 +93,7 @@ class PreparedCorpus:
         self.tables: dict[str, CutTable] = {}
 
     def __reduce__(self) -> tuple[type[PreparedCorpus], tuple[Path]]:
-        """To another process goes the path, not what is mapped from it."""
+        """To another process goes the path, not what lies there."""
         return PreparedCorpus, (self.folder,)
 
     @property
@@ -133,7 +136,11 @@ def problem_of(folder: Path, version: int) -> str | None:
 
 
 class RecordingTable:
-    """Decoded recordings, one after another in one file."""
+    """Decoded recordings, one after another in one file.
+
+    Audio is read, not mapped: pages of a mapped file count as memory of the process, which would seem to grow with the
+    corpus, and a file that is cut off while it is mapped kills the process.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -142,8 +149,9 @@ class RecordingTable:
             read_column(folder / RECORDINGS, name, RECORDING_COLUMNS[name])
             for name in ("offset", "n_samples", "is_float", "crc")
         )
-        self.data = mapped(folder / AUDIO, "u1")
         self.checked = np.zeros(len(self.offset), dtype=bool)
+        self.file = os.open(folder / AUDIO, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self.file)
 
     def samples(self, number: int, start: int, stop: int) -> NDArray[np.float32]:
         """Samples `start` to `stop` of a recording, in [-1, 1].
@@ -151,28 +159,37 @@ class RecordingTable:
         Raises:
             DamagedCorpusError: the recording is not what was written; the folder is marked, to be rebuilt.
         """
-        first = int(self.offset[number])
-        is_float = self.is_float[number]
-        width = 4 if is_float else 2
         if not self.checked[number]:
-            self.check(number, self.data[first : first + width * int(self.n_samples[number])])
-        part = self.data[first + width * start : first + width * stop]
-        if is_float:
-            return part.view(np.float32)
-        audio = part.view(np.int16).astype(np.float32)
+            self.check(number)
+        if self.is_float[number]:
+            return self.read(number, start, stop, np.dtype(np.float32))
+        audio = self.read(number, start, stop, np.dtype(np.int16)).astype(np.float32)
         audio *= np.float32(1 / 32768)  # exact, and in place half the time of a division
         return audio
 
-    def check(self, number: int, data: NDArray[np.uint8]) -> None:
+    def read(self, number: int, start: int, stop: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Samples as they lie in the file."""
+        part = np.empty(max(0, stop - start), dtype=dtype)
+        if os.preadv(self.file, [part.data], int(self.offset[number]) + start * dtype.itemsize) != part.nbytes:
+            self.damaged(number)
+        return part
+
+    def check(self, number: int) -> None:
         """Compare a recording with its checksum, the first time that it is read."""
-        if zlib.crc32(data.data) != int(self.crc[number]):
-            what = f"the audio of {self.path[number]} is not what was written"
-            with contextlib.suppress(OSError):  # in a folder that may not be written, the message has to do
-                (self.folder / DAMAGED).write_text(what + "\n", encoding="utf-8")
-            raise DamagedCorpusError(
-                f"{self.folder} is damaged: {what}; run the same command again: it will be rebuilt"
-            )
+        dtype = np.dtype(np.float32 if self.is_float[number] else np.int16)
+        n, crc = int(self.n_samples[number]), 0
+        for start in range(0, n, CHECKED_AT_ONCE):
+            crc = zlib.crc32(self.read(number, start, min(start + CHECKED_AT_ONCE, n), dtype).data, crc)
+        if crc != int(self.crc[number]):
+            self.damaged(number)
         self.checked[number] = True
+
+    def damaged(self, number: int) -> NoReturn:
+        """Mark the folder, and say so."""
+        what = f"the audio of {self.path[number]} is not what was written"
+        with contextlib.suppress(OSError):  # in a folder that may not be written, the message has to do
+            (self.folder / DAMAGED).write_text(what + "\n", encoding="utf-8")
+        raise DamagedCorpusError(f"{self.folder} is damaged: {what}; run the same command again: it will be rebuilt")
 
 
 class CutTable:
@@ -212,7 +229,7 @@ class CutTable:
         )
 
     def __reduce__(self) -> tuple[type[CutTable], tuple[PreparedCorpus, str]]:
-        """To another process goes the path, not what is mapped from it."""
+        """To another process goes the path, not what lies there."""
         return CutTable, (self.corpus, self.split)
 
     def __len__(self) -> int:
@@ -248,8 +265,6 @@ class CutTable:
 
     def audio(self, row: int, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Samples `start` to `stop` of a cut (all of it by default), in [-1, 1]; a short clip lies between zeros.
-
-        It may be a view of the file, which cannot be written to.
 
         Raises:
             DamagedCorpusError: the audio is not what was written.
