@@ -104,6 +104,15 @@ def test_without_an_error_the_interval_is_not_a_point() -> None:
     assert rate.low == pytest.approx(0.98736, abs=1e-5)
 
 
+def test_with_the_same_share_of_errors_by_every_speaker_the_interval_is_not_a_point() -> None:
+    label = np.zeros(132, dtype=int)
+    predicted, speaker = label.copy(), np.repeat(["a", "b", "c"], 44)
+    predicted[[0, 44, 88]] = 1  # one error each: every resample gives 129 of 132
+    rate = accuracy(label, predicted, speaker)
+    assert (rate.low, rate.high) == pytest.approx(wilson(129, 132))
+    assert by_class(label, predicted, speaker, ["x", "y"])[0].recall == rate
+
+
 def test_a_class_without_clips_has_no_recall_and_is_not_averaged() -> None:
     table = by_class([0, 0, 1], [0, 1, 1], ["a", "a", "b"], ["x", "y", "absent"])
     assert np.isnan(table[2].recall.value)

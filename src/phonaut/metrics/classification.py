@@ -3,8 +3,8 @@
 Labels of -1 (a class that the model does not know) are left out everywhere.
 
 The interval of a figure is the percentile bootstrap over speakers, because clips of one speaker stand or fall together.
-Where there is one speaker, or where no resample could differ (everything right, or everything wrong), it is Wilson's
-interval over clips. Neither depends on the order of the rows.
+Where there is one speaker, or where no resample differs (all speakers alike: everything right, everything wrong, the
+same share of errors), it is Wilson's interval over clips. Neither depends on the order of the rows.
 """
 
 from __future__ import annotations
@@ -138,8 +138,7 @@ def _rate(
     value = float(statistic(whole))
     if len(counts) < 2 or n_right in (0.0, n):
         return Rate(value, *wilson(value * n, n), n)
-    low, high = bootstrap(counts, statistic)
-    return Rate(value, min(low, value), max(high, value), n)
+    return _resampled(value, n, *bootstrap(counts, statistic))
 
 
 def _ratio(right: NDArray[np.int64], of: NDArray[np.int64]) -> Rate:
@@ -152,7 +151,13 @@ def _ratio(right: NDArray[np.int64], of: NDArray[np.int64]) -> Rate:
     value = float(right.sum() / n)
     if len(of) < 2 or value in (0.0, 1.0):
         return Rate(value, *wilson(value * n, n), n)
-    low, high = bootstrap(np.stack([right, of], axis=1), lambda sums: _share(sums[:, 0], sums[:, 1]))
+    return _resampled(value, n, *bootstrap(np.stack([right, of], axis=1), lambda sums: _share(sums[:, 0], sums[:, 1])))
+
+
+def _resampled(value: float, n: int, low: float, high: float) -> Rate:
+    """A rate with its interval from a bootstrap; Wilson's where no resample differed: a point would claim certainty."""
+    if high - low < 1e-9:
+        low, high = wilson(value * n, n)
     return Rate(value, min(low, value), max(high, value), n)
 
 
