@@ -60,7 +60,7 @@ def test_every_epoch_can_be_pointed_at_and_names_its_values() -> None:
     readings = drawn(history)["Loss"].readings
     assert readings[3].text == "epoch 4: training 4, validation 5"
     assert sum(reading.width for reading in readings) == pytest.approx(WIDTH - LEFT - RIGHT)
-    assert all(r.x <= r.centre <= r.x + r.width for r in readings)
+    assert all(b.x == pytest.approx((a.centre + b.centre) / 2) for a, b in pairwise(readings)), "the nearest epoch"
 
 
 def test_a_very_long_history_is_thinned_and_keeps_its_ends() -> None:

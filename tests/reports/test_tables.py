@@ -1,5 +1,6 @@
 """Tables, confusions and mistakes against counts by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,9 +74,12 @@ def test_the_surest_mistake_comes_first_and_unknown_words_are_none() -> None:
 
 
 def test_mistakes_that_are_alike_are_ordered_by_cut_whatever_the_order_of_rows() -> None:
-    rows, n = worst(evaluation([0] * 30, [1] * 30))
+    alike = evaluation([0] * 30, [1] * 30)
+    assert alike.predictions is not None
+    backwards = replace(alike.predictions, cut=alike.predictions.cut[::-1])
+    rows, n = worst(replace(alike, predictions=backwards))
     assert n == 30
-    assert rows == list(range(12))
+    assert rows == list(range(29, 17, -1))
 
 
 def test_unknown_words_are_counted_apart() -> None:

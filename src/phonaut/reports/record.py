@@ -95,6 +95,11 @@ class Record:
         return TASK.get(self.target, self.target)
 
     @property
+    def verb(self) -> str:
+        """What goes before a true class: a word is said, a speaker is."""
+        return "was" if self.target == "speaker" else "said"
+
+    @property
     def protocol(self) -> list[str]:
         """The notes of the corpus: the protocol first."""
         notes: list[str] = self.run.corpus.get("notes", [])
