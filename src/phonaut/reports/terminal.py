@@ -16,7 +16,6 @@ from phonaut.reports.text import interval, percent, seconds, things
 from phonaut.runs.folder import Run
 
 LABEL_WIDTH = 13
-WIDEST = 70  # of a command that the remarks behind the others keep clear of
 Line = tuple[str, str, str]  # what it is about, the figure, and the rest
 
 
@@ -81,20 +80,20 @@ def model(record: Record) -> str:
 
 
 def ideas(record: Record) -> list[str]:
-    """Commands that lead on from here."""
-    commands = [
-        ("open the report: its worst mistakes can be heard", ""),
-        (f"phonaut evaluate {quoted(record.run.folder)} FOLDER", "recordings of your own, by this model"),
+    """What to do next: a purpose, and the command for it."""
+    run, command = quoted(record.run.folder), record.run.environment.get("command")
+    found = [
+        ("see and hear the details", "open the report in a browser"),
+        ("test recordings of your own", f"phonaut evaluate {run} FOLDER"),
     ]
-    command = record.run.environment.get("command")
+    if record.choices.get("dataset") == "synthetic":
+        found.append(("train on words of your own", "phonaut train dataset=folder dataset.data_folder=FOLDER"))
     if command:
         other = "lstm" if record.run.model.get("model") != "lstm" else "tc-res8"
-        commands.append((with_model(command, other), "another network on the same data"))
-    if record.choices.get("dataset") == "synthetic":
-        commands.append(("phonaut train dataset=folder dataset.data_folder=FOLDER", "a model of words of your own"))
-    commands.append((f"tensorboard --logdir {quoted(record.run.folder)}", "curves, spectrograms and sounds"))
-    width = max((len(text) for text, why in commands if why and len(text) <= WIDEST), default=0)
-    return [f"{text.ljust(width)}   {why}".rstrip() for text, why in commands]
+        found.append(("try another network", with_model(command, other)))
+    found.append(("look into the training", f"tensorboard --logdir {run}"))
+    width = max(len(purpose) for purpose, _ in found)
+    return [f"{purpose.ljust(width)}   {how_to}" for purpose, how_to in found]
 
 
 def quoted(path: Path) -> str:
