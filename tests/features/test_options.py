@@ -12,8 +12,8 @@ from phonaut.features import CMVN, MFCC, FrontEnd, MelSpectrogram, Raw, Spectrog
 
 REFUSED: list[tuple[type[FrontEnd], dict[str, Any], list[str]]] = [
     (MFCC, {"f_max": 9000.0}, ["f_max=9000", "sample_rate=16000", "8000"]),
-    (MFCC, {"sample_rate": 6000}, ["f_max=4000", "sample_rate=6000", "3000"]),
-    (MFCC, {"f_min": 5000.0}, ["f_min=5000", "f_max=4000"]),
+    (MFCC, {"sample_rate": 6000, "f_max": 4000.0}, ["f_max=4000", "sample_rate=6000", "3000"]),
+    (MFCC, {"f_min": 5000.0, "f_max": 4000.0}, ["f_min=5000", "f_max=4000"]),
     (MFCC, {"n_mels": 300}, ["n_mels=300", "257 bins", "n_fft=512"]),
     (MFCC, {"n_mels": 128, "n_mfcc": 13}, ["n_mels=128", "4 of the filters", "n_fft=512", "31.25 Hz"]),
     (MFCC, {"n_mfcc": 41}, ["n_mfcc=41", "n_mels=40"]),

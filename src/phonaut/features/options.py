@@ -149,7 +149,7 @@ class MelSpectrogramOptions(SpectrogramOptions):
 
     n_mels: int = 40
     f_min: float = 20.0
-    f_max: float | None = 4000.0
+    f_max: float | None = None
     mel_scale: MelScale = "htk"
     norm: Literal["slaney"] | None = None
 
