@@ -190,11 +190,14 @@ def test_what_is_kept_with_a_remark(case: str, folder: Path, listed: Any) -> Non
     assert np.abs(audio).max() <= 1
 
 
-@pytest.mark.parametrize("name", ["x.ogg", "x.oga", "x.opus", "x.WAV", "x.AIF", "x.mp3"])
+USUAL = {"x.ogg": "OGG", "x.oga": "OGG", "x.WAV": "WAV", "x.AIF": "AIFF", "x.mp3": "MP3", "TIMIT.WAV": "NIST"}
+
+
+@pytest.mark.parametrize("name", USUAL)
 def test_usual_names_are_not_remarked_upon(name: str, folder: Path, listed: Any) -> None:
-    kinds = {"ogg": "OGG", "oga": "OGG", "opus": "OGG", "wav": "WAV", "aif": "AIFF", "mp3": "MP3"}
-    soundfile.write(folder / name, OTHER, RATE, format=kinds[name[2:].lower()])
-    assert prepare(listed.folder(folder), sample_rate=RATE).remarks == []
+    soundfile.write(folder / name, OTHER, RATE, format=USUAL[name])
+    prepared = prepare(listed.folder(folder), sample_rate=RATE)
+    assert (prepared.remarks, refusals(prepared)) == ([], [])
 
 
 def test_the_channels_are_averaged(folder: Path, listed: Any) -> None:

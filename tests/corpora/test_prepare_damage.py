@@ -1,12 +1,14 @@
 """A prepared folder is whole or absent: full disks, killed and concurrent processes, files that rot."""
 
 import errno
+import io
 import json
 import os
 import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -168,6 +170,26 @@ def test_the_disk_may_fill_at_any_file(
     with pytest.raises(OSError, match="is full"):
         prepare(listed.folder(folder), sample_rate=RATE)
     assert left_in(cache) == []
+
+
+def test_an_error_ends_the_bar_before_it_is_told(
+    folder: Path, cache: Path, listed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        assert bars(), "the bar is on"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def bars() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if "Refresh" in type(thread).__name__]
+
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setattr("phonaut.corpora.prepare.PATIENCE_S", 0.0)
+    monkeypatch.setattr("phonaut.corpora.prepare.fitted", full)
+    with pytest.raises(OSError, match="is full"):
+        prepare(listed.folder(folder), sample_rate=RATE)
+    assert bars() == []
 
 
 def test_another_failure_of_the_disk_is_not_called_full(

@@ -6,7 +6,7 @@ import itertools
 import os
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +81,7 @@ class AudioWriter:
         return self.n_recordings - 1
 
 
-def decoded(items: Iterable[Item], writer: AudioWriter, sample_rate: int, n_jobs: int) -> Iterator[Decoded]:
+def decoded(items: Iterable[Item], writer: AudioWriter, sample_rate: int, n_jobs: int) -> Generator[Decoded]:
     """Each item with its recording, in order, once that is written.
 
     Items of one recording that follow one another share it. Threads decode ahead, by no more than a few recordings.

@@ -12,8 +12,8 @@ import time
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -122,9 +122,14 @@ def build(corpus: Corpus, folder: Path, sample_rate: int, n_items: int | None, n
     spool = folder / "spool.jsonl"
     with ExitStack() as stack:
         ledger = Ledger(stack, folder)
-        with spool.open("w", encoding="utf-8") as listed, AudioWriter(folder) as writer:
-            for found in decoded(tracked(corpus, n_items), writer, sample_rate, n_jobs):
-                cut = cut_of(found, ledger, sample_rate, corpus.clip_s)
+        with (
+            spool.open("w", encoding="utf-8") as listed,
+            AudioWriter(folder) as writer,
+            closing(tracked(corpus, n_items)) as items,  # else the bar would go on below the message of an error
+            closing(decoded(items, writer, sample_rate, n_jobs)) as found,
+        ):
+            for one in found:
+                cut = cut_of(one, ledger, sample_rate, corpus.clip_s)
                 if cut is not None:
                     put(listed, **cut)
         for line in corpus.refused():
@@ -202,7 +207,7 @@ class Ledger:
                 )
 
 
-def tracked(corpus: Corpus, n_items: int | None) -> Iterator[Item]:
+def tracked(corpus: Corpus, n_items: int | None) -> Generator[Item]:
     """The items, with a bar on the terminal once it takes long; None: without."""
     if n_items is None or not sys.stderr.isatty():
         yield from corpus.items()
