@@ -15,7 +15,7 @@ REFUSED: list[tuple[type[FrontEnd], dict[str, Any], list[str]]] = [
     (MFCC, {"sample_rate": 6000, "f_max": 4000.0}, ["f_max=4000", "sample_rate=6000", "3000"]),
     (MFCC, {"f_min": 5000.0, "f_max": 4000.0}, ["f_min=5000", "f_max=4000"]),
     (MFCC, {"n_mels": 300}, ["n_mels=300", "257 bins", "n_fft=512"]),
-    (MFCC, {"n_mels": 128, "n_mfcc": 13}, ["n_mels=128", "4 of the filters", "n_fft=512", "31.25 Hz"]),
+    (MFCC, {"n_mels": 128, "n_mfcc": 13, "f_max": 4000.0}, ["n_mels=128", "4 of the filters", "n_fft=512", "31.25 Hz"]),
     (MFCC, {"n_mfcc": 41}, ["n_mfcc=41", "n_mels=40"]),
     (MFCC, {"win_length": 600}, ["win_length=600", "n_fft=512", "n_fft=1024"]),
     (MFCC, {"framing": "causal"}, ["top_db=80", "framing=causal", "top_db=null"]),

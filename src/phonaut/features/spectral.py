@@ -90,7 +90,8 @@ class MelSpectrogram(Spectrogram):
 class MFCC(MelSpectrogram):
     """Mel-frequency cepstral coefficients: the DCT-II of log mel spectra. The keys are those of `MFCCOptions`.
 
-    `MFCC(**KALDI_MFCC)` are Kaldi's. By default 40 of 40 mels from 20 Hz to half the sample rate, 30 ms windows every 10 ms.
+    `MFCC(**KALDI_MFCC)` are Kaldi's. By default 40 of 40 mels from 20 Hz to half the sample rate, 30 ms windows every
+    10 ms.
 
     Source: Davis and Mermelstein, 1980.
 
