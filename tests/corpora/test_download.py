@@ -26,6 +26,7 @@ class Server:
     def __init__(self) -> None:
         self.content = CONTENT
         self.cut_after: int | None = None
+        self.cuts: list[int] = []  # of the first requests, before `cut_after` holds
         self.ranges = True
         self.states_length = True
         self.status: int | None = None
@@ -52,7 +53,7 @@ class Server:
                 if outer.states_length:
                     self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body[: outer.cut_after])
+                self.wfile.write(body[: outer.cuts.pop(0) if outer.cuts else outer.cut_after])
 
             def log_message(self, *args: object) -> None:
                 pass
@@ -148,6 +149,11 @@ def test_a_server_that_sends_nothing_is_given_up_and_what_arrived_is_kept(server
         download(server.url, tmp_path / "x", checksum=SHA, progress=False)
     assert (tmp_path / "x.part").read_bytes() == CONTENT[:1000]
     assert len(server.requests) == module.ATTEMPTS
+
+
+def test_failures_count_only_in_a_row(server: Server, tmp_path: Path) -> None:
+    server.cuts = [*([0] * (module.ATTEMPTS - 1)), 1000] * 3
+    assert download(server.url, tmp_path / "x", checksum=SHA, progress=False).read_bytes() == CONTENT
 
 
 def test_a_file_that_the_server_lacks_is_named_at_once(server: Server, tmp_path: Path) -> None:
