@@ -96,14 +96,14 @@ def sweep(overrides: Sequence[str]) -> int:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import open_dict
 
-    from phonaut.configuration import ConfigurationError, as_text, choices, finish, impossible
+    from phonaut.configuration import CONF, ConfigurationError, as_text, choices, finish, impossible
     from phonaut.runs.folder import default_experiment_id
 
     texts = [as_text(text, sweep=True) for text in overrides]
     if not any(text.startswith("experiment_id=") for text in texts):
         texts.append(f"experiment_id={default_experiment_id('sweep', 'of')}")
 
-    @hydra.main(version_base="1.3", config_path="pkg://phonaut.conf", config_name="config")
+    @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
     def job(config: DictConfig) -> float | None:
         chosen = HydraConfig.get().runtime.choices
         mine = [text for text in HydraConfig.get().overrides.task if not text.startswith("experiment_id=")]

@@ -163,7 +163,7 @@ def evaluate(
     config = run.config.copy()
     name = split
     if data_folder is not None:
-        config.dataset = new_folder(config, data_folder, overrides)
+        config.dataset = new_folder(config, data_folder, overrides, run.corpus["summary"]["clip_s"])
         split, name = "test", data_folder.resolve().name
     elif overrides:
         raise ValueError(
@@ -178,14 +178,14 @@ def evaluate(
     return run, name
 
 
-def new_folder(config: DictConfig, data_folder: Path, overrides: Sequence[str]) -> DictConfig:
+def new_folder(config: DictConfig, data_folder: Path, overrides: Sequence[str], clip_s: float | None) -> DictConfig:
     """The configuration of a folder whose recordings are all test recordings."""
     from phonaut.configuration import compose
 
     wanted = [f"target={config.target}", "dataset=folder", f"dataset.data_folder={data_folder}"]
     dataset = compose([*wanted, "dataset.protocol=all_test", *overrides]).dataset
-    if dataset.get("clip_s") is None and config.dataset.get("clip_s") is not None:
-        dataset.clip_s = config.dataset.clip_s  # the model expects windows of this length
+    if dataset.clip_s is None:
+        dataset.clip_s = clip_s  # the model was trained on windows of this length
     assert isinstance(dataset, DictConfig)
     OmegaConf.resolve(dataset)
     return dataset
