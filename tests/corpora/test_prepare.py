@@ -240,7 +240,7 @@ def test_a_bar_is_for_terminals(
 @pytest.mark.parametrize("rate", [16000, 44100, 8000])
 def test_lhotse_reads_the_manifests_and_the_same_audio(rate: int, tmp_path: Path, listed: Any) -> None:
     path = burst(tmp_path / "long.wav", 3.0, loud_s=2.1, rate=rate)
-    short = burst(tmp_path / "short.wav", 0.35, rate=rate, seed=1)
+    short = burst(tmp_path / "short.wav", 0.35 + 2 / rate, rate=rate, seed=1)  # ends between two samples of 16 kHz
     phones = (Phone("AA", 2.1, 2.2), Phone("B", 2.2, 2.3))
     cuts = [
         Item("loudest", path, "train", "s", "yes", "oh yes", phones, "sent", session="x"),

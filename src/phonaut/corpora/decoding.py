@@ -69,7 +69,6 @@ class AudioWriter:
             self.file.seek(start)
             self.file.truncate()
             raise
-        self.file.write(bytes(-self.file.tell() % 4))  # what follows may be float32
         self.table.append(
             path=shown(recording.path),
             offset=start,

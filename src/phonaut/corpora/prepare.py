@@ -12,13 +12,13 @@ import time
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, TextIO
 
 from phonaut.corpora.audio import BadRecordingError
-from phonaut.corpora.base import SPLITS, Corpus, Item
+from phonaut.corpora.base import SPLITS, Corpus
 from phonaut.corpora.decoding import AudioWriter, Decoded, decoded, shown
 from phonaut.corpora.fitting import fitted
 from phonaut.corpora.manifest import write_cuts
@@ -125,10 +125,10 @@ def build(corpus: Corpus, folder: Path, sample_rate: int, n_items: int | None, n
         with (
             spool.open("w", encoding="utf-8") as listed,
             AudioWriter(folder) as writer,
-            closing(tracked(corpus, n_items)) as items,  # else the bar would go on below the message of an error
-            closing(decoded(items, writer, sample_rate, n_jobs)) as found,
+            closing(decoded(corpus.items(), writer, sample_rate, n_jobs)) as found,
+            closing(tracked(found, corpus.name, n_items)) as told,  # else the bar would go on below an error's message
         ):
-            for one in found:
+            for one in told:
                 cut = cut_of(one, ledger, sample_rate, corpus.clip_s)
                 if cut is not None:
                     put(listed, **cut)
@@ -207,21 +207,21 @@ class Ledger:
                 )
 
 
-def tracked(corpus: Corpus, n_items: int | None) -> Generator[Item]:
-    """The items, with a bar on the terminal once it takes long; None: without."""
+def tracked(found: Iterable[Decoded], name: str, n_items: int | None) -> Generator[Decoded]:
+    """What is decoded, with a bar on the terminal once it takes long; None: without."""
     if n_items is None or not sys.stderr.isatty():
-        yield from corpus.items()
+        yield from found
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True))
-    task = bar.add_task(f"preparing {corpus.name}", total=n_items)
+    task = bar.add_task(f"preparing {name}", total=n_items)
     began = time.monotonic()
     try:
-        for item in corpus.items():
-            yield item
+        for one in found:
+            yield one
             bar.advance(task)
             if not bar.live.is_started and time.monotonic() - began > PATIENCE_S:
                 bar.start()
