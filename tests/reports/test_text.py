@@ -14,6 +14,11 @@ def test_one_error_never_looks_like_perfection_nor_one_hit_like_nothing(n: int) 
     assert float(text.percent(1 / n).split()[0]) > 0
 
 
+def test_no_more_decimals_are_written_than_that_takes() -> None:
+    assert text.percent(0.99983) == "99.98 %"
+    assert text.percent(0.99931) == "99.9 %"
+
+
 def test_perfection_and_nothing_look_like_themselves() -> None:
     assert text.percent(1.0) == "100.0 %"
     assert text.percent(0.0) == "0.0 %"

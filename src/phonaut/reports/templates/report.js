@@ -22,9 +22,10 @@ const key = (row, column) => {
   const cell = row.cells[column];
   return cell.dataset.sort === undefined ? cell.textContent.trim() : Number(cell.dataset.sort);
 };
-const compare = (a, b) => {
-  if (typeof a === "string") return a.localeCompare(b, undefined, { numeric: true });
-  return Number.isNaN(a) ? 1 : Number.isNaN(b) ? -1 : a - b;
+const compare = (a, b, sign) => {  // what has no figure comes last, either way
+  if (typeof a === "string") return sign * a.localeCompare(b, undefined, { numeric: true });
+  if (Number.isNaN(a) || Number.isNaN(b)) return Number.isNaN(a) - Number.isNaN(b);
+  return sign * (a - b);
 };
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
@@ -35,10 +36,11 @@ for (const table of document.querySelectorAll("table.sortable")) {
     head.append(button);
     button.addEventListener("click", () => {
       const upward = head.getAttribute("aria-sort") !== "ascending";
-      const rows = [...table.tBodies[0].rows].sort((a, b) => compare(key(a, column), key(b, column)));
+      const sign = upward ? 1 : -1;
+      const rows = [...table.tBodies[0].rows].sort((a, b) => compare(key(a, column), key(b, column), sign));
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", upward ? "ascending" : "descending");
-      table.tBodies[0].append(...(upward ? rows : rows.reverse()));
+      table.tBodies[0].append(...rows);
     });
   });
 }
