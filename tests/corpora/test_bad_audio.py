@@ -335,6 +335,15 @@ def test_the_same_audio_twice_in_one_split_stays(folder: Path, listed: Any) -> N
     assert ids(prepare(listed.folder(folder), sample_rate=RATE).cuts("train")) == ["a.wav", "good.wav"]
 
 
+def test_noise_may_be_heard_in_every_split(folder: Path, listed: Any) -> None:
+    path = folder / "good.wav"
+    splits = ("train", "noise", "noise_test")
+    prepared = prepare(listed([Item(split, path, split, "s", "w") for split in splits]), sample_rate=RATE)
+    assert [ids(prepared.cuts(split)) for split in splits] == [[split] for split in splits]
+    items = [Item("t", path, "test", "s", "w"), Item("n", path, "noise", "")]
+    assert len(prepare(listed(items), sample_rate=RATE).cuts("noise")) == 1
+
+
 def test_without_one_usable_recording_the_reason_is_given(tmp_path: Path, listed: Any) -> None:
     (tmp_path / "a.wav").touch()
     with pytest.raises(ValueError, match=r"no usable recording: 2 were refused, the first being .*a\.wav: an empty"):

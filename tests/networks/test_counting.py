@@ -96,6 +96,7 @@ class OverTime(nn.Module):
         (OverTime(nn.Conv1d(6, 12, 3, groups=6)), 48, 8 * 36, 60 + 96),
         (OverTime(nn.Conv1d(6, 6, 5, stride=2, dilation=2, bias=False)), 180, 180, 60 + 6),
         (OverTime(nn.ConvTranspose1d(6, 4, 2, stride=2, bias=False)), 48, 10 * 48, 60 + 80),
+        (OverTime(nn.ConvTranspose1d(6, 4, 2, stride=2, groups=2, bias=False)), 24, 10 * 24, 60 + 80),
         (OverTime(nn.BatchNorm1d(6)), 12, 0, 60),
         (nn.LayerNorm(6), 12, 0, 60),
         (nn.ReLU(), 0, 0, 60),
@@ -132,6 +133,14 @@ def test_what_a_later_step_reads_is_alive_until_then() -> None:
 def test_an_elementwise_step_takes_no_memory_unless_its_input_is_still_needed() -> None:
     assert count(Net(run=lambda _, frames: frames.relu().tanh()), 10, 6).activation_bytes == 4 * 60
     assert count(Net(run=lambda _, frames: frames * frames.relu()), 10, 6).activation_bytes == 4 * 120
+    norm = Net(OverTime(nn.BatchNorm1d(6)), run=lambda layers, frames: layers[0](frames) * frames)
+    assert count(norm, 10, 6).layers[0].activation_bytes == 4 * 120
+
+
+@pytest.mark.oracle
+def test_results_are_alive_to_the_end() -> None:
+    net = Net(*[nn.Linear(6, 6) for _ in range(3)], run=lambda layers, frames: [layer(frames) for layer in layers])
+    assert count(net, 10, 6).activation_bytes == 4 * (60 + 3 * 60)
 
 
 @pytest.mark.oracle

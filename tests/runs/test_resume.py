@@ -24,14 +24,21 @@ def noted(self, batch, batch_idx):
     time.sleep(0.01)  # leaves room for a kill in mid-epoch
     return step(self, batch, batch_idx)
 SpeechClassifier.training_step = noted
+validated = SpeechClassifier.on_validation_epoch_end
+def deadly(self):
+    validated(self)
+    if {deadly!r} and self.current_epoch == 1:
+        os.kill(os.getpid(), {deadly!r})
+SpeechClassifier.on_validation_epoch_end = deadly
 from phonaut.cli import main
 sys.argv = ["phonaut", "train", *{arguments!r}]
 sys.exit(main())
 """
 
 
-def start(folder: Path, arguments: list[str]) -> subprocess.Popen[str]:
-    code = DRIVER.format(notes=str(folder / "steps"), arguments=arguments)
+def start(folder: Path, arguments: list[str], deadly: int = 0) -> subprocess.Popen[str]:
+    """Start a run; `deadly` is a signal that it sends itself when the second epoch is validated."""
+    code = DRIVER.format(notes=str(folder / "steps"), arguments=arguments, deadly=deadly)
     return subprocess.Popen(
         [sys.executable, "-c", code], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -76,10 +83,29 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(minutes: float, 
     assert sorted(set(steps(shaken))) == sorted(set(planned)), "every step ran, and no other"
     interval = per_epoch if minutes > 1 else 10  # 60 ms hold five steps of 10 ms and more, and the save itself
     assert len(steps(shaken)) - len(planned) <= n_kills * interval
+    assert_same(calm, shaken)
+
+
+def assert_same(calm: Path, shaken: Path) -> None:
+    """The same weights and the same history, but for the time that it took."""
     weights = [next(folder.glob("trained_models/x/*/model.safetensors")).read_bytes() for folder in (calm, shaken)]
     assert weights[0] == weights[1]
-    histories = [
-        json.loads(next(folder.glob("trained_models/x/*/history.json")).read_text()) for folder in (calm, shaken)
-    ]
+    files = [next(folder.glob("trained_models/x/*/history.json")) for folder in (calm, shaken)]
+    histories = [json.loads(file.read_text()) for file in files]
     for a, b in zip(*histories, strict=True):
         assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deadly", [signal.SIGKILL, signal.SIGTERM], ids=lambda s: s.name)
+def test_stopped_while_it_validates_it_ends_with_the_same_weights(deadly: signal.Signals, tmp_path: Path) -> None:
+    arguments = [*run_settings(write_tones(tmp_path / "tones")), "experiment_id=x", "checkpoint_minutes=0.0001"]
+    calm, shaken = tmp_path / "calm", tmp_path / "shaken"
+    calm.mkdir()
+    shaken.mkdir()
+    finish(start(calm, arguments))
+    stopped = start(shaken, arguments, deadly=int(deadly))
+    stopped.communicate(timeout=120)
+    assert stopped.returncode != 0
+    finish(start(shaken, arguments))
+    assert_same(calm, shaken)

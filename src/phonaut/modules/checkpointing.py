@@ -70,6 +70,8 @@ class ResumePoint(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Where epochs are long, within the epoch too."""
+        if trainer.is_last_batch:
+            return  # resumed from here, Lightning would take the epoch for complete, its validation and history lost
         # Every process must take part in a save, so the first one's clock decides for all.
         if trainer.strategy.broadcast(time.monotonic() - self.saved_at >= self.interval_s):
             self.save(trainer)

@@ -17,6 +17,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
 from phonaut.data.datamodule import SpeechData
@@ -89,9 +90,10 @@ def fit(config: DictConfig, folder: Path) -> tuple[L.LightningModule, SpeechData
     checkpoint = newest_readable_checkpoint(folder / "checkpoints")
     if checkpoint is not None and trainer.is_global_zero:
         print(f"resuming from {checkpoint}", flush=True)
-    trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
+    except SIGTERMException as stop:  # which would end the process as if all were well
+        raise KeyboardInterrupt from stop
     best = getattr(trainer.checkpoint_callback, "best_model_path", "")
     if best:
         path = folder / "checkpoints" / Path(best).name  # the folder may have moved since
