@@ -62,7 +62,7 @@ def test_the_headline_has_figure_interval_n_and_protocol(make_run: MakeRun) -> N
     assert f"{100 * rate['value']:.1f} %" in page.text
     assert f"95 % interval {100 * rate['low']:.1f} to {100 * rate['high']:.1f} %" in page.text
     assert "112 of 132 clips right, 3 speakers" in page.text
-    assert "bootstrap over the 3 speakers" in page.text
+    assert "Wilson's interval over clips: wider than the bootstrap over the 3 speakers" in page.text
     assert "Protocol by speaker: the three test speakers are in no other split" in page.text
 
 

@@ -1,10 +1,13 @@
-"""Accuracy, recall, F1 and confusions of class decisions, with 95 % intervals over speakers.
+"""Accuracy, recall, F1 and confusions of class decisions, with 95 % intervals that know of speakers.
 
 Labels of -1 (a class that the model does not know) are left out everywhere.
 
-The interval of a figure is the percentile bootstrap over speakers, because clips of one speaker stand or fall together.
-Where there is one speaker, or where no resample differs (all speakers alike: everything right, everything wrong, the
-same share of errors), it is Wilson's interval over clips. Neither depends on the order of the rows.
+The interval of a figure is the percentile bootstrap over speakers, because clips of one speaker stand or fall together,
+but never narrower than Wilson's interval over clips: that one is given where there is one speaker, where everything is
+right or wrong, and where a few speakers happen to be alike. Wilson's interval of a mean over classes takes as many clips
+as would give it the same variance in classes of equal size: `C^2 / sum(1 / n_c)`; of F1 it is approximate.
+
+Neither values nor intervals depend on the order of the rows.
 """
 
 from __future__ import annotations
@@ -15,164 +18,215 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from phonaut.metrics.intervals import Rate, bootstrap, wilson
+from phonaut.metrics.intervals import Array, Rate, bootstrap, rate
 
-Counts = NDArray[np.float64]
+RIGHT, OCCURRED, ANSWERED = range(3)  # of tallies (..., 3, C)
 
 
 class ClassRates(NamedTuple):
-    """The figures of one class."""
+    """The figures of one class.
+
+    Attributes:
+        name: of the class.
+        precision: how many of the answers were right; n answers.
+        recall: how many of the clips were found; n clips.
+        f1: their harmonic mean; n clips.
+        support: clips.
+    """
 
     name: str
     precision: Rate
     recall: Rate
     f1: Rate
+    support: int
 
 
 def confusion_matrix(label: ArrayLike, predicted: ArrayLike, n_classes: int) -> NDArray[np.int64]:
     """How often class i was taken for class j, `(C, C)`: rows are the truth.
 
+    Raises:
+        ValueError: arrays of different lengths, or classes that are not among `n_classes`.
+
     >>> confusion_matrix([0, 0, 1, -1], [0, 1, 1, 0], 2)
     array([[1, 1],
            [0, 1]])
     """
-    matrix: NDArray[np.int64] = confusions_by_group(label, predicted, np.zeros(np.size(label)), n_classes)[0]
-    return matrix
-
-
-def confusions_by_group(label: ArrayLike, predicted: ArrayLike, group: ArrayLike, n_classes: int) -> NDArray[np.int64]:
-    """A confusion matrix for each value of `group`, in sorted order, `(G, C, C)`."""
-    label, predicted = np.asarray(label), np.asarray(predicted)
-    known = label >= 0
-    _, code = np.unique(np.asarray(group), return_inverse=True)
-    n_groups = int(code.max(initial=0)) + 1
-    cells = (code * n_classes + label) * n_classes + predicted
-    counts: NDArray[np.int64] = np.bincount(cells[known], minlength=n_groups * n_classes**2)
-    return counts.reshape(n_groups, n_classes, n_classes)
-
-
-def accuracy_of(confusion: Counts) -> Counts:
-    """Share of the right decisions, of confusions `(..., C, C)`."""
-    return _share(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum(axis=(-2, -1)))
-
-
-def recall_of(confusion: Counts) -> Counts:
-    """Mean over the classes that occur of the share found, of confusions `(..., C, C)`."""
-    return _mean(_share(_diagonal(confusion), confusion.sum(axis=-1)))
-
-
-def f1_of(confusion: Counts) -> Counts:
-    """Mean F1 over the classes that occur or were predicted, of confusions `(..., C, C)`.
-
-    `F1 = 2 right / (occurrences + predictions)`.
-    """
-    return _mean(_share(2 * _diagonal(confusion), confusion.sum(axis=-1) + confusion.sum(axis=-2)))
+    true, answer, _ = known_rows(label, predicted, np.zeros(np.size(label)), n_classes)
+    counts: NDArray[np.int64] = np.bincount(true * n_classes + answer, minlength=n_classes**2)
+    return counts.reshape(n_classes, n_classes)
 
 
 def rates_from_confusion(confusion: ArrayLike) -> dict[str, float]:
-    """Accuracy, macro recall and macro F1 of a confusion matrix, without intervals; 0 where nothing was counted."""
+    """Accuracy, macro recall and macro F1 of a confusion matrix, without intervals; 0 where nothing was counted.
+
+    >>> {name: round(value, 3) for name, value in rates_from_confusion([[3, 1], [0, 4]]).items()}
+    {'accuracy': 0.875, 'recall': 0.875, 'f1': 0.873}
+    """
     counts = np.asarray(confusion, dtype=np.float64)
-    figures = {"accuracy": accuracy_of(counts), "recall": recall_of(counts), "f1": f1_of(counts)}
+    tallies = np.stack([np.diagonal(counts), counts.sum(axis=1), counts.sum(axis=0)])
+    figures = {"accuracy": accuracy_of(tallies), "recall": recall_of(tallies), "f1": f1_of(tallies)}
     return {name: float(np.nan_to_num(value)) for name, value in figures.items()}
 
 
 def accuracy(label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike) -> Rate:
     """Share of right decisions.
 
+    Raises:
+        ValueError: arrays of different lengths, or negative classes (but for labels of -1).
+
     >>> accuracy([0, 1, 1], [0, 1, 1], ["a", "b", "b"]).value
     1.0
     """
     n_classes = int(max(np.max(label, initial=0), np.max(predicted, initial=0))) + 1
-    return _rate(accuracy_of, label, predicted, speaker, n_classes)
+    true, answer, group = known_rows(label, predicted, speaker, n_classes)
+    right = (true == answer).astype(np.int64)  # one class of two answers: as many tallies as speakers, not as classes
+    tallies = tallies_of(np.zeros_like(right), 1 - right, group, 2)
+    return overall(accuracy_of, tallies, n_independent=len(right))
 
 
 def recall(label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike, *, n_classes: int) -> Rate:
-    """Macro recall: the mean over classes of the share of each that was found."""
-    return _rate(recall_of, label, predicted, speaker, n_classes)
+    """Macro recall: the mean, over the classes that occur, of the share of each that was found.
+
+    Raises:
+        ValueError: arrays of different lengths, or classes that are not among `n_classes`.
+    """
+    tallies = tallies_of(*known_rows(label, predicted, speaker, n_classes), n_classes)
+    return overall(recall_of, tallies, n_independent=of_equal_classes(tallies))
 
 
 def f1(label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike, *, n_classes: int) -> Rate:
-    """Macro F1: the mean over classes of the harmonic mean of precision and recall."""
-    return _rate(f1_of, label, predicted, speaker, n_classes)
+    """Macro F1: the mean, over the classes that occur or were predicted, of `2 right / (occurrences + predictions)`.
+
+    Raises:
+        ValueError: arrays of different lengths, or classes that are not among `n_classes`.
+    """
+    tallies = tallies_of(*known_rows(label, predicted, speaker, n_classes), n_classes)
+    return overall(f1_of, tallies, n_independent=of_equal_classes(tallies))
 
 
 def by_class(label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike, classes: Sequence[str]) -> list[ClassRates]:
-    """Precision, recall and F1 of every class; `n` of recall and F1 is its number of clips."""
-    counts = confusions_by_group(label, predicted, speaker, len(classes))
+    """Precision, recall and F1 of every class; NaN where there is nothing to count.
+
+    Raises:
+        ValueError: arrays of different lengths, or more classes than names.
+    """
+    tallies = tallies_of(*known_rows(label, predicted, speaker, len(classes)), len(classes))
+    sums = tallies.sum(axis=0)
+    values = class_figures(sums.astype(np.float64))
+    low, high = bootstrap(tallies, class_figures) if len(tallies) else (values, values)
+    n = np.stack([sums[ANSWERED], sums[OCCURRED], sums[OCCURRED]])
+    n_independent = np.stack([sums[ANSWERED], sums[OCCURRED], (sums[OCCURRED] + sums[ANSWERED]) / 2])
     table = []
     for c, name in enumerate(classes):
-        right = counts[:, c, c]
-        occurred, answered = counts[:, c, :].sum(axis=1), counts[:, :, c].sum(axis=1)
-        table.append(
-            ClassRates(
-                name,
-                precision=_ratio(right, answered),
-                recall=_ratio(right, occurred),
-                f1=_ratio(2 * right, occurred + answered)._replace(n=int(occurred.sum())),
+        precision, found, score = (
+            rate(
+                float(values[i, c]),
+                int(n[i, c]),
+                n_independent=float(n_independent[i, c]),
+                low=float(low[i, c]),
+                high=float(high[i, c]),
             )
+            for i in range(3)
         )
+        table.append(ClassRates(name, precision, found, score, support=int(sums[OCCURRED, c])))
     return table
 
 
 def by_speaker(label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike) -> dict[str, Rate]:
-    """Accuracy of every speaker, in the order of their ids, with Wilson's interval."""
-    label, predicted, speaker = np.asarray(label), np.asarray(predicted), np.asarray(speaker)
-    known = label >= 0
-    table = {}
-    for name in np.unique(speaker[known]):
-        mine = known & (speaker == name)
-        right, n = int((label == predicted)[mine].sum()), int(mine.sum())
-        table[str(name)] = Rate(right / n, *wilson(right, n), n)
-    return table
+    """Accuracy of every speaker, in the order of their ids, with Wilson's interval.
+
+    Raises:
+        ValueError: arrays of different lengths.
+    """
+    n_classes = int(max(np.max(label, initial=0), np.max(predicted, initial=0))) + 1
+    true, answer, group = known_rows(label, predicted, speaker, n_classes)
+    names, code = np.unique(group, return_inverse=True)
+    n_right, n = np.bincount(code, weights=true == answer), np.bincount(code)
+    rows = zip(names, n_right, n, strict=True)
+    return {str(name): rate(float(right / of), int(of), n_independent=int(of)) for name, right, of in rows}
 
 
-def _rate(
-    statistic: Callable[[Counts], Counts], label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike, n_classes: int
-) -> Rate:
-    counts = confusions_by_group(label, predicted, speaker, n_classes)
-    counts = counts[counts.sum(axis=(1, 2)) > 0]
-    whole = counts.sum(axis=0).astype(np.float64)
-    n, n_right = int(whole.sum()), float(np.trace(whole))
-    if n == 0:
-        return Rate(float("nan"), 0.0, 1.0, 0)
-    value = float(statistic(whole))
-    if len(counts) < 2 or n_right in (0.0, n):
-        return Rate(value, *wilson(value * n, n), n)
-    return _resampled(value, n, *bootstrap(counts, statistic))
+def known_rows(
+    label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike, n_classes: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.generic]]:
+    """The rows whose label is known, as arrays.
+
+    Raises:
+        ValueError: arrays of different lengths, or classes that are not among `n_classes`.
+    """
+    true, answer, group = np.asarray(label), np.asarray(predicted), np.asarray(speaker)
+    if not true.shape == answer.shape == group.shape == (true.size,):
+        raise ValueError(
+            f"label, predicted and speaker must be rows of one length; got {true.shape}, {answer.shape}, {group.shape}"
+        )
+    if not true.size:
+        return true.astype(np.int64), answer.astype(np.int64), group
+    for name, column, least in (("label", true, -1), ("predicted", answer, 0)):
+        if column.dtype.kind not in "iu":
+            raise ValueError(f"{name} must be whole numbers, the index of a class; got {column.dtype}")
+        if column.min() < least or column.max() >= n_classes:
+            row = int(np.flatnonzero((column < least) | (column >= n_classes))[0])
+            raise ValueError(f"{name} must be in {least} ... {n_classes - 1}; got {column[row]} in row {row}")
+    known = true >= 0
+    return true[known].astype(np.int64), answer[known].astype(np.int64), group[known]
 
 
-def _ratio(right: NDArray[np.int64], of: NDArray[np.int64]) -> Rate:
-    """The rate `sum(right) / sum(of)` over speakers."""
-    there = of > 0
-    right, of = right[there], of[there]
-    n = int(of.sum())
-    if n == 0:
-        return Rate(float("nan"), 0.0, 1.0, 0)
-    value = float(right.sum() / n)
-    if len(of) < 2 or value in (0.0, 1.0):
-        return Rate(value, *wilson(value * n, n), n)
-    return _resampled(value, n, *bootstrap(np.stack([right, of], axis=1), lambda sums: _share(sums[:, 0], sums[:, 1])))
+def tallies_of(
+    label: NDArray[np.int64], predicted: NDArray[np.int64], speaker: NDArray[np.generic], n_classes: int
+) -> NDArray[np.int64]:
+    """What each speaker counted, in the order of their ids: right, occurrences and answers per class, `(G, 3, C)`."""
+    names, code = np.unique(speaker, return_inverse=True)
+    columns = [code * n_classes + label, code * n_classes + predicted]
+    right = columns[0][label == predicted]
+    counts = [np.bincount(cells, minlength=len(names) * n_classes) for cells in (right, *columns)]
+    return np.stack([column.reshape(len(names), n_classes) for column in counts], axis=1)
 
 
-def _resampled(value: float, n: int, low: float, high: float) -> Rate:
-    """A rate with its interval from a bootstrap; Wilson's where no resample differed: a point would claim certainty."""
-    if high - low < 1e-9:
-        low, high = wilson(value * n, n)
-    return Rate(value, min(low, value), max(high, value), n)
+def overall(statistic: Callable[[Array], Array], tallies: NDArray[np.int64], *, n_independent: float) -> Rate:
+    """A figure of all speakers together, with its interval."""
+    sums = tallies.sum(axis=0)
+    value, n = float(statistic(sums.astype(np.float64))), int(sums[OCCURRED].sum())
+    if len(tallies) < 2:
+        return rate(value, n, n_independent=n_independent)
+    low, high = bootstrap(tallies, statistic)
+    return rate(value, n, n_independent=n_independent, low=float(low), high=float(high))
 
 
-def _diagonal(confusion: Counts) -> Counts:
-    right: Counts = np.diagonal(confusion, axis1=-2, axis2=-1)
-    return right
+def of_equal_classes(tallies: NDArray[np.int64]) -> float:
+    """How many items, in classes of equal size, would give a mean over classes the same variance."""
+    occurred = tallies[:, OCCURRED].sum(axis=0)
+    there = occurred[occurred > 0]
+    return float(len(there) ** 2 / (1 / there).sum()) if len(there) else 0.0
 
 
-def _share(part: Counts, whole: Counts) -> Counts:
-    """`part / whole`, NaN where there is nothing."""
-    shares: Counts = np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
-    return shares
+def accuracy_of(tallies: Array) -> Array:
+    """Share of right decisions, of tallies `(..., 3, C)`."""
+    return share(tallies[..., RIGHT, :].sum(axis=-1), tallies[..., OCCURRED, :].sum(axis=-1))
 
 
-def _mean(of_classes: Counts) -> Counts:
+def recall_of(tallies: Array) -> Array:
+    """Mean over the classes that occur of the share found, of tallies `(..., 3, C)`."""
+    return mean_over_classes(class_figures(tallies)[..., 1, :])
+
+
+def f1_of(tallies: Array) -> Array:
+    """Mean over the classes that occur or were predicted of F1, of tallies `(..., 3, C)`."""
+    return mean_over_classes(class_figures(tallies)[..., 2, :])
+
+
+def class_figures(tallies: Array) -> Array:
+    """Precision, recall and F1 of each class, `(..., 3, C)`, of tallies `(..., 3, C)`; NaN where there is nothing."""
+    right, occurred, answered = (tallies[..., i, :] for i in (RIGHT, OCCURRED, ANSWERED))
+    return np.stack([share(right, answered), share(right, occurred), share(2 * right, occurred + answered)], axis=-2)
+
+
+def mean_over_classes(figures: Array) -> Array:
     """Mean over the classes that have a figure."""
-    there = ~np.isnan(of_classes)
-    return _share(np.where(there, of_classes, 0.0).sum(axis=-1), there.sum(axis=-1).astype(np.float64))
+    there = ~np.isnan(figures)
+    return share(np.where(there, figures, 0.0).sum(axis=-1), there.sum(axis=-1).astype(np.float64))
+
+
+def share(part: Array, whole: Array) -> Array:
+    """`part / whole`, NaN where there is nothing."""
+    shares: Array = np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
+    return shares

@@ -1,7 +1,8 @@
-"""Numbers with their 95 % intervals."""
+"""Figures with their 95 % intervals."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 
 N_RESAMPLES = 2000
 Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
+MOST_CELLS = 2**22  # of one array of the bootstrap: 32 MB
+
+Array = NDArray[np.float64]
 
 
 class Rate(NamedTuple):
@@ -25,10 +29,10 @@ class Rate(NamedTuple):
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
 
 
-def wilson(n_right: float, n: int) -> tuple[float, float]:
-    """Wilson's score interval of a rate (Wilson 1927).
+def wilson(n_right: float, n: float) -> tuple[float, float]:
+    """Wilson's score interval of a rate (Wilson 1927): of 95 %, for `n` items that are independent of each other.
 
-    `(p + z^2 / 2n ± z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)`.
+    `(p + z^2 / 2n ± z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)`; all of [0, 1] where n is 0.
 
     >>> [round(x, 3) for x in wilson(300, 300)]
     [0.987, 1.0]
@@ -37,24 +41,57 @@ def wilson(n_right: float, n: int) -> tuple[float, float]:
         return 0.0, 1.0
     p = n_right / n
     centre = p + Z**2 / (2 * n)
-    half = Z * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
+    half = Z * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
     scale = 1 + Z**2 / n
-    low = 0.0 if n_right <= 0 else float((centre - half) / scale)
-    return low, 1.0 if n_right >= n else float((centre + half) / scale)
+    return 0.0 if n_right <= 0 else (centre - half) / scale, 1.0 if n_right >= n else (centre + half) / scale
 
 
-def bootstrap(
-    counts: NDArray[np.int64], statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]], *, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile bootstrap over groups (speakers): 2.5 % and 97.5 % quantiles of `statistic` over 2,000 resamples.
+def bootstrap(counts: NDArray[np.int64], statistic: Callable[[Array], Array], *, seed: int = 0) -> tuple[Array, Array]:
+    """Percentile bootstrap over groups (Efron 1979): the 2.5 % and 97.5 % quantiles over 2,000 resamples.
 
     Args:
-        counts: what each group counted, `(G, ...)`; a resample draws G groups with replacement and adds them up.
-        statistic: `(R, ...)` summed counts to `(R,)` figures.
+        counts: what each group (speaker) counted, `(G, ...)`; a resample draws G groups with replacement and adds up.
+        statistic: sums `(R, ...)` to figures `(R, ...)`; NaN where a resample has none, which is left out.
         seed: of the resamples.
+
+    Returns:
+        The two quantiles of each figure; NaN where no resample has it.
     """
     n_groups = len(counts)
-    draws = np.random.default_rng(seed).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=N_RESAMPLES)
-    summed = (draws.astype(np.float64) @ counts.reshape(n_groups, -1)).reshape(N_RESAMPLES, *counts.shape[1:])
-    low, high = np.nanquantile(statistic(summed), [0.025, 0.975])
-    return float(low), float(high)
+    flat = counts.reshape(n_groups, -1).astype(np.float64)
+    rng = np.random.default_rng(seed)
+    at_once = max(1, MOST_CELLS // max(n_groups, flat.shape[1]))
+    parts = []
+    for done in range(0, N_RESAMPLES, at_once):
+        n = min(at_once, N_RESAMPLES - done)
+        drawn = rng.integers(n_groups, size=(n, n_groups)) + n_groups * np.arange(n)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=n * n_groups).reshape(n, n_groups)
+        parts.append(statistic((times.astype(np.float64) @ flat).reshape(n, *counts.shape[1:])))
+    figures = np.concatenate(parts)
+    shape, columns = figures.shape[1:], figures.reshape(N_RESAMPLES, -1)
+    there = ~np.isnan(columns).all(axis=0)
+    quantiles = np.full((2, columns.shape[1]), np.nan)
+    quantiles[:, there] = np.nanquantile(columns[:, there], [0.025, 0.975], axis=0)
+    return quantiles[0].reshape(shape), quantiles[1].reshape(shape)
+
+
+def rate(value: float, n: int, *, n_independent: float, low: float = math.nan, high: float = math.nan) -> Rate:
+    """A figure with the wider of two intervals: `low ... high` over speakers, and Wilson's over items.
+
+    Items of one speaker stand or fall together, which can only widen an interval. Where the one over speakers is
+    narrower, that is chance: few speakers, who happen to be alike. Where there is one speaker, or nothing is wrong, or
+    nothing right, it has no width at all.
+
+    Args:
+        value: in [0, 1], or NaN where there is none.
+        n: items that it rests on.
+        n_independent: items in Wilson's interval.
+        low: lower end over speakers; NaN: there is none.
+        high: upper end over speakers.
+    """
+    if math.isnan(value):
+        return Rate(value, 0.0, 1.0, n)
+    by_items = wilson(value * n_independent, n_independent)
+    if high - low >= by_items[1] - by_items[0]:  # no if NaN
+        return Rate(value, min(low, value), max(high, value), n)
+    return Rate(value, *by_items, n)
