@@ -18,7 +18,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from machine import machine, write_result
 from phonaut.configuration import compose
@@ -73,7 +73,7 @@ def main() -> None:
     bare = BareLoop(config, model, data)
     with tempfile.TemporaryDirectory() as folder:
         trainer = parts.trainer_of(config, Path(folder))
-        trainer.callbacks = [bare]
+        trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, Checkpoint)] + [bare]
         trainer.fit(parts.training_loop(config, model, data), datamodule=data)
     ratios = [ours / theirs for ours, theirs in zip(bare.phonaut_s[1:], bare.bare_s[1:], strict=True)]  # 1st: warm-up
     result = {

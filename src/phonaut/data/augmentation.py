@@ -15,7 +15,7 @@ from phonaut.data import draws
 from phonaut.data.batches import Batch
 from phonaut.data.noise import SLOPES, recorded, synthetic
 from phonaut.data.resampling import STEPS
-from phonaut.data.timing import clear_padding, play_at, shift_by
+from phonaut.data.timing import clear_after, retime
 
 if TYPE_CHECKING:
     from phonaut.data.prepared import CutTable
@@ -33,7 +33,7 @@ class Augmentation:
 
     Attributes:
         sample_rate: of the audio, Hz.
-        speed_low: slowest speed, a factor on tempo and pitch alike; in steps of 0.01.
+        speed_low: slowest speed, a factor on tempo and pitch alike; in steps of 0.025.
         speed_high: fastest speed.
         speed_prob: part of the recordings whose speed is changed. Where all recordings are clips of one length, the
             result is fitted to it around the middle.
@@ -111,33 +111,28 @@ class Augmentation:
 
         if not len(batch.keys):
             return batch
-        batch = self.change_speed(batch, uniform)
-        batch = self.shift_time(batch, uniform)
-        batch = self.mix_noise(batch, uniform, noise)
-        return self.change_level(batch, uniform)
+        result = self.change_time(batch, uniform)
+        result = self.mix_noise(result, uniform, noise, in_place=result is not batch)
+        return self.change_level(result, uniform, in_place=result is not batch)
 
-    def change_speed(self, batch: Batch, uniform: Callable[..., NDArray[np.float64]]) -> Batch:
-        """Play each recording at a speed of its own."""
+    def change_time(self, batch: Batch, uniform: Callable[..., NDArray[np.float64]]) -> Batch:
+        """Play each recording at a speed of its own, and move it within its time."""
         low, high = round(self.speed_low * STEPS), round(self.speed_high * STEPS)
-        if low == high == STEPS or not self.speed_prob:
+        most = round(self.timeshift_ms * self.sample_rate / 1000)
+        if not (most and self.timeshift_prob) and (low == high == STEPS or not self.speed_prob):
             return batch
         draw = uniform("speed")
-        percent = low + (draw[:, 1] * (high - low + 1)).astype(np.int64)
-        percent[draw[:, 0] >= self.speed_prob] = STEPS
-        return play_at(batch, percent, low=low, high=high, sample_rate=self.sample_rate)
-
-    def shift_time(self, batch: Batch, uniform: Callable[..., NDArray[np.float64]]) -> Batch:
-        """Move each recording within its time."""
-        most = round(self.timeshift_ms * self.sample_rate / 1000)
-        if not most or not self.timeshift_prob:
-            return batch
+        steps = low + (draw[:, 1] * (high - low + 1)).astype(np.int64)
+        steps[draw[:, 0] >= self.speed_prob] = STEPS
         draw = uniform("time shift")
-        shift = np.floor(draw[:, 1] * (2 * most + 1)).astype(np.int64) - most
-        shift[draw[:, 0] >= self.timeshift_prob] = 0
-        return shift_by(batch, shift, sample_rate=self.sample_rate)
+        later = np.floor(draw[:, 1] * (2 * most + 1)).astype(np.int64) - most
+        later[draw[:, 0] >= self.timeshift_prob] = 0
+        return retime(
+            batch, steps, later, low=min(low, STEPS), high=max(high, STEPS), sample_rate=self.sample_rate
+        )
 
     def mix_noise(
-        self, batch: Batch, uniform: Callable[..., NDArray[np.float64]], table: CutTable | None = None
+        self, batch: Batch, uniform: Callable[..., NDArray[np.float64]], table: CutTable | None, *, in_place: bool
     ) -> Batch:
         """Add noise of a kind and SNR of its own to each recording."""
         if self.snr_low_db is None or self.snr_high_db is None or not self.noise_prob:
@@ -148,16 +143,17 @@ class Augmentation:
         draw = uniform("noise", 4)
         snr_db = self.snr_low_db + draw[:, 1] * (self.snr_high_db - self.snr_low_db)
         snr_db[draw[:, 0] >= self.noise_prob] = np.inf
-        return mix(batch, snr_db, kinds, (draw[:, 2] * len(kinds)).astype(np.int64), draw[:, 3], table)
+        return mix(batch, snr_db, kinds, (draw[:, 2] * len(kinds)).astype(np.int64), draw[:, 3], table, in_place=in_place)
 
-    def change_level(self, batch: Batch, uniform: Callable[..., NDArray[np.float64]]) -> Batch:
+    def change_level(self, batch: Batch, uniform: Callable[..., NDArray[np.float64]], *, in_place: bool) -> Batch:
         """Amplify or attenuate each recording."""
         if self.level_low_db == self.level_high_db == 0 or not self.level_prob:
             return batch
         draw = uniform("level")
         gain_db = self.level_low_db + draw[:, 1] * (self.level_high_db - self.level_low_db)
         gain_db[draw[:, 0] >= self.level_prob] = 0.0
-        return replace(batch, audio=batch.audio * column(10.0 ** (gain_db / 20), batch.audio))
+        gain = torch.from_numpy(10.0 ** (gain_db / 20)).to(batch.audio.device, batch.audio.dtype)[:, None]
+        return replace(batch, audio=batch.audio.mul_(gain) if in_place else batch.audio * gain)
 
 
 def add_noise(
@@ -191,33 +187,52 @@ def mix(
     chosen: NDArray[np.int64],
     place: NDArray[np.float64],
     table: CutTable | None,
+    *,
+    in_place: bool = False,
 ) -> Batch:
     """Add to each recording noise `kinds[chosen]` from `place`, so that `10 log10(P_recording / P_noise) = snr_db`.
 
     Both powers are means over the recording's own samples, padding left out. An infinite SNR adds nothing, nor does
     noise join where either power is zero.
     """
+    (noisy,) = np.nonzero(np.isfinite(snr_db))
+    if not len(noisy):
+        return batch
+    where = torch.from_numpy(noisy).to(batch.audio.device)
+    clean, lengths = batch.audio.index_select(0, where), batch.audio_lengths.index_select(0, where)
+    added = noise_for(clean, lengths, kinds, chosen[noisy], place[noisy], table)
+    clear_after(added, lengths)
+    wanted = norms(clean) * torch.from_numpy(10.0 ** (-snr_db[noisy] / 20)).to(clean.device)
+    present = norms(added)
+    gain = torch.where(present > 0, wanted / present, 0.0).to(clean.dtype)
+    copy = batch.audio.index_copy_ if in_place else batch.audio.index_copy
+    return replace(batch, audio=copy(0, where, clean.addcmul_(added, gain[:, None])))
+
+
+def noise_for(
+    audio: Tensor,
+    lengths: Tensor,
+    kinds: tuple[str, ...],
+    chosen: NDArray[np.int64],
+    place: NDArray[np.float64],
+    table: CutTable | None,
+) -> Tensor:
+    """Noise `kinds[chosen]` from `place` for each recording of `audio (B, S)`, at whatever level."""
     made = tuple(kind for kind in kinds if kind != RECORDED)
     if made:
         index = np.array([made.index(kind) if kind in made else 0 for kind in kinds])
-        added = synthetic(made, index[chosen], place, batch.audio)
+        added = synthetic(made, index[chosen], place, audio)
     else:
-        added = torch.zeros_like(batch.audio)
-    (from_table,) = np.nonzero((np.array(kinds)[chosen] == RECORDED) & np.isfinite(snr_db))
+        added = torch.zeros_like(audio)
+    (from_table,) = np.nonzero(np.array(kinds)[chosen] == RECORDED)
     if len(from_table):
         assert table is not None
         where = torch.from_numpy(from_table)
-        lengths = batch.audio_lengths.cpu()[where].numpy()
-        stretches = recorded(table, place[from_table], lengths, batch.audio.shape[1])
+        stretches = recorded(table, place[from_table], lengths.cpu()[where].numpy(), audio.shape[1])
         added[where.to(added.device)] = stretches.to(added.device)
-    added = clear_padding(added, batch)
-    wanted = torch.linalg.vector_norm(batch.audio, dim=1, dtype=torch.float64)
-    wanted *= torch.from_numpy(10.0 ** (-snr_db / 20)).to(wanted.device)
-    present = torch.linalg.vector_norm(added, dim=1, dtype=torch.float64)
-    gain = torch.where(present > 0, wanted / present, 0.0).to(batch.audio.dtype)
-    return replace(batch, audio=torch.addcmul(batch.audio, added, gain[:, None]))
+    return added
 
 
-def column(values: NDArray[np.float64], like: Tensor) -> Tensor:
-    """`(B,)` draws as a `(B, 1)` factor of `like`."""
-    return torch.from_numpy(values).to(like.device, like.dtype)[:, None]
+def norms(audio: Tensor) -> Tensor:
+    """Euclidean norm of each row in float64, `(B,)`: a few rows at a time, so that their copies stay in the cache."""
+    return torch.cat([torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64) for rows in audio.split(8)])

@@ -13,40 +13,33 @@ from phonaut.data.batches import Batch
 from phonaut.data.resampling import STEPS, change_speed, resampled_length
 
 
-def play_at(batch: Batch, percent: NDArray[np.int64], *, low: int, high: int, sample_rate: int) -> Batch:
-    """The recordings at speeds of `percent (B,)` hundredths, each 100 or from `low` to `high`.
+def retime(
+    batch: Batch, steps: NDArray[np.int64], later: NDArray[np.int64], *, low: int, high: int, sample_rate: int
+) -> Batch:
+    """The recordings at speeds of `steps / STEPS (B,)`, then moved by `later (B,)` samples; zeros come in.
 
-    Where all recordings are clips of one length, the result is fitted to it around the middle.
+    Where all recordings are clips of one length, the result is fitted to it around the middle. Where a speed is not 1,
+    its recording is moved by a whole number of samples as they were before, half a sample at most from what was asked.
     """
-    (changed,) = np.nonzero(percent != STEPS)
-    if not len(changed):
+    if (steps == STEPS).all() and not later.any():
         return batch
     device = batch.audio.device
-    where, speed = torch.from_numpy(changed).to(device), torch.from_numpy(percent).to(device)
-    lengths = resampled_length(batch.audio_lengths, speed)
-    played = change_speed(batch.audio[where], percent[changed], low=low, high=high)
-    clear_after(played, lengths[where])
-    later = torch.zeros_like(lengths)
     if batch.clip_samples is None:
-        n_samples = int(lengths.max())
+        lengths = resampled_length(batch.audio_lengths, torch.from_numpy(steps).to(device))
+        n_samples, cut = int(lengths.max()), np.zeros_like(steps)
     else:
-        n_samples, lengths = batch.clip_samples, batch.audio_lengths
-        begin = (-(-n_samples * STEPS // percent) - n_samples) // 2  # of the clip, within what was played
-        played, later = stretch(played, begin[changed], n_samples), -torch.from_numpy(begin).to(device)
-
-    def fitted(audio: Tensor) -> Tensor:
-        return torch.nn.functional.pad(audio, (0, n_samples - audio.shape[1]))
-
-    audio = fitted(batch.audio).index_copy(0, where, fitted(played))
+        lengths, n_samples = batch.audio_lengths, batch.clip_samples
+        cut = (-(-n_samples * STEPS // steps) - n_samples) // 2  # off either end of what is longer now
+    first = np.rint((cut - later) * (steps / STEPS)).astype(np.int64)
+    if (steps == STEPS).all():
+        audio = stretch(batch.audio, first, n_samples)
+    else:
+        audio = change_speed(batch.audio, steps, first, n_samples, low=low, high=high)
     result = replace(batch, audio=audio, audio_lengths=lengths)
-    return move_spans(result, batch, STEPS / speed.double(), later / sample_rate, sample_rate)
-
-
-def shift_by(batch: Batch, shift: NDArray[np.int64], *, sample_rate: int) -> Batch:
-    """The recordings `shift (B,)` samples later (or earlier, where negative); zeros come in, what leaves is lost."""
-    audio = clear_padding(stretch(batch.audio, -shift, batch.audio.shape[1]), batch)
-    later_s = torch.from_numpy(shift / sample_rate).to(audio.device)
-    return move_spans(replace(batch, audio=audio), batch, torch.ones_like(later_s), later_s, sample_rate)
+    clear_padding(audio, result)
+    speed = steps / STEPS
+    moved = (torch.from_numpy(times).to(device) for times in (1 / speed, -first / speed / sample_rate))
+    return move_spans(result, batch, *moved, sample_rate)
 
 
 def move_spans(batch: Batch, before: Batch, factor: Tensor, later_s: Tensor, sample_rate: int) -> Batch:

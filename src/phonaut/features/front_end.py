@@ -16,9 +16,9 @@ from phonaut.features.framing import Framing
 from phonaut.features.functional import deltas, valid
 from phonaut.features.options import FrontEndOptions
 
-# Frames in a block. On a CPU a block's spectra should stay in the cache (8 to 16 clips of a second measured best); on a
+# Frames in a block. On a CPU a block's spectra should stay in the cache (6 to 16 clips of a second measured best); on a
 # GPU blocks only bound the memory.
-BLOCK_FRAMES = 1600
+BLOCK_FRAMES = 1000
 GPU_BLOCKS = 32
 
 
@@ -92,9 +92,13 @@ class FrontEnd(nn.Module):
         """Frames of recordings of `audio_lengths` samples."""
         return self.layout.n_frames(audio_lengths)
 
-    def transform(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Features `(B, T, D)` of the frames `(B, T, n_fft)` of recordings of `lengths (B,)` frames."""
-        raise NotImplementedError
+    def analyze(self, frames: Tensor) -> Tensor:
+        """What each window `(B, T, n_fft)` becomes on its own, `(B, T, D')`: the part that needs room."""
+        return frames
+
+    def transform(self, analyzed: Tensor, lengths: Tensor) -> Tensor:
+        """Features `(B, T, D)` of the analyzed windows of recordings of `lengths (B,)` frames."""
+        return analyzed
 
     def forward(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Frames `(B, T, D)` of `audio (B, S)`, and how many each recording has `(B,)`."""
@@ -110,13 +114,13 @@ class FrontEnd(nn.Module):
             return features.to(audio.dtype), lengths
 
     def _features(self, audio: Tensor, audio_lengths: Tensor, lengths: Tensor) -> Tensor:
-        """`transform` of all frames, in blocks of recordings; an exported graph has one block."""
+        """Features of all frames, the windows in blocks of recordings; an exported graph has one block."""
+        frames = self.layout.frames(audio, audio_lengths)
         most = BLOCK_FRAMES * (1 if audio.device.type == "cpu" else GPU_BLOCKS)
-        size = max(1, most // self.layout.n_frames(audio.shape[1]))
+        size = max(1, most // frames.shape[1])
         if len(audio) <= size or torch.compiler.is_compiling():
-            return self.transform(self.layout.frames(audio, audio_lengths), lengths)
-        blocks = zip(*(torch.split(whole, size) for whole in (audio, audio_lengths, lengths)), strict=True)
-        return torch.cat([self.transform(self.layout.frames(a, n_samples), n) for a, n_samples, n in blocks])
+            return self.transform(self.analyze(frames), lengths)
+        return self.transform(torch.cat([self.analyze(block) for block in frames.split(size)]), lengths)
 
     def extra_repr(self) -> str:
         """The options."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import Tensor
-
 from phonaut.features.front_end import FrontEnd
 from phonaut.features.options import FrontEndOptions, RawOptions
 
@@ -22,7 +20,3 @@ class Raw(FrontEnd):
     def __init__(self, **options: object) -> None:
         super().__init__(**options)
         self.n_features = self.options.win_length * (1 + self.options.deltas)
-
-    def transform(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """The samples as they are."""
-        return frames

@@ -40,7 +40,7 @@ class Spectrogram(FrontEnd):
         self.n_bins = o.n_fft // 2 + 1
         self.n_features = self.n_bins * (1 + o.deltas)
 
-    def spectrum(self, frames: Tensor) -> Tensor:
+    def analyze(self, frames: Tensor) -> Tensor:
         """The first `n_bins` bins of `|rfft(window * frame)|^power`."""
         if self.options.remove_dc_offset:
             frames = remove_dc_offset(frames, self.options.win_length)
@@ -50,16 +50,12 @@ class Spectrogram(FrontEnd):
         # The square root has no slope at 0; below the least float there is nothing to keep.
         return power if self.options.power == 2 else power.clamp(min=torch.finfo(power.dtype).tiny).sqrt()
 
-    def compressed(self, spectrum: Tensor, lengths: Tensor) -> Tensor:
-        """The logarithm that `log` asks for."""
+    def transform(self, analyzed: Tensor, lengths: Tensor) -> Tensor:
+        """The logarithm of spectra that `log` asks for."""
         o = self.options
         if o.log is None:
-            return spectrum
-        return log_compress(spectrum, lengths, log=o.log, amin=o.amin, top_db=o.top_db, exponent=o.power)
-
-    def transform(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Spectra of windows."""
-        return self.compressed(self.spectrum(frames), lengths)
+            return analyzed
+        return log_compress(analyzed, lengths, log=o.log, amin=o.amin, top_db=o.top_db, exponent=o.power)
 
 
 class MelSpectrogram(Spectrogram):
@@ -76,15 +72,15 @@ class MelSpectrogram(Spectrogram):
     def __init__(self, **options: object) -> None:
         super().__init__(**options)
         filters = torch.from_numpy(self.options.filters())
-        self.n_bins = int(filters.any(dim=1).nonzero().max()) + 1  # bins above f_max are never looked at
+        heard = (filters > 1e-9 * filters.max()).any(dim=1)  # rounding may leave a trace at f_max itself
+        self.n_bins = int(heard.nonzero().max()) + 1  # bins above f_max are never looked at
         # Matrix products are up to twice as fast with a multiple of 16 columns.
         self.constant("filters", pad(filters[: self.n_bins], (0, -self.options.n_mels % 16)))
         self.n_features = self.options.n_mels * (1 + self.options.deltas)
 
-    def transform(self, frames: Tensor, lengths: Tensor) -> Tensor:
+    def analyze(self, frames: Tensor) -> Tensor:
         """Mel spectra of windows."""
-        mel = (self.spectrum(frames) @ self.filters)[..., : self.options.n_mels]
-        return self.compressed(mel, lengths)
+        return (super().analyze(frames) @ self.filters)[..., : self.options.n_mels]
 
 
 class MFCC(MelSpectrogram):
@@ -110,6 +106,6 @@ class MFCC(MelSpectrogram):
         self.constant("dct", dct_matrix(o.n_mfcc, o.n_mels, cepstral_lifter=o.cepstral_lifter))
         self.n_features = o.n_mfcc * (1 + o.deltas)
 
-    def transform(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Cepstra of windows."""
-        return super().transform(frames, lengths) @ self.dct
+    def transform(self, analyzed: Tensor, lengths: Tensor) -> Tensor:
+        """The DCT of log mel spectra."""
+        return super().transform(analyzed, lengths) @ self.dct
