@@ -53,6 +53,9 @@ class Table:
     def audio(self, row: int, start: int = 0, stop: int | None = None) -> np.ndarray:
         return self.recordings[row][start:stop]
 
+    def write_audio(self, row: int, start: int, into: np.ndarray) -> None:
+        into[:] = self.audio(row, start, start + len(into))
+
 
 class Corpus:
     """What `PreparedCorpus` offers, from tables."""

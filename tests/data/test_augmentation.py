@@ -190,7 +190,7 @@ def test_what_rises_above_the_nyquist_frequency_is_gone(make_batch: MakeBatch) -
     batch = make_batch([16000])
     batch.audio[0] = torch.sin(2 * math.pi * 7800 / RATE * torch.arange(16000, dtype=torch.float64))
     after = augmentation(speed_low=1.2, speed_high=1.2)(batch, seed=0)
-    assert valid(after, 0)[100:-100].abs().max() < 1e-3  # else an alias of amplitude 1 at 6640 Hz
+    assert valid(after, 0)[100:-100].abs().max() < 1.5e-3  # else an alias of amplitude 1 at 6640 Hz
 
 
 def test_speeds_fill_their_range(make_batch: MakeBatch) -> None:

@@ -92,8 +92,8 @@ class SpeechDataset:
         lengths = stop - start
         audio = torch.empty(len(numbers), int(lengths.max(initial=0)))
         into = audio.numpy()
-        for i, (row, first, last, n) in enumerate(zip(rows, start, stop, lengths, strict=True)):
-            into[i, :n] = table.audio(row, first, last)
+        for i, (row, first, n) in enumerate(zip(rows, start.tolist(), lengths.tolist(), strict=True)):
+            table.write_audio(row, first, into[i, :n])
             into[i, n:] = 0.0
         n_spans = windows.n_spans[numbers]
         recording = np.repeat(np.arange(len(numbers)), n_spans)

@@ -153,8 +153,8 @@ class RecordingTable:
         self.file = os.open(folder / AUDIO, os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self.file)
 
-    def samples(self, number: int, start: int, stop: int) -> NDArray[np.float32]:
-        """Samples `start` to `stop` of a recording, in [-1, 1].
+    def samples(self, number: int, start: int, stop: int, into: NDArray[np.float32]) -> None:
+        """Write samples `start` to `stop` of a recording, in [-1, 1], to `into (stop - start,)`.
 
         Raises:
             DamagedCorpusError: the recording is not what was written; the folder is marked, to be rebuilt.
@@ -162,10 +162,9 @@ class RecordingTable:
         if not self.checked[number]:
             self.check(number)
         if self.is_float[number]:
-            return self.read(number, start, stop, np.dtype(np.float32))
-        audio = self.read(number, start, stop, np.dtype(np.int16)).astype(np.float32)
-        audio *= np.float32(1 / 32768)  # exact, and in place half the time of a division
-        return audio
+            into[:] = self.read(number, start, stop, np.dtype(np.float32))
+        else:  # exact, and half the time of a division
+            np.multiply(self.read(number, start, stop, np.dtype(np.int16)), np.float32(1 / 32768), out=into)
 
     def read(self, number: int, start: int, stop: int, dtype: np.dtype[Any]) -> NDArray[Any]:
         """Samples as they lie in the file."""
@@ -269,18 +268,28 @@ class CutTable:
         Raises:
             DamagedCorpusError: the audio is not what was written.
         """
-        n, valid = int(self.n_samples[row]), int(self.valid[row])
-        stop = n if stop is None else min(stop, n)
-        number, first = int(self.number[row]), int(self.start[row])
-        if valid == n:
-            return self.corpus.recordings.samples(number, first + start, first + stop)
-        before = int(self.before[row])
-        audio = np.zeros(max(0, stop - start), dtype=np.float32)
-        a, b = max(start, before), min(stop, before + valid)
-        if a < b:
-            sound = self.corpus.recordings.samples(number, first + a - before, first + b - before)
-            audio[a - start : b - start] = sound
+        n = int(self.n_samples[row])
+        audio = np.empty(max(0, (n if stop is None else min(stop, n)) - start), dtype=np.float32)
+        self.write_audio(row, start, audio)
         return audio
+
+    def write_audio(self, row: int, start: int, into: NDArray[np.float32]) -> None:
+        """Write the samples of a cut from `start` on to `into`, which ends where the cut does or before.
+
+        Raises:
+            DamagedCorpusError: the audio is not what was written.
+        """
+        stop = start + len(into)
+        before, valid, first = int(self.before[row]), int(self.valid[row]), int(self.start[row])
+        a, b = max(start, before), min(stop, before + valid)
+        if a >= b:
+            into[:] = 0.0
+            return
+        into[: a - start] = 0.0
+        into[b - start :] = 0.0
+        self.corpus.recordings.samples(
+            int(self.number[row]), first + a - before, first + b - before, into[a - start : b - start]
+        )
 
 
 def read_lines(path: Path) -> list[dict[str, str]]:

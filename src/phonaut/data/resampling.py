@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 STEPS = 40  # speeds are multiples of 1/STEPS
-ZERO_CROSSINGS = 12  # of the kernel, on each side
-ROLLOFF = 0.94  # cut-off as a part of the lower of both Nyquist frequencies
-KAISER_BETA = 6.0  # 60 dB of attenuation and more
+ZERO_CROSSINGS = 7  # of the kernel, on each side
+ROLLOFF = 0.92  # cut-off as a part of the lower of both Nyquist frequencies
+KAISER_BETA = 6.0  # 58 dB of attenuation and more
 
 
 def half_width(steps: int) -> int:
