@@ -1,10 +1,10 @@
-"""Peak memory of preparing a corpus, and of reading it in batches, over the number of cuts.
+"""Peak memory of preparing a corpus, and of training on it, over the number of cuts.
 
 The corpus is generated: 300 WAV files of a quarter of a second. The entries of the manifest point at them again and
 again, each with an id of its own, so that 100,000 entries need little disk. Entries of one file do not follow one
 another, so each is decoded and kept by itself, as 100,000 files would be. Each size runs in two fresh processes, one
-that prepares and one that reads an epoch of batches in random order; the peak is the operating system's (VmHWM). Beside
-it stands the part of it that is the process's own, without pages of files (RssAnon, the largest seen).
+that prepares and one that trains an epoch of the default model; the peak is the operating system's (VmHWM). Beside it
+stands the part of it that is the process's own, without pages of files (RssAnon, the largest seen).
 
     python benchmarks/memory.py [--entries 1000 10000 100000] [--output benchmarks/results/memory.json]
 """
@@ -27,7 +27,7 @@ from typing import Any
 RATE = 16000
 N_FILES = 300
 FILE_S = 0.25
-BATCH = 100
+BATCH = 100  # of the default configuration
 
 
 class Repeated:
@@ -115,23 +115,27 @@ def measure(job: str, folder: Path, n: int) -> dict[str, Any]:
             done = prepared.summary["splits"]["train"]["cuts"]
         else:
             (made,) = (Path(os.environ["PHONAUT_CACHE"]) / "corpora").glob("memory-*")
-            done = read(phonaut.data.prepared.PreparedCorpus(made))
+            done = train(phonaut.data.prepared.PreparedCorpus(made), folder)
     assert done == n, (done, n)
     seconds = time.perf_counter() - began
     return {"entries": n, "job": job, "peak_mb": peak.all_mb, "own_mb": peak.own_mb, "seconds": seconds}
 
 
-def read(prepared: Any) -> int:
-    """An epoch of batches in random order."""
-    import numpy as np
+def train(prepared: Any, folder: Path) -> int:
+    """An epoch of training as `phonaut train` does it."""
+    from lightning.pytorch.callbacks import ModelCheckpoint
 
-    table = prepared.cuts("train")
-    rows = np.random.default_rng(0).permutation(len(table))
-    n = 0
-    for first in range(0, len(rows), BATCH):
-        batch = np.stack([table.audio(row) for row in rows[first : first + BATCH]])
-        n += len(batch)
-    return n
+    from phonaut.configuration import compose
+    from phonaut.runs import parts
+
+    plan = ["trainer.max_epochs=1", "trainer.enable_progress_bar=false", "trainer.accelerator=cpu"]
+    config = compose([*plan, "trainer.limit_val_batches=0"])
+    data = parts.speech_data(config, prepared)
+    model = parts.speech_model(config, len(data.classes))
+    trainer = parts.trainer_of(config, folder.with_name("run"))
+    trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, ModelCheckpoint)]  # there is no validation
+    trainer.fit(parts.training_loop(config, model, data), datamodule=data)
+    return int(trainer.global_step) * BATCH
 
 
 def main() -> None:
@@ -151,10 +155,10 @@ def main() -> None:
             folder = Path(root) / "files"
             write_files(folder)
             environment = {**os.environ, "PHONAUT_CACHE": str(Path(root) / "cache")}
-            for job in ("prepare", "read"):
+            for job in ("prepare", "train"):
                 command = [sys.executable, __file__, "--job", job, "--folder", str(folder), "--entries", str(n)]
                 result = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-                row = json.loads(result.stdout)
+                row = json.loads(result.stdout.splitlines()[-1])
                 rows.append(row)
                 print(f"{n:>8}  {job:<8}{row['peak_mb']:>9.0f}{row['own_mb']:>9.0f}{row['seconds']:>9.1f}", flush=True)
     from machine import machine, write_result

@@ -27,7 +27,7 @@ Examples
                                                     your own: one directory per word, files <speaker>_<take>.wav
   phonaut train dataset=fsdd model=lstm trainer.max_epochs=20
   phonaut train -m features=mfcc,melspec seed=0,1   all combinations, a run each
-  phonaut train dataset=kws -c job                  print the configuration, with every key and what it means to others
+  phonaut train dataset=kws -c job                  print every key with its value, and what is wrong
   phonaut evaluate trained_models/ID new_recordings score a folder with a trained model
 
 Choices, as group=choice

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.oracle
 def test_a_power_spectrum_is_the_fourier_sum() -> None:
     frame, window = np.random.default_rng(0).standard_normal((2, 24))
     sums = np.exp(-2j * np.pi * np.outer(np.arange(7), np.arange(24)) / 24) @ (frame * window)
-    ours = functional.power_spectrum(torch.from_numpy(frame), torch.from_numpy(window), 7)
+    ours = functional.power_spectrum(torch.from_numpy(frame * window), 7)
     np.testing.assert_allclose(ours, np.abs(sums) ** 2, rtol=1e-10)
 
 
@@ -51,8 +51,16 @@ def test_the_lifter_weighs_cepstra_by_a_sine() -> None:
 
 def test_preemphasis_and_offset_are_those_of_the_formula() -> None:
     frame = torch.tensor([[3.0, 5.0, 4.0, 9.0, 9.0]], dtype=torch.float64)
-    assert functional.remove_dc_offset(frame, 3).tolist() == [[-1.0, 1.0, 0.0, 5.0, 5.0]]
-    np.testing.assert_allclose(functional.preemphasize(frame[:, :3], 0.5), [[1.5, 3.5, 1.5]])
+    window = torch.tensor([1.0, 2.0, 0.5, 0.0, 0.0], dtype=torch.float64)
+
+    def windowed(*, offset: bool, preemphasis: float) -> list[list[float]]:
+        result = functional.windowed(frame, window, win_length=3, remove_dc_offset=offset, preemphasis=preemphasis)
+        return result.tolist()  # type: ignore[no-any-return]
+
+    assert windowed(offset=False, preemphasis=0.0) == [[3.0, 10.0, 2.0, 0.0, 0.0]]
+    assert windowed(offset=True, preemphasis=0.0) == [[-1.0, 2.0, 0.0, 0.0, 0.0]]
+    assert windowed(offset=False, preemphasis=0.5) == [[1.5, 7.0, 0.75, 0.0, 0.0]]
+    assert windowed(offset=True, preemphasis=0.5) == [[-0.5, 3.0, -0.25, 0.0, 0.0]]
     assert frame[0, 0] == 3.0
 
 

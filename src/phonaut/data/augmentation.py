@@ -127,9 +127,7 @@ class Augmentation:
         draw = uniform("time shift")
         later = np.floor(draw[:, 1] * (2 * most + 1)).astype(np.int64) - most
         later[draw[:, 0] >= self.timeshift_prob] = 0
-        return retime(
-            batch, steps, later, low=min(low, STEPS), high=max(high, STEPS), sample_rate=self.sample_rate
-        )
+        return retime(batch, steps, later, low=min(low, STEPS), high=max(high, STEPS), sample_rate=self.sample_rate)
 
     def mix_noise(
         self, batch: Batch, uniform: Callable[..., NDArray[np.float64]], table: CutTable | None, *, in_place: bool
@@ -143,7 +141,9 @@ class Augmentation:
         draw = uniform("noise", 4)
         snr_db = self.snr_low_db + draw[:, 1] * (self.snr_high_db - self.snr_low_db)
         snr_db[draw[:, 0] >= self.noise_prob] = np.inf
-        return mix(batch, snr_db, kinds, (draw[:, 2] * len(kinds)).astype(np.int64), draw[:, 3], table, in_place=in_place)
+        return mix(
+            batch, snr_db, kinds, (draw[:, 2] * len(kinds)).astype(np.int64), draw[:, 3], table, in_place=in_place
+        )
 
     def change_level(self, batch: Batch, uniform: Callable[..., NDArray[np.float64]], *, in_place: bool) -> Batch:
         """Amplify or attenuate each recording."""

@@ -41,22 +41,25 @@ def window_function(name: Window, win_length: int, *, periodic: bool = True) -> 
     return torch.pow(window.clamp(min=0), 0.85) if name == "povey" else window
 
 
-def remove_dc_offset(frames: Tensor, win_length: int) -> Tensor:
-    """Subtract from each frame the mean of its first `win_length` samples."""
-    return frames - frames[..., :win_length].mean(dim=-1, keepdim=True)
+def windowed(frames: Tensor, window: Tensor, *, win_length: int, remove_dc_offset: bool, preemphasis: float) -> Tensor:
+    """Frames `(..., n_fft)` times a window `(n_fft,)`, after what Kaldi does to a frame.
 
-
-def preemphasize(frames: Tensor, coefficient: float) -> Tensor:
-    """`y[n] = x[n] - a x[n-1]` within each frame, with `x[-1] = x[0]` (Kaldi)."""
-    result = frames.clone()
-    result[..., 1:].sub_(frames[..., :-1], alpha=coefficient)
-    result[..., 0].mul_(1 - coefficient)
+    `w[n] (y[n] - a y[n-1])` with `y[-1] = y[0]`; `y` is the frame, less the mean of its first `win_length` samples if
+    `remove_dc_offset`. Multiplied out, so that nothing as large as the frames is made twice.
+    """
+    result = frames * window
+    if preemphasis:
+        result[..., 1:].addcmul_(frames[..., :-1], window[1:], value=-preemphasis)
+        result[..., 0].addcmul_(frames[..., 0], window[0], value=-preemphasis)
+    if remove_dc_offset:
+        mean = frames[..., :win_length].mean(dim=-1, keepdim=True)
+        result.addcmul_(mean, window, value=preemphasis - 1)
     return result
 
 
-def power_spectrum(frames: Tensor, window: Tensor, n_bins: int | None = None) -> Tensor:
-    """`|rfft(window * frame)|^2` of the first `n_bins` bins: `(..., n_fft) -> (..., n_bins)`."""
-    spectrum = torch.fft.rfft(frames * window)[..., :n_bins]
+def power_spectrum(frames: Tensor, n_bins: int | None = None) -> Tensor:
+    """`|rfft(frame)|^2` of the first `n_bins` bins: `(..., n_fft) -> (..., n_bins)`."""
+    spectrum = torch.fft.rfft(frames)[..., :n_bins]
     # abs() takes square roots, and a sum over view_as_real is not vectorised: both are four times slower than this.
     return spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
 

@@ -13,9 +13,8 @@ from phonaut.features.functional import (
     dct_matrix,
     log_compress,
     power_spectrum,
-    preemphasize,
-    remove_dc_offset,
     window_function,
+    windowed,
 )
 from phonaut.features.options import FrontEndOptions, MelSpectrogramOptions, MFCCOptions, SpectrogramOptions
 
@@ -42,13 +41,17 @@ class Spectrogram(FrontEnd):
 
     def analyze(self, frames: Tensor) -> Tensor:
         """The first `n_bins` bins of `|rfft(window * frame)|^power`."""
-        if self.options.remove_dc_offset:
-            frames = remove_dc_offset(frames, self.options.win_length)
-        if self.options.preemphasis:
-            frames = preemphasize(frames, self.options.preemphasis)
-        power = power_spectrum(frames, self.window, self.n_bins)
+        o = self.options
+        frames = windowed(
+            frames,
+            self.window,
+            win_length=o.win_length,
+            remove_dc_offset=o.remove_dc_offset,
+            preemphasis=o.preemphasis,
+        )
+        power = power_spectrum(frames, self.n_bins)
         # The square root has no slope at 0; below the least float there is nothing to keep.
-        return power if self.options.power == 2 else power.clamp(min=torch.finfo(power.dtype).tiny).sqrt()
+        return power if o.power == 2 else power.clamp(min=torch.finfo(power.dtype).tiny).sqrt()
 
     def transform(self, analyzed: Tensor, lengths: Tensor) -> Tensor:
         """The logarithm of spectra that `log` asks for."""

@@ -2,10 +2,10 @@
 
 Labels of -1 (a class that the model does not know) are left out everywhere.
 
-The interval of a figure is the percentile bootstrap over speakers, because clips of one speaker stand or fall together,
-but never narrower than Wilson's interval over clips: that one is given where there is one speaker, where everything is
-right or wrong, and where a few speakers happen to be alike. Wilson's interval of a mean over classes takes as many clips
-as would give it the same variance in classes of equal size: `C^2 / sum(1 / n_c)`; of F1 it is approximate.
+The interval of a figure is the percentile bootstrap over speakers, because clips of one speaker stand or fall together.
+It is never narrower than Wilson's interval over clips: that one is given where there is one speaker, where everything
+is right or wrong, and where a few speakers happen to be alike. Wilson's interval of a mean over classes takes as many
+clips as would give it the same variance in classes of equal size: `C^2 / sum(1 / n_c)`; of F1 it is approximate.
 
 Neither values nor intervals depend on the order of the rows.
 """

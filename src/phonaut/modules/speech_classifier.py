@@ -59,7 +59,7 @@ class EpochStatistics:
 
 
 def seed_device(device: torch.device, seed: int) -> None:
-    """Seed the generator that dropout draws from; those of all devices, as PyTorch does it, would cost 0.3 ms a step."""
+    """Seed the generator that dropout draws from; to seed those of all devices would cost 0.3 ms a step."""
     if device.type == "cpu":
         torch.default_generator.manual_seed(seed)
     else:

@@ -98,7 +98,7 @@ def how(evaluation: Evaluation, item: str) -> str:
     if n < 2:
         return f"Wilson's interval over {item}s, because there is one speaker: it says nothing about other speakers"
     if np.allclose((rate.low, rate.high), wilson(rate.value * rate.n, rate.n), rtol=0, atol=1e-9):
-        return f"Wilson's interval over {item}s: wider than the bootstrap over the {whole(n)} speakers, who happen to be alike"
+        return f"Wilson's interval over {item}s: wider than the bootstrap over the {whole(n)} speakers, who are alike"
     rough = "; with so few, it is rough" if n < FEW_SPEAKERS else ""
     return f"bootstrap over the {whole(n)} speakers{rough}"
 
