@@ -235,4 +235,4 @@ def noise_for(
 
 def norms(audio: Tensor) -> Tensor:
     """Euclidean norm of each row in float64, `(B,)`: a few rows at a time, so that their copies stay in the cache."""
-    return torch.cat([torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64) for rows in audio.split(8)])
+    return torch.cat([torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64) for rows in torch.split(audio, 8)])

@@ -37,9 +37,11 @@ def retime(
         audio = change_speed(batch.audio, steps, first, n_samples, low=low, high=high)
     result = replace(batch, audio=audio, audio_lengths=lengths)
     clear_padding(audio, result)
-    speed = steps / STEPS
-    moved = (torch.from_numpy(times).to(device) for times in (1 / speed, -first / speed / sample_rate))
-    return move_spans(result, batch, *moved, sample_rate)
+    factor = STEPS / steps
+    later_s = -first * factor / sample_rate
+    return move_spans(
+        result, batch, torch.from_numpy(factor).to(device), torch.from_numpy(later_s).to(device), sample_rate
+    )
 
 
 def move_spans(batch: Batch, before: Batch, factor: Tensor, later_s: Tensor, sample_rate: int) -> Batch:

@@ -123,7 +123,7 @@ class FrontEnd(nn.Module):
         size = max(1, most // frames.shape[1])
         if len(audio) <= size or torch.compiler.is_compiling():
             return self.transform(self.analyze(frames), lengths)
-        return self.transform(torch.cat([self.analyze(block) for block in frames.split(size)]), lengths)
+        return self.transform(torch.cat([self.analyze(block) for block in torch.split(frames, size)]), lengths)
 
     def extra_repr(self) -> str:
         """The options."""

@@ -61,7 +61,8 @@ def power_spectrum(frames: Tensor, n_bins: int | None = None) -> Tensor:
     """`|rfft(frame)|^2` of the first `n_bins` bins: `(..., n_fft) -> (..., n_bins)`."""
     spectrum = torch.fft.rfft(frames)[..., :n_bins]
     # abs() takes square roots, and a sum over view_as_real is not vectorised: both are four times slower than this.
-    return spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
+    power: Tensor = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
+    return power
 
 
 def log_compress(
