@@ -26,7 +26,7 @@ help:
 setup: .venv/.installed ## install into .venv
 
 demo: .venv/.installed ## train ten words of synthetic speech, evaluate, write the report (5 minutes)
-	@"$(BIN)/phonaut" train experiment_id=demo overwrite=true trainer.max_epochs=12
+	@"$(BIN)/phonaut" train experiment_id=demo overwrite=true trainer.max_epochs=20
 
 test: .venv/.installed ## all tests (8 minutes)
 	@"$(BIN)/python" -m pytest -q -n 2 --dist worksteal

@@ -237,6 +237,22 @@ def test_a_clip_keeps_its_length_around_its_middle(percent: int, make_batch: Mak
     assert after.span_end_s.tolist() == pytest.approx([0.5], abs=1e-4)
 
 
+@pytest.mark.parametrize("clip", [False, True])
+def test_speed_and_shift_together_move_sound_and_spans_alike(clip: bool, make_batch: MakeBatch) -> None:
+    batch = make_batch([16000] * 50, clip=clip)
+    batch.audio[:] = torch.from_numpy(signal.windows.gaussian(16000, 100)).float().roll(-2000)  # centred on 0.375 s
+    batch = replace(
+        batch,
+        span_start_s=torch.full((50,), 0.365, dtype=torch.float64),
+        span_end_s=torch.full((50,), 0.385, dtype=torch.float64),
+    )
+    after = augmentation(speed_low=0.85, speed_high=1.15, timeshift_ms=100)(batch, seed=0)
+    middle_s = (after.span_start_s + after.span_end_s) / 2
+    heard_s = after.audio.argmax(dim=1) / RATE
+    assert (middle_s - heard_s).abs().max() < 0.001
+    assert middle_s.std() > 0.03
+
+
 # --- noise
 
 
