@@ -1,0 +1,58 @@
+"""k-means: where mixtures and state densities start."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+MOST_FRAMES = 50_000  # a start needs no more than a sample
+
+
+def squared_distances(x: Array, centres: Array) -> Array:
+    """`|x_t - c_k|^2`, `(N, K)`."""
+    cross = x @ centres.T
+    distances: Array = np.square(x).sum(axis=1)[:, None] - 2 * cross + np.square(centres).sum(axis=1)
+    return np.maximum(distances, 0.0)
+
+
+def seeds(x: Array, k: int, rng: np.random.Generator) -> Array:
+    """k-means++ (Arthur and Vassilvitskii 2007): each next centre is a frame, drawn by its squared distance from those
+    before; where fewer than `k` frames differ, some are drawn again."""
+    chosen = [int(rng.integers(len(x)))]
+    nearest = squared_distances(x, x[chosen])[:, 0]
+    for _ in range(k - 1):
+        total = nearest.sum()
+        new = int(rng.choice(len(x), p=nearest / total)) if total > 0 else int(rng.integers(len(x)))
+        chosen.append(new)
+        nearest = np.minimum(nearest, squared_distances(x, x[[new]])[:, 0])
+    return x[chosen]
+
+
+def kmeans(x: Array, k: int, rng: np.random.Generator, *, n_iter: int = 20) -> tuple[Array, NDArray[np.int64]]:
+    """Centres `(K, D)`, and the nearest one of every frame `(N,)`.
+
+    Dimensions are standardised for the distances, so that units do not matter; centres are found on a sample of at most
+    50,000 frames. A centre that loses all its frames moves to the frame farthest from its own.
+    """
+    mean, scale = x.mean(axis=0), x.std(axis=0)
+    scale[~(scale > 0)] = 1.0
+    z = (x - mean) / scale
+    sample = z if len(z) <= MOST_FRAMES else z[rng.choice(len(z), MOST_FRAMES, replace=False)]
+    centres = seeds(sample, k, rng)
+    for _ in range(n_iter):
+        distances = squared_distances(sample, centres)
+        nearest = distances.argmin(axis=1)
+        counts = np.bincount(nearest, minlength=k)
+        sums = np.zeros_like(centres)
+        np.add.at(sums, nearest, sample)
+        moved = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centres)
+        empty = np.flatnonzero(counts == 0)
+        if len(empty):
+            own = distances[np.arange(len(sample)), nearest]
+            moved[empty] = sample[np.argsort(own)[::-1][: len(empty)]]
+        done = np.allclose(moved, centres, rtol=0, atol=1e-6)
+        centres = moved
+        if done:
+            break
+    return centres * scale + mean, squared_distances(z, centres).argmin(axis=1)

@@ -1,0 +1,1 @@
+"""Hidden Markov models: inference over log-likelihoods, topologies, and models with the conventions of hmmlearn."""

@@ -1,0 +1,316 @@
+"""Inference in hidden Markov models, from log-likelihoods of frames: it knows nothing of what emits them.
+
+Log-likelihoods come as a padded batch `(B, T, S)`, or as sequences one after another, `(M, S)` with `sum(lengths) = M`;
+what comes back has the same layout. NumPy arrays are worked on by compiled code on the CPU, in float64; torch tensors
+by torch, on their device and in their type, and `log_likelihood` of tensors can be differentiated.
+
+A frame that is missing has the log-likelihood 0 in all states, one whose label is known -inf in all states that do not
+have it (`masked`). Source: Rabiner 1989, "A tutorial on hidden Markov models and selected applications in speech
+recognition".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+AnyArray = TypeVar("AnyArray", Array, Tensor)
+
+CHUNKS = 16  # sums over sequences are made in as many parts, however many threads there are
+
+
+class Posteriors(NamedTuple):
+    """What forward and backward recursions find, as arrays or tensors like the log-likelihoods that went in.
+
+    Attributes:
+        log_likelihood: `log p(x)` of each sequence, `(B,)`; -inf where no path is possible.
+        state: `p(s_t = i | x)`, in the layout of the log-likelihoods; 0 past the end, and where no path is possible.
+        transitions: expected transitions, summed over all sequences of a chain, `(C, S, S)`.
+        start: expected first states, likewise, `(C, S)`.
+    """
+
+    log_likelihood: Any
+    state: Any
+    transitions: Any
+    start: Any
+
+
+@dataclass(frozen=True)
+class Chains:
+    """Hidden chains of S states each: one, or C of them for sequences that do not share one.
+
+    Args:
+        start: `p(s_1 = i)`, `(S,)` or `(C, S)`.
+        transition: `p(s_t+1 = j | s_t = i)`, `(S, S)` or `(C, S, S)`.
+        end: `p(the sequence ends | s_T = i)` up to a factor, `(S,)` or `(C, S)`; None: it may end anywhere.
+
+    Raises:
+        ValueError: shapes do not fit, or a value is negative or not finite.
+    """
+
+    start: Array
+    transition: Array
+    end: Array | None = None
+
+    def __post_init__(self) -> None:
+        transition = np.asarray(self.transition, dtype=np.float64)
+        n_states = transition.shape[-1]
+        transition = transition.reshape(-1, n_states, n_states)
+        start = np.asarray(self.start, dtype=np.float64).reshape(-1, n_states)
+        end = np.ones_like(start) if self.end is None else np.asarray(self.end, dtype=np.float64).reshape(-1, n_states)
+        if not len(start) == len(transition) == len(end):
+            raise ValueError(
+                f"start {start.shape}, transition {transition.shape}, end {end.shape}: different numbers of chains"
+            )
+        for name, value in (("start", start), ("transition", transition), ("end", end)):
+            if not (np.isfinite(value).all() and (value >= 0).all()):
+                raise ValueError(f"{name} must be finite and not negative; got {value[~(value >= 0)][:3]}")
+            object.__setattr__(self, name, np.ascontiguousarray(value))
+
+    @property
+    def n_states(self) -> int:
+        """S."""
+        return int(self.transition.shape[-1])
+
+    @property
+    def ending(self) -> Array:
+        """`end`, which is there now."""
+        assert self.end is not None
+        return self.end
+
+    @cached_property
+    def band(self) -> tuple[Index, Index]:
+        """First column that is not 0 of each row of the transitions, and the one after the last, `(C, S)` each."""
+        there = self.transition > 0
+        low, high = there.argmax(axis=-1), self.n_states - there[..., ::-1].argmax(axis=-1)
+        empty = ~there.any(axis=-1)
+        low[empty] = high[empty] = 0
+        return low.astype(np.int64), high.astype(np.int64)
+
+    @cached_property
+    def logs(self) -> tuple[Array, Array, Array]:
+        """Logarithms of start, transition and end; -inf for 0."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.start), np.log(self.transition), np.log(self.ending)
+
+
+class Layout(NamedTuple):
+    """Sequences as rows of one matrix `(M, S)`."""
+
+    rows: Array
+    first: Index
+    lengths: Index
+    chain: Index
+
+    @property
+    def bounds(self) -> Index:
+        """Which sequences make up the chunks."""
+        return np.linspace(0, len(self.lengths), CHUNKS + 1).round().astype(np.int64)
+
+
+def laid_out(
+    log_likelihoods: Any, lengths: ArrayLike | Tensor | None, chains: Chains, chain: ArrayLike | None
+) -> Layout:
+    """The sequences in one matrix.
+
+    Raises:
+        ValueError: shapes do not fit, or a log-likelihood is NaN or +inf.
+    """
+    values = np.ascontiguousarray(log_likelihoods, dtype=np.float64)
+    if values.ndim not in (2, 3) or values.shape[-1] != chains.n_states:
+        raise ValueError(
+            f"log_likelihoods must be (B, T, {chains.n_states}) or (M, {chains.n_states}); got {values.shape}"
+        )
+    if lengths is None:
+        n = np.full(len(values), values.shape[1]) if values.ndim == 3 else np.array([len(values)])
+    else:
+        n = np.asarray(lengths)
+    if n.ndim != 1 or n.dtype.kind not in "iu" or (n < 0).any():
+        raise ValueError("lengths must be whole numbers (B,), not negative")
+    n = n.astype(np.int64)
+    if values.ndim == 2:
+        first = np.cumsum(n) - n
+        if n.sum() != len(values):
+            raise ValueError(f"lengths add up to {n.sum()}, but there are {len(values)} rows")
+    else:
+        first = np.arange(len(values), dtype=np.int64) * values.shape[1]
+        if len(n) != len(values) or (n > values.shape[1]).any():
+            raise ValueError(f"lengths must be {len(values)} numbers of at most {values.shape[1]}; got {n[:5]}")
+    rows = values.reshape(-1, chains.n_states)
+    largest = rows.max(initial=-np.inf)
+    if np.isnan(largest) or largest == np.inf:
+        row, state = np.argwhere(~(rows < np.inf))[0]
+        raise ValueError(f"log_likelihoods must not be NaN or +inf; got {rows[row, state]} in row {row}, state {state}")
+    which = np.zeros(len(n), np.int64) if chain is None else np.asarray(chain, dtype=np.int64)
+    if which.shape != n.shape or (len(which) and not 0 <= which.min() <= which.max() < len(chains.start)):
+        raise ValueError(f"chain must be {len(n)} numbers from 0 to {len(chains.start) - 1}")
+    return Layout(rows, first, n, which)
+
+
+def forward_backward(
+    log_likelihoods: Any, chains: Chains, lengths: Any = None, *, chain: ArrayLike | None = None
+) -> Posteriors:
+    """Posteriors of states and transitions.
+
+    Args:
+        log_likelihoods: `log p(x_t | s_t = i)`, `(B, T, S)` or `(M, S)`.
+        chains: the hidden chains.
+        lengths: of the sequences, `(B,)`; None: all of T frames, or one sequence.
+        chain: which of the chains each sequence has, `(B,)`; None: the first.
+
+    Raises:
+        ValueError: shapes do not fit, or a log-likelihood is NaN or +inf.
+    """
+    if isinstance(log_likelihoods, Tensor):
+        from phonaut.hmm import torch_engine
+
+        return torch_engine.forward_backward(log_likelihoods, chains, lengths, chain)
+    from phonaut.hmm import numba_engine
+
+    x = laid_out(log_likelihoods, lengths, chains, chain)
+    n_chains, n_states = chains.start.shape
+    state = np.zeros_like(x.rows)
+    counts = np.zeros((CHUNKS, n_chains, n_states, n_states))
+    total = np.zeros(len(x.lengths))
+    numba_engine.forward_backward(
+        x.rows, x.first, x.lengths, x.chain, chains.start, chains.transition, chains.ending, *chains.band, x.bounds,
+        state, counts, total,
+    )  # fmt: skip
+    transitions = counts.sum(axis=0)
+    for b in np.flatnonzero(np.isnan(total)):
+        part, c = slice(x.first[b], x.first[b] + x.lengths[b]), x.chain[b]
+        total[b] = in_logs(x.rows[part], chains, c, np.empty_like(x.rows[part]), state[part], transitions[c])
+    start = np.zeros_like(chains.start)
+    there = x.lengths > 0
+    np.add.at(start, x.chain[there], state[x.first[there]])
+    return Posteriors(total, state.reshape(np.shape(log_likelihoods)), transitions, start)
+
+
+def in_logs(rows: Array, chains: Chains, c: int, filtered: Array, posterior: Array, counts: Array) -> float:
+    """One sequence in the log domain."""
+    from phonaut.hmm import numba_engine
+
+    log_start, log_transition, log_end = (value[c] for value in chains.logs)
+    return float(
+        numba_engine.forward_backward_log(rows, log_start, log_transition, log_end, filtered, posterior, counts)
+    )
+
+
+def filtered(
+    log_likelihoods: ArrayLike, chains: Chains, lengths: ArrayLike | None = None, *, chain: ArrayLike | None = None
+) -> tuple[Array, Array]:
+    """`p(s_t = i | x_1 ... x_t)`: what is known of each frame's state when it is heard, and `log p(x)` `(B,)`.
+
+    Arguments and errors are those of `forward_backward`. How a sequence may end is known at its end only: it counts in
+    `log p(x)` and not in the posteriors.
+    """
+    from phonaut.hmm import numba_engine
+
+    x = laid_out(log_likelihoods, lengths, chains, chain)
+    state, total = np.zeros_like(x.rows), np.zeros(len(x.lengths))
+    numba_engine.forward(
+        x.rows, x.first, x.lengths, x.chain, chains.start, chains.transition, chains.ending, *chains.band, x.bounds,
+        state, total,
+    )  # fmt: skip
+    for b in np.flatnonzero(np.isnan(total)):
+        part = slice(x.first[b], x.first[b] + x.lengths[b])
+        rows = x.rows[part]
+        total[b] = in_logs(rows, chains, x.chain[b], state[part], np.empty_like(rows), np.zeros((chains.n_states,) * 2))
+    return state.reshape(np.shape(log_likelihoods)), total
+
+
+def log_likelihood(
+    log_likelihoods: AnyArray, chains: Chains, lengths: Any = None, *, chain: ArrayLike | None = None
+) -> AnyArray:
+    """`log p(x)` of each sequence, `(B,)`; of tensors, with gradients. Arguments as for `forward_backward`."""
+    if isinstance(log_likelihoods, Tensor):
+        from phonaut.hmm import torch_engine
+
+        return torch_engine.log_likelihood(log_likelihoods, chains, lengths, chain)
+    return filtered(log_likelihoods, chains, lengths, chain=chain)[1]
+
+
+def filter_step(state: Array | None, log_likelihoods: ArrayLike, chains: Chains, c: int = 0) -> tuple[Array, float]:
+    """One frame of causal filtering, for audio that is still coming.
+
+    Args:
+        state: what this function returned for the frame before, `(S,)`; None at the first.
+        log_likelihoods: of this frame, `(S,)`.
+        chains: the hidden chains.
+        c: which of them.
+
+    Returns:
+        `p(s_t = i | x_1 ... x_t)`, and `log p(x_t | x_1 ... x_t-1)`.
+    """
+    predicted = chains.start[c] if state is None else state @ chains.transition[c]
+    with np.errstate(divide="ignore"):
+        joint = np.log(predicted) + np.asarray(log_likelihoods, dtype=np.float64)
+    peak = joint.max()
+    if peak == -np.inf:
+        return np.zeros(chains.n_states), -np.inf
+    weights = np.exp(joint - peak)
+    return weights / weights.sum(), float(peak + np.log(weights.sum()))
+
+
+def viterbi(
+    log_likelihoods: ArrayLike, chains: Chains, lengths: ArrayLike | None = None, *, chain: ArrayLike | None = None
+) -> tuple[Index, Array]:
+    """The most probable path of each sequence, -1 past its end and where no path is possible, and its log-probability.
+
+    Arguments and errors are those of `forward_backward`.
+
+    Returns:
+        Paths `(B, T)` or `(M,)`, and `max_s log p(x, s)` `(B,)`.
+    """
+    from phonaut.hmm import numba_engine
+
+    x = laid_out(log_likelihoods, lengths, chains, chain)
+    path, score = np.full(len(x.rows), -1, dtype=np.int64), np.zeros(len(x.lengths))
+    numba_engine.viterbi(x.rows, x.first, x.lengths, x.chain, *chains.logs, *chains.band, path, score)
+    return path.reshape(np.shape(log_likelihoods)[:-1]), score
+
+
+def sample(chains: Chains, n_frames: int, rng: np.random.Generator, c: int = 0) -> Index:
+    """A path of `n_frames` states, `(T,)`; how it ends is not looked at."""
+    uniform = rng.random(n_frames)
+    cumulated = np.cumsum(chains.transition[c], axis=1)
+    path = np.empty(n_frames, dtype=np.int64)
+    ahead = np.cumsum(chains.start[c])
+    for t in range(n_frames):
+        path[t] = np.searchsorted(ahead, uniform[t] * ahead[-1], side="right")
+        ahead = cumulated[path[t]]
+    return path
+
+
+def masked(log_likelihoods: ArrayLike, *, missing: ArrayLike | None = None, allowed: ArrayLike | None = None) -> Array:
+    """Log-likelihoods of frames of which less, or more, is known.
+
+    Args:
+        log_likelihoods: `(..., S)`.
+        missing: frames that were not observed, `(...)`: all states explain them alike.
+        allowed: states that a frame may have, `(..., S)`: a label that is known, or one of several.
+    """
+    values = np.array(log_likelihoods, dtype=np.float64)
+    if missing is not None:
+        values[np.asarray(missing, dtype=bool)] = 0.0
+    if allowed is not None:
+        values[~np.asarray(allowed, dtype=bool)] = -np.inf
+    return values
+
+
+def tensors(chains: Chains, chain: ArrayLike | None, n: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Start, transition and end of each of `n` sequences, `(B, S)`, `(B, S, S)`, `(B, S)`, as tensors like another."""
+    which = np.zeros(n, np.int64) if chain is None else np.asarray(chain, dtype=np.int64)
+    start, transition, end = (
+        torch.as_tensor(value[which], dtype=like.dtype, device=like.device)
+        for value in (chains.start, chains.transition, chains.ending)
+    )
+    return start, transition, end
