@@ -1,1 +1,5 @@
-"""Hidden Markov models: inference over log-likelihoods, topologies, and models with the conventions of hmmlearn."""
+"""Hidden Markov models: inference over log-likelihoods, and models with the conventions of hmmlearn."""
+
+from phonaut.hmm.gaussian import GaussianHMM
+
+__all__ = ["GaussianHMM"]
