@@ -94,8 +94,8 @@ class Gaussians:
         if self.factor.ndim == 2:
             white: Tensor = centred / self.factor
             return white
-        white = torch.linalg.solve_triangular(self.factor, centred[:, :, None], upper=False)[:, :, 0]
-        return white
+        solved: Tensor = torch.linalg.solve_triangular(self.factor, centred[:, :, None], upper=False)
+        return solved[:, :, 0]
 
     def natural(self) -> Tensor:
         """`theta (P, K)`, for frames relative to `origin`."""
@@ -151,10 +151,10 @@ class Gaussians:
         """A frame from each of `components (N,)`, `(N, D)`."""
         noise = torch.randn(len(components), self.means.shape[1], dtype=self.means.dtype, generator=generator)
         if self.factor.ndim == 2:
-            frames: Tensor = self.means[components] + noise * self.factor[components]
-            return frames
-        frames = self.means[components] + (self.factor[components] @ noise[:, :, None])[:, :, 0]
-        return frames
+            coloured: Tensor = noise * self.factor[components]
+        else:
+            coloured = (self.factor[components] @ noise[:, :, None])[:, :, 0]
+        return self.means[components] + coloured
 
 
 @dataclass

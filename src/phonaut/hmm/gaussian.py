@@ -18,11 +18,9 @@ from phonaut.densities.gaussian import (
     statistics,
 )
 from phonaut.densities.kmeans import kmeans
+from phonaut.densities.priors import GaussianPrior, as_prior, positive_definite
 from phonaut.hmm.base import HMM, Random
 from phonaut.hmm.inference import Array, Index
-
-LEAST_FRAMES = 1e-5  # a state that fewer visit keeps its covariance
-LEAST_VARIANCE = 1e-150
 
 
 class GaussianHMM(HMM):
@@ -128,70 +126,26 @@ class GaussianHMM(HMM):
     def _emission_statistics(self, x: Tensor, posteriors: Tensor, origin: Tensor) -> Statistics:
         return statistics(x, posteriors, origin, full=is_quadratic(self.covariance_type))
 
+    def _prior(self) -> GaussianPrior:
+        worth = max(self.covars_weight - (self.n_features if is_quadratic(self.covariance_type) else 1), 0)
+        return as_prior(self.means_prior, self.means_weight, self.covars_prior, worth)
+
+    def _tensors(self) -> tuple[Tensor, Tensor]:
+        """Means `(S, D)`, and covariances as `GaussianPrior` takes them: a tied one is a group."""
+        covariances = torch.from_numpy(np.ascontiguousarray(self._covars_))
+        return torch.from_numpy(self.means_), covariances[None] if self.covariance_type == "tied" else covariances
+
     def _maximize_emissions(self, found: Statistics) -> None:
-        n, prior = found.n, torch.as_tensor(np.asarray(self.means_prior, dtype=np.float64))
-        weight = float(self.means_weight)
+        prior, (means, covariances) = self._prior(), self._tensors()
         if "m" in self.params:
-            total = found.first + found.origin * n[:, None]
-            means = (weight * prior + total) / (weight + n).clamp(min=1e-300)[:, None]
-            seen = (n + weight > 0)[:, None]
-            self.means_ = torch.where(seen, means, torch.from_numpy(self.means_)).cpu().numpy()
+            means = prior.best_means(found, means)
+            self.means_ = means.numpy()
         if "c" in self.params:
-            self._maximize_covariances(found, torch.from_numpy(self.means_) - prior)
-
-    def _maximize_covariances(self, found: Statistics, away: Tensor) -> None:
-        """`(P + scatter + w (mu - m)(mu - m)^T) / (n + v)`; where there is nothing to divide by, what was is kept."""
-        scale, weight, n = torch.from_numpy(self._scale()), float(self.means_weight), found.n
-        scatter = found.scatter(torch.from_numpy(self.means_))
-        if is_quadratic(self.covariance_type):
-            scatter = scatter + weight * away[:, :, None] * away[:, None, :]
-            if self.covariance_type == "tied":
-                scatter, n = scatter.sum(dim=0, keepdim=True), n.sum(dim=0, keepdim=True)
-            worth = n + self._worth()
-            covariances = positive_definite((scale + scatter) / worth.clamp(min=LEAST_FRAMES)[:, None, None])
-        else:
-            worth = n + self._worth()
-            variances = (scale + scatter + weight * away.square()) / worth.clamp(min=LEAST_FRAMES)[:, None]
-            covariances = variances.clamp(min=LEAST_VARIANCE)
-            if self.covariance_type == "spherical":
-                covariances = covariances.mean(dim=1)
-        before = torch.from_numpy(np.ascontiguousarray(self._covars_)).reshape(covariances.shape)
-        enough = (worth > LEAST_FRAMES).reshape(-1, *(1,) * (covariances.ndim - 1))
-        self._covars_ = torch.where(enough, covariances, before).reshape(self._covars_.shape).numpy()
-
-    def _worth(self) -> float:
-        """How many frames more the prior of the covariances counts for."""
-        return max(self.covars_weight - (self.n_features if is_quadratic(self.covariance_type) else 1), 0)
-
-    def _scale(self) -> Array:
-        """`covars_prior` in the shape that it is added in; one number is that on the diagonal of a matrix."""
-        scale = np.array(self.covars_prior, dtype=np.float64)
-        if is_quadratic(self.covariance_type):
-            return scale * np.eye(self.n_features) if scale.ndim == 0 else scale
-        return scale.reshape(-1, 1) if self.covariance_type == "spherical" and scale.ndim else scale
+            best = prior.best_covariances(found, means, covariances, self.covariance_type)
+            self._covars_ = best.reshape(self._covars_.shape).numpy()
 
     def _emission_log_prior(self) -> float:
-        """Gaussian of the means, inverse Gamma or Wishart of the covariances, up to constants.
-
-        `-1/2 [v log |C| + tr(P C^-1) + w (mu - m)^T C^-1 (mu - m)]` with `v = max(covars_weight - 1, 0)`, or `- D`.
-        """
-        away = self.means_ - np.asarray(self.means_prior, dtype=np.float64)
-        scale, worth, total = self._scale(), self._worth(), 0.0
-        if is_quadratic(self.covariance_type):
-            matrices = torch.from_numpy(np.ascontiguousarray(self._covars_))
-            inverse = torch.cholesky_inverse(torch.linalg.cholesky(matrices)).numpy()
-            if "c" in self.params:
-                total -= 0.5 * float(np.sum(inverse * scale)) + 0.5 * worth * float(
-                    np.linalg.slogdet(self._covars_)[1].sum()
-                )
-            if self.means_weight:
-                all_of_them = np.broadcast_to(inverse, self.covars_.shape)
-                total -= 0.5 * self.means_weight * float(np.einsum("kd,kde,ke->", away, all_of_them, away))
-            return total
-        variances = self._variances()
-        if "c" in self.params:
-            total -= 0.5 * float((worth * np.log(variances) + scale / variances).sum())
-        return total - 0.5 * self.means_weight * float((away**2 / variances).sum())
+        return self._prior().log_density(*self._tensors(), self.covariance_type, of_covariances="c" in self.params)
 
     def _init_emissions(self, X: Array, rng: np.random.Generator) -> None:
         if self._needs_init("m"):
@@ -232,17 +186,6 @@ class GaussianHMM(HMM):
         n, d = self.n_components, self.n_features
         of_type = {"full": n * d * (d + 1) // 2, "tied": d * (d + 1) // 2, "diag": n * d, "spherical": n}
         return n * d + of_type.get(self.covariance_type, 0)
-
-
-def positive_definite(covariances: Tensor) -> Tensor:
-    """Covariances `(..., D, D)`, symmetric, with the least that makes rounding harmless added where they are not."""
-    covariances = (covariances + covariances.mT) / 2
-    wrong = torch.linalg.cholesky_ex(covariances)[1] > 0
-    if bool(wrong.any()):
-        largest = covariances.diagonal(dim1=-2, dim2=-1).amax(dim=-1).clamp(min=1e-150)
-        floor = torch.where(wrong, 1e-10 * largest, 0.0)
-        covariances = covariances + floor[..., None, None] * torch.eye(covariances.shape[-1], dtype=covariances.dtype)
-    return covariances
 
 
 def check_covariances(value: Array, kind: Any, n: int, n_features: int | None = None) -> None:
