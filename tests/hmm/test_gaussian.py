@@ -1,14 +1,12 @@
 """GaussianHMM against hmmlearn's, from the same start; and its own promises."""
 
-import importlib
-import inspect
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import hmmlearns_own
 from phonaut.densities.gaussian import COVARIANCE_TYPES
 from phonaut.hmm import GaussianHMM
 
@@ -192,35 +190,13 @@ LEFT_OUT = {
 }
 
 
-def hmmlearns_own() -> list[Any]:
-    """The tests of GaussianHMM that hmmlearn brings, by class and method."""
-    theirs = pytest.importorskip("hmmlearn.tests.test_gaussian_hmm")
-    cases = []
-    for name, cls in inspect.getmembers(theirs, inspect.isclass):
-        for method, _ in inspect.getmembers(cls, inspect.isfunction):
-            if name.startswith("TestGaussian") and method.startswith("test_"):
-                reason = LEFT_OUT.get(method)
-                marks = [pytest.mark.skip(reason=f"hmmlearn's own: {reason}")] if reason else []
-                cases.append(pytest.param(cls, method, id=f"{name}.{method}", marks=marks))
-    return cases
-
-
 @pytest.mark.peer
-@pytest.mark.parametrize(("cls", "method"), hmmlearns_own())
+@pytest.mark.parametrize(
+    ("cls", "method", "arguments"),
+    hmmlearns_own.cases("hmmlearn.tests.test_gaussian_hmm", "TestGaussian", LEFT_OUT),
+)
 def test_hmmlearns_own_tests_pass_with_ours_in_its_place(
-    cls: Any, method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    cls: Any, method: str, arguments: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    theirs = importlib.import_module("hmmlearn.tests.test_gaussian_hmm")
-    monkeypatch.setattr(theirs.hmm, "GaussianHMM", GaussianHMM)
-    case = cls()
-    prepare = cls.setup
-    plain = (
-        inspect.unwrap(prepare) if not hasattr(prepare, "_get_wrapped_function") else prepare._get_wrapped_function()
-    )
-    plain(case)
-    arguments: dict[str, Any] = {"implementation": "log"}
-    if "caplog" in inspect.signature(getattr(case, method)).parameters:
-        arguments["caplog"] = caplog
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        getattr(case, method)(**arguments)
+    hmmlearns_own.put_in_place(monkeypatch, "hmmlearn.tests.test_gaussian_hmm", GaussianHMM)
+    hmmlearns_own.run(cls, method, arguments, caplog)

@@ -16,11 +16,14 @@ Source: Bishop 2006, "Pattern recognition and machine learning", sections 2.4 an
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from phonaut.densities.processes import summed
 
 CovarianceType = Literal["full", "diag", "tied", "spherical"]
 COVARIANCE_TYPES: tuple[CovarianceType, ...] = ("full", "diag", "tied", "spherical")
@@ -177,6 +180,18 @@ class Statistics:
         if not torch.equal(self.origin, other.origin):
             raise ValueError("statistics about different origins do not add up")
         return Statistics(self.n + other.n, self.first + other.first, self.second + other.second, self.origin)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Statistics:
+        """The sums, each put through a function; the origin is what it was."""
+        return Statistics(function(self.n), function(self.first), function(self.second), self.origin.to(self.n.device))
+
+    def scaled(self, factor: float) -> Statistics:
+        """As if every frame counted `factor` times."""
+        return self.map(lambda value: value * factor)
+
+    def summed(self) -> Statistics:
+        """Those of all processes."""
+        return self.map(summed)
 
     def means(self) -> Tensor:
         """Weighted means `(K, D)`; the origin where nothing was seen."""

@@ -29,30 +29,44 @@ def seeds(x: Array, k: int, rng: np.random.Generator) -> Array:
     return x[chosen]
 
 
-def kmeans(x: Array, k: int, rng: np.random.Generator, *, n_iter: int = 20) -> tuple[Array, NDArray[np.int64]]:
+def kmeans(
+    x: Array, k: int, rng: np.random.Generator, *, n_iter: int = 20, n_init: int = 1
+) -> tuple[Array, NDArray[np.int64]]:
     """Centres `(K, D)`, and the nearest one of every frame `(N,)`.
 
     Dimensions are standardised for the distances, so that units do not matter; centres are found on a sample of at most
-    50,000 frames. A centre that loses all its frames moves to the frame farthest from its own.
+    50,000 frames, and of `n_init` starts the one is kept whose frames are nearest to their centres. A centre that loses
+    all its frames moves to the frame farthest from its own.
     """
     mean, scale = x.mean(axis=0), x.std(axis=0)
     scale[~(scale > 0)] = 1.0
     z = (x - mean) / scale
     sample = z if len(z) <= MOST_FRAMES else z[rng.choice(len(z), MOST_FRAMES, replace=False)]
-    centres = seeds(sample, k, rng)
+    best, least = np.empty(0), np.inf
+    for _ in range(n_init):
+        centres = moved_to_rest(sample, seeds(sample, k, rng), n_iter)
+        spread = squared_distances(sample, centres).min(axis=1).sum() if n_init > 1 else 0.0
+        if not len(best) or spread < least:
+            best, least = centres, spread
+    return best * scale + mean, squared_distances(z, best).argmin(axis=1)
+
+
+def moved_to_rest(x: Array, centres: Array, n_iter: int) -> Array:
+    """Lloyd's iterations from centres `(K, D)`."""
+    k = len(centres)
     for _ in range(n_iter):
-        distances = squared_distances(sample, centres)
+        distances = squared_distances(x, centres)
         nearest = distances.argmin(axis=1)
         counts = np.bincount(nearest, minlength=k)
         sums = np.zeros_like(centres)
-        np.add.at(sums, nearest, sample)
+        np.add.at(sums, nearest, x)
         moved = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centres)
         empty = np.flatnonzero(counts == 0)
         if len(empty):
-            own = distances[np.arange(len(sample)), nearest]
-            moved[empty] = sample[np.argsort(own)[::-1][: len(empty)]]
+            own = distances[np.arange(len(x)), nearest]
+            moved[empty] = x[np.argsort(own)[::-1][: len(empty)]]
         done = np.allclose(moved, centres, rtol=0, atol=1e-6)
         centres = moved
         if done:
             break
-    return centres * scale + mean, squared_distances(z, centres).argmin(axis=1)
+    return centres

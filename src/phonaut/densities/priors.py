@@ -98,13 +98,17 @@ class GaussianPrior:
 
 
 def positive_definite(covariances: Tensor) -> Tensor:
-    """Covariances `(..., D, D)`, symmetric, with the least that makes rounding harmless added where they are not."""
+    """Covariances `(..., D, D)`, symmetric; where one is not positive definite, with the least added to its diagonal
+    that makes rounding harmless, and where that is not enough, which is when it holds nothing else, its diagonal."""
     covariances = (covariances + covariances.mT) / 2
     wrong = torch.linalg.cholesky_ex(covariances)[1] > 0
     if bool(wrong.any()):
-        largest = covariances.diagonal(dim1=-2, dim2=-1).amax(dim=-1).clamp(min=LEAST_VARIANCE)
-        floor = torch.where(wrong, 1e-10 * largest, 0.0)
-        covariances = covariances + floor[..., None, None] * torch.eye(covariances.shape[-1], dtype=covariances.dtype)
+        diagonal = covariances.diagonal(dim1=-2, dim2=-1)
+        least = 1e-10 * diagonal.amax(dim=-1).clamp(min=LEAST_VARIANCE)
+        covariances = covariances + torch.diag_embed(torch.where(wrong, least, 0.0)[..., None].expand_as(diagonal))
+        wrong = torch.linalg.cholesky_ex(covariances)[1] > 0
+        alone = torch.diag_embed(torch.maximum(diagonal, least[..., None]))
+        covariances = torch.where(wrong[..., None, None], alone, covariances)
     return covariances
 
 

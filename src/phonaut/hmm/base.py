@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-import sys
 import warnings
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -14,56 +14,17 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from torch import Tensor
 
-from phonaut.densities.gmm import ObjectiveFellWarning, checked_frames
+from phonaut.densities.gmm import ObjectiveFellWarning
+from phonaut.densities.processes import of_first, summed
 from phonaut.hmm import inference
+from phonaut.hmm.em import Expected, Monitor, Random, dirichlet, generator_of, normalized, sequences
 from phonaut.hmm.inference import Array, Chains, Index
 
 log = logging.getLogger(__name__)
-
-Random = int | np.random.Generator | np.random.RandomState | None
-
-
-def generator_of(random_state: Random) -> np.random.Generator:
-    """A generator from a seed, from one that is drawn from, or from the system."""
-    if isinstance(random_state, np.random.RandomState):
-        return np.random.default_rng(int(random_state.randint(2**31)))
-    return np.random.default_rng(random_state)
-
-
-class Monitor:
-    """How EM went.
-
-    Attributes:
-        history: the log-likelihood of the data before each M-step.
-        objective: the same and the log-density of the priors, which is what EM raises.
-        iter: EM steps.
-        fell: the objective fell, and the parameters before were taken back.
-    """
-
-    def __init__(self, tol: float, n_iter: int, *, verbose: bool = False) -> None:
-        self.tol, self.n_iter, self.verbose = tol, n_iter, verbose
-        self.history: list[float] = []
-        self.objective: list[float] = []
-        self.iter, self.fell = 0, False
-
-    def report(self, log_prob: float, objective: float) -> None:
-        """Note a step; print it if `verbose`."""
-        if self.verbose:
-            rise = objective - self.objective[-1] if self.objective else float("nan")
-            print(f"{self.iter + 1:>6d} {log_prob:>18.6f} {rise:>+16.6f}", file=sys.stderr)
-        self.history.append(log_prob)
-        self.objective.append(objective)
-        self.iter += 1
-
-    @property
-    def converged(self) -> bool:
-        """The last step gained less than `tol`, or it was the last that was allowed."""
-        gained = len(self.history) >= 2 and self.history[-1] - self.history[-2] < self.tol
-        return self.iter == self.n_iter or (gained and self.tol >= 0)
 
 
 class HMM:
@@ -93,6 +54,7 @@ class HMM:
     init_params: str
     n_restarts: int
     device: str
+    checkpoint: str | None
     n_features: int
     monitor_: Monitor
     startprob_: Array
@@ -140,40 +102,87 @@ class HMM:
             ValueError: for frames, lengths or settings that make no sense.
         """
         frames, n = sequences(X, lengths, getattr(self, "n_features", None) if self._is_set() else None)
-        best: dict[str, Any] | None = None
         rng = generator_of(self.random_state)
+        if self.checkpoint:
+            if self.n_restarts > 1:
+                raise ValueError(f"a checkpoint is of one start; n_restarts must be 1, got {self.n_restarts}")
+            if not self._go_on(frames):
+                self._init(frames, n, rng)
+                self.monitor_ = self._new_monitor()
+            self._em(frames, n)
+            return self
+        best: dict[str, Any] | None = None
         given = {name: value for name, value in vars(self).items() if name.endswith("_")}
         for _ in range(max(1, self.n_restarts)):
             vars(self).update(given)
             self._init(frames, n, rng)
+            self.monitor_ = self._new_monitor()
             self._em(frames, n)
-            if best is None or self._last_objective() > best["monitor_"].objective[-1]:
+            if best is None or self.monitor_.last > best["monitor_"].last:
                 best = {name: value for name, value in vars(self).items() if name.endswith("_")}
         assert best is not None
         vars(self).update(best)
         return self
 
-    def _last_objective(self) -> float:
-        return self.monitor_.objective[-1] if self.monitor_.objective else -np.inf
+    def partial_fit(self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None) -> Self:
+        """One step of stepwise EM, for data that come in parts: `s <- (1 - eta) s + eta s_new` with `eta = k^-0.7` for
+        the k-th part, where s are the sufficient statistics of a frame; then an M-step as if s were those of all frames
+        so far. The first call starts the parameters, as `fit` does.
+
+        Source: Cappe and Moulines 2009, "On-line expectation-maximization algorithm for latent data models".
+        """
+        started = hasattr(self, "_memory")
+        frames, n = sequences(X, lengths, self.n_features if started else None)
+        if not started:
+            self._init(frames, n, generator_of(self.random_state))
+            self.monitor_ = self._new_monitor()
+            self._origin, self._n_seen = self._middle(frames), 0.0
+        self._check()
+        found = self._expect(frames, n, self._origin).summed()
+        self.monitor_.report(found.log_prob, found.log_prob + self._log_prior())
+        eta = self.monitor_.iter**-0.7
+        new = found.scaled(eta / found.n_frames)
+        self._memory: Expected = self._memory.scaled(1 - eta) + new if started else new
+        self._n_seen += found.n_frames
+        self._maximize(self._memory.scaled(self._n_seen))
+        return self
+
+    def _new_monitor(self) -> Monitor:
+        return Monitor(self.tol, self.n_iter, verbose=self.verbose)
 
     def _is_set(self) -> bool:
         """Whether the parameters of the emissions are there and none of them is to be started anew."""
         return all(hasattr(self, name) and code not in self.init_params for code, name in self.codes.items())
 
+    def _middle(self, frames: NDArray[Any]) -> Tensor:
+        """The mean of all frames, `(D,)`, which statistics are taken about."""
+        sums = np.append(frames.sum(axis=0, dtype=np.float64), len(frames))
+        total = summed(torch.from_numpy(sums))
+        return (total[:-1] / total[-1]).to(self.device)
+
+    def _expect(self, frames: NDArray[Any], lengths: Index, origin: Tensor) -> Expected:
+        """The E-step: sufficient statistics of sequences under the parameters of now."""
+        x = torch.from_numpy(frames).to(self.device)
+        found = inference.forward_backward(self._frame_log_prob(x).double().cpu().numpy(), self.chains, lengths)
+        posteriors = torch.from_numpy(found.state).to(x.device, x.dtype)
+        emissions = self._emission_statistics(x, posteriors, origin)
+        log_prob = float(found.log_likelihood.sum())
+        return Expected(log_prob, len(frames), found.start[0], found.transitions[0], emissions)
+
+    def _maximize(self, found: Expected) -> None:
+        """The M-step."""
+        self._maximize_chain(found.start, found.transitions)
+        self._maximize_emissions(found.emissions)
+
     def _em(self, frames: NDArray[Any], lengths: Index) -> None:
         """EM steps until `tol` or `n_iter`."""
-        x = torch.from_numpy(frames).to(self.device)
-        origin = x.mean(dim=0, dtype=torch.float64)
         self._check()
-        self.monitor_ = Monitor(self.tol, self.n_iter, verbose=self.verbose)
+        origin = self._middle(frames)
         before: dict[str, Any] = {}
-        for _ in range(self.n_iter):
-            logs = self._frame_log_prob(x)
-            found = inference.forward_backward(logs.double().cpu().numpy(), self.chains, lengths)
-            log_prob = float(found.log_likelihood.sum())
-            objective = log_prob + self._log_prior()
-            last = self._last_objective()
-            if not objective >= last - 1e-7 * max(1.0, abs(last)) - 1e-9 * len(frames):
+        while not self.monitor_.converged:
+            found = self._expect(frames, lengths, origin).summed()
+            objective, last = found.log_prob + self._log_prior(), self.monitor_.last
+            if not objective >= last - 1e-7 * max(1.0, abs(last)) - 1e-9 * found.n_frames:
                 warnings.warn(
                     f"the objective fell from {last:.9g} to {objective:.9g} in step {self.monitor_.iter} of EM; the "
                     "parameters before that step are kept",
@@ -183,13 +192,31 @@ class HMM:
                 vars(self).update(before)
                 self.monitor_.fell = True
                 return
-            before = {name: getattr(self, name) for name in self._parameters()}
-            posteriors = torch.from_numpy(found.state).to(x.device, x.dtype)
-            self._maximize_chain(found.start[0], found.transitions[0])
-            self._maximize_emissions(self._emission_statistics(x, posteriors, origin))
-            self.monitor_.report(log_prob, objective)
-            if self.monitor_.converged:
-                return
+            before = self._parameters()
+            self._maximize(found)
+            self.monitor_.report(found.log_prob, objective)
+            if self.checkpoint:
+                self._write(Path(self.checkpoint), frames=fingerprint(frames))
+
+    def _go_on(self, frames: NDArray[Any]) -> bool:
+        """Take up the checkpoint, if there is one.
+
+        Raises:
+            ValueError: it is of other frames or settings.
+        """
+        path = Path(self.checkpoint or "")
+        if not path.exists():
+            return False
+        kind = header(path, type(self).__name__)
+        if kind.get("frames") != fingerprint(frames):
+            raise ValueError(f"{path} is the checkpoint of a fit to other frames: remove it, or give these their own")
+        ours = {name: as_json(value) for name, value in self.get_params().items()}
+        free = ("n_iter", "tol", "verbose", "device", "checkpoint", "random_state")
+        differ = [name for name, value in kind["settings"].items() if ours.get(name) != value and name not in free]
+        if differ:
+            raise ValueError(f"{path} is the checkpoint of a fit with another {', '.join(differ)}")
+        self._read(path, kind)
+        return True
 
     def _maximize_chain(self, start: Array, transitions: Array) -> None:
         """Start and transition probabilities; a state that was never left keeps its row."""
@@ -201,13 +228,10 @@ class HMM:
     def _log_prior(self) -> float:
         """Log-density of all parameters, up to a constant: Dirichlet for start and transitions."""
         total = self._emission_log_prior()
-        for code, prior, value in (
-            ("s", self.startprob_prior, self.startprob_), ("t", self.transmat_prior, self.transmat_)
-        ):  # fmt: skip
-            weight = np.broadcast_to(np.asarray(prior, dtype=np.float64) - 1, value.shape)
-            counts = (weight != 0) & (value > 0)
-            if code in self.params and counts.any():
-                total += float((weight[counts] * np.log(value[counts])).sum())
+        if "s" in self.params:
+            total += dirichlet(self.startprob_prior, self.startprob_)
+        if "t" in self.params:
+            total += dirichlet(self.transmat_prior, self.transmat_)
         return total
 
     def _init(self, X: ArrayLike, lengths: Any = None, rng: np.random.Generator | None = None) -> None:
@@ -221,6 +245,8 @@ class HMM:
         if self._needs_init("t"):
             self.transmat_ = rng.dirichlet(np.full(n, float(n)), size=n)
         self._init_emissions(frames, rng)
+        for name, value in self._parameters().items():
+            setattr(self, name, of_first(torch.from_numpy(np.ascontiguousarray(value))).numpy())
         if frames.size < self.n_parameters:
             log.warning(
                 "Fitting a model with %d free scalar parameters with only %d data points will result in a degenerate "
@@ -384,12 +410,22 @@ class HMM:
 
     def save(self, path: str | Path) -> None:
         """Write settings and parameters to a safetensors file (settings as JSON in its header), atomically."""
+        self._write(Path(path))
+
+    def _write(self, path: Path, **more: Any) -> None:
         from phonaut.files import write_bytes
 
         settings = {name: as_json(value) for name, value in self.get_params().items()}
         arrays = {name: np.ascontiguousarray(value) for name, value in self._parameters().items()}
-        kind = json.dumps({"model": type(self).__name__, "settings": settings})
-        write_bytes(Path(path), save(arrays, metadata={"phonaut": kind}))
+        monitor = getattr(self, "monitor_", None)
+        if monitor is not None:
+            more |= {"history": monitor.history, "objective": monitor.objective}
+        write_bytes(
+            path,
+            save(
+                arrays, metadata={"phonaut": json.dumps({"model": type(self).__name__, "settings": settings, **more})}
+            ),
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -398,15 +434,41 @@ class HMM:
         Raises:
             ValueError: the file holds another kind of model, or none.
         """
-        with safe_open(str(path), framework="np") as file:
-            kind = json.loads((file.metadata() or {}).get("phonaut", "{}"))
-            if kind.get("model") != cls.__name__:
-                raise ValueError(f"{path} holds {kind.get('model') or 'no model of Phonaut'}, not a {cls.__name__}")
-            model = cls(**kind["settings"])
-            for name in file.keys():  # noqa: SIM118  # not a dict
-                setattr(model, name, file.get_tensor(name))
-        model._check()
+        kind = header(Path(path), cls.__name__)
+        model = cls(**kind["settings"])
+        model._read(Path(path), kind)
         return model
+
+    def _read(self, path: Path, kind: dict[str, Any]) -> None:
+        """Take the parameters of a file, and how its fit went."""
+        with safe_open(str(path), framework="np") as file:
+            for name in file.keys():  # noqa: SIM118  # not a dict
+                setattr(self, name, file.get_tensor(name))
+        if "history" in kind:
+            self.monitor_ = self._new_monitor()
+            self.monitor_.history, self.monitor_.objective = kind["history"], kind["objective"]
+        self._check()
+
+
+def header(path: Path, name: str) -> dict[str, Any]:
+    """What a model file says of itself.
+
+    Raises:
+        ValueError: it holds another kind of model, or none.
+    """
+    try:
+        with safe_open(str(path), framework="np") as file:
+            kind: dict[str, Any] = json.loads((file.metadata() or {}).get("phonaut", "{}"))
+    except SafetensorError as error:
+        raise ValueError(f"{path} holds no model of Phonaut: {error}") from error
+    if kind.get("model") != name:
+        raise ValueError(f"{path} holds {kind.get('model') or 'no model of Phonaut'}, not a {name}")
+    return kind
+
+
+def fingerprint(frames: NDArray[Any]) -> str:
+    """Names the frames that a checkpoint is of."""
+    return f"{frames.shape} {frames.dtype} {zlib.crc32(frames.tobytes()):08x}"
 
 
 def as_json(value: Any) -> Any:
@@ -416,42 +478,3 @@ def as_json(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     return None if isinstance(value, np.random.Generator | np.random.RandomState) else value
-
-
-def normalized(counts: Array, prior: ArrayLike, before: Array) -> Array:
-    """Probabilities from counts with a Dirichlet prior, `(counts + prior - 1)` over its sum along the last axis.
-
-    What was 0 stays 0; a row without any count keeps what it was.
-    """
-    weights = np.maximum(counts + np.asarray(prior, dtype=np.float64) - 1.0, 0.0) * (before > 0)
-    total = weights.sum(axis=-1, keepdims=True)
-    result: Array = np.where(total > 0, weights / np.where(total > 0, total, 1.0), before)
-    return result
-
-
-def sequences(
-    X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None, n_features: int | None = None
-) -> tuple[NDArray[Any], Index]:
-    """Frames `(N, D)`, checked, and the lengths of the sequences, `(B,)`.
-
-    Raises:
-        ValueError: for frames that make no sense, or lengths that do not add up to them.
-    """
-    if isinstance(X, list | tuple) and lengths is None and len(X) and np.ndim(X[0]) == 2:
-        parts = [np.asarray(part) for part in X]
-        widths = {part.shape[1] if part.ndim == 2 else None for part in parts}
-        if len(widths) > 1:
-            raise ValueError(
-                f"sequences must be (T, D) with one D; got {sorted(map(str, {p.shape for p in parts}))[:5]}"
-            )
-        frames = checked_frames(np.concatenate(parts), n_features)
-        return frames, np.array([len(part) for part in parts], dtype=np.int64)
-    frames = checked_frames(X, n_features)  # type: ignore[arg-type]
-    if lengths is None:
-        return frames, np.array([len(frames)], dtype=np.int64)
-    n = np.atleast_1d(np.asarray(lengths))
-    if n.ndim != 1 or n.dtype.kind not in "iu" or (n < 1).any() or n.sum() != len(frames):
-        raise ValueError(
-            f"lengths must be numbers from 1 on that add up to {len(frames)} frames; they add up to {n.sum()}"
-        )
-    return frames, n.astype(np.int64)

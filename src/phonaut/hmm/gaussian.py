@@ -19,8 +19,12 @@ from phonaut.densities.gaussian import (
 )
 from phonaut.densities.kmeans import kmeans
 from phonaut.densities.priors import GaussianPrior, as_prior, positive_definite
-from phonaut.hmm.base import HMM, Random
+from phonaut.hmm.base import HMM
+from phonaut.hmm.em import Random
 from phonaut.hmm.inference import Array, Index
+
+
+N_STARTS = 10  # of k-means
 
 
 class GaussianHMM(HMM):
@@ -48,6 +52,7 @@ class GaussianHMM(HMM):
         implementation: taken for hmmlearn's sake; the result is the same.
         n_restarts: starts; the best is kept.
         device: where densities are computed.
+        checkpoint: file that `fit` writes after each step, and goes on from if it is there.
 
     Attributes:
         means_: `(S, D)`.
@@ -79,6 +84,7 @@ class GaussianHMM(HMM):
         implementation: str = "scaling",
         n_restarts: int = 1,
         device: str = "cpu",
+        checkpoint: str | None = None,
     ) -> None:
         self.n_components, self.covariance_type = n_components, covariance_type
         self.min_covar = min_covar
@@ -88,7 +94,7 @@ class GaussianHMM(HMM):
         self.algorithm, self.random_state = algorithm, random_state
         self.n_iter, self.tol, self.verbose = n_iter, tol, verbose
         self.params, self.init_params, self.implementation = params, init_params, implementation
-        self.n_restarts, self.device = n_restarts, device
+        self.n_restarts, self.device, self.checkpoint = n_restarts, device, checkpoint
 
     @property
     def covars_(self) -> Array:
@@ -136,7 +142,7 @@ class GaussianHMM(HMM):
         return torch.from_numpy(self.means_), covariances[None] if self.covariance_type == "tied" else covariances
 
     def _maximize_emissions(self, found: Statistics) -> None:
-        prior, (means, covariances) = self._prior(), self._tensors()
+        prior, (means, covariances), found = self._prior(), self._tensors(), found.map(Tensor.cpu)
         if "m" in self.params:
             means = prior.best_means(found, means)
             self.means_ = means.numpy()
@@ -150,7 +156,7 @@ class GaussianHMM(HMM):
     def _init_emissions(self, X: Array, rng: np.random.Generator) -> None:
         if self._needs_init("m"):
             k = min(self.n_components, len(X))
-            centres = kmeans(X, k, rng)[0]
+            centres = kmeans(X, k, rng, n_init=N_STARTS)[0]
             self.means_ = centres[np.arange(self.n_components) % k]
         if self._needs_init("c"):
             covariance = np.atleast_2d(np.cov(X.T)) if len(X) > 1 else np.zeros((X.shape[1],) * 2)
