@@ -98,7 +98,8 @@ class Flows(nn.Module):
                 order = order[early_size:]
             if permutation in ("random", "reverse") and i:
                 order = order[::-1] if permutation == "reverse" else rng.permutation(order)
-            half = (len(order) + 1) // 2
+            # The middle one of an odd number is kept and changed in turns.
+            half = (len(order) + (permutation != "reverse" or i % 2 == 0)) // 2
             kept, changed = (order[0::2], order[1::2]) if mask == "cross" else (order[:half], order[half:])
             if not len(changed) or (last is not None and set(kept) == last and len(kept) < len(order)):
                 kept, changed = changed, kept
@@ -131,10 +132,10 @@ class Flows(nn.Module):
         n_keep, n_change, n_mix = (int(n) for n in self.n_rows[c])
         shapes = [(h, n_keep), (h, 1), (h, h), (h, 1), (2 * n_change, h), (2 * n_change, 1)]
         layers = [
-            self.weights[:, first : first + shape[0] * shape[1]].view(-1, *shape)
+            self.weights[:, first : first + shape[0] * shape[1]].view(self.n_flows, *shape)
             for first, shape in zip(at[:6].tolist(), shapes, strict=True)
         ]
-        matrix = self.weights[:, at[6] : at[6] + n_mix**2].view(-1, n_mix, n_mix) if n_mix else None
+        matrix = self.weights[:, at[6] : at[6] + n_mix**2].view(self.n_flows, n_mix, n_mix) if n_mix else None
         rows = tuple(
             torch.from_numpy(table[c, :n]).to(self.weights.device)
             for table, n in ((self.keep, n_keep), (self.change, n_change), (self.mix, n_mix))

@@ -229,6 +229,15 @@ def load(x: Array, first: int, last: int, z: Array) -> None:
             z[d, j] = row[d]
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def widest_of(n_rows: Index) -> int:
+    """Rows of a tile that some coupling needs at once."""
+    widest = 1
+    for c in range(len(n_rows)):
+        widest = max(widest, 2 * n_rows[c, 1], n_rows[c, 2])
+    return widest
+
+
 @njit(cache=True, nogil=True, parallel=True, error_model="numpy", fastmath=FAST)
 def log_prob(
     x: Array, begin: Index, end: Index, into: Index, per_group: int, weights: Array, at: Index, keep: Index,
@@ -237,7 +246,7 @@ def log_prob(
 ) -> None:  # fmt: skip
     """`constant + log-determinant - |(z - mean) inverse|^2 / 2`, `found (rows, flows of a group, K)`."""
     n_flows, n_latent, d = means.shape
-    widest = max(2 * n_rows[:, 1].max(), n_rows[:, 2].max())
+    widest = widest_of(n_rows)
     every = np.arange(max(n_hidden, d))
     for task in prange(n_flows * chunks):
         f, chunk = task // chunks, task % chunks
@@ -273,7 +282,7 @@ def gradients(
     """`sum_t sum_k worth_tfk log p_fk(x_t)`, `value (flows, chunks)`, and its gradient `(flows, chunks, P)`."""
     n_flows, n_latent, d = means.shape
     n_couplings = len(at)
-    widest = max(2 * n_rows[:, 1].max(), n_rows[:, 2].max())
+    widest = widest_of(n_rows)
     every = np.arange(max(n_hidden, d))
     for task in prange(n_flows * chunks):
         f, chunk = task // chunks, task % chunks
@@ -317,3 +326,45 @@ def gradients(
             down(z, g, gl, weights[f], gw, at, keep, change, mix, n_rows, n_hidden, slope, bound,
                  h1, h2, st, e, before, every, go, gh1, gh2)  # fmt: skip
         value[f, chunk] = objective
+
+
+@njit(cache=True, nogil=True, parallel=True, error_model="numpy", fastmath=FAST)
+def moments(
+    x: Array, begin: Index, end: Index, into: Index, per_group: int, weights: Array, at: Index, keep: Index,
+    change: Index, mix: Index, n_rows: Index, n_hidden: int, slope: float, bound: float, chunks: int, worth: Array,
+    sums: Array, of_logdet: Array,
+) -> None:  # fmt: skip
+    """`sum_t worth_tfk (1, z, z^2)`, `(flows, chunks, K, 1 + 2 D)`, and `sum_t sum_k worth_tfk log-determinant`."""
+    d, n_latent = x.shape[1], worth.shape[2]
+    widest = widest_of(n_rows)
+    every = np.arange(max(n_hidden, d))
+    for task in prange(len(weights) * chunks):
+        f, chunk = task // chunks, task % chunks
+        group, own = f // per_group, f % per_group
+        z, logdet, part = np.empty((d, TILE), x.dtype), np.empty(TILE, x.dtype), np.zeros(TILE, x.dtype)
+        h1, h2 = np.empty((1, n_hidden, TILE), x.dtype), np.empty((1, n_hidden, TILE), x.dtype)
+        st, e = np.empty((1, widest, TILE), x.dtype), np.empty((1, widest, TILE), x.dtype)
+        before = np.empty((1, d, TILE), x.dtype)
+        found, logs = sums[f, chunk], 0.0
+        for first in range(begin[group] + chunk * TILE, end[group], chunks * TILE):
+            load(x, first, end[group], z)
+            up(z, logdet, weights[f], at, keep, change, mix, n_rows, n_hidden, slope, bound, 0,
+               h1, h2, st, e, before, every)  # fmt: skip
+            n = min(TILE, end[group] - first)
+            row = into[group] + first - begin[group]
+            for k in range(n_latent):
+                whole = 0.0
+                for j in range(TILE):
+                    part[j] = worth[row + j, own, k] if j < n else x.dtype.type(0)
+                    whole += part[j]
+                found[k, 0] += whole
+                for j in range(n):
+                    logs += part[j] * logdet[j]
+                for i in range(d):
+                    a, b = 0.0, 0.0
+                    for j in range(TILE):
+                        a += part[j] * z[i, j]
+                        b += part[j] * z[i, j] * z[i, j]
+                    found[k, 1 + i] += a
+                    found[k, 1 + d + i] += b
+        of_logdet[f, chunk] = logs

@@ -70,3 +70,19 @@ def moved_to_rest(x: Array, centres: Array, n_iter: int) -> Array:
         if done:
             break
     return centres
+
+
+def nested(x: Array, n: int, m: int, rng: np.random.Generator, *, n_init: int = 10) -> tuple[Array, Array]:
+    """Centres `(n, m, D)` by k-means over all frames, and again over those of each of its clusters; and the way of each
+    frame from its centre, `(N, D)`. Centres repeat where there are fewer frames."""
+    k = min(n, len(x))
+    centres, nearest = kmeans(x, k, rng, n_init=n_init)
+    means, away = np.empty((n, m, x.shape[1])), np.zeros_like(x)
+    for state in range(n):
+        inside = nearest == state % k
+        own, found, which = x[inside], centres[[state % k]], np.zeros(int(inside.sum()), np.int64)
+        if len(own):
+            found, which = kmeans(own, min(m, len(own)), rng, n_init=n_init)
+        means[state] = found[np.arange(m) % len(found)]
+        away[inside] = own - found[which]
+    return means, away

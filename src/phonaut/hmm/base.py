@@ -247,7 +247,7 @@ class HMM:
         self._init_emissions(frames, rng)
         for name, value in self._parameters().items():
             setattr(self, name, of_first(torch.from_numpy(np.ascontiguousarray(value))).numpy())
-        if frames.size < self.n_parameters:
+        if frames.size < self.n_parameters and "f" not in self.codes:  # networks always have more
             log.warning(
                 "Fitting a model with %d free scalar parameters with only %d data points will result in a degenerate "
                 "solution.",

@@ -24,9 +24,6 @@ from phonaut.hmm.em import Random
 from phonaut.hmm.inference import Array, Index
 
 
-N_STARTS = 10  # of k-means
-
-
 class GaussianHMM(HMM):
     """Each state emits a Gaussian.
 
@@ -156,7 +153,7 @@ class GaussianHMM(HMM):
     def _init_emissions(self, X: Array, rng: np.random.Generator) -> None:
         if self._needs_init("m"):
             k = min(self.n_components, len(X))
-            centres = kmeans(X, k, rng, n_init=N_STARTS)[0]
+            centres = kmeans(X, k, rng, n_init=10)[0]
             self.means_ = centres[np.arange(self.n_components) % k]
         if self._needs_init("c"):
             covariance = np.atleast_2d(np.cov(X.T)) if len(X) > 1 else np.zeros((X.shape[1],) * 2)

@@ -18,11 +18,10 @@ from phonaut.densities.gaussian import (
     statistics,
 )
 from phonaut.densities.gmm import BLOCK_FRAMES
-from phonaut.densities.kmeans import kmeans
+from phonaut.densities.kmeans import nested
 from phonaut.densities.priors import GaussianPrior, as_prior, positive_definite
 from phonaut.hmm.base import HMM
 from phonaut.hmm.em import Random, dirichlet, normalized
-from phonaut.hmm.gaussian import N_STARTS
 from phonaut.hmm.inference import Array, Index
 
 LEAST_OF_VARIANCE = 1e-3  # of that of the data: what one frame alone leaves to a component
@@ -193,33 +192,18 @@ class GMMHMM(HMM):
         self._floor = LEAST_OF_VARIANCE * np.where(spread > 0, spread, max(float(spread.max()), 1e-12))
         if self._needs_init("w"):
             self.weights_ = np.full((n, m), 1.0 / m)
-        centres, within = self._clusters(X, rng)
+        centres, away = nested(X, n, m, rng)
         if self._needs_init("m"):
             self.means_ = centres
         if self._needs_init("c"):
-            within = positive_definite(torch.from_numpy(within + self.min_covar * np.eye(d))).numpy()
+            scatter = torch.from_numpy(away.T @ away / len(X) + self.min_covar * np.eye(d))
+            within = positive_definite(scatter).numpy()
             self.covars_ = {
                 "full": np.tile(within, (n, m, 1, 1)),
                 "tied": np.tile(within, (n, 1, 1)),
                 "diag": np.tile(np.diagonal(within), (n, m, 1)),
                 "spherical": np.full((n, m), np.diagonal(within).mean()),
             }[self.covariance_type]
-
-    def _clusters(self, X: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Means `(S, M, D)` by k-means over all frames, and again over those of each of its clusters; and the
-        covariance `(D, D)` of frames about them."""
-        n, m = self.n_components, self.n_mix
-        k = min(n, len(X))
-        centres, nearest = kmeans(X, k, rng, n_init=N_STARTS)
-        means, away = np.empty((n, m, X.shape[1])), np.zeros_like(X)
-        for state in range(n):
-            own = X[nearest == state % k]
-            found, which = centres[[state % k]], np.zeros(len(own), np.int64)
-            if len(own):
-                found, which = kmeans(own, min(m, len(own)), rng, n_init=N_STARTS)
-            means[state] = found[np.arange(m) % len(found)]
-            away[nearest == state % k] = own - found[which]
-        return means, away.T @ away / len(X)
 
     def _check_emissions(self) -> None:
         kind, n, m = self.covariance_type, self.n_components, self.n_mix
