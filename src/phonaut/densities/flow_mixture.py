@@ -199,6 +199,7 @@ class FlowMixtures:
             return found
         before, start = self.expected(found), w.detach().clone()
         optimizer = torch.optim.Adam([w], lr=learning_rate, fused=True)
+        share = 1 / float(found.n.sum().clamp(min=1e-10))  # gradients of a frame, beside which Adam's epsilon is small
         sizes = groups.end - groups.begin
         n_batches = int(-(-sizes.max(initial=1) // batch_size)) if batch_size else 1
         if several():
@@ -214,7 +215,7 @@ class FlowMixtures:
                 frames, own = x[order], worth[order]
             for b in range(n_batches):
                 first, last = groups.begin + sizes * b // n_batches, groups.begin + sizes * (b + 1) // n_batches
-                w.grad = -summed(self.gradient(frames, own, Groups(first, last, first)))
+                w.grad = summed(self.gradient(frames, own, Groups(first, last, first))).mul_(-share)
                 optimizer.step()
         w.grad = None
         end = w.detach().clone()

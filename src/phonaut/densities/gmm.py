@@ -21,6 +21,7 @@ from phonaut.densities.gaussian import (
     statistics,
 )
 from phonaut.densities.kmeans import kmeans, seeds
+from phonaut.densities.reseeding import reseed
 
 Array = NDArray[np.float64]
 BLOCK_FRAMES = 8192  # responsibilities of a block stay in the cache
@@ -196,26 +197,48 @@ class GMM:
         self.converged_, self.n_iter_, self.lower_bound_ = False, 0, -np.inf
         self.lower_bounds_: list[float] = []
         before: dict[str, Any] = {}
-        for step in range(1, self.max_iter + 1):
+        plain: dict[str, Any] = {}  # parameters before empty components were seeded anew
+        chances, step = self.n_components, 0
+        while step < self.max_iter:
             found = self._expect(x, origin)
             bound = found.log_likelihood / found.n_frames
             slack = 1e-6 + 1e-9 * abs(bound)  # reg_covar is no part of the likelihood, and may cost a little
+            if bound < self.lower_bound_ - slack and plain:
+                vars(self).update(plain)
+                plain = {}
+                continue
             if bound < self.lower_bound_ - slack:
                 warnings.warn(
-                    f"the log-likelihood fell from {self.lower_bound_:.9g} to {bound:.9g} a frame in step {step - 1}; "
+                    f"the log-likelihood fell from {self.lower_bound_:.9g} to {bound:.9g} a frame in step {step}; "
                     "the parameters before that step are kept",
                     ObjectiveFellWarning,
                     stacklevel=3,
                 )
                 vars(self).update(before)
                 return
-            before = {name: getattr(self, name) for name in ("weights_", "means_", "covariances_")}
+            before = self._parameters()
             self._maximize(found.gaussians)
+            plain, step = self._parameters(), step + 1
+            plain = plain if chances and self._reseed(found.gaussians.n) else {}
+            chances -= bool(plain)
             rise, self.lower_bound_, self.n_iter_ = bound - self.lower_bound_, bound, step
             self.lower_bounds_.append(bound)
             if abs(rise) < self.tol:
                 self.converged_ = True
                 return
+
+    def _parameters(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("weights_", "means_", "covariances_")}
+
+    def _reseed(self, counts: Tensor) -> bool:
+        """Move a component that lost its frames, if there is one; whether there was."""
+        self.weights_, self.means_, self.covariances_ = (value.copy() for value in self._parameters().values())
+        k, d = self.means_.shape
+        covariances, kind = self.covariances_, self.covariance_type
+        variances = np.diagonal(covariances, axis1=-2, axis2=-1) if is_quadratic(kind) else covariances
+        spread = np.sqrt(np.broadcast_to(variances[:, None] if kind == "spherical" else variances, (k, d)))
+        own = [] if kind == "tied" else [covariances[None]]
+        return reseed(counts.cpu().numpy()[None], self.weights_[None], self.means_[None], spread[None], own)
 
     def _expect(self, x: Tensor, origin: Tensor) -> MixtureStatistics:
         """The E-step: responsibilities, block by block, and their sums."""

@@ -8,6 +8,7 @@ import logging
 import warnings
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -25,6 +26,21 @@ from phonaut.hmm.em import Expected, Monitor, Random, dirichlet, generator_of, n
 from phonaut.hmm.inference import Array, Chains, Index
 
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class Back:
+    """Where EM goes back to when a step made the model worse; a checkpoint keeps it.
+
+    Attributes:
+        before: parameters before the last M-step.
+        plain: those after it, if empty components were seeded anew thereafter.
+        n_seeded: how often they were.
+    """
+
+    before: dict[str, Any] = field(default_factory=dict)
+    plain: dict[str, Any] = field(default_factory=dict)
+    n_seeded: int = 0
 
 
 class HMM:
@@ -59,6 +75,7 @@ class HMM:
     monitor_: Monitor
     startprob_: Array
     transmat_: Array
+    _back: Back
 
     # --- what a sub-class says of its emissions
 
@@ -73,6 +90,10 @@ class HMM:
     def _maximize_emissions(self, found: Any) -> None:
         """The M-step of the emissions."""
         raise NotImplementedError
+
+    def _reseed(self) -> bool:
+        """Move components that lost their frames, if there are any; whether there were."""
+        return False
 
     def _emission_log_prior(self) -> float:
         """Log-density of the emission parameters, up to a constant."""
@@ -127,14 +148,16 @@ class HMM:
     def partial_fit(self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None) -> Self:
         """One step of stepwise EM, for data that come in parts: `s <- (1 - eta) s + eta s_new` with `eta = k^-0.7` for
         the k-th part, where s are the sufficient statistics of a frame; then an M-step as if s were those of all frames
-        so far. The first call starts the parameters, as `fit` does.
+        so far. The first call starts the parameters if they are not all set.
 
         Source: Cappe and Moulines 2009, "On-line expectation-maximization algorithm for latent data models".
         """
         started = hasattr(self, "_memory")
-        frames, n = sequences(X, lengths, self.n_features if started else None)
+        known = all(hasattr(self, name) for name in self.codes.values())
+        frames, n = sequences(X, lengths, getattr(self, "n_features", None) if known else None)
         if not started:
-            self._init(frames, n, generator_of(self.random_state))
+            if not known:
+                self._init(frames, n, generator_of(self.random_state))
             self.monitor_ = self._new_monitor()
             self._origin, self._n_seen = self._middle(frames), 0.0
         self._check()
@@ -160,6 +183,13 @@ class HMM:
         total = summed(torch.from_numpy(sums))
         return (total[:-1] / total[-1]).to(self.device)
 
+    def _spread(self, frames: NDArray[Any]) -> Array:
+        """The variance of all frames, `(D,)`."""
+        away = np.square(frames - self._middle(frames).cpu().numpy()).sum(axis=0)
+        total = summed(torch.from_numpy(np.append(away, len(frames))))
+        variance: Array = (total[:-1] / total[-1]).numpy()
+        return variance
+
     def _expect(self, frames: NDArray[Any], lengths: Index, origin: Tensor) -> Expected:
         """The E-step: sufficient statistics of sequences under the parameters of now."""
         x = torch.from_numpy(frames).to(self.device)
@@ -178,25 +208,33 @@ class HMM:
         """EM steps until `tol` or `n_iter`."""
         self._check()
         origin = self._middle(frames)
-        before: dict[str, Any] = {}
+        back = self._back if self.monitor_.iter else Back()
         while not self.monitor_.converged:
             found = self._expect(frames, lengths, origin).summed()
             objective, last = found.log_prob + self._log_prior(), self.monitor_.last
-            if not objective >= last - 1e-7 * max(1.0, abs(last)) - 1e-9 * found.n_frames:
+            fell = not objective >= last - 1e-7 * max(1.0, abs(last)) - 1e-9 * found.n_frames
+            if fell and back.plain:
+                vars(self).update(back.plain)
+                back.plain = {}
+                continue
+            if fell:
                 warnings.warn(
                     f"the objective fell from {last:.9g} to {objective:.9g} in step {self.monitor_.iter} of EM; the "
                     "parameters before that step are kept",
                     ObjectiveFellWarning,
                     stacklevel=3,
                 )
-                vars(self).update(before)
+                vars(self).update(back.before)
                 self.monitor_.fell = True
                 return
-            before = self._parameters()
+            back.before = self._parameters()
             self._maximize(found)
+            plain = self._parameters()
+            back.plain = plain if back.n_seeded < 2 * self.n_components and self._reseed() else {}
+            back.n_seeded += bool(back.plain)
             self.monitor_.report(found.log_prob, objective)
             if self.checkpoint:
-                self._write(Path(self.checkpoint), frames=fingerprint(frames))
+                self._write(Path(self.checkpoint), back, frames=fingerprint(frames))
 
     def _go_on(self, frames: NDArray[Any]) -> bool:
         """Take up the checkpoint, if there is one.
@@ -410,16 +448,17 @@ class HMM:
 
     def save(self, path: str | Path) -> None:
         """Write settings and parameters to a safetensors file (settings as JSON in its header), atomically."""
-        self._write(Path(path))
+        self._write(Path(path), Back())
 
-    def _write(self, path: Path, **more: Any) -> None:
+    def _write(self, path: Path, back: Back, **more: Any) -> None:
         from phonaut.files import write_bytes
 
         settings = {name: as_json(value) for name, value in self.get_params().items()}
-        arrays = {name: np.ascontiguousarray(value) for name, value in self._parameters().items()}
+        groups = {"": self._parameters(), "before/": back.before, "plain/": back.plain}
+        arrays = {group + name: np.array(value) for group, part in groups.items() for name, value in part.items()}
         monitor = getattr(self, "monitor_", None)
         if monitor is not None:
-            more |= {"history": monitor.history, "objective": monitor.objective}
+            more |= {"history": monitor.history, "objective": monitor.objective, "n_seeded": back.n_seeded}
         write_bytes(
             path,
             save(
@@ -441,9 +480,12 @@ class HMM:
 
     def _read(self, path: Path, kind: dict[str, Any]) -> None:
         """Take the parameters of a file, and how its fit went."""
+        self._back = Back(n_seeded=kind.get("n_seeded", 0))
         with safe_open(str(path), framework="np") as file:
-            for name in file.keys():  # noqa: SIM118  # not a dict
-                setattr(self, name, file.get_tensor(name))
+            for key in file.keys():  # noqa: SIM118  # not a dict
+                group, _, name = key.rpartition("/")
+                where = {"": vars(self), "before": self._back.before, "plain": self._back.plain}[group]
+                where[name] = file.get_tensor(key)
         if "history" in kind:
             self.monitor_ = self._new_monitor()
             self.monitor_.history, self.monitor_.objective = kind["history"], kind["objective"]
@@ -477,4 +519,6 @@ def as_json(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, tuple):
+        return list(value)
     return None if isinstance(value, np.random.Generator | np.random.RandomState) else value

@@ -13,6 +13,7 @@ from torch import Tensor
 from phonaut.densities.flow import Flows, Mask, Permutation
 from phonaut.densities.flow_mixture import FlowMixtures, Groups, Moments
 from phonaut.densities.kmeans import nested
+from phonaut.densities.reseeding import reseed
 from phonaut.hmm import inference
 from phonaut.hmm.base import HMM
 from phonaut.hmm.em import Expected, Random, dirichlet, normalized
@@ -136,7 +137,7 @@ class FlowHMM(HMM):
         self.n_couplings, self.n_hidden, self.mask, self.permutation = n_couplings, n_hidden, mask, permutation
         self.early_every, self.early_size, self.bound = early_every, early_size, bound
         self.n_passes, self.learning_rate, self.batch_size = n_passes, learning_rate, batch_size
-        self.gamma_prior = gamma_prior
+        self.gamma_prior = (float(gamma_prior[0]), float(gamma_prior[1]))
         self.startprob_prior, self.transmat_prior = startprob_prior, transmat_prior
         self.weights_prior = weights_prior
         self.algorithm, self.random_state = algorithm, random_state
@@ -223,9 +224,19 @@ class FlowHMM(HMM):
             self.latent_means_, self.latent_scales_ = (
                 value.numpy().reshape(shape) for value in (mixtures.means, mixtures.scales)
             )
+        self._counts = found.moments.n.numpy().reshape(self.weights_.shape)
         if "w" in self.params:
-            counts = found.moments.n.numpy().reshape(self.weights_.shape)
-            self.weights_ = normalized(counts, self.weights_prior, self.weights_)
+            self.weights_ = normalized(self._counts, self.weights_prior, self.weights_)
+
+    def _reseed(self) -> bool:
+        if not set("wlf") <= set(self.params):
+            return False
+        self.weights_, self.flows_ = self.weights_.copy(), self.flows_.copy()
+        self.latent_means_, self.latent_scales_ = self.latent_means_.copy(), self.latent_scales_.copy()
+        own = [self.latent_scales_]
+        if self.n_flows == self._counts.size:
+            own.append(self.flows_.reshape(*self._counts.shape, -1))
+        return reseed(self._counts, self.weights_, self.latent_means_, self.latent_scales_, own)
 
     def _emission_log_prior(self) -> float:
         a, b = self.gamma_prior

@@ -20,6 +20,7 @@ from phonaut.densities.gaussian import (
 from phonaut.densities.gmm import BLOCK_FRAMES
 from phonaut.densities.kmeans import nested
 from phonaut.densities.priors import GaussianPrior, as_prior, positive_definite
+from phonaut.densities.reseeding import reseed
 from phonaut.hmm.base import HMM
 from phonaut.hmm.em import Random, dirichlet, normalized
 from phonaut.hmm.inference import Array, Index
@@ -164,9 +165,9 @@ class GMMHMM(HMM):
 
     def _maximize_emissions(self, found: Statistics) -> None:
         found = found.map(Tensor.cpu)
+        self._counts = found.n.numpy().reshape(self.weights_.shape)
         if "w" in self.params:
-            counts = found.n.numpy().reshape(self.weights_.shape)
-            self.weights_ = normalized(counts, self.weights_prior, self.weights_)
+            self.weights_ = normalized(self._counts, self.weights_prior, self.weights_)
         prior, (means, covariances) = self._prior(), self._tensors()
         if "m" in self.params:
             means = prior.best_means(found, means)
@@ -174,6 +175,17 @@ class GMMHMM(HMM):
         if "c" in self.params:
             best = prior.best_covariances(found, means, covariances, self.covariance_type)
             self.covars_ = best.numpy().reshape(self.covars_.shape)
+
+    def _reseed(self) -> bool:
+        if not set("mcw") <= set(self.params):
+            return False
+        self.weights_, self.means_, self.covars_ = self.weights_.copy(), self.means_.copy(), self.covars_.copy()
+        covars, kind = self.covars_, self.covariance_type
+        variances = np.diagonal(covars, axis1=-2, axis2=-1) if is_quadratic(kind) else covars
+        variances = {"tied": variances[:, None], "spherical": variances[..., None]}.get(kind, variances)
+        spread = np.sqrt(np.broadcast_to(variances, self.means_.shape))
+        own = [] if self.covariance_type == "tied" else [self.covars_]
+        return reseed(self._counts, self.weights_, self.means_, spread, own)
 
     def _emission_log_prior(self) -> float:
         of_gaussians = self._prior().log_density(
@@ -188,7 +200,7 @@ class GMMHMM(HMM):
 
     def _init_emissions(self, X: Array, rng: np.random.Generator) -> None:
         n, m, d = self.n_components, self.n_mix, X.shape[1]
-        spread = X.var(axis=0)
+        spread = self._spread(X)
         self._floor = LEAST_OF_VARIANCE * np.where(spread > 0, spread, max(float(spread.max()), 1e-12))
         if self._needs_init("w"):
             self.weights_ = np.full((n, m), 1.0 / m)

@@ -23,6 +23,27 @@ FAST = {"reassoc", "contract", "arcp", "nsz"}  # what lets sums be vectorised; i
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+def through(weights: Array, transition: Array, low: Index, high: Index, out: Array) -> None:
+    """`out = weights @ transition`, four rows at a time over the columns that any of them has."""
+    n_states = len(weights)
+    out[:] = 0.0
+    for i in range(0, n_states - 3, 4):
+        w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+        if w0 + w1 + w2 + w3 > 0.0:
+            begin, stop = min(low[i : i + 4]), max(high[i : i + 4])
+            rows, into = transition[i : i + 4, begin:stop], out[begin:stop]
+            r0, r1, r2, r3 = rows[0], rows[1], rows[2], rows[3]
+            for j in range(len(into)):
+                into[j] += w0 * r0[j] + w1 * r1[j] + w2 * r2[j] + w3 * r3[j]
+    for i in range(n_states - n_states % 4, n_states):
+        w0 = weights[i]
+        if w0 > 0.0:
+            r0, into = transition[i, low[i] : high[i]], out[low[i] : high[i]]
+            for j in range(len(into)):
+                into[j] += w0 * r0[j]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
 def forward_one(
     rows: Array, start: Array, transition: Array, low: Index, high: Index, alpha: Array, emission: Array, scale: Array
 ) -> float:
@@ -30,35 +51,44 @@ def forward_one(
     n_frames, n_states = rows.shape
     total = 0.0
     for t in range(n_frames):
-        peak = rows[t, 0]
+        row, now, likelihood = rows[t], alpha[t], emission[t]
+        peak = row[0]
         for s in range(1, n_states):
-            peak = max(peak, rows[t, s])
+            peak = max(peak, row[s])
         if peak == -np.inf:
             return np.nan
         for s in range(n_states):
-            emission[t, s] = np.exp(rows[t, s] - peak)
+            likelihood[s] = np.exp(row[s] - peak)
         if t == 0:
-            for s in range(n_states):
-                alpha[0, s] = start[s]
+            now[:] = start
         else:
-            for s in range(n_states):
-                alpha[t, s] = 0.0
-            for i in range(n_states):
-                weight = alpha[t - 1, i]
-                if weight > 0.0:
-                    for j in range(low[i], high[i]):
-                        alpha[t, j] += weight * transition[i, j]
+            through(alpha[t - 1], transition, low, high, now)
         c = 0.0
         for s in range(n_states):
-            alpha[t, s] *= emission[t, s]
-            c += alpha[t, s]
+            now[s] *= likelihood[s]
+            c += now[s]
         if not c > LEAST:
             return np.nan
         for s in range(n_states):
-            alpha[t, s] /= c
+            now[s] /= c
         scale[t] = c
         total += np.log(c) + peak
     return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+def add_outer(left: Array, right: Array, low: Index, high: Index, counts: Array) -> None:
+    """`counts += left^T right` within the band, of eight frames: each count is read and written once."""
+    for i in range(len(low)):
+        a0, a1, a2, a3 = left[0, i], left[1, i], left[2, i], left[3, i]
+        a4, a5, a6, a7 = left[4, i], left[5, i], left[6, i], left[7, i]
+        if a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7 > 0.0:
+            into, b = counts[i, low[i] : high[i]], right[:, low[i] : high[i]]
+            b0, b1, b2, b3, b4, b5, b6, b7 = b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]
+            for j in range(len(into)):
+                into[j] += (a0 * b0[j] + a1 * b1[j] + a2 * b2[j] + a3 * b3[j]) + (
+                    a4 * b4[j] + a5 * b5[j] + a6 * b6[j] + a7 * b7[j]
+                )
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
@@ -78,7 +108,8 @@ def backward_one(
     holds rubbish.
     """
     n_frames, n_states = alpha.shape
-    beta, ahead = np.empty(n_states), np.empty(n_states)
+    beta = np.empty(n_states)
+    before, after = np.zeros((8, n_states)), np.zeros((8, n_states))  # of frames that `counts` still lacks
     ended = 0.0
     for s in range(n_states):
         ended += alpha[n_frames - 1, s] * end[s]
@@ -88,21 +119,24 @@ def backward_one(
         beta[s] = end[s] / ended
         alpha[n_frames - 1, s] *= beta[s]
     for t in range(n_frames - 2, -1, -1):
+        weights, ahead, now, likelihood = before[t % 8], after[t % 8], alpha[t], emission[t + 1]
+        c = 1.0 / scale[t + 1]
         for j in range(n_states):
-            ahead[j] = emission[t + 1, j] * beta[j] / scale[t + 1]
+            ahead[j] = likelihood[j] * beta[j] * c
         whole = 0.0
         for i in range(n_states):
-            weight, reached = alpha[t, i], 0.0
-            for j in range(low[i], high[i]):
-                reached += transition[i, j] * ahead[j]
-            if weight > 0.0:
-                for j in range(low[i], high[i]):
-                    counts[i, j] += weight * ahead[j]
+            row, part, reached = transition[i, low[i] : high[i]], ahead[low[i] : high[i]], 0.0
+            for j in range(len(row)):
+                reached += row[j] * part[j]
             beta[i] = reached
-            alpha[t, i] = weight * reached
-            whole += alpha[t, i]
+            weights[i] = now[i]
+            now[i] *= reached
+            whole += now[i]
         if not abs(whole - 1.0) < 1e-6:
             return np.nan
+        if t % 8 == 0:
+            add_outer(before, after, low, high, counts)
+            before[:] = 0.0
     return float(np.log(ended))
 
 
@@ -227,6 +261,25 @@ def forward_backward_log(
     return float(total)
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def best_through(so_far: Array, log_transition: Array, low: Index, high: Index, out: Array) -> None:
+    """`out[j] = max_i so_far[i] + log_transition[i, j]`, four rows at a time over the columns that any of them has."""
+    n_states = len(so_far)
+    out[:] = -np.inf
+    for i in range(0, n_states - 3, 4):
+        v0, v1, v2, v3 = so_far[i], so_far[i + 1], so_far[i + 2], so_far[i + 3]
+        if max(v0, v1, v2, v3) > -np.inf:
+            begin, stop = min(low[i : i + 4]), max(high[i : i + 4])
+            rows, into = log_transition[i : i + 4, begin:stop], out[begin:stop]
+            r0, r1, r2, r3 = rows[0], rows[1], rows[2], rows[3]
+            for j in range(len(into)):
+                into[j] = max(into[j], max(max(v0 + r0[j], v1 + r1[j]), max(v2 + r2[j], v3 + r3[j])))
+    for i in range(n_states - n_states % 4, n_states):
+        v0, r0, into = so_far[i], log_transition[i, low[i] : high[i]], out[low[i] : high[i]]
+        for j in range(len(into)):
+            into[j] = max(into[j], v0 + r0[j])
+
+
 @njit(cache=True, nogil=True, parallel=True, error_model="numpy")
 def viterbi(
     log_likelihoods: Array,
@@ -241,33 +294,26 @@ def viterbi(
     path: Index,
     score: Array,
 ) -> None:
-    """The most probable path `(M,)` of each sequence, of several the one with the lowest states, and its log."""
+    """The most probable path `(M,)` of each sequence, of several the one with the lowest states, and its log.
+
+    Where the best path to a state came from is looked for on the way back, in the states of the path alone.
+    """
     n_states = log_likelihoods.shape[1]
     for b in prange(len(first)):
         n, c, begin = lengths[b], model[b], first[b]
         if n == 0:
             score[b] = 0.0
             continue
-        came = np.empty((n, n_states), dtype=np.int32)
-        now, then = np.empty(n_states), np.empty(n_states)
-        for s in range(n_states):
-            now[s] = log_start[c, s] + log_likelihoods[begin, s]
-        for t in range(1, n):
-            now, then = then, now
-            origin = came[t]
+        rows, transition = log_likelihoods[begin : begin + n], log_transition[c]
+        arrived, best_of = np.empty((n, n_states)), np.empty((n, n_states))  # before a frame is heard, and after
+        arrived[0] = log_start[c]
+        for t in range(n):
+            if t > 0:
+                best_through(best_of[t - 1], transition, low[c], high[c], arrived[t])
+            before, row, now = arrived[t], rows[t], best_of[t]
             for s in range(n_states):
-                now[s] = -np.inf
-                origin[s] = 0
-            for i in range(n_states):
-                so_far = then[i]
-                for j in range(low[c, i], high[c, i]):
-                    value = so_far + log_transition[c, i, j]
-                    if value > now[j]:
-                        now[j] = value
-                        origin[j] = i
-            for s in range(n_states):
-                now[s] += log_likelihoods[begin + t, s]
-        best = 0
+                now[s] = before[s] + row[s]
+        best, now = 0, best_of[n - 1]
         for s in range(n_states):
             now[s] += log_end[c, s]
             if now[s] > now[best]:
@@ -275,4 +321,9 @@ def viterbi(
         score[b] = now[best]
         for t in range(n - 1, -1, -1):
             path[begin + t] = best if score[b] > -np.inf else -1
-            best = came[t, best] if t > 0 else best
+            if t > 0:
+                value, before = arrived[t, best], best_of[t - 1]
+                for i in range(n_states):
+                    if before[i] + transition[i, best] == value:
+                        best = i
+                        break
