@@ -58,6 +58,7 @@ class Gaussians:
         means: `(K, D)`.
         covariances: `(K, D, D)` full, `(K, D)` diag, `(D, D)` tied, `(K,)` spherical.
         covariance_type: which of these.
+        about: what features of frames are relative to, `(D,)`; None: the mean of the means.
 
     Raises:
         ValueError: a covariance is not positive definite; the component is named.
@@ -66,9 +67,10 @@ class Gaussians:
     means: Tensor
     covariances: Tensor
     covariance_type: CovarianceType
+    about: Tensor | None = None
 
     def __post_init__(self) -> None:
-        self.origin = self.means.mean(dim=0)
+        self.origin = self.means.mean(dim=0) if self.about is None else self.about
         k, d = self.means.shape
         if is_quadratic(self.covariance_type):
             covariances = self.covariances if self.covariance_type == "full" else self.covariances[None]
@@ -117,37 +119,44 @@ class Gaussians:
         rows, columns = torch.triu_indices(d, d, device=weights.device)
         return torch.cat([constant[:, None], linear, weights[:, rows, columns]], dim=1).T
 
-    def loses_digits(self, dtype: torch.dtype) -> bool:
-        """Whether products with features would be wrong by more than 1e-9 (1e-3 in float32)."""
-        farthest = float(self.whitened_means.square().sum(dim=1).max())
-        return farthest * torch.finfo(dtype).eps > (1e-9 if dtype == torch.float64 else 1e-3)
+    def loses_digits(self, dtype: torch.dtype) -> Tensor:
+        """Components for which products with features would be wrong by more than 1e-9 (1e-3 in float32), `(K,)`."""
+        away = self.whitened_means.square().sum(dim=1)
+        return away * torch.finfo(dtype).eps > (1e-9 if dtype == torch.float64 else 1e-3)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """`log N(x_t; mu_k, Sigma_k)` of frames `(N, D)`: `(N, K)`, in blocks."""
-        if self.loses_digits(x.dtype):
-            return self.log_prob_of_differences(x)
-        theta, origin = self.natural().to(x.dtype), self.origin.to(x.dtype)
+        origin, result = self.origin.to(x.dtype), x.new_empty(len(x), len(self.means))
+        theta = self.natural().to(x.dtype)
+        far = self.loses_digits(x.dtype).nonzero()[:, 0]
         size = max(1, BLOCK_CELLS // len(theta))
-        result = x.new_empty(len(x), theta.shape[1])
         full = is_quadratic(self.covariance_type)
         for first in range(0, len(x), size):
-            block = x[first : first + size]
-            torch.mm(features(block - origin, full=full), theta, out=result[first : first + size])
+            block, into = x[first : first + size], result[first : first + size]
+            self.log_prob_of_features(features(block - origin, full=full), block, theta, far, into)
         return result
 
-    def log_prob_of_differences(self, x: Tensor) -> Tensor:
-        """The same from `L_k^-1 (x_t - mu_k)`: slower, and exact however far the means lie from each other."""
-        k, d = self.means.shape
-        constant = -0.5 * (d * math.log(2 * math.pi) + self.log_determinant)
-        result = x.new_empty(len(x), k)
-        size = max(1, BLOCK_CELLS // (k * d))
+    def log_prob_of_features(self, phi: Tensor, x: Tensor, theta: Tensor, far: Tensor, out: Tensor) -> None:
+        """The same of one block, of which features, parameters and the components that lose digits are known."""
+        if len(far) < len(self.means):
+            torch.mm(phi, theta, out=out)
+        if len(far):
+            out[:, far] = self.log_prob_of_differences(x, far)
+
+    def log_prob_of_differences(self, x: Tensor, which: Tensor | slice = slice(None)) -> Tensor:
+        """The same of some components, from `L_k^-1 (x_t - mu_k)`, exact however far the means lie from each other."""
+        d, means, factor = self.means.shape[1], self.means[which], self.factor[which]
+        constant = -0.5 * (d * math.log(2 * math.pi) + self.log_determinant[which])
+        inverse = 1 / factor
+        if factor.ndim == 3:
+            eye = torch.eye(d, dtype=factor.dtype, device=factor.device)
+            inverse = torch.linalg.solve_triangular(factor, eye.expand(factor.shape), upper=False)
+        result = x.new_empty(len(x), len(means))
+        size = max(1, BLOCK_CELLS // (len(means) * d))
         for first in range(0, len(x), size):
-            difference = (x[first : first + size].to(self.means.dtype) - self.means[:, None, :]).mT  # (K, D, n)
-            if self.factor.ndim == 2:
-                white = difference / self.factor[:, :, None]
-            else:
-                white = torch.linalg.solve_triangular(self.factor, difference, upper=False)
-            result[first : first + size] = (constant[:, None] - 0.5 * white.square().sum(dim=1)).T.to(x.dtype)
+            difference = x[first : first + size].to(means.dtype) - means[:, None, :]  # (K, n, D)
+            white = difference @ inverse.mT if factor.ndim == 3 else difference * inverse[:, None, :]
+            result[first : first + size] = (constant[:, None] - 0.5 * white.square().sum(dim=2)).T.to(x.dtype)
         return result
 
     def sample(self, components: Tensor, generator: torch.Generator | None = None) -> Tensor:

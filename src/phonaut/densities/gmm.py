@@ -16,6 +16,8 @@ from phonaut.densities.gaussian import (
     CovarianceType,
     Gaussians,
     Statistics,
+    features,
+    from_features,
     is_quadratic,
     pooled,
     statistics,
@@ -24,7 +26,7 @@ from phonaut.densities.kmeans import kmeans, seeds
 from phonaut.densities.reseeding import reseed
 
 Array = NDArray[np.float64]
-BLOCK_FRAMES = 8192  # responsibilities of a block stay in the cache
+BLOCK_FRAMES = 2048  # features and responsibilities of a block stay in the cache
 
 
 class ObjectiveFellWarning(UserWarning):
@@ -167,23 +169,9 @@ class GMM:
 
     def _start(self, x: Tensor, frames: NDArray[Any], origin: Tensor, rng: np.random.Generator) -> None:
         """Parameters to start from: those that were given, the others from a first M-step."""
-        n, k = len(frames), self.n_components
-        wide = frames.astype(np.float64)
-        if self.init_params == "random":
-            responsibilities = rng.random((n, k))
-            responsibilities /= responsibilities.sum(axis=1, keepdims=True)
-        else:
-            if self.init_params == "kmeans":
-                nearest = kmeans(wide, k, rng)[1]
-                rows, columns = np.arange(n), nearest
-            else:
-                at = seeds(wide, k, rng) if self.init_params == "k-means++" else wide[rng.choice(n, k, replace=False)]
-                rows = np.array([int(np.square(wide - centre).sum(axis=1).argmin()) for centre in at])
-                columns = np.arange(k)
-            responsibilities = np.zeros((n, k))
-            responsibilities[rows, columns] = 1.0
-        r = torch.from_numpy(responsibilities).to(x.device, x.dtype)
-        self._maximize(statistics(x, r, origin, full=is_quadratic(self.covariance_type)))
+        if any(value is None for value in (self.weights_init, self.means_init, self.precisions_init)):
+            r = torch.from_numpy(self._first_responsibilities(frames, rng)).to(x.device, x.dtype)
+            self._maximize(statistics(x, r, origin, full=is_quadratic(self.covariance_type)))
         if self.weights_init is not None:
             self.weights_ = np.asarray(self.weights_init, dtype=np.float64)
         if self.means_init is not None:
@@ -191,6 +179,25 @@ class GMM:
         if self.precisions_init is not None:
             precisions = np.asarray(self.precisions_init, dtype=np.float64)
             self.covariances_ = np.linalg.inv(precisions) if is_quadratic(self.covariance_type) else 1.0 / precisions
+
+    def _first_responsibilities(self, frames: NDArray[Any], rng: np.random.Generator) -> Array:
+        """Responsibilities `(N, K)` of the first M-step, as `init_params` says."""
+        n, k = len(frames), self.n_components
+        wide = frames.astype(np.float64)
+        if self.init_params == "random":
+            drawn: Array = rng.random((n, k))
+            drawn /= drawn.sum(axis=1, keepdims=True)
+            return drawn
+        if self.init_params == "kmeans":
+            nearest = kmeans(wide, k, rng)[1]
+            rows, columns = np.arange(n), nearest
+        else:
+            at = seeds(wide, k, rng) if self.init_params == "k-means++" else wide[rng.choice(n, k, replace=False)]
+            rows = np.array([int(np.square(wide - centre).sum(axis=1).argmin()) for centre in at])
+            columns = np.arange(k)
+        responsibilities = np.zeros((n, k))
+        responsibilities[rows, columns] = 1.0
+        return responsibilities
 
     def _em(self, x: Tensor, origin: Tensor) -> None:
         """EM steps until `tol` or `max_iter`."""
@@ -241,20 +248,27 @@ class GMM:
         return reseed(counts.cpu().numpy()[None], self.weights_[None], self.means_[None], spread[None], own)
 
     def _expect(self, x: Tensor, origin: Tensor) -> MixtureStatistics:
-        """The E-step: responsibilities, block by block, and their sums."""
-        total: MixtureStatistics | None = None
-        gaussians = self._gaussians(x.device)
+        """The E-step: responsibilities, block by block, and their sums; features of a block serve for both."""
+        full, about = is_quadratic(self.covariance_type), origin.to(x.dtype)
+        gaussians = self._gaussians(x.device, about.double())
+        theta, log_weights = gaussians.natural(), torch.from_numpy(np.log(self.weights_)).to(about.device)
+        theta[0] += log_weights
+        theta, log_weights = theta.to(x.dtype), log_weights.to(x.dtype)
+        far = gaussians.loses_digits(x.dtype).nonzero()[:, 0]
+        sums = torch.zeros(theta.shape[1], theta.shape[0], dtype=torch.float64, device=x.device)
+        log_likelihood = torch.zeros((), dtype=torch.float64, device=x.device)
         for block in torch.split(x, BLOCK_FRAMES):
-            logs, per_frame = self._joint(block, gaussians)
-            r = logs.sub_(per_frame[:, None]).exp_()
-            part = MixtureStatistics(
-                statistics(block, r, origin, full=is_quadratic(self.covariance_type)),
-                float(per_frame.sum(dtype=torch.float64)),
-                len(block),
-            )
-            total = part if total is None else total + part
-        assert total is not None
-        return total
+            phi, logs = features(block - about, full=full), x.new_empty(len(block), len(gaussians.means))
+            gaussians.log_prob_of_features(phi, block, theta, far, logs)
+            if len(far):
+                logs[:, far] += log_weights[far]
+            r = torch.softmax(logs, dim=1)
+            # log sum_k exp(l_k) = max_k l_k - log max_k r_k, which is cheaper than to exponentiate again.
+            log_likelihood += (logs.amax(dim=1) - r.amax(dim=1).log()).sum(dtype=torch.float64)
+            sums += r.T @ phi
+        return MixtureStatistics(
+            from_features(sums, gaussians.origin, x.shape[1], full=full), float(log_likelihood), len(x)
+        )
 
     def _maximize(self, found: Statistics) -> None:
         """The M-step; a component that has no frame keeps a tiny weight, and the place it had."""
@@ -275,14 +289,14 @@ class GMM:
 
     # --- a fitted mixture
 
-    def _gaussians(self, device: torch.device | str) -> Gaussians:
+    def _gaussians(self, device: torch.device | str, about: Tensor | None = None) -> Gaussians:
         """The components, on a device."""
         if not hasattr(self, "means_"):
             raise ValueError("this GMM is not fitted: call fit first, or set weights_, means_ and covariances_")
         means, covariances = (
             torch.from_numpy(np.ascontiguousarray(value)).to(device) for value in (self.means_, self.covariances_)
         )
-        return Gaussians(means, covariances, self.covariance_type)
+        return Gaussians(means, covariances, self.covariance_type, about)
 
     def _joint(self, x: Tensor, gaussians: Gaussians) -> tuple[Tensor, Tensor]:
         """`log w_k N(x_t; k)`, `(N, K)`, and its log-sum, `(N,)`."""

@@ -31,14 +31,14 @@ def through(weights: Array, transition: Array, low: Index, high: Index, out: Arr
         w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
         if w0 + w1 + w2 + w3 > 0.0:
             begin, stop = min(low[i : i + 4]), max(high[i : i + 4])
-            rows, into = transition[i : i + 4, begin:stop], out[begin:stop]
-            r0, r1, r2, r3 = rows[0], rows[1], rows[2], rows[3]
+            r0, r1 = transition[i][begin:stop], transition[i + 1][begin:stop]
+            r2, r3, into = transition[i + 2][begin:stop], transition[i + 3][begin:stop], out[begin:stop]
             for j in range(len(into)):
                 into[j] += w0 * r0[j] + w1 * r1[j] + w2 * r2[j] + w3 * r3[j]
     for i in range(n_states - n_states % 4, n_states):
         w0 = weights[i]
         if w0 > 0.0:
-            r0, into = transition[i, low[i] : high[i]], out[low[i] : high[i]]
+            r0, into = transition[i][low[i] : high[i]], out[low[i] : high[i]]
             for j in range(len(into)):
                 into[j] += w0 * r0[j]
 
@@ -83,8 +83,10 @@ def add_outer(left: Array, right: Array, low: Index, high: Index, counts: Array)
         a0, a1, a2, a3 = left[0, i], left[1, i], left[2, i], left[3, i]
         a4, a5, a6, a7 = left[4, i], left[5, i], left[6, i], left[7, i]
         if a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7 > 0.0:
-            into, b = counts[i, low[i] : high[i]], right[:, low[i] : high[i]]
-            b0, b1, b2, b3, b4, b5, b6, b7 = b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]
+            begin, stop = low[i], high[i]
+            b0, b1, b2, b3 = right[0][begin:stop], right[1][begin:stop], right[2][begin:stop], right[3][begin:stop]
+            b4, b5, b6, b7 = right[4][begin:stop], right[5][begin:stop], right[6][begin:stop], right[7][begin:stop]
+            into = counts[i][begin:stop]
             for j in range(len(into)):
                 into[j] += (a0 * b0[j] + a1 * b1[j] + a2 * b2[j] + a3 * b3[j]) + (
                     a4 * b4[j] + a5 * b5[j] + a6 * b6[j] + a7 * b7[j]
@@ -125,7 +127,7 @@ def backward_one(
             ahead[j] = likelihood[j] * beta[j] * c
         whole = 0.0
         for i in range(n_states):
-            row, part, reached = transition[i, low[i] : high[i]], ahead[low[i] : high[i]], 0.0
+            row, part, reached = transition[i][low[i] : high[i]], ahead[low[i] : high[i]], 0.0
             for j in range(len(row)):
                 reached += row[j] * part[j]
             beta[i] = reached
@@ -270,12 +272,12 @@ def best_through(so_far: Array, log_transition: Array, low: Index, high: Index, 
         v0, v1, v2, v3 = so_far[i], so_far[i + 1], so_far[i + 2], so_far[i + 3]
         if max(v0, v1, v2, v3) > -np.inf:
             begin, stop = min(low[i : i + 4]), max(high[i : i + 4])
-            rows, into = log_transition[i : i + 4, begin:stop], out[begin:stop]
-            r0, r1, r2, r3 = rows[0], rows[1], rows[2], rows[3]
+            r0, r1 = log_transition[i][begin:stop], log_transition[i + 1][begin:stop]
+            r2, r3, into = log_transition[i + 2][begin:stop], log_transition[i + 3][begin:stop], out[begin:stop]
             for j in range(len(into)):
                 into[j] = max(into[j], max(max(v0 + r0[j], v1 + r1[j]), max(v2 + r2[j], v3 + r3[j])))
     for i in range(n_states - n_states % 4, n_states):
-        v0, r0, into = so_far[i], log_transition[i, low[i] : high[i]], out[low[i] : high[i]]
+        v0, r0, into = so_far[i], log_transition[i][low[i] : high[i]], out[low[i] : high[i]]
         for j in range(len(into)):
             into[j] = max(into[j], v0 + r0[j])
 

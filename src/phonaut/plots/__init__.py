@@ -1,5 +1,15 @@
 """Arrays in, matplotlib figures out; TensorBoard and reports show the same ones."""
 
 from phonaut.plots.figures import confusion_matrix, png, spectrogram
+from phonaut.plots.hmm import plot_convergence, plot_durations, plot_posteriors, plot_states, plot_transitions
 
-__all__ = ["confusion_matrix", "png", "spectrogram"]
+__all__ = [
+    "confusion_matrix",
+    "plot_convergence",
+    "plot_durations",
+    "plot_posteriors",
+    "plot_states",
+    "plot_transitions",
+    "png",
+    "spectrogram",
+]
