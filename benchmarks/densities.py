@@ -17,7 +17,6 @@ import argparse
 import importlib.util
 import json
 import logging
-import resource
 import statistics
 import subprocess
 import sys
@@ -48,8 +47,9 @@ class EnoughError(Exception):
     """The iterations that were asked for are done."""
 
 
-def iteration_s(model: Any, e_step: str, fit: Callable[[], Any], n: int) -> float:
-    """Seconds of an EM iteration, of `n` in one fit: E-steps begin with a call of the method `e_step`."""
+def iteration_s(model: Any, e_step: str, fit: Callable[[], Any], warm: bool = False) -> float:
+    """Seconds of an EM iteration, each of which begins with the method `e_step`: of the first, or of four after it."""
+    first, n = (1, 5) if warm else (0, 1)
     began: list[float] = []
     plain = getattr(model, e_step)
 
@@ -66,7 +66,7 @@ def iteration_s(model: Any, e_step: str, fit: Callable[[], Any], n: int) -> floa
         pass
     finally:
         delattr(model, e_step)
-    return (began[n] - began[0]) / n
+    return (began[n] - began[first]) / (n - first)
 
 
 @dataclass
@@ -119,7 +119,7 @@ def gmm(n: int, k: int, dtype: Any, wanted: float) -> Workload:
 
     def seconds(model: Any, e_step: str) -> float:
         model.max_iter = 2  # so that a second E-step begins; it is not done
-        return iteration_s(model, e_step, lambda: model.fit(x), 1)
+        return iteration_s(model, e_step, lambda: model.fit(x))
 
     def found(model: Any) -> list[np.ndarray]:
         return [model.weights_, model.means_, model.covariances_]
@@ -168,7 +168,9 @@ def chain(n_states: int) -> dict[str, np.ndarray]:
     }
 
 
-def hmm_turn(make: Callable[[], Any], start: dict[str, np.ndarray], x: np.ndarray, lengths: Any, n: int) -> Turn:
+def hmm_turn(make: Callable[[], Any], start: dict[str, np.ndarray], x: np.ndarray, lengths: Any) -> Turn:
+    """Fits from `start`: one iteration, and a longer fit where an iteration is short (ours)."""
+
     def ready() -> Any:
         model = make()
         for name, value in start.items():
@@ -176,12 +178,18 @@ def hmm_turn(make: Callable[[], Any], start: dict[str, np.ndarray], x: np.ndarra
         return model
 
     def seconds(model: Any) -> float:
-        model.n_iter = n + 1
-        e_step = "_expect" if hasattr(model, "_expect") else "_do_estep"
-        return iteration_s(model, e_step, lambda: model.fit(x, lengths), n)
+        warm = hasattr(model, "_expect")
+        model.n_iter = 6 if warm else 2
+        return iteration_s(model, "_expect" if warm else "_do_estep", lambda: model.fit(x, lengths), warm)
 
-    names = list(start)
-    return Turn(ready, seconds, lambda model: [getattr(model, name) for name in names])
+    def found(model: Any) -> list[np.ndarray]:
+        again = ready()
+        again.n_iter = 1
+        again.fit(x, lengths)
+        # The variances of hmmlearn's GMMHMM are about the means of before: they are not those of EM.
+        return [getattr(again, name) for name in start if not (name == "covars_" and "weights_" in start)]
+
+    return Turn(ready, seconds, found)
 
 
 def gaussian_start(x: np.ndarray, n_states: int) -> dict[str, np.ndarray]:
@@ -198,7 +206,7 @@ def gaussian_hmm(n_states: int, n_sequences: int, implementations: dict[str, flo
         f"hmmlearn, {name}": (
             hmm_turn(
                 lambda name=name: hmmlearn.hmm.GaussianHMM(n_states, implementation=name, **settings),
-                start, x, lengths, 1,
+                start, x, lengths,
             ),
             wanted,
         )
@@ -207,7 +215,7 @@ def gaussian_hmm(n_states: int, n_sequences: int, implementations: dict[str, flo
     for name in OTHERS:
         if importlib.util.find_spec(name) is not None:
             peers[name] = (other(name, start, x, n_sequences), 1.0)
-    ours = hmm_turn(lambda: GaussianHMM(n_states, **settings), start, x, lengths, 1)
+    ours = hmm_turn(lambda: GaussianHMM(n_states, **settings), start, x, lengths)
     return Workload(ours, peers, 1e-6)
 
 
@@ -226,8 +234,8 @@ def gmm_hmm() -> Workload:
     settings: dict[str, Any] = {"n_mix": n_mix, "covariance_type": "diag", "init_params": "", "tol": -np.inf}
     # A prior that is flat in both: hmmlearn's, said to Phonaut, whose own default is another.
     priors = {"covars_prior": -1.5, "covars_weight": 0.0}
-    ours = hmm_turn(lambda: GMMHMM(n_states, **settings, **priors), start, x, lengths, 1)
-    peer = hmm_turn(lambda: hmmlearn.hmm.GMMHMM(n_states, **settings), start, x, lengths, 1)
+    ours = hmm_turn(lambda: GMMHMM(n_states, **settings, **priors), start, x, lengths)
+    peer = hmm_turn(lambda: hmmlearn.hmm.GMMHMM(n_states, **settings), start, x, lengths)
     return Workload(ours, {"hmmlearn": (peer, 30.0)}, 1e-6)
 
 
@@ -237,10 +245,11 @@ def decoding() -> Workload:
     start = gaussian_start(x, 117)
 
     def turn(kind: Any) -> Turn:
-        plain = hmm_turn(lambda: kind(117, init_params=""), start, x, lengths, 1)
+        plain = hmm_turn(lambda: kind(117, init_params=""), start, x, lengths)
         paths: list[np.ndarray] = []
 
         def seconds(model: Any) -> float:
+            model.decode(x, lengths)
             began = time.perf_counter()
             score, path = model.decode(x, lengths)
             took = time.perf_counter() - began
@@ -369,11 +378,18 @@ def peak_mb(name: str, peer: str, n_frames: int) -> float:
     return float(json.loads(result.stdout.splitlines()[-1]))
 
 
+def status_mb(name: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name + ":"))
+
+
 def added_mb(work: Workload, peer: str) -> float:
+    """What a turn adds to the resident memory of this process, at its peak."""
     turn = work.ours if peer == "phonaut" else work.peers[peer][0]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = status_mb("VmRSS")
     turn.run()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return status_mb("VmHWM") - before
 
 
 def curves(rounds: int) -> dict[str, Any]:
@@ -406,9 +422,7 @@ def main() -> None:
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     logging.getLogger("hmmlearn").setLevel(logging.ERROR)
-    chosen = {
-        name: make for name, make in workloads(arguments.frames).items() if name.startswith(arguments.only)
-    }  # fmt: skip
+    chosen = {name: make for name, make in workloads(arguments.frames).items() if name.startswith(arguments.only)}
     if arguments.memory_of:
         print(json.dumps(added_mb(next(iter(chosen.values()))(), arguments.memory_of)))
         return

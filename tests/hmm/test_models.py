@@ -188,6 +188,12 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_result(
         make(cls, checkpoint=path, n_restarts=2).fit(x, lengths)
 
 
+def started_mixture() -> GMM:
+    return GMM(
+        2, means_init=data()[0][:2], weights_init=[0.5, 0.5], precisions_init=[np.eye(3)] * 2, tol=-1.0, max_iter=5
+    )
+
+
 def in_process(rank: int, folder: str) -> None:
     """One of two processes: every second sequence is its own."""
     torch.set_num_threads(1)
@@ -198,6 +204,8 @@ def in_process(rank: int, folder: str) -> None:
         start = cls.load(f"{folder}/{cls.__name__}.start")
         start.init_params = ""
         start.fit(parts).save(f"{folder}/{cls.__name__}.{rank}")
+    mixture = started_mixture().fit(np.concatenate(parts))
+    np.save(f"{folder}/mixture.{rank}.npy", np.append(mixture.means_, mixture.lower_bounds_))
     torch.distributed.destroy_process_group()
 
 
@@ -217,6 +225,10 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
         two = [cls.load(tmp_path / f"{cls.__name__}.{rank}") for rank in range(2)]
         same(two[0], two[1])
         same(two[0], one, tolerance=1e-6)
+    mixture = started_mixture().fit(x)
+    for rank in range(2):
+        of_two = np.load(tmp_path / f"mixture.{rank}.npy")
+        np.testing.assert_allclose(of_two, np.append(mixture.means_, mixture.lower_bounds_), rtol=1e-9)
 
 
 @MODELS

@@ -162,6 +162,7 @@ class Gaussians:
     def sample(self, components: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """A frame from each of `components (N,)`, `(N, D)`."""
         noise = torch.randn(len(components), self.means.shape[1], dtype=self.means.dtype, generator=generator)
+        noise = noise.to(self.means.device)
         if self.factor.ndim == 2:
             coloured: Tensor = noise * self.factor[components]
         else:
@@ -192,7 +193,7 @@ class Statistics:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Statistics:
         """The sums, each put through a function; the origin is what it was."""
-        return Statistics(function(self.n), function(self.first), function(self.second), self.origin.to(self.n.device))
+        return Statistics(function(self.n), function(self.first), function(self.second), self.origin)
 
     def scaled(self, factor: float) -> Statistics:
         """As if every frame counted `factor` times."""
@@ -201,6 +202,10 @@ class Statistics:
     def summed(self) -> Statistics:
         """Those of all processes."""
         return self.map(summed)
+
+    def cpu(self) -> Statistics:
+        """The same in the processor's memory."""
+        return Statistics(self.n.cpu(), self.first.cpu(), self.second.cpu(), self.origin.cpu())
 
     def means(self) -> Tensor:
         """Weighted means `(K, D)`; the origin where nothing was seen."""

@@ -23,6 +23,7 @@ from phonaut.densities.gaussian import (
     statistics,
 )
 from phonaut.densities.kmeans import kmeans, seeds
+from phonaut.densities.processes import of_first, summed
 from phonaut.densities.reseeding import reseed
 
 Array = NDArray[np.float64]
@@ -131,12 +132,15 @@ class GMM:
         self._check_settings(frames)
         rng = np.random.default_rng(self.random_state)
         x = torch.from_numpy(frames).to(self.device)
-        origin = x.mean(dim=0, dtype=torch.float64)
+        total = summed(torch.cat([x.sum(dim=0, dtype=torch.float64).cpu(), torch.tensor([float(len(x))]).double()]))
+        origin = (total[:-1] / total[-1]).to(x.device)
         go_on = self.warm_start and hasattr(self, "means_")
         best: dict[str, Any] | None = None
         for _ in range(1 if go_on else self.n_init):
             if not go_on:
                 self._start(x, frames, origin, rng)
+                for name, value in self._parameters().items():
+                    setattr(self, name, of_first(torch.from_numpy(np.ascontiguousarray(value))).numpy())
             self._em(x, origin)
             if best is None or self.lower_bound_ > best["lower_bound_"]:
                 best = {name: value for name, value in vars(self).items() if name.endswith("_")}
@@ -266,9 +270,9 @@ class GMM:
             # log sum_k exp(l_k) = max_k l_k - log max_k r_k, which is cheaper than to exponentiate again.
             log_likelihood += (logs.amax(dim=1) - r.amax(dim=1).log()).sum(dtype=torch.float64)
             sums += r.T @ phi
-        return MixtureStatistics(
-            from_features(sums, gaussians.origin, x.shape[1], full=full), float(log_likelihood), len(x)
-        )
+        counts = summed(torch.stack([log_likelihood.cpu(), torch.tensor(float(len(x)), dtype=torch.float64)]))
+        found = from_features(summed(sums), gaussians.origin, x.shape[1], full=full)
+        return MixtureStatistics(found, float(counts[0]), int(counts[1]))
 
     def _maximize(self, found: Statistics) -> None:
         """The M-step; a component that has no frame keeps a tiny weight, and the place it had."""

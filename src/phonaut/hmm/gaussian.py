@@ -139,7 +139,7 @@ class GaussianHMM(HMM):
         return torch.from_numpy(self.means_), covariances[None] if self.covariance_type == "tied" else covariances
 
     def _maximize_emissions(self, found: Statistics) -> None:
-        prior, (means, covariances), found = self._prior(), self._tensors(), found.map(Tensor.cpu)
+        prior, (means, covariances), found = self._prior(), self._tensors(), found.cpu()
         if "m" in self.params:
             means = prior.best_means(found, means)
             self.means_ = means.numpy()
@@ -182,7 +182,7 @@ class GaussianHMM(HMM):
 
     def _sample_frames(self, path: Index, rng: np.random.Generator) -> Array:
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        frames: Array = self._gaussians().sample(torch.from_numpy(path), generator).numpy()
+        frames: Array = self._gaussians().sample(torch.from_numpy(path), generator).cpu().numpy()
         return frames
 
     def _n_emission_parameters(self) -> int:

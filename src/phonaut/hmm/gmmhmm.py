@@ -164,7 +164,7 @@ class GMMHMM(HMM):
         return as_prior(mean, self.means_weight, scale, weight)
 
     def _maximize_emissions(self, found: Statistics) -> None:
-        found = found.map(Tensor.cpu)
+        found = found.cpu()
         self._counts = found.n.numpy().reshape(self.weights_.shape)
         if "w" in self.params:
             self.weights_ = normalized(self._counts, self.weights_prior, self.weights_)
