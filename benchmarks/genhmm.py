@@ -26,8 +26,8 @@ from machine import machine, peak_mb, write_result
 from phonaut.densities.flow import SLOPE, Flows
 from phonaut.densities.flow_mixture import FlowMixtures, Groups
 from phonaut.hmm import inference
+from phonaut.hmm.chains import Chains
 from phonaut.hmm.em import normalized
-from phonaut.hmm.inference import Chains
 
 CLASSES, STATES, MIX, DIMENSIONS, SEGMENTS, PASSES, RATE = 36, 3, 2, 39, 7300, 5, 4e-3
 PAUSE_S = 0.3

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from phonaut.hmm import inference
-from phonaut.hmm.inference import Chains
+from phonaut.hmm.chains import Chains
 
 RNG = np.random.default_rng
 

@@ -350,11 +350,16 @@ def test_what_is_not_fitted_says_so(cls: Any) -> None:
 
 
 @MODELS
-def test_files_of_other_models_are_refused(cls: Any, tmp_path: Path) -> None:
+def test_files_of_other_models_are_refused(cls: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "model.safetensors"
     other = GMMHMM if cls is GaussianHMM else GaussianHMM
     make(other, n_iter=1).fit(*data()).save(path)
     with pytest.raises(ValueError, match=f"holds {other.__name__}, not a {cls.__name__}"):
+        cls.load(path)
+    fitted = make(cls, n_iter=1).fit(*data())
+    monkeypatch.setattr(cls, "_parameters", lambda self: {"fit": np.zeros(1)})
+    fitted.save(path)
+    with pytest.raises(ValueError, match="holds fit, which a"):
         cls.load(path)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match="holds no model of Phonaut"):

@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
-import inspect
-import json
 import logging
 import warnings
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 from torch import Tensor
 
 from phonaut.densities.gmm import ObjectiveFellWarning
 from phonaut.densities.processes import of_first, summed
 from phonaut.hmm import inference
-from phonaut.hmm.em import Expected, Monitor, Random, dirichlet, generator_of, normalized, sequences
-from phonaut.hmm.inference import Array, Chains, Index
+from phonaut.hmm.chains import Array, Chains, Index
+from phonaut.hmm.em import Back, Expected, Monitor, Random, dirichlet, generator_of, normalized, sequences
+from phonaut.hmm.saving import Saved, fingerprint
 
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class Back:
-    """Where EM goes back to when a step made the model worse; a checkpoint keeps it.
-
-    Attributes:
-        before: parameters before the last M-step.
-        plain: those after it, if empty components were seeded anew thereafter.
-        n_seeded: how often they were.
-    """
-
-    before: dict[str, Any] = field(default_factory=dict)
-    plain: dict[str, Any] = field(default_factory=dict)
-    n_seeded: int = 0
-
-
-class HMM:
+class HMM(Saved):
     """A hidden Markov model; sub-classes say what a state emits.
 
     Sequences are concatenated frames `X (N, D)` with `lengths`, or a list of arrays. A parameter that `params` does not
@@ -70,12 +50,9 @@ class HMM:
     init_params: str
     n_restarts: int
     device: str
-    checkpoint: str | None
     n_features: int
-    monitor_: Monitor
     startprob_: Array
     transmat_: Array
-    _back: Back
 
     # --- what a sub-class says of its emissions
 
@@ -175,7 +152,8 @@ class HMM:
 
     def _is_set(self) -> bool:
         """Whether the parameters of the emissions are there and none of them is to be started anew."""
-        return all(hasattr(self, name) and code not in self.init_params for code, name in self.codes.items())
+        trained = {code: name for code, name in self.codes.items() if code != "_"}
+        return all(hasattr(self, name) and code not in self.init_params for code, name in trained.items())
 
     def _middle(self, frames: NDArray[Any]) -> Tensor:
         """The mean of all frames, `(D,)`, which statistics are taken about."""
@@ -235,26 +213,6 @@ class HMM:
             self.monitor_.report(found.log_prob, objective)
             if self.checkpoint:
                 self._write(Path(self.checkpoint), back, frames=fingerprint(frames))
-
-    def _go_on(self, frames: NDArray[Any]) -> bool:
-        """Take up the checkpoint, if there is one.
-
-        Raises:
-            ValueError: it is of other frames or settings.
-        """
-        path = Path(self.checkpoint or "")
-        if not path.exists():
-            return False
-        kind = header(path, type(self).__name__)
-        if kind.get("frames") != fingerprint(frames):
-            raise ValueError(f"{path} is the checkpoint of a fit to other frames: remove it, or give these their own")
-        ours = {name: as_json(value) for name, value in self.get_params().items()}
-        free = ("n_iter", "tol", "verbose", "device", "checkpoint", "random_state")
-        differ = [name for name, value in kind["settings"].items() if ours.get(name) != value and name not in free]
-        if differ:
-            raise ValueError(f"{path} is the checkpoint of a fit with another {', '.join(differ)}")
-        self._read(path, kind)
-        return True
 
     def _maximize_chain(self, start: Array, transitions: Array) -> None:
         """Start and transition probabilities; a state that was never left keeps its row."""
@@ -416,109 +374,3 @@ class HMM:
         """Bayesian information criterion `-2 log p(X) + n_parameters log N`: lower is better."""
         n_frames = len(sequences(X, lengths)[0])
         return -2 * self.score(X, lengths) + self.n_parameters * float(np.log(n_frames))
-
-    # --- settings, saving
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The settings, as scikit-learn's tools ask for them."""
-        return {
-            name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters if name != "self"
-        }
-
-    def set_params(self, **params: Any) -> Self:
-        """Change settings.
-
-        Raises:
-            ValueError: there is no such setting.
-        """
-        known = self.get_params()
-        for name, value in params.items():
-            if name not in known:
-                raise ValueError(f"{type(self).__name__} has no setting {name}; it has {', '.join(known)}")
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_params().items())})"
-
-    def _parameters(self) -> dict[str, Array]:
-        """What is trained, by name."""
-        names = ("startprob_", "transmat_", *(name for code, name in self.codes.items() if code not in "st"))
-        return {name: getattr(self, name) for name in names if hasattr(self, name)}
-
-    def save(self, path: str | Path) -> None:
-        """Write settings and parameters to a safetensors file (settings as JSON in its header), atomically."""
-        self._write(Path(path), Back())
-
-    def _write(self, path: Path, back: Back, **more: Any) -> None:
-        from phonaut.files import write_bytes
-
-        settings = {name: as_json(value) for name, value in self.get_params().items()}
-        groups = {"": self._parameters(), "before/": back.before, "plain/": back.plain}
-        arrays = {group + name: np.array(value) for group, part in groups.items() for name, value in part.items()}
-        monitor = getattr(self, "monitor_", None)
-        if monitor is not None:
-            more |= {"history": monitor.history, "objective": monitor.objective, "n_seeded": back.n_seeded}
-        write_bytes(
-            path,
-            save(
-                arrays, metadata={"phonaut": json.dumps({"model": type(self).__name__, "settings": settings, **more})}
-            ),
-        )
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a model.
-
-        Raises:
-            ValueError: the file holds another kind of model, or none.
-        """
-        kind = header(Path(path), cls.__name__)
-        model = cls(**kind["settings"])
-        model._read(Path(path), kind)
-        return model
-
-    def _read(self, path: Path, kind: dict[str, Any]) -> None:
-        """Take the parameters of a file, and how its fit went."""
-        self._back = Back(n_seeded=kind.get("n_seeded", 0))
-        with safe_open(str(path), framework="np") as file:
-            for key in file.keys():  # noqa: SIM118  # not a dict
-                group, _, name = key.rpartition("/")
-                where = {"": vars(self), "before": self._back.before, "plain": self._back.plain}[group]
-                where[name] = file.get_tensor(key)
-        if "history" in kind:
-            self.monitor_ = self._new_monitor()
-            self.monitor_.history, self.monitor_.objective = kind["history"], kind["objective"]
-        self._check()
-
-
-def header(path: Path, name: str) -> dict[str, Any]:
-    """What a model file says of itself.
-
-    Raises:
-        ValueError: it holds another kind of model, or none.
-    """
-    try:
-        with safe_open(str(path), framework="np") as file:
-            kind: dict[str, Any] = json.loads((file.metadata() or {}).get("phonaut", "{}"))
-    except SafetensorError as error:
-        raise ValueError(f"{path} holds no model of Phonaut: {error}") from error
-    if kind.get("model") != name:
-        raise ValueError(f"{path} holds {kind.get('model') or 'no model of Phonaut'}, not a {name}")
-    return kind
-
-
-def fingerprint(frames: NDArray[Any]) -> str:
-    """Names the frames that a checkpoint is of."""
-    return f"{frames.shape} {frames.dtype} {zlib.crc32(frames.tobytes()):08x}"
-
-
-def as_json(value: Any) -> Any:
-    """A setting as JSON keeps it; a generator cannot be kept."""
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, tuple):
-        return list(value)
-    return None if isinstance(value, np.random.Generator | np.random.RandomState) else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from phonaut.densities.gmm import checked_frames
 from phonaut.densities.processes import summed
-from phonaut.hmm.inference import Array, Index
+from phonaut.hmm.chains import Array, Index
 
 Random = int | np.random.Generator | np.random.RandomState | None
 
@@ -85,6 +85,21 @@ class Expected:
         n = len(self.start)
         start, transitions = numbers[2 : 2 + n], numbers[2 + n :].reshape(n, n)
         return Expected(float(numbers[0]), float(numbers[1]), start, transitions, self.emissions.summed())
+
+
+@dataclass
+class Back:
+    """Where EM goes back to when a step made the model worse; a checkpoint keeps it.
+
+    Attributes:
+        before: parameters before the last M-step.
+        plain: those after it, if empty components were seeded anew thereafter.
+        n_seeded: how often they were.
+    """
+
+    before: dict[str, Any] = field(default_factory=dict)
+    plain: dict[str, Any] = field(default_factory=dict)
+    n_seeded: int = 0
 
 
 class Monitor:

@@ -16,8 +16,8 @@ from phonaut.densities.kmeans import nested
 from phonaut.densities.reseeding import reseed
 from phonaut.hmm import inference
 from phonaut.hmm.base import HMM
+from phonaut.hmm.chains import Array, Index
 from phonaut.hmm.em import Expected, Random, dirichlet, normalized
-from phonaut.hmm.inference import Array, Index
 
 LEAST_LEARNING_RATE = 1e-4
 DECAY = 0.98  # of the learning rate, an EM step

@@ -20,8 +20,8 @@ from phonaut.densities.gaussian import (
 from phonaut.densities.kmeans import kmeans
 from phonaut.densities.priors import GaussianPrior, as_prior, positive_definite
 from phonaut.hmm.base import HMM
+from phonaut.hmm.chains import Array, Index
 from phonaut.hmm.em import Random
-from phonaut.hmm.inference import Array, Index
 
 
 class GaussianHMM(HMM):

@@ -22,8 +22,8 @@ from phonaut.densities.kmeans import nested
 from phonaut.densities.priors import GaussianPrior, as_prior, positive_definite
 from phonaut.densities.reseeding import reseed
 from phonaut.hmm.base import HMM
+from phonaut.hmm.chains import Array, Index
 from phonaut.hmm.em import Random, dirichlet, normalized
-from phonaut.hmm.inference import Array, Index
 
 LEAST_OF_VARIANCE = 1e-3  # of that of the data: what one frame alone leaves to a component
 
@@ -65,7 +65,9 @@ class GMMHMM(HMM):
         covars_: `(S, M, D, D)` full, `(S, M, D)` diag, `(S, D, D)` tied, `(S, M)` spherical.
     """
 
-    codes: ClassVar[dict[str, str]] = {**HMM.codes, "m": "means_", "c": "covars_", "w": "weights_"}
+    codes: ClassVar[dict[str, str]] = {
+        **HMM.codes, "m": "means_", "c": "covars_", "w": "weights_", "_": "_floor"
+    }  # fmt: skip
     weights_: Array
     means_: Array
     covars_: Array
@@ -192,9 +194,6 @@ class GMMHMM(HMM):
             *self._tensors(), self.covariance_type, of_covariances="c" in self.params
         )
         return of_gaussians + (dirichlet(self.weights_prior, self.weights_) if "w" in self.params else 0.0)
-
-    def _parameters(self) -> dict[str, Array]:
-        return super()._parameters() | ({"_floor": self._floor} if hasattr(self, "_floor") else {})
 
     # --- a start
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from phonaut.hmm.inference import Array, Chains, Index
+from phonaut.hmm.chains import Array, Chains, Index
 
 STARTS = ("first", "uniform", "random")
 TRANSITIONS = ("left_to_right", "triangular", "ergodic", "uniform", "random")

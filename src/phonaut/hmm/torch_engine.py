@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from phonaut.hmm.inference import Chains, Posteriors, tensors
+from phonaut.hmm.chains import Chains, Posteriors, tensors
 
 
 def padded(values: Tensor, lengths: Any, n_states: int) -> tuple[Tensor, Tensor, Tensor | None]:
