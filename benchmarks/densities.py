@@ -53,11 +53,11 @@ def iteration_s(model: Any, e_step: str, fit: Callable[[], Any], warm: bool = Fa
     began: list[float] = []
     plain = getattr(model, e_step)
 
-    def clocked(*arguments: Any) -> Any:
+    def clocked(*arguments: Any, **named: Any) -> Any:
         began.append(time.perf_counter())
         if len(began) > n:
             raise EnoughError
-        return plain(*arguments)
+        return plain(*arguments, **named)
 
     setattr(model, e_step, clocked)
     try:

@@ -1,0 +1,31 @@
+"""The number of threads changes no digit."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import zlib
+import numpy as np
+from phonaut.hmm import GenHMM, GaussianHMM
+x = np.random.default_rng(0).standard_normal((500, 3))
+for model in (GaussianHMM(4, random_state=0, n_iter=3), GenHMM(1, 2, random_state=0, n_iter=2, n_couplings=2)):
+    model.fit(x, [20] * 25)
+    print(zlib.crc32(b"".join(np.ascontiguousarray(value).tobytes() for value in model._parameters().values())))
+    print(zlib.crc32(model.predict_proba(x, [20] * 25).tobytes()), model.score(x, [20] * 25))
+"""
+
+
+@pytest.mark.slow
+def test_the_number_of_threads_changes_no_digit() -> None:
+    answers = {
+        n: subprocess.run(
+            [sys.executable, "-c", PROGRAM], env={**os.environ, "NUMBA_NUM_THREADS": n, "OMP_NUM_THREADS": "1"},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for n in ("1", "2", "3")
+    }  # fmt: skip
+    assert answers["1"] == answers["2"] == answers["3"]
+    assert len(answers["1"].split()) == 6
