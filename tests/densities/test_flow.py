@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from phonaut.densities.flow import Flows
+from phonaut.densities.flow_engine import TILE, tanh_exp
 from phonaut.densities.flow_mixture import FlowMixtures, Groups
 
 KINDS = [
@@ -260,3 +261,19 @@ def test_batches_and_chunks_change_nothing() -> None:
     for one, other in zip(vars(whole).values(), vars(total).values(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-9)
     assert math.isfinite(float(whole.logdet))
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("bound", [0.5, 2.0, 4.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scales_are_right_to_the_last_places(bound: float, dtype: Any) -> None:
+    x = np.linspace(-12, 12, 40 * TILE).astype(dtype)
+    s, e = x.copy(), np.empty_like(x)
+    for row in np.arange(len(x)).reshape(-1, TILE):
+        part, scale = s[row], e[row]
+        tanh_exp(part, scale, dtype(bound))
+        s[row], e[row] = part, scale
+    exact = bound * np.tanh(x.astype(np.float64) / bound)
+    few = 4 * np.finfo(dtype).eps
+    np.testing.assert_allclose(s, exact, rtol=few, atol=few * bound)
+    np.testing.assert_allclose(e, np.exp(exact), rtol=1.25 * few * (1 + bound))

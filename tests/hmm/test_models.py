@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phonaut.densities import GMM, ObjectiveFellWarning
+from phonaut.densities.flow_mixture import FlowMixtures
 from phonaut.densities.reseeding import reseed
 from phonaut.hmm import GMMHMM, GSHMM, GaussianHMM, GenHMM, LatHMM
 
@@ -104,6 +105,22 @@ def test_gradient_steps_that_are_far_too_long_are_taken_back(cls: Any) -> None:
     check_rises(fitted, len(x))
 
 
+@pytest.mark.parametrize("cls", FLOWS, ids=lambda cls: cls.__name__)
+def test_the_learning_rate_decays_by_the_step(cls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[float] = []
+    plain = FlowMixtures.improve
+
+    def noted(*arguments: Any, **named: Any) -> Any:
+        rates.append(named["learning_rate"])
+        return plain(*arguments, **named)
+
+    monkeypatch.setattr(FlowMixtures, "improve", noted)
+    make(cls, n_iter=3).fit(*data())
+    np.testing.assert_allclose(rates, [4e-3, 4e-3 * 0.98, 4e-3 * 0.98**2])
+    make(cls, n_iter=1, learning_rate=1e-5).fit(*data())
+    assert rates[3] == 1e-4  # the least
+
+
 def test_a_lost_component_is_seeded_anew_where_that_is_worth_it() -> None:
     """Two components of three far clusters of frames; the third stands where nothing is."""
     rng = np.random.default_rng(0)
@@ -130,6 +147,26 @@ def test_reseeding_leaves_alone_what_is_not_empty() -> None:
     means = np.zeros((1, 2, 1))
     assert not reseed(np.array([[50.0, 1.0]]), np.full((1, 2), 0.5), means, np.ones((1, 2, 1)), [])
     assert not means.any()
+
+
+@pytest.mark.parametrize("cls", [GaussianHMM, GMMHMM], ids=lambda cls: cls.__name__)
+def test_reseeding_that_made_it_worse_is_as_if_it_had_never_been(cls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, lengths = data()
+    undisturbed = make(cls, n_iter=6).fit(x, lengths)
+    tried: list[int] = []
+
+    def away(self: Any) -> bool:
+        if len(tried) == 2:
+            return False
+        tried.append(self.monitor_.iter)
+        self.means_ = self.means_ + 1e3
+        return True
+
+    monkeypatch.setattr(cls, "_reseed", away)
+    disturbed = make(cls, n_iter=6).fit(x, lengths)
+    assert len(tried) == 2
+    assert disturbed.monitor_.objective == undisturbed.monitor_.objective
+    same(disturbed, undisturbed)
 
 
 # --- one way and another
@@ -248,7 +285,8 @@ def test_the_order_of_sequences_changes_nothing(cls: Any) -> None:
 @MODELS
 def test_seeds_decide(cls: Any) -> None:
     x, lengths = data()
-    same(make(cls).fit(x, lengths), make(cls).fit(x, lengths))
+    batches = {"batch_size": 16} if cls in FLOWS else {}
+    same(make(cls, **batches).fit(x, lengths), make(cls, **batches).fit(x, lengths))
     one, other = make(cls).fit(x, lengths), make(cls, random_state=1).fit(x, lengths)
     assert one.score(x, lengths) != other.score(x, lengths)
     several = make(cls, n_restarts=3).fit(x, lengths)
@@ -279,9 +317,10 @@ def test_nothing_is_trained_where_nothing_is_asked_for(cls: Any) -> None:
 
 
 @MODELS
-def test_structural_zeros_survive(cls: Any) -> None:
+@pytest.mark.parametrize("prior", [1.0, 3.0])
+def test_structural_zeros_survive(cls: Any, prior: float) -> None:
     x, lengths = data()
-    left_to_right = make(cls, 3, init_params="mcwlf")
+    left_to_right = make(cls, 3, init_params="mcwlf", startprob_prior=prior, transmat_prior=prior)
     left_to_right.startprob_ = np.array([1.0, 0.0, 0.0])
     left_to_right.transmat_ = np.array([[0.5, 0.5, 0.0], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]])
     left_to_right.fit(x, lengths)

@@ -48,7 +48,7 @@ def start_probabilities(kind: str, n_states: int, rng: np.random.Generator | Non
     require(kind in STARTS, f"kind is one of {', '.join(STARTS)}", kind)
     require(n_states >= 1, "n_states must be at least 1", n_states)
     if kind == "first":
-        return np.eye(1, n_states)[0]
+        return np.asarray(np.eye(n_states)[0])
     if kind == "uniform":
         return np.full(n_states, 1.0 / n_states)
     return np.asarray((rng or np.random.default_rng()).dirichlet(np.ones(n_states)))
@@ -78,7 +78,7 @@ def transition_probabilities(
     require(0 <= stay <= 1, "stay must be from 0 to 1", stay)
     ones = np.ones((n_states, n_states))
     if kind == "random":
-        return (rng or np.random.default_rng()).dirichlet(np.ones(n_states), size=n_states)
+        return np.asarray((rng or np.random.default_rng()).dirichlet(np.ones(n_states), size=n_states))
     if kind in ("uniform", "triangular"):
         allowed = ones if kind == "uniform" else np.triu(ones)
         return np.asarray(allowed / allowed.sum(axis=1, keepdims=True))
@@ -125,8 +125,8 @@ class Topology:
         require((abs(left - 1) <= TOLERANCE).all(), "each row of transition, with end, must sum to 1", left)
         for name, default in (("node", np.zeros(n, np.int64)), ("state", np.arange(n))):
             index = np.asarray(getattr(self, name) if np.size(getattr(self, name)) else default)
-            right = index.shape == (n,) and index.dtype.kind in "iu" and index.min() >= 0
-            require(right, f"{name} must be {n} whole numbers, not negative", index)
+            whole = index.shape == (n,) and index.dtype.kind in "iu" and index.min() >= 0
+            require(whole, f"{name} must be {n} whole numbers, not negative", index)
             object.__setattr__(self, name, index.astype(np.int64))
 
     @property
