@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from phonaut.densities import GMM, ObjectiveFellWarning
 from phonaut.densities.flow_mixture import FlowMixtures
 from phonaut.densities.reseeding import reseed
-from phonaut.hmm import GMMHMM, GSHMM, GaussianHMM, GenHMM, LatHMM
+from phonaut.hmm import GMMHMM, GSHMM, GaussianHMM, GenHMM, LatHMM, base
 
 FLOWS: list[Any] = [GenHMM, LatHMM, GSHMM]
 ALL: list[Any] = [GaussianHMM, GMMHMM, *FLOWS]
@@ -280,6 +280,22 @@ def test_the_order_of_sequences_changes_nothing(cls: Any) -> None:
         np.testing.assert_allclose(fitted.predict_proba(part), posterior, atol=1e-9)
         np.testing.assert_allclose(posterior.sum(axis=1), 1.0)
         np.testing.assert_allclose(fitted.filter(part)[-1], fitted.predict_proba(part)[-1], atol=1e-9)
+
+
+@MODELS
+def test_how_much_is_worked_on_at_once_changes_nothing(cls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, lengths = data()
+    whole = make(cls).fit(x, lengths)
+    monkeypatch.setattr(base, "PART_CELLS", 40)  # of frames times states: some sequences at once, and a longer one
+    parts = [rows for rows, _ in whole._parts(np.array(lengths))]
+    assert len(parts) > 2
+    assert (parts[0].start, parts[-1].stop) == (0, len(x))
+    same(make(cls).fit(x, lengths), whole, tolerance=1e-9)
+    for method in ("score", "predict_proba", "filter", "predict"):
+        in_parts = getattr(whole, method)(x, lengths)
+        with monkeypatch.context() as patch:
+            patch.setattr(base, "PART_CELLS", 2**20)
+            np.testing.assert_allclose(in_parts, getattr(whole, method)(x, lengths), atol=1e-9)
 
 
 @MODELS

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import operator
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -21,6 +23,8 @@ from phonaut.hmm.em import Back, Expected, Monitor, Random, dirichlet, generator
 from phonaut.hmm.saving import Saved, fingerprint
 
 log = logging.getLogger(__name__)
+
+PART_CELLS = 2**20  # frames times states that are worked on at once, at least one sequence of them
 
 
 class HMM(Saved):
@@ -170,6 +174,10 @@ class HMM(Saved):
 
     def _expect(self, frames: NDArray[Any], lengths: Index, origin: Tensor) -> Expected:
         """The E-step: sufficient statistics of sequences under the parameters of now."""
+        parts = (self._expect_part(frames[rows], n, origin) for rows, n in self._parts(lengths))
+        return reduce(operator.add, parts)
+
+    def _expect_part(self, frames: NDArray[Any], lengths: Index, origin: Tensor) -> Expected:
         x = torch.from_numpy(frames).to(self.device)
         found = inference.forward_backward(self._frame_log_prob(x).double().cpu().numpy(), self.chains, lengths)
         posteriors = torch.from_numpy(found.state).to(x.device, x.dtype)
@@ -285,24 +293,34 @@ class HMM(Saved):
         """The hidden chain, as `phonaut.hmm.inference` takes it."""
         return Chains(self.startprob_, self.transmat_)
 
-    def _logs(self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None) -> tuple[Array, Index]:
-        """Log-likelihoods `(N, S)` and lengths of checked sequences."""
+    def _parts(self, lengths: Index) -> Iterator[tuple[slice, Index]]:
+        """Rows and lengths of some sequences at a time, so that memory is bounded and stays in use."""
+        ends, first, begin = np.cumsum(lengths), 0, 0
+        while first < len(lengths):
+            fitting = np.searchsorted(ends, begin + PART_CELLS // self.n_components, side="right")
+            last = max(first + 1, int(fitting))
+            yield slice(begin, int(ends[last - 1])), lengths[first:last]
+            first, begin = last, int(ends[last - 1])
+
+    def _logs(self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None) -> Iterator[tuple[Array, Index]]:
+        """Log-likelihoods `(M, S)` and lengths of some checked sequences at a time."""
         self._check()
         frames, n = sequences(X, lengths, self.n_features)
-        return self._frame_log_prob(torch.from_numpy(frames).to(self.device)).double().cpu().numpy(), n
+        for rows, part in self._parts(n):
+            x = torch.from_numpy(frames[rows]).to(self.device)
+            yield self._frame_log_prob(x).double().cpu().numpy(), part
 
     def score(self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None) -> float:
         """Log-likelihood of all sequences together."""
-        logs, n = self._logs(X, lengths)
-        return float(inference.log_likelihood(logs, self.chains, n).sum())
+        parts = self._logs(X, lengths)
+        return float(sum(inference.log_likelihood(logs, self.chains, n).sum() for logs, n in parts))
 
     def score_samples(
         self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None
     ) -> tuple[float, Array]:
         """Log-likelihood of all sequences together, and `p(s_t = i | x)` of every frame, `(N, S)`."""
-        logs, n = self._logs(X, lengths)
-        found = inference.forward_backward(logs, self.chains, n)
-        return float(found.log_likelihood.sum()), found.state
+        parts = [inference.forward_backward(logs, self.chains, n) for logs, n in self._logs(X, lengths)]
+        return float(sum(part.log_likelihood.sum() for part in parts)), np.concatenate([part.state for part in parts])
 
     def predict_proba(self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None) -> Array:
         """`p(s_t = i | x)` of every frame, `(N, S)`."""
@@ -310,8 +328,8 @@ class HMM(Saved):
 
     def filter(self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None) -> Array:
         """`p(s_t = i | x_1 ... x_t)` of every frame, `(N, S)`: nothing later is looked at."""
-        logs, n = self._logs(X, lengths)
-        return inference.filtered(logs, self.chains, n)[0]
+        parts = self._logs(X, lengths)
+        return np.concatenate([inference.filtered(logs, self.chains, n)[0] for logs, n in parts])
 
     def decode(
         self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None, algorithm: str | None = None
@@ -327,11 +345,10 @@ class HMM(Saved):
         chosen = algorithm or self.algorithm
         if chosen not in ("viterbi", "map"):
             raise ValueError(f"algorithm is viterbi or map, got {chosen}")
-        logs, n = self._logs(X, lengths)
         if chosen == "viterbi":
-            path, score = inference.viterbi(logs, self.chains, n)
-            return float(score.sum()), path
-        state = inference.forward_backward(logs, self.chains, n).state
+            found = [inference.viterbi(logs, self.chains, n) for logs, n in self._logs(X, lengths)]
+            return float(sum(score.sum() for _, score in found)), np.concatenate([path for path, _ in found])
+        state = self.predict_proba(X, lengths)
         return float(state.max(axis=1).sum()), state.argmax(axis=1)
 
     def predict(self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None) -> Index:

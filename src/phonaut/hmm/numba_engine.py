@@ -265,18 +265,23 @@ def forward_backward_log(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def best_through(so_far: Array, log_transition: Array, low: Index, high: Index, out: Array) -> None:
-    """`out[j] = max_i so_far[i] + log_transition[i, j]`, four rows at a time over the columns that any of them has."""
+    """`out[j] = max_i so_far[i] + log_transition[i, j]`, eight rows at a time over the columns that any of them has."""
     n_states = len(so_far)
     out[:] = -np.inf
-    for i in range(0, n_states - 3, 4):
+    for i in range(0, n_states - 7, 8):
         v0, v1, v2, v3 = so_far[i], so_far[i + 1], so_far[i + 2], so_far[i + 3]
-        if max(v0, v1, v2, v3) > -np.inf:
-            begin, stop = min(low[i : i + 4]), max(high[i : i + 4])
+        v4, v5, v6, v7 = so_far[i + 4], so_far[i + 5], so_far[i + 6], so_far[i + 7]
+        if max(max(v0, v1, v2, v3), max(v4, v5, v6, v7)) > -np.inf:
+            begin, stop = min(low[i : i + 8]), max(high[i : i + 8])
             r0, r1 = log_transition[i][begin:stop], log_transition[i + 1][begin:stop]
-            r2, r3, into = log_transition[i + 2][begin:stop], log_transition[i + 3][begin:stop], out[begin:stop]
+            r2, r3 = log_transition[i + 2][begin:stop], log_transition[i + 3][begin:stop]
+            r4, r5 = log_transition[i + 4][begin:stop], log_transition[i + 5][begin:stop]
+            r6, r7, into = log_transition[i + 6][begin:stop], log_transition[i + 7][begin:stop], out[begin:stop]
             for j in range(len(into)):
-                into[j] = max(into[j], max(max(v0 + r0[j], v1 + r1[j]), max(v2 + r2[j], v3 + r3[j])))
-    for i in range(n_states - n_states % 4, n_states):
+                lower = max(max(v0 + r0[j], v1 + r1[j]), max(v2 + r2[j], v3 + r3[j]))
+                upper = max(max(v4 + r4[j], v5 + r5[j]), max(v6 + r6[j], v7 + r7[j]))
+                into[j] = max(into[j], max(lower, upper))
+    for i in range(n_states - n_states % 8, n_states):
         v0, r0, into = so_far[i], log_transition[i][low[i] : high[i]], out[low[i] : high[i]]
         for j in range(len(into)):
             into[j] = max(into[j], v0 + r0[j])
@@ -307,15 +312,15 @@ def viterbi(
             score[b] = 0.0
             continue
         rows, transition = log_likelihoods[begin : begin + n], log_transition[c]
-        arrived, best_of = np.empty((n, n_states)), np.empty((n, n_states))  # before a frame is heard, and after
+        arrived, now = np.empty((n, n_states)), np.empty(n_states)  # before a frame is heard, and after
         arrived[0] = log_start[c]
         for t in range(n):
             if t > 0:
-                best_through(best_of[t - 1], transition, low[c], high[c], arrived[t])
-            before, row, now = arrived[t], rows[t], best_of[t]
+                best_through(now, transition, low[c], high[c], arrived[t])
+            before, row = arrived[t], rows[t]
             for s in range(n_states):
                 now[s] = before[s] + row[s]
-        best, now = 0, best_of[n - 1]
+        best = 0
         for s in range(n_states):
             now[s] += log_end[c, s]
             if now[s] > now[best]:
@@ -324,8 +329,8 @@ def viterbi(
         for t in range(n - 1, -1, -1):
             path[begin + t] = best if score[b] > -np.inf else -1
             if t > 0:
-                value, before = arrived[t, best], best_of[t - 1]
+                value, before, row = arrived[t, best], arrived[t - 1], rows[t - 1]
                 for i in range(n_states):
-                    if before[i] + transition[i, best] == value:
+                    if (before[i] + row[i]) + transition[i, best] == value:
                         best = i
                         break
