@@ -194,33 +194,39 @@ class HMM(Saved):
         """EM steps until `tol` or `n_iter`."""
         self._check()
         origin = self._middle(frames)
-        back = self._back if self.monitor_.iter else Back()
-        while not self.monitor_.converged:
-            found = self._expect(frames, lengths, origin).summed()
-            objective, last = found.log_prob + self._log_prior(), self.monitor_.last
-            fell = not objective >= last - 1e-7 * max(1.0, abs(last)) - 1e-9 * found.n_frames
-            if fell and back.plain:
-                vars(self).update(back.plain)
-                back.plain = {}
-                continue
-            if fell:
-                warnings.warn(
-                    f"the objective fell from {last:.9g} to {objective:.9g} in step {self.monitor_.iter} of EM; the "
-                    "parameters before that step are kept",
-                    ObjectiveFellWarning,
-                    stacklevel=3,
-                )
-                vars(self).update(back.before)
-                self.monitor_.fell = True
-                return
-            back.before = self._parameters()
-            self._maximize(found)
-            plain = self._parameters()
-            back.plain = plain if back.n_seeded < 2 * self.n_components and self._reseed() else {}
-            back.n_seeded += bool(back.plain)
-            self.monitor_.report(found.log_prob, objective)
-            if self.checkpoint:
-                self._write(Path(self.checkpoint), back, frames=fingerprint(frames))
+        self._back = self._back if self.monitor_.iter else Back()
+        while not self.monitor_.converged and not self.monitor_.fell:
+            self._em_step(frames, lengths, origin)
+            if self.checkpoint and not self.monitor_.fell:
+                self._write(Path(self.checkpoint), self._back, frames=fingerprint(frames))
+
+    def _em_step(self, frames: NDArray[Any], lengths: Index, origin: Tensor) -> None:
+        """One EM step, unless the one before made the objective fall: then it is taken back."""
+        back, last = self._back, self.monitor_.last
+        found = self._expect(frames, lengths, origin).summed()
+        objective = found.log_prob + self._log_prior()
+        fell = not objective >= last - 1e-7 * max(1.0, abs(last)) - 1e-9 * found.n_frames
+        if fell and back.plain:  # what was seeded anew made it worse: without that
+            vars(self).update(back.plain)
+            back.plain = {}
+            self._em_step(frames, lengths, origin)
+            return
+        if fell:
+            warnings.warn(
+                f"the objective fell from {last:.9g} to {objective:.9g} in step {self.monitor_.iter} of EM; the "
+                "parameters before that step are kept",
+                ObjectiveFellWarning,
+                stacklevel=4,
+            )
+            vars(self).update(back.before)
+            self.monitor_.fell = True
+            return
+        back.before = self._parameters()
+        self._maximize(found)
+        plain = self._parameters()
+        back.plain = plain if back.n_seeded < 2 * self.n_components and self._reseed() else {}
+        back.n_seeded += bool(back.plain)
+        self.monitor_.report(found.log_prob, objective)
 
     def _maximize_chain(self, start: Array, transitions: Array) -> None:
         """Start and transition probabilities; a state that was never left keeps its row."""
