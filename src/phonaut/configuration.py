@@ -19,6 +19,9 @@ MIXED = re.compile(
     r"(trainer\.(devices|max_time|fast_dev_run|precision|limit_.*|overfit_batches|benchmark|deterministic)"
     r"|dataset\..*|model\.channels|optimizer\.betas|scheduler\.milestones)"
 )
+# Training loops of models that are not trained by gradient descent on scores.
+LEAST_SHIFT_S = 0.002  # between frames that dynamic time warping compares
+TRAINED_BY = {"ClassDensities": "em", "Majority": "em", "Templates": "em", "DNNHMM": "hybrid"}
 REQUIRED = ("dataset", "features", "model", "module", "optimizer", "checkpoint", "trainer")
 SPARSE_ADAM = (
     "optimizer=sparse_adam takes sparse gradients only, and the networks here have dense ones: use optimizer=adam"
@@ -238,6 +241,7 @@ def flat(config: DictConfig, prefix: str = "") -> dict[str, Any]:
 def impossible(config: DictConfig) -> list[str]:
     """Everything about a composed configuration that could not be run: the one place for combinations."""
     problems = unknown_options(config) + wrong_features(config) + wrong_streaming(config) + wrong_corpus(config)
+    problems += wrong_module(config)
     if config.target not in ("keyword", "phone", "speaker"):
         problems.append(f"target={config.target} is none of keyword, phone, speaker")
     if config.batch_size < 1:
@@ -254,6 +258,32 @@ def impossible(config: DictConfig) -> list[str]:
         problems.append(f"trainer.max_epochs={config.trainer.max_epochs}: at least 1")
     if config.optimizer._target_.endswith("LBFGS") and config.trainer.accumulate_grad_batches != 1:
         problems.append("optimizer=lbfgs evaluates a batch several times: use trainer.accumulate_grad_batches=1")
+    return problems
+
+
+def wrong_module(config: DictConfig) -> list[str]:
+    """A training loop that cannot train the model, and what EM has no use for."""
+    name, model = config.choices.module, config.choices.model
+    fits = TRAINED_BY.get(config.model._target_.rsplit(".", 1)[-1], "speech_classifier")
+    problems = [] if name == fits else [f"module={name} cannot train model={model}: leave it out, or use module={fits}"]
+    if fits == "em":
+        whole = {"limit_train_batches": 1.0, "limit_val_batches": 1.0, "overfit_batches": 0.0, "fast_dev_run": False}
+        problems += [
+            f"trainer.{key}={config.trainer[key]}: an EM step is one over the whole split; leave it at {value}"
+            for key, value in whole.items()
+            if config.trainer[key] != value
+        ]
+    if wrong_features(config):
+        return problems
+    from hydra.utils import instantiate
+
+    front_end = instantiate(config.features)
+    if config.model.get("n_couplings") and front_end.n_features < 2:
+        problems.append(f"model={model} couples dimensions: it needs 2 features, features={config.choices.features} "
+                        f"has {front_end.n_features}")  # fmt: skip
+    if model == "dtw" and front_end.frame_shift_s < LEAST_SHIFT_S:
+        problems.append(f"model=dtw compares all pairs of frames: a frame every {front_end.frame_shift_s * 1e3:.2g} ms "
+                        f"is too many; {LEAST_SHIFT_S * 1e3:g} ms is the least")  # fmt: skip
     return problems
 
 

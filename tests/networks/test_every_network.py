@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from phonaut.networks import LSTM, TCResNet8
+from phonaut.modules import DNNHMM
+from phonaut.networks import GRU, LSTM, RNN, TCResNet8
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "tc-res8": TCResNet8,
@@ -21,6 +22,10 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "lstm causal": lambda **sizes: LSTM(**sizes, causal=True),
     "lstm deep": lambda **sizes: LSTM(**sizes, n_layers=2),
     "lstm both ways": lambda **sizes: LSTM(**sizes, bidirectional=True),
+    "gru": GRU,
+    "gru both ways": lambda **sizes: GRU(**sizes, bidirectional=True),
+    "rnn": RNN,
+    "dnnhmm": DNNHMM,
 }
 
 

@@ -113,6 +113,7 @@ class SpeechData(L.LightningDataModule):
 
     Attributes:
         refused: what was left out, `{"path", "reason"}`.
+        whole_epochs: an epoch is one step of a training loop that has the data already: EM.
 
     Raises:
         ValueError: the target does not exist, a number is out of range, or all spans of the training split are refused.
@@ -142,6 +143,7 @@ class SpeechData(L.LightningDataModule):
         self.batch_size, self.seed, self.n_workers = batch_size, seed, n_workers
         self.max_recording_s = max_recording_s
         self.refused: list[dict[str, str]] = []
+        self.whole_epochs = False
         self.spans: dict[str, Spans] = {}
         self.known: dict[str, NDArray[np.bool_]] = {}  # which spans of the table these are
         self.datasets: dict[str, SpeechDataset] = {}
@@ -190,8 +192,10 @@ class SpeechData(L.LightningDataModule):
         """All batches of a split, in this process."""
         return map(self.dataset(split).__getitem__, self.sampler(split))
 
-    def loader(self, split: str, position: Callable[[L.Trainer], tuple[int, int]]) -> BatchLoader:
+    def loader(self, split: str, position: Callable[[L.Trainer], tuple[int, int]]) -> BatchLoader | list[int]:
         """This process's share of the batches of a split."""
+        if self.whole_epochs:
+            return [0]
         trainer = self.trainer
         assert trainer is not None
         return BatchLoader(
@@ -202,15 +206,15 @@ class SpeechData(L.LightningDataModule):
             same_order=getattr(trainer, "overfit_batches", 0) > 0,
         )
 
-    def train_dataloader(self) -> BatchLoader:
+    def train_dataloader(self) -> BatchLoader | list[int]:
         """Shuffled anew in every epoch."""
         return self.loader("train", lambda trainer: (trainer.current_epoch, trainer.fit_loop.batch_idx + 1))
 
-    def val_dataloader(self) -> BatchLoader:
+    def val_dataloader(self) -> BatchLoader | list[int]:
         """Never shuffled."""
         return self.loader("validation", from_the_start)
 
-    def test_dataloader(self) -> BatchLoader:
+    def test_dataloader(self) -> BatchLoader | list[int]:
         """Never shuffled."""
         return self.loader("test", from_the_start)
 

@@ -244,7 +244,9 @@ class HMM(Saved):
             total += dirichlet(self.transmat_prior, self.transmat_)
         return total
 
-    def _init(self, X: ArrayLike, lengths: Any = None, rng: np.random.Generator | None = None) -> None:
+    def _init(
+        self, X: ArrayLike, lengths: Any = None, rng: np.random.Generator | None = None, *, quietly: bool = False
+    ) -> None:
         """Parameters to start from: those that `init_params` names, and those that are not set."""
         frames = np.asarray(X, dtype=np.float64)
         rng = generator_of(self.random_state) if rng is None else rng
@@ -257,7 +259,7 @@ class HMM(Saved):
         self._init_emissions(frames, rng)
         for name, value in self._parameters().items():
             setattr(self, name, of_first(torch.from_numpy(np.ascontiguousarray(value))).numpy())
-        if frames.size < self.n_parameters and "f" not in self.codes:  # networks always have more
+        if frames.size < self.n_parameters and "f" not in self.codes and not quietly:  # networks always have more
             log.warning(
                 "Fitting a model with %d free scalar parameters with only %d data points will result in a degenerate "
                 "solution.",

@@ -32,12 +32,13 @@ class EpochLines(Callback):
         if not trainer.is_global_zero or not pl_module.history:
             return
         last = pl_module.history[-1]
+        accuracy = f" accuracy {last['train/accuracy']:.1%}" if "train/accuracy" in last else ""
         validation = ""
         if "validation/loss" in last:
             validation = f"   validation loss {last['validation/loss']:.3f} accuracy {last['validation/accuracy']:.1%}"
         print(
-            f"epoch {int(last['epoch']) + 1:3d}/{trainer.max_epochs}   loss {last['train/loss']:.3f} "
-            f"accuracy {last['train/accuracy']:.1%}{validation}   {last['seconds']:.0f} s",
+            f"epoch {int(last['epoch']) + 1:3d}/{trainer.max_epochs}   loss {last['train/loss']:.3f}{accuracy}"
+            f"{validation}   {last['seconds']:.0f} s",
             flush=True,
         )
 
@@ -74,7 +75,8 @@ class TensorBoardPictures(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Show the first examples of the run, augmented."""
-        if batch_idx == 0 and trainer.current_epoch == 0 and trainer.is_global_zero and trainer.logger is not None:
+        first = batch_idx == 0 and trainer.current_epoch == 0 and isinstance(batch, Batch)
+        if first and trainer.is_global_zero and trainer.logger is not None:
             assert isinstance(pl_module, SpeechClassifier)
             self.show_examples(writer_of(trainer), pl_module, batch)
 

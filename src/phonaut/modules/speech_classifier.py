@@ -141,6 +141,11 @@ class SpeechClassifier(L.LightningModule):
             return scores.sum() * 0.0
         return F.cross_entropy(scores, labels, ignore_index=-1, label_smoothing=smoothing)
 
+    def scores_and_loss(self, batch: Batch, smoothing: float) -> tuple[Tensor, Tensor]:
+        """Scores `(N, C)` of the spans of a batch, and what training lowers."""
+        scores = self.model.scores(batch)
+        return scores, self.loss(scores, batch.labels, smoothing)
+
     def on_train_start(self) -> None:
         """The clock of this process starts."""
         self.started = time.perf_counter() - self.seconds
@@ -155,8 +160,7 @@ class SpeechClassifier(L.LightningModule):
         draw = np.random.SeedSequence((self.seed, self.current_epoch, batch_idx, self.global_rank))
         seed_device(self.device, int(draw.generate_state(1)[0]))
         batch = self.augmented(batch)
-        scores = self.model.scores(batch)
-        loss = self.loss(scores, batch.labels, self.label_smoothing)
+        scores, loss = self.scores_and_loss(batch, self.label_smoothing)
         if batch_idx != self.counted_batch:  # a closure (L-BFGS) comes several times for one batch
             self.training_statistics.update(loss, scores, batch.labels)
             self.counted_batch = batch_idx
@@ -169,8 +173,8 @@ class SpeechClassifier(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Scores of clean recordings, without smoothing."""
-        scores = self.model.scores(batch)
-        self.validation_statistics.update(self.loss(scores, batch.labels, 0.0), scores, batch.labels)
+        scores, loss = self.scores_and_loss(batch, 0.0)
+        self.validation_statistics.update(loss, scores, batch.labels)
 
     def on_validation_epoch_end(self) -> None:
         """Publish what checkpoints and early stopping watch."""
@@ -192,6 +196,10 @@ class SpeechClassifier(L.LightningModule):
         for name, value in figures.items():
             self.log(name, value, prog_bar=name in shown)
         return figures
+
+    def conclude(self, data: Any) -> dict[str, Any]:
+        """What is left to do when the weights are chosen; and what `model.json` should say of it."""
+        return {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the history and the unfinished epoch's sums (of all processes; only the first one writes)."""

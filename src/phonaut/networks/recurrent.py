@@ -1,13 +1,15 @@
-"""Long short-term memory over frames (Hochreiter and Schmidhuber 1997)."""
+"""Recurrent networks over frames: long short-term memory, gated recurrent units, plain ones."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from phonaut.networks.masking import masked_mean, without_padding
 
 
-class LSTM(nn.Module):
+class Recurrent(nn.Module):
     """Scores of segments: `frames (B, T, D), lengths (B,) -> scores (B, C)`, from the mean state of the valid frames.
 
     Padding never changes a score: one direction comes to it last, two run over packed sequences. The mean, because the
@@ -25,11 +27,9 @@ class LSTM(nn.Module):
 
     Raises:
         ValueError: for sizes that are not positive, or a bidirectional network that should be causal.
-
-    >>> import torch
-    >>> LSTM(n_features=40, n_classes=12)(torch.zeros(2, 101, 40), torch.tensor([101, 30])).shape
-    torch.Size([2, 12])
     """
+
+    kind: ClassVar[type[nn.RNNBase]]
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class LSTM(nn.Module):
         if causal and bidirectional:
             raise ValueError("model.bidirectional=true looks at later frames: with model.causal=true use false")
         between = dropout if n_layers > 1 else 0.0
-        self.lstm = nn.LSTM(
+        self.cells = self.kind(
             n_features, hidden_size, n_layers, batch_first=True, dropout=between, bidirectional=bidirectional
         )
         self.dropout = nn.Dropout(dropout)
@@ -60,10 +60,33 @@ class LSTM(nn.Module):
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Scores `(B, C)` of segments `(B, T, D)` with `lengths (B,)`."""
         frames, mask = without_padding(frames, lengths)
-        if mask is not None and self.lstm.bidirectional:  # the second direction must start at the last valid frame
+        if mask is not None and self.cells.bidirectional:  # the second direction must start at the last valid frame
             packed = nn.utils.rnn.pack_padded_sequence(frames, lengths.cpu(), batch_first=True, enforce_sorted=False)
-            states, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
+            states, _ = nn.utils.rnn.pad_packed_sequence(self.cells(packed)[0], batch_first=True)
         else:
-            states, _ = self.lstm(frames)
+            states, _ = self.cells(frames)
         scores: Tensor = self.classifier(self.dropout(masked_mean(states, mask)))
         return scores
+
+
+class LSTM(Recurrent):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997).
+
+    >>> import torch
+    >>> LSTM(n_features=40, n_classes=12)(torch.zeros(2, 101, 40), torch.tensor([101, 30])).shape
+    torch.Size([2, 12])
+    """
+
+    kind = nn.LSTM
+
+
+class GRU(Recurrent):
+    """Gated recurrent units (Cho 2014)."""
+
+    kind = nn.GRU
+
+
+class RNN(Recurrent):
+    """Plain recurrent units, `h_t = tanh(W x_t + U h_t-1 + b)` (Elman 1990)."""
+
+    kind = nn.RNN

@@ -15,7 +15,7 @@ from phonaut.data.batches import Batch
 from phonaut.data.datamodule import SpeechData
 from phonaut.files import write_json
 from phonaut.metrics import accuracy, f1, recall
-from phonaut.modules import SpeechModel
+from phonaut.modules import Fitted, SpeechModel
 from phonaut.runs.folder import Run
 from phonaut.runs.predictions import Predictions
 
@@ -125,6 +125,8 @@ def load_model(run: Run) -> SpeechModel:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
+    if isinstance(model.network, Fitted):  # what has shapes that follow from the data
+        model.network.adopt(weights, prefix="network.")
     expected = model.state_dict()
     wrong = sorted(expected.keys() ^ weights.keys())
     wrong += sorted(k for k in expected.keys() & weights.keys() if expected[k].shape != weights[k].shape)

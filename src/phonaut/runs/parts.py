@@ -112,7 +112,9 @@ def callbacks_of(config: DictConfig, folder: Path) -> list[Callback]:
     progress: list[Callback] = [RichProgressBar() if sys.stdout.isatty() else EpochLines()]
     if not config.trainer.enable_progress_bar:
         progress = []
-    callbacks = [*progress, HistoryFile(folder / "history.json"), LearningRateMonitor(), TensorBoardPictures()]
+    callbacks = [*progress, HistoryFile(folder / "history.json"), TensorBoardPictures()]
+    if config.choices.module != "em":
+        callbacks.append(LearningRateMonitor())
     if config.early_stopping.patience is not None:
         stopping = config.early_stopping
         callbacks.append(EarlyStopping(stopping.monitor, patience=stopping.patience, mode="min"))

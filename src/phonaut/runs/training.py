@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from phonaut.data.datamodule import SpeechData
 from phonaut.files import locked, write_json, write_text
-from phonaut.modules import SpeechModel
+from phonaut.modules import Fitted, SpeechModel
 from phonaut.modules.checkpointing import newest_readable_checkpoint
 from phonaut.runs import parts
 from phonaut.runs.evaluation import score
@@ -108,6 +108,7 @@ def conclude(config: DictConfig, folder: Path, module: Any, data: SpeechData) ->
     from phonaut.files import write_bytes
 
     model: SpeechModel = module.model.cpu().eval()
+    more = module.conclude(data)
     write_bytes(folder / "model.safetensors", save({k: v.contiguous() for k, v in model.state_dict().items()}))
     best = min(module.history, key=lambda line: line.get("validation/loss", float("inf")), default={"epoch": -1})
     write_json(
@@ -119,6 +120,7 @@ def conclude(config: DictConfig, folder: Path, module: Any, data: SpeechData) ->
             "epochs": len(module.history),
             "best_epoch": int(best["epoch"]),
             "classes": data.classes,
+            **more,
         },
     )
     write_json(folder / "history.json", module.history)
@@ -145,7 +147,11 @@ def size_of(model: SpeechModel, data: SpeechData) -> dict[str, int]:
 
     clip_s = data.prepared.clip_s or 1.0
     samples = torch.tensor([round(clip_s * model.front_end.sample_rate)])
-    size = count(model.network, int(model.front_end.n_frames(samples)[0]), model.front_end.n_features)
+    n_frames = int(model.front_end.n_frames(samples)[0])
+    if isinstance(model.network, Fitted):
+        parameters, macs = model.network.size(n_frames)
+        return {"parameters": parameters, "macs": macs, "activation_bytes": 0}
+    size = count(model.network, n_frames, model.front_end.n_features)
     return {"parameters": size.parameters, "macs": size.macs, "activation_bytes": size.activation_bytes}
 
 

@@ -1,0 +1,1 @@
+"""What compares utterances with references: dynamic time warping."""

@@ -1,0 +1,180 @@
+"""A density for each class against the estimators that it is made of."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from phonaut.hmm import GMMHMM, GSHMM, GenHMM, LatHMM
+from phonaut.modules.class_densities import ClassDensities
+from phonaut.modules.em import parts_of
+from phonaut.modules.fitted import Majority, Segments, Templates
+
+SMALL_FLOW = {"n_couplings": 2, "n_hidden": 4, "dtype": "float64", "n_passes": 2}
+KINDS: dict[str, dict[str, Any]] = {
+    "gmmhmm": {"n_mix": 2},
+    "gmmhmm full": {"n_mix": 2, "covariance_type": "full"},
+    "gmmhmm tied": {"n_mix": 2, "covariance_type": "tied"},
+    "genhmm": {"n_mix": 2, **SMALL_FLOW},
+    "genhmm first fit": {"n_mix": 2, "first_fit": 3, **SMALL_FLOW},
+    "lathmm": {"n_mix": 2, **SMALL_FLOW},
+    "gshmm": {"n_mix": 2, **SMALL_FLOW},
+}
+OWN = {"gmmhmm": GMMHMM, "genhmm": GenHMM, "lathmm": LatHMM, "gshmm": GSHMM}
+every = pytest.mark.parametrize("name", KINDS)
+
+
+def segments(n: int = 60, n_classes: int = 3) -> Segments:
+    """Segments of 4 to 12 frames; those of class c are longer, and elsewhere."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % n_classes
+    lengths = 4 + rng.integers(0, 3, n) + 3 * labels
+    per_frame = np.repeat(labels, lengths)
+    frames = rng.standard_normal((lengths.sum(), 3)) + 2.5 * np.eye(3)[per_frame % 3]
+    speakers = np.array([f"s{i % 4}" for i in range(n)])
+    return Segments(frames.astype(np.float32), lengths, labels, speakers)
+
+
+def made(name: str, **more: Any) -> ClassDensities:
+    return ClassDensities(n_features=3, n_classes=3, density=name.split()[0], **{**KINDS[name], **more})
+
+
+def fitted(name: str, steps: int = 3, **more: Any) -> ClassDensities:
+    densities, data = made(name, **more), segments()
+    densities.begin(data, 0)
+    parts = parts_of(data, 3, 0, 1)
+    for _ in range(steps):
+        densities.em_step(parts)
+    return densities
+
+
+@every
+@pytest.mark.oracle
+def test_scores_are_those_of_the_estimators_one_by_one(name: str) -> None:
+    densities, data = fitted(name), segments()
+    found = densities.log_likelihoods(torch.from_numpy(data.frames), data.lengths)
+    for c, model in enumerate(densities.models):
+        assert type(model) is OWN[name.split()[0]]
+        for b, part in enumerate(np.split(data.frames, np.cumsum(data.lengths)[:-1])):
+            assert found[b, c] == pytest.approx(model.score(part.astype(np.float64)), abs=1e-8)
+    assert [model.n_components for model in densities.models] == [3, 4, 5]
+
+
+@every
+@pytest.mark.oracle
+def test_an_em_step_is_a_fit_of_each_class_alone(name: str) -> None:
+    densities, data = fitted(name, steps=0), segments()
+    alone = []
+    for c, model in enumerate(densities.models):
+        own = data.chosen(np.flatnonzero(data.labels == c))
+        other: Any = OWN[name.split()[0]](**{**model.get_params(), "n_iter": 3, "tol": -1.0, "init_params": ""})
+        for key, value in model._parameters().items():
+            setattr(other, key, value.copy())
+        alone.append(other.fit(own.frames, own.lengths))
+    parts = parts_of(data, 3, 0, 1)
+    for _ in range(3):
+        densities.em_step(parts)
+    for model, other in zip(densities.models, alone, strict=True):
+        assert model.monitor_.history == pytest.approx(other.monitor_.history, rel=1e-12)
+        for key, value in model._parameters().items():
+            np.testing.assert_allclose(value, other._parameters()[key], rtol=1e-9, atol=1e-12)
+
+
+@every
+def test_padding_batch_and_order_change_nothing(name: str) -> None:
+    densities, data = fitted(name), segments()
+    parts = [torch.from_numpy(part) for part in np.split(data.frames, np.cumsum(data.lengths)[:-1])]
+    frames = torch.full((len(parts), 30, 3), float("nan"))
+    for row, part in zip(frames, parts, strict=True):
+        row[: len(part)] = part
+    lengths = torch.from_numpy(data.lengths)
+    whole = densities(frames, lengths)
+    np.testing.assert_allclose(densities(frames.flip(0), lengths.flip(0)).flip(0), whole, atol=1e-9)
+    alone = torch.cat([densities(part[None], torch.tensor([len(part)])) for part in parts])
+    np.testing.assert_allclose(alone, whole, atol=1e-9)
+    assert (whole.argmax(dim=1).numpy() == data.labels).mean() > 0.8
+
+
+@every
+def test_a_state_dict_is_all_there_is(name: str) -> None:
+    densities, data = fitted(name), segments()
+    other = made(name)
+    weights = {f"network.{key}": value for key, value in densities.state_dict().items()}
+    other.adopt(weights, prefix="network.")
+    other.load_state_dict(densities.state_dict())
+    x = torch.from_numpy(data.frames)
+    np.testing.assert_array_equal(other.log_likelihoods(x, data.lengths), densities.log_likelihoods(x, data.lengths))
+    np.testing.assert_array_equal(other.decision.log_prior, densities.decision.log_prior)
+    incomplete = {key: value for key, value in weights.items() if not key.endswith("1:transmat_")}
+    with pytest.raises(ValueError, match="class 1 has no transmat_"):
+        made(name).adopt(incomplete, prefix="network.")
+
+
+@every
+def test_what_was_killed_goes_on_to_the_same_result(name: str) -> None:
+    whole, half = fitted(name, steps=4), fitted(name, steps=2)
+    parts = parts_of(segments(), 3, 0, 1)
+    resumed = fitted(name, steps=0)
+    resumed.load_state_dict(half.state_dict())
+    resumed.take_up(half.progress())
+    for _ in range(2):
+        resumed.em_step(parts)
+    for key, value in whole.state_dict().items():
+        np.testing.assert_array_equal(resumed.state_dict()[key], value, err_msg=key)
+
+
+def test_a_class_is_done_when_it_gains_less_than_it_should() -> None:
+    densities = fitted("gmmhmm", steps=40, tol=1e-3)
+    assert densities.done
+    steps = [model.monitor_.iter for model in densities.models]
+    assert max(steps) < 40
+    assert not fitted("gmmhmm", steps=3, tol=-1.0).done
+
+
+def test_structure_is_as_asked_for() -> None:
+    densities = fitted("gmmhmm", n_states=3, topology="left_to_right", skips=1)
+    for model in densities.models:
+        assert model.startprob_.tolist() == [1.0, 0.0, 0.0]
+        assert (np.tril(model.transmat_, -1) == 0).all()
+        assert model.transmat_[2, 2] == 1.0
+    with pytest.raises(ValueError, match="density is one of gmmhmm"):
+        ClassDensities(n_features=3, n_classes=2, density="hmm")
+    with pytest.raises(ValueError, match="n_states is auto or at least 1"):
+        made("gmmhmm", n_states=0)
+    with pytest.raises(ValueError, match="no setting covars"):
+        made("gmmhmm", covars="diag")
+    with pytest.raises(ValueError, match="first_fit is for models with flows"):
+        made("gmmhmm", first_fit=3)
+    with pytest.raises(ValueError, match="kind is one of left_to_right"):
+        made("gmmhmm", topology="bakis")
+
+
+@every
+def test_samples_are_like_what_was_learnt(name: str) -> None:
+    densities = fitted(name, steps=5)
+    rng = np.random.default_rng(0)
+    drawn = np.concatenate([densities.sample(1, 8, rng) for _ in range(200)])
+    own = segments().chosen(np.flatnonzero(segments().labels == 1))
+    np.testing.assert_allclose(drawn.mean(axis=0), own.frames.mean(axis=0), atol=0.5)
+    of_states = densities.sample(1, 3, rng, states=np.array([0, 1, 2]))
+    assert of_states.shape == (3, 3)
+
+
+def test_the_floors_know_what_floors_know() -> None:
+    data = segments(61)
+    majority = Majority(n_features=3, n_classes=3)
+    majority.begin(data, 0)
+    frames = torch.zeros(2, 4, 3)
+    assert majority(frames, torch.tensor([4, 2])).argmax(dim=1).tolist() == [0, 0]
+    templates = Templates(n_features=3, n_classes=3, n_templates=5, n_nearest=2)
+    templates.begin(data, 0)
+    found = templates.log_likelihoods(torch.from_numpy(data.frames), data.lengths)
+    assert (found.argmax(axis=1) == data.labels).mean() > 0.7
+    other = Templates(n_features=3, n_classes=3, n_templates=5, n_nearest=2)
+    other.adopt(templates.state_dict())
+    np.testing.assert_array_equal(other.log_likelihoods(torch.from_numpy(data.frames), data.lengths), found)
+    with pytest.raises(ValueError, match="n_nearest is from 1 to n_templates=2, got 3"):
+        Templates(n_features=3, n_classes=3, n_templates=2, n_nearest=3)
+    with pytest.raises(ValueError, match="class 3 has no segment"):
+        Majority(n_features=3, n_classes=4).begin(data, 0)

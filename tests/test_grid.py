@@ -1,0 +1,115 @@
+"""Any front end, any model, any target: the whole grid, each cell from recordings to figures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from phonaut.configuration import ConfigurationError, choices, compose
+from phonaut.corpora.espeak import missing
+from phonaut.runs import parts
+from phonaut.runs.evaluation import load_model, score
+from phonaut.runs.folder import Run
+from phonaut.runs.training import begin, conclude, fit
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(missing() is not None, reason="the extra 'synthetic' (espeak-ng) is not installed"),
+]
+
+TARGETS = ("keyword", "phone", "speaker")
+SMALL_FLOW = ["model.n_couplings=2", "model.n_hidden=4", "model.n_passes=1", "model.first_fit=1", "model.n_mix=1"]
+SMALL = {
+    "tc-res8": ["model.channels=[4,4]"],
+    "dnnhmm": ["model.hidden_size=8", "module.n_mix=1", "module.em_steps=1"],
+    **dict.fromkeys(("lstm", "gru", "rnn"), ["model.hidden_size=4"]),
+    **dict.fromkeys(("gmm", "gmmhmm"), ["model.n_mix=2"]),
+    **dict.fromkeys(("flow", "genhmm", "lathmm", "gshmm"), SMALL_FLOW),
+    "majority": [],
+    "dtw": ["model.n_templates=2", "model.n_nearest=1"],
+}
+FEATURES = {
+    "mfcc": ["features.n_mels=20", "features.n_mfcc=8"],
+    "mfcc_kaldi": ["features.n_mels=20", "features.n_mfcc=8"],
+    "melspec": ["features.n_mels=10"],
+    "melspec_kaldi": ["features.n_mels=10"],
+    "spectrogram": ["features.n_fft=64", "features.win_length=64"],
+    "raw": ["features.win_length=80", "features.hop_length=80"],
+}
+CELLS = [
+    (model, target, features)
+    for model in choices()["model"]
+    for target in TARGETS
+    for features in choices()["features"]
+]
+
+
+def overrides(model: str, target: str, features: str) -> list[str]:
+    return [
+        f"model={model}",
+        f"target={target}",
+        f"features={features}",
+        *SMALL[model],
+        *FEATURES[features],
+        "dataset.n_speakers=10",
+        "dataset.words=[yes,no]",
+        "dataset.n_takes=1",
+        "dataset.n_sessions=3",
+        "dataset.n_sentences=1",
+        "dataset.n_phrases=0",
+        "trainer.max_epochs=1",
+        "trainer.accelerator=cpu",
+        "trainer.enable_progress_bar=false",
+        "batch_size=100",
+    ]
+
+
+def test_every_model_and_front_end_is_in_the_grid() -> None:
+    assert set(SMALL) == set(choices()["model"])
+    assert set(FEATURES) == set(choices()["features"])
+
+
+@pytest.mark.parametrize(("model", "target", "features"), CELLS)
+def test_a_cell_trains_and_is_scored(model: str, target: str, features: str, tmp_path: Path) -> None:
+    config = compose(overrides(model, target, features))
+    folder = tmp_path / "run" / model
+    folder.mkdir(parents=True)
+    begin(config, folder, ["phonaut", "train"])
+    module, data = fit(config, folder)
+    conclude(config, folder, module, data)
+    run = Run(folder)
+    figure = run.metrics["test"]["accuracy"]
+    assert figure["n"] == len(run.predictions("test"))
+    assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
+    again, _ = score(load_model(run), data, "test", config)
+    np.testing.assert_allclose(again.scores, run.predictions("test").scores, rtol=1e-4, atol=1e-4)
+    assert np.isfinite(run.predictions("test").scores).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["model=gmmhmm", "module=speech_classifier"], "module=speech_classifier cannot train model=gmmhmm"),
+        (["model=tc-res8", "module=em"], "module=em cannot train model=tc-res8"),
+        (["model=lstm", "module=hybrid"], "module=hybrid cannot train model=lstm"),
+        (["model=genhmm", "trainer.limit_train_batches=0.5"], "an EM step is one over the whole split"),
+        (["model=genhmm", "features=raw"], "model=genhmm couples dimensions: it needs 2 features"),
+        (["model=dtw", "features=raw"], "model=dtw compares all pairs of frames"),
+        (["model=gmmhmm", "streaming=true"], "model=gmmhmm cannot be causal"),
+    ],
+)
+def test_what_cannot_be_combined_says_why_before_any_work(words: list[str], why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        compose(words)
+
+
+def test_batch_size_and_order_change_no_score(tmp_path: Path) -> None:
+    config = compose(overrides("gmmhmm", "phone", "mfcc"))
+    module, data = fit(config, tmp_path)
+    first, _ = score(module.model, data, "test", config)
+    config.batch_size = 7
+    other = parts.speech_data(config, data.prepared, data.classes)
+    second, _ = score(module.model, other, "test", config)
+    np.testing.assert_allclose(second.scores, first.scores, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(torch.from_numpy(second.start_s), torch.from_numpy(first.start_s))
