@@ -23,8 +23,8 @@ SMALL_FLOW = ["model.n_couplings=2", "model.n_hidden=4", "model.n_passes=1", "mo
 SMALL = {
     "tc-res8": ["model.channels=[4,4]"],
     "dnnhmm": ["model.hidden_size=8", "module.n_mix=1", "module.em_steps=1"],
-    **dict.fromkeys(("lstm", "gru", "rnn"), ["model.hidden_size=4"]),
-    **dict.fromkeys(("gmm", "gmmhmm"), ["model.n_mix=2"]),
+    **{name: ["model.hidden_size=4"] for name in ("lstm", "gru", "rnn")},
+    **{name: ["model.n_mix=2"] for name in ("gmm", "gmmhmm")},
     **dict.fromkeys(("flow", "genhmm", "lathmm", "gshmm"), SMALL_FLOW),
     "majority": [],
     "dtw": ["model.n_templates=2", "model.n_nearest=1"],

@@ -109,3 +109,22 @@ def test_stopped_while_it_validates_it_ends_with_the_same_weights(deadly: signal
     assert stopped.returncode != 0
     finish(start(shaken, arguments))
     assert_same(calm, shaken)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["gmmhmm", "genhmm"])
+def test_em_that_was_killed_ends_with_the_same_parameters(model: str, tmp_path: Path) -> None:
+    small = ["model.n_mix=2", "model.tol=-1"]
+    if model == "genhmm":
+        small += ["model.n_couplings=2", "model.n_hidden=4", "model.n_passes=1", "model.first_fit=1"]
+    settings = run_settings(write_tones(tmp_path / "tones", n_takes=2))
+    arguments = [*settings, f"model={model}", *small, "experiment_id=x"]
+    calm, shaken = tmp_path / "calm", tmp_path / "shaken"
+    calm.mkdir()
+    shaken.mkdir()
+    finish(start(calm, arguments))
+    killed = start(shaken, arguments, deadly=int(signal.SIGKILL))
+    killed.communicate(timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    assert "resuming from" in finish(start(shaken, arguments))
+    assert_same(calm, shaken)

@@ -115,7 +115,7 @@ class ClassDensities(Fitted):
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         """Parameters stay in float64 on the CPU, where EM needs their digits; frames go to the device."""
-        self.decision._apply(fn)
+        self.decision._apply(fn)  # type: ignore[no-untyped-call]
         probe = fn(torch.zeros(1))
         for model in self.models:
             model.device = str(probe.device)
@@ -123,13 +123,15 @@ class ClassDensities(Fitted):
 
     # --- training, by `phonaut.modules.em`
 
-    def begin(self, segments: Segments, seed: int) -> None:
+    def begin(self, segments: Segments, seed: int, rank: int = 0, world_size: int = 1) -> None:
         """Start every class from its segments: number of states, topology, and emissions by k-means.
+
+        Every process has all segments, and begins alike; what sums over processes is done on a share.
 
         Raises:
             ValueError: a class has no segment.
         """
-        super().begin(segments, seed)
+        super().begin(segments, seed, rank, world_size)
         for c in range(self.n_classes):
             own = segments.chosen(np.flatnonzero(segments.labels == c))
             n_states = self.states_for(own.lengths)
@@ -137,8 +139,9 @@ class ClassDensities(Fitted):
             model = self.models[c] = self._made(n_states)
             model.device = device
             rng = np.random.default_rng((seed, c))
-            chain = start_probabilities(self.start, n_states, rng), transition_probabilities(
-                self.topology, n_states, skips=self.skips, rng=rng
+            chain = (
+                start_probabilities(self.start, n_states, rng),
+                transition_probabilities(self.topology, n_states, skips=self.skips, rng=rng),
             )
             model.startprob_, model.transmat_ = chain
             frames = own.frames.astype(np.float64)
@@ -146,7 +149,8 @@ class ClassDensities(Fitted):
             model._init(frames, own.lengths, np.random.default_rng(seed), quietly=True)
             if self.first_fit:
                 assert isinstance(model, FlowHMM)
-                self._start_from_gaussians(model, frames, own.lengths, seed)
+                share = own.chosen(np.arange(len(own))[rank::world_size])
+                self._start_from_gaussians(model, frames, share, seed)
             model.monitor_ = Monitor(self.tol * len(frames), model.n_iter)
             model._back = Back()
         self._publish()
@@ -157,12 +161,14 @@ class ClassDensities(Fitted):
             return self.n_states
         return int(np.clip(lengths.mean() // 2, *ADAPTIVE))
 
-    def _start_from_gaussians(self, model: FlowHMM, frames: Array, lengths: Index, seed: int) -> None:
+    def _start_from_gaussians(self, model: FlowHMM, frames: Array, share: Segments, seed: int) -> None:
         """Fit a GMM-HMM and put its components into the latents, while flows are still the identity."""
         made = self._made(model.n_components, "gmmhmm", n_mix=model.n_mix, random_state=seed, tol=-1.0)
         made.startprob_, made.transmat_ = model.startprob_, model.transmat_
-        gaussian: Any = made.set_params(n_iter=self.first_fit)
-        gaussian.fit(frames, lengths)
+        gaussian: Any = made
+        gaussian._init(frames, None, np.random.default_rng(seed), quietly=True)
+        gaussian.monitor_ = Monitor(-1.0, self.first_fit)
+        gaussian._em(share.frames.astype(np.float64), share.lengths)
         model.startprob_, model.transmat_, model.weights_ = gaussian.startprob_, gaussian.transmat_, gaussian.weights_
         model.latent_means_ = (gaussian.means_ - model.shift_) / model.stretch_
         model.latent_scales_ = np.sqrt(gaussian.covars_) / model.stretch_

@@ -142,9 +142,9 @@ class Decision(nn.Module):
             def closure(optimizer: torch.optim.LBFGS = optimizer) -> Tensor:
                 optimizer.zero_grad()
                 loss = value()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 return loss
 
-            optimizer.step(closure)  # type: ignore[arg-type]
+            optimizer.step(closure)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             return w + a.exp() * eye, b.detach()

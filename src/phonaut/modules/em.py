@@ -63,8 +63,8 @@ class EM(SpeechClassifier):
         data.whole_epochs = True
         cache = FrameCache(self.model, data)
         everything = cache.segments("train")
-        self.densities.begin(everything, self.seed)
         rank, world = self.trainer.global_rank, self.trainer.world_size
+        self.densities.begin(everything, self.seed, rank, world)
         self.parts = parts_of(everything, len(self.classes), rank, world)
         held = cache.segments("validation")
         self.held = held.chosen(np.arange(len(held))[rank::world])

@@ -61,8 +61,8 @@ class Fitted(nn.Module):
         super().__init__()
         self.n_features, self.n_classes, self.decision = n_features, n_classes, decision
 
-    def begin(self, segments: Segments, seed: int) -> None:
-        """Start from the segments of the training split."""
+    def begin(self, segments: Segments, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        """Start from the segments of the training split, all of which every process has."""
         counts = np.bincount(segments.labels[segments.labels >= 0], minlength=self.n_classes)
         if (counts == 0).any():
             raise ValueError(f"class {int(np.flatnonzero(counts == 0)[0])} has no segment to start from")
@@ -134,7 +134,7 @@ class Fitted(nn.Module):
         """Take up what the fitted tensors say."""
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *arguments: Any) -> None:
-        super()._load_from_state_dict(state_dict, prefix, *arguments)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
         self.read_back()
 
 
@@ -173,9 +173,9 @@ class Templates(Fitted):
             raise ValueError(f"n_nearest is from 1 to n_templates={n_templates}, got {n_nearest}")
         self.n_templates, self.n_nearest = n_templates, n_nearest
 
-    def begin(self, segments: Segments, seed: int) -> None:
+    def begin(self, segments: Segments, seed: int, rank: int = 0, world_size: int = 1) -> None:
         """Draw the templates."""
-        super().begin(segments, seed)
+        super().begin(segments, seed, rank, world_size)
         chosen = []
         for c in range(self.n_classes):
             own = np.flatnonzero(segments.labels == c)
@@ -188,7 +188,9 @@ class Templates(Fitted):
 
     def log_likelihoods(self, x: Tensor, lengths: Index) -> NDArray[np.float64]:
         """Minus distances `(B, C)`."""
-        frames, own, labels = (self.fitted()[f"templates:{k}"].detach().cpu().numpy() for k in ("frames", "lengths", "labels"))
+        frames, own, labels = (
+            self.fitted()[f"templates:{k}"].detach().cpu().numpy() for k in ("frames", "lengths", "labels")
+        )
         away = distances(x.cpu().numpy(), lengths, frames, own)
         found = np.empty((len(lengths), self.n_classes))
         for c in range(self.n_classes):

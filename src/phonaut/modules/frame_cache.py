@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -56,7 +56,7 @@ class FrameCache:
         parts = [code_version(), repr(front), self.data.prepared.sample_rate]
         digest = hashlib.sha256(json.dumps(parts).encode())
         for module in front:
-            for name, value in ([] if module is None else sorted(module.state_dict().items())):
+            for name, value in [] if module is None else sorted(module.state_dict().items()):
                 digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
         columns = (
             recordings.crc[table.number], table.start, table.valid, table.before, table.n_samples, windows.row,
@@ -206,6 +206,10 @@ def meaning(source: str) -> str:
         body = getattr(node, "body", None)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
             first = body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 body[:1] = [] if len(body) > 1 else [ast.Pass()]
     return ast.dump(tree)

@@ -86,12 +86,12 @@ class DNNHMM(nn.Module):
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Scores `(B, C)` of segments `(B, T, D)` with `lengths (B,)`."""
         logits = self.states(frames, lengths)
-        rows = (logits.log_softmax(dim=2) - self.log_state_prior).unflatten(2, (self.n_classes, self.n_states))
+        rows = (logits.log_softmax(dim=2) - self.log_state_prior).view(*logits.shape[:2], self.n_classes, self.n_states)
         by_class = rows.transpose(1, 2).flatten(0, 1).double()  # (B C, T, S)
         chains = Chains(self.chain_start.cpu().numpy(), self.chain_transition.cpu().numpy())
         which = np.tile(np.arange(self.n_classes), len(frames))
         n = lengths.repeat_interleave(self.n_classes).cpu().numpy()
-        found = inference.log_likelihood(by_class, chains, n, chain=which).view(len(frames), self.n_classes)
+        found: Tensor = inference.log_likelihood(by_class, chains, n, chain=which).view(len(frames), self.n_classes)
         return found.to(frames.dtype) + self.log_class_prior
 
 
@@ -122,10 +122,14 @@ class Hybrid(SpeechClassifier):
         network: Any = self.model.network
         segments = FrameCache(self.model, self.trainer.datamodule).segments("train")  # type: ignore[attr-defined]
         teacher = ClassDensities(
-            n_features=segments.frames.shape[1], n_classes=network.n_classes, n_states=network.n_states, n_mix=self.n_mix
+            n_features=segments.frames.shape[1],
+            n_classes=network.n_classes,
+            n_states=network.n_states,
+            n_mix=self.n_mix,
         )
-        teacher.begin(segments, self.seed)
-        parts = parts_of(segments, network.n_classes, self.trainer.global_rank, self.trainer.world_size)
+        place = self.trainer.global_rank, self.trainer.world_size
+        teacher.begin(segments, self.seed, *place)
+        parts = parts_of(segments, network.n_classes, *place)
         for _ in range(self.em_steps):
             teacher.em_step(parts)
         self.teachers.append(teacher)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ class Recurrent(nn.Module):
         ValueError: for sizes that are not positive, or a bidirectional network that should be causal.
     """
 
-    kind: ClassVar[type[nn.RNNBase]]
+    kind: ClassVar[Callable[..., nn.RNNBase]]
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ def between(x: NDArray[np.float32], y: NDArray[np.float32]) -> float:
             row[j + 1] = min(above[j] + 2.0 * d, above[j + 1] + d, row[j] + d)
         above, row = row, above
         above[0] = np.inf
-    return above[n_y] / (n_x + n_y)
+    return float(above[n_y] / (n_x + n_y))
 
 
 @njit(cache=True, nogil=True, parallel=True, error_model="numpy")
@@ -44,7 +44,8 @@ def distances(
 ) -> NDArray[np.float64]:
     """Distances of B sequences from R references, `(B, R)`.
 
-    `D(i, j) = min(D(i-1, j-1) + 2 d_ij, D(i-1, j) + d_ij, D(i, j-1) + d_ij)`, with `d_ij` Euclidean; `D(T, U) / (T + U)`.
+    `D(i, j) = min(D(i-1, j-1) + 2 d_ij, D(i-1, j) + d_ij, D(i, j-1) + d_ij)`, with `d_ij` Euclidean: `D(T, U) /
+    (T + U)`.
 
     Args:
         frames: of all sequences, one after another, `(N, D)`.
