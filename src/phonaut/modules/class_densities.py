@@ -62,7 +62,7 @@ class ClassDensities(Fitted):
         topology: str = "left_to_right",
         start: str = "first",
         skips: int = 0,
-        tol: float = 1e-4,
+        tol: float = 1e-3,
         first_fit: int = 0,
         priors: Literal["training", "uniform"] = "training",
         costs: Sequence[Sequence[float]] | None = None,

@@ -139,28 +139,16 @@ class EM(SpeechClassifier):
     def conclude(self, data: SpeechData) -> dict[str, Any]:
         """Fit the linear layer to the validation split, where one is asked for; what `model.json` should say."""
         about: dict[str, Any] = {}
-        cache = FrameCache(self.model, data)
         if isinstance(self.densities, ClassDensities):
             about["states"] = [model.n_components for model in self.densities.models]
             about["log_likelihood_curves"] = {"classes": self.classes, "per_frame": self.curves}
-            about["log_likelihood_per_frame"] = {
-                split: self.log_likelihood(cache.segments(split)) for split in ("validation", "test")
-            }
         if self.densities.decision.linear:
-            held = cache.segments("validation")
+            held = FrameCache(self.model, data).segments("validation")
             found = self.densities.log_likelihoods(torch.from_numpy(held.frames), held.lengths)
             known = held.labels >= 0
             penalty, accuracy = self.densities.decision.fit(found[known], held.labels[known], held.speakers[known])
             about["linear_layer"] = {"penalty": penalty, "cross_validated_accuracy": accuracy}
         return about
-
-    def log_likelihood(self, segments: Segments) -> float | None:
-        """Of a frame under its own class; None where there are no frames."""
-        n_frames = int(segments.lengths[segments.labels >= 0].sum())
-        if not n_frames:
-            return None
-        found = self.densities.log_likelihoods(torch.from_numpy(segments.frames), segments.lengths)
-        return of_own_class(found, segments.labels) / n_frames
 
 
 def parts_of(segments: Segments, n_classes: int, rank: int, world_size: int) -> list[Segments]:

@@ -60,6 +60,7 @@ class Fitted(nn.Module):
     def __init__(self, n_features: int, n_classes: int, decision: Decision) -> None:
         super().__init__()
         self.n_features, self.n_classes, self.decision = n_features, n_classes, decision
+        self.heard: NDArray[np.float64] = np.empty((0, n_classes))
 
     def begin(self, segments: Segments, seed: int, rank: int = 0, world_size: int = 1) -> None:
         """Start from the segments of the training split, all of which every process has."""
@@ -96,9 +97,14 @@ class Fitted(nn.Module):
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Scores `(B, C)` of segments `(B, T, D)` with `lengths (B,)`."""
         valid = torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]
-        found = self.log_likelihoods(frames[valid], lengths.cpu().numpy())
-        scores: Tensor = self.decision(torch.from_numpy(found).to(frames.device))
+        self.heard = self.log_likelihoods(frames[valid], lengths.cpu().numpy())
+        scores: Tensor = self.decision(torch.from_numpy(self.heard).to(frames.device))
         return scores
+
+    def of_own_class(self, labels: Index) -> NDArray[np.float64]:
+        """What `log_likelihoods` said of the segments that were scored last, under their own classes `(B,)`."""
+        own = self.heard[np.arange(len(labels)), np.maximum(labels, 0)]
+        return np.where(labels >= 0, own, np.nan)
 
     # --- fitted tensors, whose shapes follow from the data
 

@@ -51,11 +51,19 @@ def predict(
     device = device or torch.device("cpu")
     model = model.to(device).eval()
     table = data.prepared.cuts(split)
-    columns: dict[str, list[Any]] = {name: [] for name in ("row", "label", "scores", "start_s", "end_s")}
+    columns: dict[str, list[Any]] = {name: [] for name in ("row", "label", "scores", "start_s", "end_s", "n_frames")}
+    network = model.network
+    if isinstance(network, Fitted) and network.is_density:
+        columns["log_likelihood"] = []
     with torch.inference_mode():
         for batch in data.batches(split):
             batch = batch.to(device)
-            scores = model.scores(change(batch) if change else batch)
+            frames, lengths = model.segments(change(batch) if change else batch)
+            scores = network(frames, lengths)
+            columns["n_frames"].append(lengths.cpu().numpy())
+            if "log_likelihood" in columns:
+                assert isinstance(network, Fitted)
+                columns["log_likelihood"].append(network.of_own_class(batch.labels.cpu().numpy()))
             columns["row"].append(batch.rows[batch.span_recording].cpu().numpy())
             columns["label"].append(batch.labels.cpu().numpy())
             columns["scores"].append(scores.float().cpu().numpy())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ class Predictions:
         start_s: start of the span within its cut, seconds, `(N,)`.
         end_s: end of the span, `(N,)`.
         classes: names of the classes, `(C,)`.
+        n_frames: frames of the span, `(N,)`; None where nobody asked.
+        log_likelihood: of the span under its own class, NaN where that is not known, `(N,)`; None where the model is no
+            density.
     """
 
     cut: NDArray[np.str_]
@@ -38,6 +41,8 @@ class Predictions:
     start_s: NDArray[np.float64]
     end_s: NDArray[np.float64]
     classes: NDArray[np.str_]
+    n_frames: NDArray[np.int64] | None = None
+    log_likelihood: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -55,10 +60,18 @@ class Predictions:
         posterior: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
         return posterior
 
+    def log_likelihood_per_frame(self) -> float | None:
+        """Of all frames under their own classes; None where the model is no density."""
+        if self.log_likelihood is None or self.n_frames is None or not (self.label >= 0).any():
+            return None
+        known = self.label >= 0
+        return float(self.log_likelihood[known].sum() / self.n_frames[known].sum())
+
     def save(self, path: Path) -> None:
         """Write all columns to an `.npz` file, atomically."""
         buffer = io.BytesIO()
-        columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        columns = {name: value for name, value in values.items() if value is not None}
         np.savez_compressed(buffer, **columns)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, buffer.getvalue())
@@ -72,6 +85,7 @@ class Predictions:
         """
         try:
             with np.load(path, allow_pickle=False) as columns:
-                return cls(**{field.name: columns[field.name] for field in fields(cls)})
+                wanted = [field.name for field in fields(cls) if field.default is MISSING or field.name in columns]
+                return cls(**{name: columns[name] for name in wanted})
         except (OSError, KeyError, ValueError, EOFError) as error:
             raise ValueError(f"{path} is not a file of predictions: {error}") from error

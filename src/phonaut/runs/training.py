@@ -109,6 +109,13 @@ def conclude(config: DictConfig, folder: Path, module: Any, data: SpeechData) ->
 
     model: SpeechModel = module.model.cpu().eval()
     more = module.conclude(data)
+    metrics, log_likelihoods = {}, {}
+    for split in (split for split in REPORTED_SPLITS if len(data.dataset(split))):
+        predictions, metrics[split] = score(model, data, split, config)
+        predictions.save(folder / "predictions" / f"{split}.npz")
+        log_likelihoods[split] = predictions.log_likelihood_per_frame()
+    if any(value is not None for value in log_likelihoods.values()):
+        more["log_likelihood_per_frame"] = log_likelihoods
     write_bytes(folder / "model.safetensors", save({k: v.contiguous() for k, v in model.state_dict().items()}))
     best = min(module.history, key=lambda line: line.get("validation/loss", float("inf")), default={"epoch": -1})
     write_json(
@@ -134,10 +141,6 @@ def conclude(config: DictConfig, folder: Path, module: Any, data: SpeechData) ->
     write_json(folder / "corpus.json", about)
     lines = [*prepared.refused, *data.refused]
     write_json(folder / "refused.json", lines)
-    metrics = {}
-    for split in (split for split in REPORTED_SPLITS if len(data.dataset(split))):
-        predictions, metrics[split] = score(model, data, split, config)
-        predictions.save(folder / "predictions" / f"{split}.npz")
     write_json(folder / "metrics.json", metrics)
 
 
