@@ -21,7 +21,7 @@ def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
     code = "import sys; from phonaut.cli import main; main(['--help']); print(*sorted(sys.modules))"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"torch", "numpy", "hydra", "lightning"} & set(output.splitlines()[-1].split())
-    assert "model         lstm, tc-res8" in output
+    assert "model         dnnhmm, dtw, flow, genhmm, gmm" in output
     assert all(re.search(rf"^  {name} +[A-Z]", output, flags=re.MULTILINE) for name in COMMANDS)
 
 

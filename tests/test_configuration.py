@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from phonaut.configuration import ConfigurationError, as_text, choices, compose, draft
+from phonaut.modules import EM, ClassDensities, Hybrid, SpeechClassifier
+from phonaut.modules.class_densities import KINDS
 
 EVERY_CHOICE = [(group, name) for group, names in choices().items() for name in names]
 SELF = {"self", "args", "kwargs"}
@@ -32,7 +34,8 @@ def problems(*overrides: str) -> list[str]:
 
 @pytest.mark.parametrize(("group", "name"), EVERY_CHOICE, ids=lambda value: value)
 def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: str) -> None:
-    config, found = draft([f"{group}={name}"])
+    with_model = {"em": ["model=gmmhmm"], "hybrid": ["model=dnnhmm"]}.get(name, []) if group == "module" else []
+    config, found = draft([f"{group}={name}", *with_model])
     allowed = [problem for problem in found if "sparse_adam" in problem]
     assert found == allowed, "only sparse_adam is refused"
     part = config[group]
@@ -40,7 +43,7 @@ def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: st
         assert group == "trainer"
         taken = inspect.signature(get_object("lightning.Trainer")).parameters
     else:
-        taken = inspect.signature(get_object(part._target_)).parameters
+        taken = taken_by(part)
     extra = {"interval"} if group == "scheduler" else set()
     assert {str(key) for key in part} - {"_target_"} - extra <= set(taken), (
         f"{group}={name} has keys that nothing takes"
@@ -50,6 +53,18 @@ def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: st
         given_later |= {"scheduler", "interval", "augmentation", "noise", "seed"} if group == "module" else set()
         missing = set(taken) - set(part) - given_later - SELF
         assert not missing, f"{group}={name} lacks keys of its class"
+
+
+def taken_by(part: Any) -> dict[str, Any]:
+    """The keys of a class; what it hands on to another counts as its own."""
+    cls = get_object(part._target_)
+    taken = dict(inspect.signature(cls).parameters)
+    if cls not in (ClassDensities, EM, Hybrid):
+        return taken
+    more = dict(inspect.signature(KINDS[part.density] if "density" in part else SpeechClassifier).parameters)
+    if cls is EM:
+        more.pop("label_smoothing")
+    return more | {name: p for name, p in taken.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
 
 
 @pytest.mark.parametrize("name", choices()["optimizer"])
@@ -107,7 +122,7 @@ def test_everything_wrong_is_said_at_once_with_the_nearest_name() -> None:
     for expected in (
         "unknown key optimiser.lr; did you mean optimizer.lr?",
         "unknown key trainer.max_epoch; did you mean trainer.max_epochs?",
-        "model=tc_res8 is not a choice; did you mean tc-res8? (model: lstm, tc-res8)",
+        "model=tc_res8 is not a choice; did you mean tc-res8? (model: dnnhmm, dtw, flow,",
         "f_max=9000 is above half of sample_rate=16000",
         "n_mfcc=50 is more than n_mels=40",
         "batch_size=many: a whole number is wanted",
