@@ -4,6 +4,7 @@ from phonaut.corpora.base import NOISE_SPLITS, SPLITS, Corpus, Item, Phone
 from phonaut.corpora.folder import FolderCorpus
 from phonaut.corpora.fsdd import FSDD
 from phonaut.corpora.kws import KeywordCorpus
+from phonaut.corpora.speechocean import Speechocean762
 from phonaut.corpora.synthetic import SyntheticCorpus
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "Item",
     "KeywordCorpus",
     "Phone",
+    "Speechocean762",
     "SyntheticCorpus",
 ]

@@ -186,8 +186,9 @@ def _is_number(name: str) -> bool:
     return name.isascii() and name.isdecimal()
 
 
-def wrong_target(target: str, corpus: str) -> list[str]:
-    """What is wrong with `target` for a corpus that has words and speakers, and no times of phones."""
-    if target in ("keyword", "speaker"):
+def wrong_target(target: str, corpus: str, targets: Sequence[str] = ("keyword", "speaker")) -> list[str]:
+    """What is wrong with `target` for a corpus that has labels for `targets`."""
+    if target in targets:
         return []
-    return [f"dataset={corpus} has labels for target=keyword and target=speaker, none for target={target}"]
+    have = " and ".join(f"target={name}" for name in targets)
+    return [f"dataset={corpus} has labels for {have}, none for target={target}"]

@@ -1,0 +1,5 @@
+"""Phone alignments of transcribed recordings: by pocketsphinx, and by phone models trained on the recordings."""
+
+from phonaut.alignment.utterances import NotAligned, Utterance
+
+__all__ = ["NotAligned", "Utterance"]

@@ -1,0 +1,130 @@
+"""Alignments by pocketsphinx, with the English model that it carries: words first, then the phones of these words."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+
+from phonaut.alignment.utterances import NotAligned, Utterance, samples
+from phonaut.corpora.base import Phone
+from phonaut.data.prepared import PreparedCorpus
+
+RATE = 16_000  # Hz, of its model
+FRAME_S = 0.01
+# The model's windows are 25.6 ms long and start every 10 ms: the middle of frame t lies 12.8 ms after its start, so that
+# the border between two frames is 7.8 ms after the start of the second.
+BORDER_S = 0.0128 - FRAME_S / 2
+AT_ONCE = 20  # utterances that a process is given
+# Wide beams, for what does not fit well is to be aligned and not given up; and no search of the lattice for a better
+# path afterwards, which fails on a quarter of what it is given where there is but one path.
+SEARCH = {"beam": 1e-64, "pbeam": 1e-64, "wbeam": 1e-48, "bestpath": False}
+
+Pronunciations = Mapping[str, Sequence[Sequence[str]]]
+Aligned = tuple[str, tuple[Phone, ...] | str]  # the phones of a cut, or why there are none
+
+
+def missing() -> str | None:
+    """What to install where pocketsphinx is not there."""
+    try:
+        import pocketsphinx  # noqa: F401
+    except ImportError:
+        return "aligner=pocketsphinx needs the optional extra: pip install 'phonaut[align]'"
+    return None
+
+
+class Aligner:
+    """A decoder with the pronunciations of a corpus.
+
+    Args:
+        prepared: the recordings, at 16 kHz.
+        lexicon: how words are said that the decoder's own dictionary lacks.
+    """
+
+    def __init__(self, prepared: PreparedCorpus, lexicon: Pronunciations) -> None:
+        from pocketsphinx import Decoder
+
+        self.prepared, self.lexicon = prepared, lexicon
+        self.decoder: Any = Decoder(lm=None, loglevel="FATAL", **SEARCH)
+
+    def align(self, utterance: Utterance) -> Aligned:
+        """The phones of an utterance, silence included, one after another without gaps; or why there are none."""
+        words = [word.lower() for word in utterance.words]
+        if not words:
+            return utterance.id, "it has no transcript"
+        unknown = [word for word in dict.fromkeys(words) if not self.knows(word)]
+        if unknown:
+            return utterance.id, f"neither dictionary nor lexicon has {', '.join(unknown)}"
+        audio = samples(self.prepared, utterance)
+        sound = (np.clip(audio, -1, 1) * 32767).astype(np.int16).tobytes()
+        try:
+            self.decoder.set_align_text(" ".join(words))
+            self.listen(sound)
+            self.decoder.set_alignment()
+            self.listen(sound)
+            found = [(phone.name, phone.start, phone.duration) for word in self.decoder.get_alignment() for phone in word]
+        except (RuntimeError, TypeError):
+            return utterance.id, "pocketsphinx finds no path through the words"
+        return utterance.id, timed(found, len(audio) / RATE)
+
+    def knows(self, word: str) -> bool:
+        """Whether the decoder can say `word`, once the lexicon has been asked."""
+        if self.decoder.lookup_word(word) is not None:
+            return True
+        for n, phones in enumerate(self.lexicon.get(word.upper(), ())):
+            name = word if n == 0 else f"{word}({n + 1})"
+            with contextlib.suppress(RuntimeError):  # a phone that the model does not have
+                self.decoder.add_word(name, " ".join(phones), True)
+        return self.decoder.lookup_word(word) is not None
+
+    def listen(self, sound: bytes) -> None:
+        """Run a pass over an utterance."""
+        self.decoder.start_utt()
+        try:
+            self.decoder.process_raw(sound, full_utt=True)
+        finally:
+            self.decoder.end_utt()
+
+
+def timed(found: Sequence[tuple[str, int, int]], duration_s: float) -> tuple[Phone, ...]:
+    """Phones with times in seconds from `(name, first frame, frames)`; noises are silence, and silences are joined."""
+    phones: list[Phone] = []
+    for name, first, n in found:
+        label = "SIL" if name.startswith("+") or name == "SIL" else name
+        start_s = min(first * FRAME_S + BORDER_S if phones else 0.0, duration_s)
+        end_s = min((first + n) * FRAME_S + BORDER_S, duration_s)
+        if phones and label == "SIL" and phones[-1].label == "SIL":
+            phones[-1] = Phone("SIL", phones[-1].start_s, end_s)
+        elif end_s > start_s:
+            phones.append(Phone(label, start_s, end_s))
+    if phones:
+        phones[-1] = Phone(phones[-1].label, phones[-1].start_s, duration_s)
+    return tuple(phones)
+
+
+_aligner: list[Aligner] = []  # of a worker process
+
+
+def _begin(prepared: PreparedCorpus, lexicon: Pronunciations) -> None:
+    _aligner[:] = [Aligner(prepared, lexicon)]
+
+
+def _align_some(part: Sequence[Utterance]) -> list[Aligned]:
+    return [_aligner[0].align(utterance) for utterance in part]
+
+
+def align(
+    prepared: PreparedCorpus, wanted: Sequence[Utterance], lexicon: Pronunciations, n_jobs: int
+) -> Iterator[list[Aligned]]:
+    """Align utterances in `n_jobs` processes, some at a time, in their order."""
+    parts: Iterable[Sequence[Utterance]] = [wanted[i : i + AT_ONCE] for i in range(0, len(wanted), AT_ONCE)]
+    context = get_context("spawn")
+    with ProcessPoolExecutor(n_jobs, context, initializer=_begin, initargs=(prepared, dict(lexicon))) as pool:
+        yield from pool.map(_align_some, parts)
+
+
+__all__ = ["Aligned", "Aligner", "NotAligned", "align", "missing", "timed"]

@@ -1,0 +1,66 @@
+"""What is aligned: recordings with their words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phonaut.corpora.base import SPLITS, Phone
+from phonaut.data.prepared import PreparedCorpus
+
+WORD = re.compile(r"[^\w']+")
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """A cut by its place in a prepared corpus.
+
+    Attributes:
+        id: of the cut.
+        split: of the corpus.
+        row: in the split's table.
+        words: what is said, in upper case, without punctuation.
+        speaker: who says it.
+    """
+
+    id: str
+    split: str
+    row: int
+    words: tuple[str, ...]
+    speaker: str
+
+
+class NotAligned(NamedTuple):
+    """An utterance without an alignment, and why."""
+
+    id: str
+    reason: str
+
+
+def utterances(prepared: PreparedCorpus) -> Iterator[Utterance]:
+    """All cuts of all splits, in the order of the corpus."""
+    for split in SPLITS:
+        table = prepared.cuts(split)
+        for row in range(len(table)):
+            words = tuple(word for word in WORD.split(table.text(row).upper()) if word)
+            yield Utterance(table.id(row), split, row, words, table.speaker_name(row))
+
+
+def samples(prepared: PreparedCorpus, utterance: Utterance) -> NDArray[np.float32]:
+    """The audio of an utterance, in [-1, 1]."""
+    return prepared.cuts(utterance.split).audio(utterance.row)
+
+
+def known_phones(prepared: PreparedCorpus, utterance: Utterance) -> tuple[Phone, ...]:
+    """The phones that the corpus itself has, with their times."""
+    table = prepared.cuts(utterance.split)
+    first, last = table.phone_offset[utterance.row], table.phone_offset[utterance.row + 1]
+    return tuple(
+        Phone(table.phones[int(table.phone_label[i])], float(table.phone_start_s[i]), float(table.phone_end_s[i]))
+        for i in range(first, last)
+    )

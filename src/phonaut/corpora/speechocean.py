@@ -1,0 +1,239 @@
+"""speechocean762: English read by non-native speakers, with ages and a lexicon (Zhang et al. 2021)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from phonaut.corpora.alignments import Alignment
+from phonaut.corpora.base import Item
+from phonaut.corpora.kaldi import KaldiDirectory, find_kaldi, read
+from phonaut.corpora.layouts import Found
+from phonaut.corpora.listing import Refused, digests, find_folder
+from phonaut.corpora.mistakes import refuse, seen_at_once, wrong_choice
+from phonaut.corpora.splits import WithinSpeakers, hash_percent, wrong_target
+
+PROTOCOLS = ("folds", "official")
+TARGETS = ("phone", "speaker")
+DEV_PCT = 10.0
+HOW = "phonaut align dataset=speechocean762 makes one"
+
+
+class Speechocean762:
+    """Sentences with their phones, divided by speaker.
+
+    With `protocol=folds`, all speakers are dealt out to `n_folds` folds in the order of a hash of their ids. The test
+    set is fold `fold`, validation is cut from the next one: half of its speakers, so that every speaker is tested once
+    and training loses few. With `protocol=official` the corpus's own `train` and `test` are kept.
+
+    Args:
+        data_folder: the corpus: `train/` (and `test/`), `WAVE/`, `resource/`.
+        target: `phone` or `speaker`.
+        alignment: a CTM file of phones, for `target=phone`.
+        protocol: `folds` or `official`.
+        n_folds: how many.
+        fold: which is tested, from 0.
+        drop_phones: phones that are no classes.
+        min_phone_count: phones with fewer tokens in the whole corpus are no classes, in no fold.
+
+    Raises:
+        ValueError: a value is not possible. The disk is first looked at by the methods.
+    """
+
+    name = "speechocean762"
+    clip_s: float | None = None
+
+    def __init__(
+        self,
+        *,
+        data_folder: str | Path,
+        target: str = "phone",
+        alignment: str | Path | None = None,
+        protocol: str = "folds",
+        n_folds: int = 5,
+        fold: int = 0,
+        drop_phones: Sequence[str] = ("SIL", "SPN"),
+        min_phone_count: int = 50,
+    ) -> None:
+        problems = [*wrong_target(target, self.name, TARGETS), *wrong_choice("protocol", protocol, PROTOCOLS)]
+        if n_folds < 3:
+            problems.append(f"dataset.n_folds={n_folds}: at least 3, to train, choose and test on different speakers")
+        elif not 0 <= fold < n_folds:
+            problems.append(f"dataset.fold={fold}: with dataset.n_folds={n_folds} it is from 0 to {n_folds - 1}")
+        if target == "phone" and alignment is None:
+            problems.append(f"target=phone needs the times of phones: dataset.alignment=FILE.ctm; {HOW}")
+        refuse(problems)
+        self.data_folder, self.target, self.protocol = Path(data_folder), target, protocol
+        self.n_folds, self.fold = n_folds, fold
+        self.alignment_path = None if alignment is None else Path(alignment)
+        self.drop_phones, self.min_phone_count = tuple(drop_phones), min_phone_count
+        self._refused = Refused()
+        self._layout: KaldiDirectory | None = None
+        self._alignment: Alignment | None = None
+        self._classes: set[str] | None = None
+        self._place: dict[str, str] | None = None
+
+    @classmethod
+    def problems(cls, **options: Any) -> list[str]:
+        """What is wrong with options, as far as can be seen at a glance, for the check of a configuration."""
+        return seen_at_once(cls, lambda corpus: corpus.layout(), options)
+
+    def settings(self) -> dict[str, Any]:
+        """Everything beside the recordings that decides which cuts there are."""
+        return {
+            "corpus": self.name,
+            "target": self.target,
+            "protocol": self.protocol,
+            "n_folds": self.n_folds,
+            "fold": self.fold,
+            "tables": digests(self.layout().tables()),
+            "alignment": self.alignment.digest if self.alignment else None,
+            "drop_phones": list(self.drop_phones),
+            "min_phone_count": self.min_phone_count,
+        }
+
+    def words(self) -> list[str] | None:
+        """There are no keywords."""
+        return None
+
+    def folder(self) -> Path:
+        """Where the corpus is.
+
+        Raises:
+            ValueError: it is not there.
+        """
+        return find_folder(self.data_folder, otherwise="; it is at openslr.org/101")
+
+    def lexicon(self) -> Path:
+        """The pronunciations that come with it."""
+        return self.folder() / "resource" / "lexicon.txt"
+
+    def layout(self) -> KaldiDirectory:
+        """Its Kaldi data directories."""
+        if self._layout is None:
+            root = self.folder()
+            folders = find_kaldi(root)
+            if not folders:
+                raise ValueError(f"dataset.data_folder={root} has no train/wav.scp: it is not speechocean762")
+            if self.protocol == "official" and len(folders) < 2:
+                raise ValueError(f"{root} has no test/: type dataset.protocol=folds")
+            self._layout = KaldiDirectory(folders, self._refused)
+        return self._layout
+
+    @property
+    def alignment(self) -> Alignment | None:
+        """The phones of every utterance."""
+        if self._alignment is None and self.alignment_path is not None:
+            self._alignment = Alignment(self.alignment_path)
+        return self._alignment
+
+    def classes(self) -> set[str]:
+        """The phones that are told apart: those with enough tokens in the whole corpus."""
+        if self._classes is None:
+            assert self.alignment is not None
+            counts: Counter[str] = Counter()
+            for name in self.alignment:
+                try:
+                    counts.update(phone.label for phone in self.alignment.phones(name))
+                except ValueError:
+                    continue  # refused by name in `items`
+            self._classes = {
+                label for label, n in counts.items() if n >= self.min_phone_count and label not in self.drop_phones
+            }
+        return self._classes
+
+    def items(self) -> Iterator[Item]:
+        """Every utterance.
+
+        Raises:
+            ValueError: no such folder, or nothing in it can be used.
+        """
+        within = WithinSpeakers(DEV_PCT, 2 * DEV_PCT)
+        if self.target == "speaker":
+            for found in self._utterances():
+                within.add(str(found.speaker), found.name)
+        for found in self._utterances():
+            speaker = str(found.speaker)
+            split = within.split(speaker, found.name) if self.target == "speaker" else self._split(found)
+            phones = ()
+            if self.target == "phone":
+                assert self.alignment is not None
+                if found.id not in self.alignment:
+                    self._refused.add(found.path, f"{self.alignment_path} does not align it")
+                    continue
+                try:
+                    known = self.classes()
+                    phones = tuple(phone for phone in self.alignment.phones(found.id) if phone.label in known)
+                except ValueError as error:
+                    self._refused.add(found.path, f"{self.alignment_path}: {error}")
+                    continue
+            yield Item(
+                id=found.id,
+                path=Path(found.path),
+                split=split,
+                speaker=speaker,
+                text=found.text,
+                phones=phones,
+            )
+
+    def notes(self) -> list[str]:
+        """The protocol."""
+        if self.target == "speaker":
+            return [
+                "speechocean762, speakers: every speaker in all splits, divided by recording: 70 % train, 10 % "
+                "validate, 20 % test"
+            ]
+        n = len(self._places())
+        how = f"phones by {self.alignment_path}, those with at least {self.min_phone_count} tokens in the whole corpus"
+        if self.protocol == "official":
+            return [f"speechocean762, official split; validation is cut from training by speaker; {how}"]
+        return [
+            f"speechocean762, fold {self.fold} of {self.n_folds}: {n} speakers, each tested in one fold; no speaker is "
+            f"in two splits; validation is half of the next fold; {how}"
+        ]
+
+    def refused(self) -> list[dict[str, str]]:
+        """Utterances that cannot be used."""
+        return self._refused.as_list()
+
+    def _utterances(self) -> Iterator[Found]:
+        for found in self.layout().found():
+            if found.speaker is None:
+                self._refused.add(found.path, "utt2spk does not name its speaker")
+            else:
+                yield found
+
+    def _split(self, found: Found) -> str:
+        place = self._places()[str(found.speaker)]
+        if self.protocol == "official" and found.split == "test":
+            return "test"
+        return place
+
+    def _places(self) -> dict[str, str]:
+        """The split of each speaker."""
+        if self._place is None:
+            speakers = sorted({str(found.speaker) for found in self._utterances()}, key=lambda s: (hash_percent(s), s))
+            if len(speakers) < self.n_folds:
+                raise ValueError(f"{len(speakers)} speakers are too few for dataset.n_folds={self.n_folds}")
+            if self.protocol == "official":
+                self._place = {s: "validation" if hash_percent(s) < DEV_PCT else "train" for s in speakers}
+                return self._place
+            self._place = {}
+            following = (self.fold + 1) % self.n_folds
+            for i, speaker in enumerate(speakers):
+                nth, own = divmod(i, self.n_folds)
+                half = own == following and nth % 2 == 0
+                self._place[speaker] = "test" if own == self.fold else "validation" if half else "train"
+        return self._place
+
+
+def pronunciations(path: Path) -> dict[str, list[tuple[str, ...]]]:
+    """Words and how they are said, phones without stress, from lines `WORD P1 P2 ...`."""
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for word, phones in read(path):
+        said = tuple(phone.rstrip("012") for phone in phones.split())
+        if said and said not in found.setdefault(word, []):
+            found[word].append(said)
+    return found
