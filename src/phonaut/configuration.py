@@ -248,6 +248,10 @@ def impossible(config: DictConfig) -> list[str]:
         problems.append(f"batch_size={config.batch_size}: at least 1")
     if config.n_workers < 0:
         problems.append(f"n_workers={config.n_workers}: at least 0")
+    if not config.context_s >= 0:
+        problems.append(f"context_s={config.context_s}: at least 0")
+    elif config.context_s and config.target != "phone":
+        problems.append(f"context_s={config.context_s}: a span of target={config.target} is a whole cut; leave it at 0")
     if not config.max_recording_s > 0:
         problems.append(f"max_recording_s={config.max_recording_s}: more than 0")
     if not 0 <= config.module.get("label_smoothing", 0.0) < 1:

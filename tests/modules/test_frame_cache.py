@@ -13,6 +13,7 @@ from phonaut.corpora.espeak import missing
 from phonaut.modules import frame_cache
 from phonaut.modules.frame_cache import ABOUT, FrameCache, make_room, meaning
 from phonaut.runs import parts
+from phonaut.runs.evaluation import predict
 from runs_of_tones import run_settings, write_tones
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason="the extra 'synthetic' (espeak-ng) is not installed")
@@ -30,23 +31,28 @@ def cache_of(*overrides: str, settings: list[str] | None = None) -> FrameCache:
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("more", [[], ["normalizer=cmvn", "features.deltas=2"]], ids=["plain", "deltas and CMVN"])
+@pytest.mark.parametrize(
+    "more",
+    [[], ["normalizer=cmvn", "features.deltas=2"], ["context_s=0.07"]],
+    ids=["plain", "deltas and CMVN", "with context"],
+)
 def test_frames_of_a_segment_are_the_slice_of_its_recording(more: list[str]) -> None:
     """A frame belongs to the span that its centre lies in; a span that no centre lies in has the nearest one."""
     cache = cache_of(*more)
     found = cache.segments("validation")
     table, spans = cache.data.prepared.cuts("validation"), cache.data.spans["validation"]
-    front, at, n = cache.model.front_end, 0, 0
+    front, more_s, at, n = cache.model.front_end, cache.data.context_s, 0, 0
     for row in range(len(table)):
         audio = torch.from_numpy(table.audio(row))[None]
         frames, _ = cache.model.frames(audio, torch.tensor([audio.shape[1]]))
         centres = np.arange(frames.shape[1]) * front.frame_shift_s + front.frame_offset_s
         for k in range(spans.offset[row], spans.offset[row + 1]):
-            inside = np.flatnonzero((centres >= spans.start_s[k] - 1e-9) & (centres < spans.end_s[k] - 1e-9))
+            start_s, end_s = max(spans.start_s[k] - more_s, 0), spans.end_s[k] + more_s
+            inside = np.flatnonzero((centres >= start_s - 1e-9) & (centres < end_s - 1e-9))
             if not len(inside):
                 inside = np.array([np.abs(centres - (spans.start_s[k] + spans.end_s[k]) / 2).argmin()])
             own = found.frames[at : at + found.lengths[n]]
-            if spans.end_s[k] < table.n_samples[row] / table.sample_rate - 1e-4:  # the last one takes what is left
+            if end_s < table.n_samples[row] / table.sample_rate - 1e-4:  # the last one takes what is left
                 np.testing.assert_allclose(own, frames[0, inside].numpy(), atol=2e-5)
             assert found.labels[n] == spans.label[k]
             assert found.speakers[n] == table.speaker_name(row)
@@ -63,6 +69,7 @@ CHANGES: list[Any] = [
     (["max_recording_s=1.5"], True),
     (["seed=5"], False),
     (["batch_size=7"], False),
+    (["context_s=0.1"], False),
     (["model=lstm"], False),
     (["model=gmmhmm"], False),
     (["optimizer.lr=0.5"], False),
@@ -130,3 +137,13 @@ def test_what_was_used_longest_ago_goes_first(tmp_path: Path, monkeypatch: pytes
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
     assert not make_room(tmp_path, 3000)
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_predictions_have_the_times_of_phones_and_not_of_their_context() -> None:
+    cache = cache_of("context_s=0.1", "model=majority")
+    found = predict(cache.model, cache.data, "validation")
+    spans = cache.data.spans["validation"]
+    np.testing.assert_array_equal(found.start_s, spans.start_s)
+    np.testing.assert_array_equal(found.end_s, spans.end_s)
+    np.testing.assert_array_equal(found.label, spans.label)
+    assert found.n_frames.mean() * 0.01 > (spans.end_s - spans.start_s).mean() + 0.15

@@ -66,7 +66,9 @@ class Aligner:
             self.listen(sound)
             self.decoder.set_alignment()
             self.listen(sound)
-            found = [(phone.name, phone.start, phone.duration) for word in self.decoder.get_alignment() for phone in word]
+            found = [
+                (phone.name, phone.start, phone.duration) for word in self.decoder.get_alignment() for phone in word
+            ]
         except (RuntimeError, TypeError):
             return utterance.id, "pocketsphinx finds no path through the words"
         return utterance.id, timed(found, len(audio) / RATE)

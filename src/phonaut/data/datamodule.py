@@ -110,6 +110,7 @@ class SpeechData(L.LightningDataModule):
         seed: of the run.
         n_workers: processes that read audio; 0 is fastest for decoded audio, which is all there is.
         max_recording_s: longer recordings are read in parts; a longer span is refused.
+        context_s: what a model sees of a recording before and after a span, seconds.
 
     Attributes:
         refused: what was left out, `{"path", "reason"}`.
@@ -129,6 +130,7 @@ class SpeechData(L.LightningDataModule):
         seed: int,
         n_workers: int = 0,
         max_recording_s: float = 30.0,
+        context_s: float = 0.0,
     ) -> None:
         super().__init__()
         check_target(target)
@@ -137,11 +139,13 @@ class SpeechData(L.LightningDataModule):
                 raise ValueError(f"{name} is at least {least}, got {value}")
         if not max_recording_s > 0:
             raise ValueError(f"max_recording_s is above 0, got {max_recording_s}")
+        if not context_s >= 0:
+            raise ValueError(f"context_s is at least 0, got {context_s}")
         self.prepared = prepared
         self.target = target
         self.classes = list(classes)
         self.batch_size, self.seed, self.n_workers = batch_size, seed, n_workers
-        self.max_recording_s = max_recording_s
+        self.max_recording_s, self.context_s = max_recording_s, context_s
         self.refused: list[dict[str, str]] = []
         self.whole_epochs = False
         self.spans: dict[str, Spans] = {}
@@ -175,6 +179,7 @@ class SpeechData(L.LightningDataModule):
         """What gives the batches of a split."""
         if split not in self.datasets:
             table, spans = self.prepared.cuts(split), self.spans[split]
+            spans = spans.widened(self.context_s, table.n_samples / table.sample_rate)
             rate, clip_s, longest_s = self.prepared.sample_rate, self.prepared.clip_s, self.max_recording_s
             windows = windows_of(table.n_samples, spans, sample_rate=rate, max_recording_s=longest_s).with_spans()
             clip_samples = round(clip_s * rate) if clip_s is not None and clip_s <= longest_s else None

@@ -42,6 +42,11 @@ class Spans:
         n_kept = np.bincount(self.row[kept], minlength=len(self.offset) - 1)
         return Spans(offsets(n_kept), self.start_s[kept], self.end_s[kept], self.label[kept])
 
+    def widened(self, by_s: float, durations_s: NDArray[np.float64]) -> Spans:
+        """Spans that begin `by_s` earlier and end so much later, as far as their cuts `(R,)` last."""
+        start_s = np.maximum(self.start_s - by_s, 0.0)
+        return Spans(self.offset, start_s, np.minimum(self.end_s + by_s, durations_s[self.row]), self.label)
+
 
 def offsets(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """`(R,)` counts to the `(R + 1,)` offsets of a table in which the rows follow one another."""

@@ -51,7 +51,7 @@ def predict(
     device = device or torch.device("cpu")
     model = model.to(device).eval()
     table = data.prepared.cuts(split)
-    columns: dict[str, list[Any]] = {name: [] for name in ("row", "label", "scores", "start_s", "end_s", "n_frames")}
+    columns: dict[str, list[Any]] = {name: [] for name in ("row", "start_s", "label", "scores", "n_frames")}
     network = model.network
     if isinstance(network, Fitted) and network.is_density:
         columns["log_likelihood"] = []
@@ -69,11 +69,11 @@ def predict(
             columns["scores"].append(scores.float().cpu().numpy())
             begin_s = batch.audio_start_s[batch.span_recording]  # not 0 in parts of a long recording
             columns["start_s"].append((begin_s + batch.span_start_s).cpu().numpy())
-            columns["end_s"].append((begin_s + batch.span_end_s).cpu().numpy())
     joined = {name: np.concatenate(parts) for name, parts in columns.items()}
     order = np.lexsort((joined["start_s"], joined["row"]))
     joined = {name: column[order] for name, column in joined.items()}
     rows = joined.pop("row")
+    joined |= {"start_s": data.spans[split].start_s, "end_s": data.spans[split].end_s}  # without context
     return Predictions(
         cut=np.array([table.id(row) for row in rows], dtype=np.str_),
         recording=np.array([table.recording(row) for row in rows], dtype=np.str_),

@@ -40,6 +40,7 @@ def speech_data(config: DictConfig, prepared: PreparedCorpus, classes: Sequence[
         seed=config.seed,
         n_workers=config.n_workers,
         max_recording_s=config.max_recording_s,
+        context_s=config.context_s,
     )
 
 
