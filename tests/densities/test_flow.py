@@ -9,7 +9,7 @@ import torch
 
 from phonaut.densities.flow import Flows
 from phonaut.densities.flow_engine import TILE, tanh_exp
-from phonaut.densities.flow_mixture import FlowMixtures, Groups
+from phonaut.densities.flow_mixture import FlowMixtures, Groups, padded, worth_by_flow
 
 KINDS = [
     pytest.param(kind, id="-".join(str(value) for value in kind.values()))
@@ -232,6 +232,42 @@ def test_passes_of_adam_never_lower_what_is_expected(learning_rate: float, batch
         assert bool((after >= before).all())
         if learning_rate == 1e-3:
             assert bool((after > before).all())
+
+
+@pytest.mark.oracle
+def test_a_step_goes_up_the_objective_with_its_prior() -> None:
+    """The first step of Adam has the sign of the gradient, which autograd finds here."""
+    made, x = mixtures(), frames(73, 5)
+    groups, precision = Groups.of(SIZES), 30.0
+    worth = torch.softmax(made.log_prob(x, groups), dim=2)
+    start = made.flows.weights.detach().clone()
+    anchor = start + torch.randn(start.shape, dtype=start.dtype, generator=torch.Generator().manual_seed(3))
+    logs = made._torch_log_prob(padded(x, groups))
+    prior = -0.5 * precision * (made.flows.weights - anchor).square().sum()
+    (slope,) = torch.autograd.grad(
+        (logs * worth_by_flow(worth, groups, made.flows.n_flows)).sum() + prior, made.flows.weights
+    )
+    made.improve(
+        x, worth, groups, n_passes=1, learning_rate=1e-6, batch_size=0, seed=(0,), anchor=anchor, precision=precision
+    )
+    torch.testing.assert_close(made.flows.weights - start, 1e-6 * slope.sign(), rtol=1e-3, atol=1e-12)
+
+
+def test_a_strong_prior_holds_flows_where_they_are() -> None:
+    made, x = mixtures(), frames(73, 5)
+    groups = Groups.of(SIZES)
+    worth = torch.softmax(made.log_prob(x, groups), dim=2)
+    start = made.flows.weights.detach().clone()
+    away = []
+    for precision in (0.0, 1e2, 1e6):
+        made.flows.weights.data = start.clone()
+        for step in range(20):
+            made.improve(
+                x, worth, groups, n_passes=5, learning_rate=1e-3, batch_size=0, seed=(0, step), anchor=start,
+                precision=precision,
+            )  # fmt: skip
+        away.append(float((made.flows.weights.detach() - start).norm()))
+    assert away[0] > 2 * away[1] > 10 * away[2]
 
 
 @pytest.mark.oracle

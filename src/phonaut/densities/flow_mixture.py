@@ -178,11 +178,12 @@ class FlowMixtures:
 
     def improve(
         self, x: Tensor, worth: Tensor, groups: Groups, *, n_passes: int, learning_rate: float, batch_size: int,
-        seed: tuple[int, ...],
+        seed: tuple[int, ...], anchor: Tensor | None = None, precision: float = 0.0,
     ) -> Moments:  # fmt: skip
-        """Passes of Adam up Q, and the moments under the flows that result.
+        """Passes of Adam up Q with the log-density of a prior, and the moments under the flows that result.
 
-        A flow whose Q fell goes back towards where it came from, by halves, until it did not; so Q never falls.
+        The prior of the weights of a flow is `N(w; anchor, 1 / precision)`. A flow for which the sum fell goes back
+        towards where it came from, by halves, until it did not; so it never falls.
 
         Args:
             x: frames `(N, D)`, in the type of the flows.
@@ -192,12 +193,21 @@ class FlowMixtures:
             learning_rate: of Adam, which starts anew each time.
             batch_size: frames of a group in a step; 0: all.
             seed: of the order of frames.
+            anchor: mean of the prior, `(F, P)`.
+            precision: of the prior, one over its variance; 0: there is none.
         """
         w = self.flows.weights
+        pull = precision if anchor is not None else 0.0
+        anchor = w.detach() if anchor is None else anchor.to(w)
+
+        def objective(moments: Moments) -> Tensor:
+            away = (w.detach() - anchor).double().square().sum(dim=1).cpu()
+            return self.expected(moments) - 0.5 * pull * away
+
         found = self.moments(x, worth, groups).summed()
         if not (n_passes and self.flows.n_weights):
             return found
-        before, start = self.expected(found), w.detach().clone()
+        before, start = objective(found), w.detach().clone()
         optimizer = torch.optim.Adam([w], lr=learning_rate, fused=True)
         share = 1 / float(found.n.sum().clamp(min=1e-10))  # gradients of a frame, beside which Adam's epsilon is small
         sizes = groups.end - groups.begin
@@ -215,13 +225,14 @@ class FlowMixtures:
                 frames, own = x[order], worth[order]
             for b in range(n_batches):
                 first, last = groups.begin + sizes * b // n_batches, groups.begin + sizes * (b + 1) // n_batches
-                w.grad = summed(self.gradient(frames, own, Groups(first, last, first))).mul_(-share)
+                slope = summed(self.gradient(frames, own, Groups(first, last, first)))
+                w.grad = slope.sub_(w.detach() - anchor, alpha=pull / n_batches).mul_(-share)
                 optimizer.step()
         w.grad = None
         end = w.detach().clone()
         found = self.moments(x, worth, groups).summed()
         for halving in range(1, MOST_HALVINGS + 2):
-            fell = ~(self.expected(found) >= before)
+            fell = ~(objective(found) >= before)
             if not bool(fell.any()):
                 break
             step = 0.5**halving if halving <= MOST_HALVINGS else 0.0

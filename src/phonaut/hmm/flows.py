@@ -66,6 +66,8 @@ class FlowHMM(HMM):
         n_passes: of Adam over the frames in an EM step.
         learning_rate: in the first EM step; it decays by 0.98 a step, to 1e-4.
         batch_size: frames in a step of Adam; 0: all.
+        flow_prior: precision of the normal prior of the flows' weights around those they start with, under which a
+            flow is the identity; 0: none.
         gamma_prior: a and b of the Gamma prior of the inverse standard deviations in the latents; (1, 0): none.
         startprob_prior: Dirichlet parameters, `(S,)` or one number.
         transmat_prior: Dirichlet parameters, `(S, S)` or one number.
@@ -117,6 +119,7 @@ class FlowHMM(HMM):
         n_passes: int = 5,
         learning_rate: float = 4e-3,
         batch_size: int = 1024,
+        flow_prior: float = 0.0,
         gamma_prior: tuple[float, float] = (2.0, 0.1),
         startprob_prior: ArrayLike = 1.0,
         transmat_prior: ArrayLike = 1.0,
@@ -137,6 +140,7 @@ class FlowHMM(HMM):
         self.n_couplings, self.n_hidden, self.mask, self.permutation = n_couplings, n_hidden, mask, permutation
         self.early_every, self.early_size, self.bound = early_every, early_size, bound
         self.n_passes, self.learning_rate, self.batch_size = n_passes, learning_rate, batch_size
+        self.flow_prior = flow_prior
         self.gamma_prior = (float(gamma_prior[0]), float(gamma_prior[1]))
         self.startprob_prior, self.transmat_prior = startprob_prior, transmat_prior
         self.weights_prior = weights_prior
@@ -213,7 +217,7 @@ class FlowHMM(HMM):
         moments = mixtures.improve(
             found.x, found.worth, groups, n_passes=self.n_passes if "f" in self.params else 0,
             learning_rate=max(self.learning_rate * DECAY**step, LEAST_LEARNING_RATE), batch_size=self.batch_size,
-            seed=(int(self.seed_[0]), step),
+            seed=(int(self.seed_[0]), step), anchor=self._flows().weights.detach(), precision=self.flow_prior,
         )  # fmt: skip
         found.moments = moments if found.moments is None else found.moments + moments
         if "f" in self.params:
@@ -241,8 +245,13 @@ class FlowHMM(HMM):
     def _emission_log_prior(self) -> float:
         a, b = self.gamma_prior
         of_scales = float((-(a - 1) * np.log(self.latent_scales_) - b / self.latent_scales_).sum())
-        of_weights = dirichlet(self.weights_prior, self.weights_) if "w" in self.params else 0.0
-        return of_weights + (of_scales if "l" in self.params else 0.0)
+        total = of_scales if "l" in self.params else 0.0
+        if "w" in self.params:
+            total += dirichlet(self.weights_prior, self.weights_)
+        if "f" in self.params and self.flow_prior:
+            away = self.flows_.astype(np.float64) - self._flows().weights.detach().numpy()
+            total -= 0.5 * self.flow_prior * float(np.square(away).sum())
+        return total
 
     # --- a start
 
