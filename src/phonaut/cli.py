@@ -77,7 +77,7 @@ def train_one(config: DictConfig, overrides: Sequence[str], job: str = "") -> fl
         overrides = [*overrides, f"experiment_id={config.experiment_id}"]
         sys.argv.append(overrides[-1])  # Lightning's ddp starts this command again for each process
     OmegaConf.resolve(config)
-    folder = Path(config.output_dir) / config.experiment_id / job / config.choices.model
+    folder = Path(config.output_dir) / str(config.experiment_id) / job / config.choices.model
     again = [text for text in overrides if not text.startswith(("overwrite=", "resume="))]
     run = train_run(config, folder, ["phonaut", "train", *again])
     if run is None:

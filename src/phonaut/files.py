@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 UMASK = os.umask(0)  # can only be read by setting it: once, before there are threads
 os.umask(UMASK)
@@ -46,6 +50,16 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """`write_text` of indented JSON."""
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """`write_bytes` of a compressed `.npz` file."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    columns: dict[str, Any] = dict(arrays)
+    np.savez_compressed(buffer, **columns)
+    write_bytes(path, buffer.getvalue())
 
 
 @contextmanager

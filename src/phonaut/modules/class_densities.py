@@ -21,6 +21,7 @@ from phonaut.modules.fitted import Fitted, Segments
 KINDS: dict[str, type[HMM]] = {"gmmhmm": GMMHMM, "genhmm": GenHMM, "lathmm": LatHMM, "gshmm": GSHMM}
 SCORED_CELLS = 2**22  # frames times states of all classes that are scored at once
 ADAPTIVE = (3, 5)  # states of a class, by its mean length
+LONGEST = 20  # frames that a state is shown for
 MONITORED = ("history", "objective")
 
 
@@ -282,6 +283,17 @@ class ClassDensities(Fitted):
         return parameters, macs * n_frames
 
     # --- generation
+
+    def in_turn(self, c: int, n_frames: int) -> Index:
+        """The states of class c in turn, each for as long as it is expected to last: `1 / (1 - a_ss)` frames.
+
+        A state that is never left has what is left of `n_frames`.
+        """
+        stay = np.diag(self.models[c].transmat_)
+        leaves = stay < 1 - 1e-9
+        lasts = np.maximum(np.rint(1 / np.where(leaves, 1 - stay, 1.0)), 1).clip(max=LONGEST).astype(np.int64)
+        lasts[~leaves] = max(1, n_frames - int(lasts[leaves].sum()))
+        return np.repeat(np.arange(len(stay)), lasts)
 
     def sample(self, c: int, n_frames: int, rng: np.random.Generator, states: Index | None = None) -> Array:
         """Frames `(T, D)` of class c: of a path drawn from its chain, or of the states that are given, `(T,)`."""

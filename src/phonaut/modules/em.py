@@ -20,6 +20,8 @@ from phonaut.modules.speech_classifier import EpochStatistics, SpeechClassifier
 if TYPE_CHECKING:
     from phonaut.data.datamodule import SpeechData
 
+SHOWN_CLASSES = 8  # whose samples are kept
+
 
 class EMStep(torch.optim.Optimizer):
     """An optimizer whose step is the M-step, so that Lightning counts, saves and distributes EM as it does descent."""
@@ -149,6 +151,34 @@ class EM(SpeechClassifier):
             penalty, accuracy = self.densities.decision.fit(found[known], held.labels[known], held.speakers[known])
             about["linear_layer"] = {"penalty": penalty, "cross_validated_accuracy": accuracy}
         return about
+
+    def samples(self, data: SpeechData) -> dict[str, NDArray[Any]]:
+        """For a look at what densities have learned: of some classes a segment that is real, one that is drawn, and
+        one that goes through the states in turn, each as long as it is expected to last.
+
+        Returns:
+            `frames` of all, one after another `(N, D)`, float32; their `lengths` `(K, 3)`; the names of the `classes`
+            `(K,)`, the most frequent first; `low` and `high`, between which the frames of training lie, `(D,)`.
+        """
+        if not isinstance(self.densities, ClassDensities):
+            return {}
+        known = FrameCache(self.model, data).segments("train")
+        frequent = np.argsort(-np.bincount(known.labels, minlength=len(self.classes)), kind="stable")[:SHOWN_CLASSES]
+        rng, frames = np.random.default_rng(self.seed), []
+        for c in frequent.tolist():
+            own = np.flatnonzero(known.labels == c)
+            middle = own[np.argsort(known.lengths[own], kind="stable")[len(own) // 2]]
+            real = known.chosen(np.array([middle])).frames
+            path = self.densities.in_turn(c, len(real))
+            frames += [real, self.densities.sample(c, len(real), rng), self.densities.sample(c, len(path), rng, path)]
+        low, high = np.quantile(known.frames, (0.01, 0.99), axis=0)
+        return {
+            "frames": np.concatenate(frames).astype(np.float32),
+            "lengths": np.array([len(part) for part in frames]).reshape(-1, 3),
+            "classes": np.array([self.classes[c] for c in frequent], dtype=np.str_),
+            "low": low,
+            "high": high,
+        }
 
 
 def parts_of(segments: Segments, n_classes: int, rank: int, world_size: int) -> list[Segments]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.strategies import Strategy
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from phonaut.data.augmentation import Augmentation
@@ -199,6 +200,10 @@ class SpeechClassifier(L.LightningModule):
 
     def conclude(self, data: Any) -> dict[str, Any]:
         """What is left to do when the weights are chosen; and what `model.json` should say of it."""
+        return {}
+
+    def samples(self, data: Any) -> dict[str, NDArray[Any]]:
+        """What a model that can generate makes; arrays for `samples.npz`."""
         return {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

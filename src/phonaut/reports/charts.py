@@ -107,7 +107,9 @@ def chart(
     epochs = [epoch for found in points.values() for epoch, _ in found]
     values = [value for found in points.values() for _, value in found]
     first, last = min(epochs), max(epochs)
-    y_marks = marks(min(0.9, *values), 1.0) if text is percent else marks(min(0.0, *values), max(values))
+    low, high = min(values), max(values)
+    from_zero = not 0 < high < 2 * low  # a log-likelihood far from 0 would be a flat line
+    y_marks = marks(min(0.9, low), 1.0) if text is percent else marks(min(0.0, low) if from_zero else low, high)
     x = scale(first, last, LEFT, WIDTH - RIGHT)
     y = scale(y_marks[0], y_marks[-1], HEIGHT - BOTTOM, TOP)
     whole_epochs = [mark for mark in marks(first, last) if first <= mark <= last and mark == int(mark)]

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from phonaut import __version__
 from phonaut.files import write_text
 from phonaut.reports import charts, text
+from phonaut.reports.densities import learned, sampled
 from phonaut.reports.mistakes import mistakes
 from phonaut.reports.record import Record, read
 from phonaut.reports.result import evaluations, result
@@ -69,6 +70,8 @@ def contents(record: Record) -> dict[str, Any]:
         "evaluations": evaluations(record),
         "best_epoch": best_epoch,
         "charts": charts.charts(run.history, best_epoch),
+        "learned": learned(run),
+        "sampled": sampled(run),
         "history": charts.thinned(run.history, MOST_ROWS),
         "matrix": matrix(evaluation) if scored else None,
         "classes": classes[:MOST_ROWS],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phonaut.files import write_bytes
+from phonaut.files import write_arrays
 
 
 @dataclass(frozen=True)
@@ -69,12 +68,9 @@ class Predictions:
 
     def save(self, path: Path) -> None:
         """Write all columns to an `.npz` file, atomically."""
-        buffer = io.BytesIO()
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        columns = {name: value for name, value in values.items() if value is not None}
-        np.savez_compressed(buffer, **columns)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, buffer.getvalue())
+        write_arrays(path, {name: value for name, value in values.items() if value is not None})
 
     @classmethod
     def load(cls, path: Path) -> Predictions:

@@ -105,7 +105,7 @@ def conclude(config: DictConfig, folder: Path, module: Any, data: SpeechData) ->
     """Evaluate the chosen model and write the run's files; `metrics.json` comes last."""
     from safetensors.torch import save
 
-    from phonaut.files import write_bytes
+    from phonaut.files import write_arrays, write_bytes
 
     model: SpeechModel = module.model.cpu().eval()
     more = module.conclude(data)
@@ -116,6 +116,8 @@ def conclude(config: DictConfig, folder: Path, module: Any, data: SpeechData) ->
         log_likelihoods[split] = predictions.log_likelihood_per_frame()
     if any(value is not None for value in log_likelihoods.values()):
         more["log_likelihood_per_frame"] = log_likelihoods
+    if samples := module.samples(data):
+        write_arrays(folder / "samples.npz", samples)
     write_bytes(folder / "model.safetensors", save({k: v.contiguous() for k, v in model.state_dict().items()}))
     best = min(module.history, key=lambda line: line.get("validation/loss", float("inf")), default={"epoch": -1})
     write_json(

@@ -1,0 +1,220 @@
+"""Every kind of model on the same phones: speechocean762, 36 classes, 5 folds, tuned on the validation part of fold 0.
+
+Each row is tuned by its trials on fold 0, the validation accuracy chooses, and the chosen settings are trained on all
+folds; test figures are those of all speakers together. Densities are scored once more with a linear layer on their
+log-likelihoods. What is done already is not done again, so that the script may be stopped at any time.
+
+    python benchmarks/phones.py alignments/speechocean762/pocketsphinx.ctm --noise DATA/speech_commands/_background_noise_
+
+needs PHONAUT_DATA, and writes runs below --folder and figures to --output. `--only gmmhmm lstm` does some rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from machine import machine, write_result
+
+FOLDS = 5
+MFCC = ["features.n_mfcc=13", "features.deltas=2", "normalizer=cmvn"]
+COMMON = ["dataset=speechocean762", "target=phone", "trainer.enable_progress_bar=false"]
+FLOW = ["model.n_couplings=4", "model.n_hidden=16", "model.n_passes=2", "model.learning_rate=0.002"]
+FLOW += ["model.first_fit=15", "trainer.max_epochs=8"]
+BOTH = ["model.hidden_size=128", "model.bidirectional=true", "optimizer.lr=0.003", "trainer.max_epochs=10"]
+EM = ["trainer.max_epochs=40"]
+RECURRENT: list[list[str]] = [
+    [*MFCC, *BOTH, "augmentation=none"],
+    [*MFCC, *BOTH],
+    [*MFCC, *BOTH, "augmentation=none", "context_s=0.05"],
+    [*MFCC, *BOTH, "augmentation=none", "context_s=0.05", "model.dropout=0.5"],
+    [*MFCC, *BOTH, "augmentation=none", "context_s=0.1", "model.dropout=0.5"],
+    [*MFCC, *BOTH, "context_s=0.05", "trainer.max_epochs=15"],
+]
+TRIALS: dict[str, list[list[str]]] = {
+    "majority": [[*MFCC]],
+    "dtw": [
+        [*MFCC],
+        [*MFCC, "model.n_templates=50"],
+        [*MFCC, "model.n_templates=50", "model.n_nearest=5"],
+        [*MFCC, "model.n_templates=50", "model.n_nearest=1"],
+        [*MFCC, "model.n_templates=100", "model.n_nearest=5"],
+    ],
+    "gmmhmm": [
+        [*MFCC, *EM],
+        [*MFCC, *EM, "model.n_mix=4"],
+        [*MFCC, *EM, "model.n_mix=16"],
+        [*MFCC, *EM, "model.n_states=3"],
+        [*MFCC, *EM, "model.n_states=3", "model.n_mix=16"],
+        [*MFCC, *EM, "model.n_mix=1", "model.covariance_type=full"],
+        [*MFCC, *EM, "model.n_states=3", "context_s=0.02"],
+        [*MFCC, *EM, "model.n_states=5", "context_s=0.03"],
+    ],
+    "genhmm": [
+        [*MFCC, *FLOW, "model.n_mix=1"],
+        [*MFCC, *FLOW, "model.n_mix=2"],
+        [*MFCC, *FLOW, "model.n_mix=4", "model.flow_prior=10"],
+        [*MFCC, *FLOW, "model.n_mix=4", "model.flow_prior=30"],
+        [*MFCC, *FLOW, "model.n_mix=4", "model.flow_prior=100"],
+        [*MFCC, *FLOW, "model.n_mix=8", "model.flow_prior=100"],
+    ],
+    "lathmm": [
+        [*MFCC, *FLOW],
+        [*MFCC, *FLOW, "model.flow_prior=10"],
+        [*MFCC, *FLOW, "model.flow_prior=30"],
+        [*MFCC, *FLOW, "model.flow_prior=100"],
+        [*MFCC, *FLOW, "model.n_mix=4", "model.flow_prior=10"],
+        [*MFCC, *FLOW, "model.n_mix=4"],
+    ],
+    "gshmm": [
+        [*MFCC, *FLOW],
+        [*MFCC, *FLOW, "model.flow_prior=10"],
+        [*MFCC, *FLOW, "model.flow_prior=30"],
+        [*MFCC, *FLOW, "model.flow_prior=100"],
+        [*MFCC, *FLOW, "model.n_mix=4", "model.flow_prior=10"],
+        [*MFCC, *FLOW, "model.n_mix=4"],
+    ],
+    "dnnhmm": [
+        [*MFCC, "trainer.max_epochs=10"],
+        [*MFCC, "trainer.max_epochs=10", "model.context=8"],
+        [*MFCC, "trainer.max_epochs=10", "model.hidden_size=512"],
+        [*MFCC, "trainer.max_epochs=10", "model.dropout=0.5"],
+        [*MFCC, "trainer.max_epochs=10", "context_s=0.03"],
+        [*MFCC, "trainer.max_epochs=10", "context_s=0.05", "model.n_states=5", "model.dropout=0.5"],
+    ],
+    "lstm": RECURRENT,
+    "gru": RECURRENT,
+    "tc-res8": [
+        [*MFCC, "augmentation=none", "trainer.max_epochs=15"],
+        [*MFCC, "trainer.max_epochs=15"],
+        [*MFCC, "augmentation=none", "trainer.max_epochs=15", "context_s=0.05"],
+        [*MFCC, "augmentation=none", "trainer.max_epochs=15", "context_s=0.1"],
+        [*MFCC, "augmentation=none", "trainer.max_epochs=15", "context_s=0.1", "model.width=2"],
+        [*MFCC, "trainer.max_epochs=20", "context_s=0.1", "model.width=2"],
+    ],
+}
+DENSITIES = ("gmmhmm", "genhmm", "lathmm", "gshmm")
+
+
+class Bench:
+    """Runs in a folder.
+
+    Args:
+        folder: of the runs.
+        alignment: CTM file of the phones.
+    """
+
+    def __init__(self, folder: Path, alignment: Path) -> None:
+        self.folder = folder
+        self.common = [*COMMON, f"dataset.alignment={alignment.resolve()}"]
+
+    def phonaut(self, *words: str, log: Path) -> bool:
+        """Run a command; what it says goes to a file."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        threads = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+        with log.open("a") as out:
+            done = subprocess.run(
+                [sys.executable, "-m", "phonaut", *words],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=os.environ | threads,
+            )
+        if done.returncode:
+            print(f"failed: {' '.join(words)}; see {log}", flush=True)
+        return done.returncode == 0
+
+    def trial(self, row: str, number: int) -> None:
+        """One setting on fold 0."""
+        if not self.metrics(row, number):
+            where = [f"output_dir={self.folder / 'trials' / row}", f"experiment_id=t{number}", f"model={row}"]
+            self.phonaut(
+                "train", *self.common, *TRIALS[row][number], *where, log=self.folder / f"logs/{row}_{number}.log"
+            )
+
+    def metrics(self, row: str, number: int) -> dict[str, Any]:
+        """Figures of a trial, or none."""
+        path = self.folder / "trials" / row / f"t{number}" / row / "metrics.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def trials(self, row: str) -> list[dict[str, Any]]:
+        """Settings and validation accuracy of what is done."""
+        found = []
+        for number, settings in enumerate(TRIALS[row]):
+            if metrics := self.metrics(row, number):
+                model = json.loads((self.folder / "trials" / row / f"t{number}" / row / "model.json").read_text())
+                found.append(
+                    {"settings": " ".join(settings), "validation": metrics["validation"]["accuracy"]}
+                    | {key: model[key] for key in ("parameters", "train_seconds", "epochs", "best_epoch")}
+                )
+        return found
+
+    def fold(self, row: str, fold: int) -> None:
+        """The chosen settings on one fold; and with a linear layer, from the same densities."""
+        scores = {n: self.metrics(row, n)["validation"]["accuracy"]["value"] for n in range(len(TRIALS[row]))}
+        best = max(scores, key=lambda n: scores[n])
+        for name, more in [(row, [])] + [(f"{row}_linear", ["model.linear=true"])] * (row in DENSITIES):
+            run = self.folder / "folds" / name / f"{fold}_fold" / row
+            if not (run / "metrics.json").exists():
+                if more:
+                    self.take_up(self.folder / "folds" / row / f"{fold}_fold" / row, run)
+                where = [f"output_dir={run.parent.parent}", f"experiment_id={run.parent.name}", f"model={row}"]
+                words = [*self.common, *TRIALS[row][best], *where, f"dataset.fold={fold}", *more]
+                self.phonaut("train", *words, log=self.folder / f"logs/{name}_fold{fold}.log")
+
+    def take_up(self, done: Path, run: Path) -> None:
+        """Begin a run with a linear layer where one without ended: its densities are the same."""
+        shutil.rmtree(run, ignore_errors=True)
+        shutil.copytree(done, run)
+        (run / "metrics.json").unlink()
+        config = run / "config.yaml"
+        config.write_text(config.read_text().replace("linear: false", "linear: true"))
+
+    def noise(self, name: str, fold: int, noise_folder: Path, snr_db: str) -> None:
+        """Score a fold in noise."""
+        (run,) = (self.folder / "folds" / name / f"{fold}_fold").iterdir()
+        if not list((run / "predictions").glob("test.recorded_*")):
+            words = ["evaluate", str(run), "noise=white,recorded", f"snr_db={snr_db}", f"noise_folder={noise_folder}"]
+            self.phonaut(*words, log=self.folder / f"logs/{name}_noise{fold}.log")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("alignment", type=Path)
+    parser.add_argument("--noise", type=Path, help="folder of noise recordings; without it nothing is scored in noise")
+    parser.add_argument("--snr-db", default="5,10,20,30")
+    parser.add_argument("--folder", type=Path, default=Path("trained_models/phones"))
+    parser.add_argument("--only", nargs="*", default=list(TRIALS), choices=list(TRIALS))
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    parser.add_argument("--steps", nargs="*", default=["trials", "folds", "noise", "compare"])
+    parser.add_argument("--output", type=Path)
+    arguments = parser.parse_args()
+    bench, rows = Bench(arguments.folder.resolve(), arguments.alignment), arguments.only
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        if "trials" in arguments.steps:
+            list(pool.map(lambda job: bench.trial(*job), [(row, n) for row in rows for n in range(len(TRIALS[row]))]))
+        for row in rows:
+            for trial in bench.trials(row):
+                print(f"{row:9} {trial['validation']['value']:.4f}  {trial['settings']}", flush=True)
+        if "folds" in arguments.steps:
+            list(pool.map(lambda job: bench.fold(*job), [(row, fold) for row in rows for fold in range(FOLDS)]))
+        names = [name for row in rows for name in (row, *[f"{row}_linear"] * (row in DENSITIES))]
+        if "noise" in arguments.steps and arguments.noise:
+            jobs = [(name, fold, arguments.noise, arguments.snr_db) for name in names for fold in range(FOLDS)]
+            list(pool.map(lambda job: bench.noise(*job), jobs))
+    if "compare" in arguments.steps:
+        runs = [str(bench.folder / "folds" / name) for name in names]
+        subprocess.run([sys.executable, "-m", "phonaut", "compare", *runs, f"output={bench.folder / 'comparison'}"])
+        rows_found = json.loads((bench.folder / "comparison" / "compare.json").read_text())
+        trials = {row: bench.trials(row) for row in rows}
+        write_result(arguments.output, {"machine": machine(), "rows": rows_found, "trials": trials})
+
+
+if __name__ == "__main__":
+    main()
