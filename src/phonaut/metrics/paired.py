@@ -224,13 +224,19 @@ def p_of(drawn: Array, n_groups: int) -> Array:
     """Two-sided p of each figure of the resamples `(R, F)`: 1 less the confidence of the interval that ends at 0.
 
     The share of resamples on the rarer side of 0, the value itself counted as one of them (Davison and Hinkley 1997,
-    "Bootstrap methods and their application", section 4.2), taken from the normal distribution to Student's t.
+    "Bootstrap methods and their application", section 4.2), taken from the normal distribution to Student's t. Where
+    no resample is on that side, the share is that of a normal distribution with their mean and standard deviation.
     """
-    from scipy.special import ndtri, stdtr
+    from scipy.special import ndtr, ndtri, stdtr
 
-    n = (~np.isnan(drawn)).sum(axis=0)
+    there = ~np.isnan(drawn)
+    n = there.sum(axis=0)
     rarer = np.minimum((drawn <= 0).sum(axis=0), (drawn >= 0).sum(axis=0))
     share = np.minimum((rarer + 1) / (n + 1), 0.5)
+    for f in np.flatnonzero((rarer == 0) & (n > 0)):
+        column = drawn[there[:, f], f]
+        spread = max(float(column.std()), np.finfo(float).tiny)
+        share[f] = min(share[f], max(float(ndtr(-abs(column.mean()) / spread)), 1e-300))
     p: Array = 2 * stdtr(n_groups - 1, ndtri(share) / math.sqrt(n_groups / (n_groups - 1)))
     return p
 
