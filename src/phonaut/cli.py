@@ -192,7 +192,8 @@ def compare(words: Sequence[str]) -> int:
     usage = "compare RUN RUN ... [split=test] [metric=accuracy|recall|f1] [output=FOLDER]"
     paths, overrides = split_paths(words, usage)
     options = options_of("compare", overrides, {"split", "metric", "output"})
-    from phonaut.reports.comparison import show, write_comparison
+    from phonaut.reports.comparison import write_comparison
+    from phonaut.reports.comparison_table import show
     from phonaut.runs.comparison import compare as compare_runs
 
     comparison = compare_runs(paths, split=options.get("split", "test"), metric=options.get("metric", "accuracy"))
