@@ -47,7 +47,9 @@ def against_snr(panels: Panels, clean: Mapping[str, Level], *, ylabel: str = "ac
         lines |= draw(plot, panel, clean, names)
         plot.set(title=f"{kind} noise", xlabel="signal-to-noise ratio (dB)")
     axes[0].set_ylabel(ylabel)
-    axes[0].set_ylim(bottom=0)
+    drawn = [level for panel in panels.values() for name in names for level in panel.get(name, {}).values()]
+    lowest = min(low for _, low, _ in [*drawn, *(clean[name] for name in names)])
+    axes[0].set_ylim(bottom=np.floor(10 * lowest) / 10)
     axes[0].yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     best_first = sorted(lines, key=lambda name: -mean_level(panels, name))
     figure.legend(

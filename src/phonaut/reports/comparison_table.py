@@ -79,7 +79,7 @@ def show(comparison: Comparison, written: list[Path], *, console: Console | None
     ]
     for part in parts(safe, console.width if console.is_terminal else ANY_WIDTH, console):
         line("")
-        console.print(part, crop=False, no_wrap=True, overflow="ignore")
+        console.print(part, crop=False)
     line("")
     for remark in comparison.remarks:
         line(f"beware: {remark}")
@@ -104,7 +104,7 @@ def table(found: list[tuple[str, list[str]]]) -> Table:
     """Columns as a table: text to the left, numbers to the right."""
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for head, _ in found:
-        made.add_column(head, justify="left" if head in ("run", "model") else "right", no_wrap=True, overflow="ignore")
+        made.add_column(head, justify="left" if head in ("run", "model") else "right", no_wrap=True)
     for cells in zip(*(cells for _, cells in found), strict=True):
         made.add_row(*(Text(cell, style="bold" if i == 0 else "") for i, cell in enumerate(cells)))
     return made
