@@ -36,7 +36,8 @@ def against_snr(panels: Panels, clean: Mapping[str, Level], *, ylabel: str = "ac
     """
     from matplotlib.figure import Figure
 
-    if not any(levels for panel in panels.values() for levels in panel.values()):
+    panels = {kind: panel for kind, panel in panels.items() if any(panel.values())}
+    if not panels:
         raise ValueError("there are no curves to draw: no model was tested in noise")
     names = [name for name in clean if any(panel.get(name) for panel in panels.values())]
     size = (1.2 + 4.3 * len(panels) + 2.2, max(3.8, 1.2 + 0.3 * len(names)))

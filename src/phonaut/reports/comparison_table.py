@@ -37,7 +37,8 @@ def columns(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
     """The table of the terminal: heads and cells. What no run has is no column."""
     runs = comparison.runs
     yield "run", [run.name for run in runs]
-    yield "model", [run.model for run in runs]
+    if any(run.model not in run.name for run in runs):
+        yield "model", [run.model for run in runs]
     yield comparison.metric, [percent(run.rate.value) for run in runs]
     yield "95 % interval", [interval(run.rate) for run in runs]
     yield "n", [f"{run.rate.n}" for run in runs]
