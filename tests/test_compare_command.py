@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
-from phonaut.cli import main
+from phonaut.cli import job_name, main, train_one
+from phonaut.configuration import compose
 from runs_of_tones import run_settings, write_tones
 
 
@@ -49,33 +52,33 @@ def test_two_trainings_in_noise_are_compared_and_the_table_is_whole_in_a_narrow_
     assert (tmp_path / "here" / "compare.html").exists()
 
 
-def test_folds_of_a_sweep_are_evaluated_and_compared_as_one_run(tmp_path: Path) -> None:
-    """FSDD's layout with tones: one speaker is left out in turns."""
-    import numpy as np
-    import soundfile
-
-    recordings = tmp_path / "fsdd" / "recordings"
-    recordings.mkdir(parents=True)
+def write_digits(folder: Path) -> Path:
+    """FSDD's layout with tones: six speakers, ten digits."""
+    (folder / "recordings").mkdir(parents=True)
     rng = np.random.default_rng(0)
     for s, speaker in enumerate(("george", "jackson", "lucas", "nicolas", "theo", "yweweler")):
         for digit in range(10):
             tone = 0.3 * np.sin(2 * np.pi * (300 + 250 * digit + 5 * s) * np.arange(2400) / 8000)
             for take in range(2):
-                soundfile.write(recordings / f"{digit}_{speaker}_{take}.wav", tone + 0.01 * rng.random(2400), 8000)
-    settings = [
-        "dataset=fsdd", f"dataset.data_folder={tmp_path / 'fsdd'}", "dataset.protocol=leave_one_speaker_out",
-        "dataset.fold=0,3", "features.sample_rate=8000", "features.n_mels=20", "features.n_mfcc=10",
-    ]  # fmt: skip
+                audio = tone + 0.01 * rng.random(2400)
+                soundfile.write(folder / "recordings" / f"{digit}_{speaker}_{take}.wav", audio, 8000)
+    return folder
 
-    def phonaut(*words: str) -> str:
-        done = subprocess.run([sys.executable, "-m", "phonaut", *words], cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
-    phonaut("train", "-m", *settings, "model=majority", "experiment_id=a")
-    phonaut("evaluate", "trained_models/a", "noise=white", "snr_db=10")
-    phonaut("train", "-m", *settings, "model=majority", "experiment_id=b")
-    shown = phonaut("compare", "trained_models/a", "trained_models/b", "output=out")
+def test_folds_of_a_sweep_are_evaluated_and_compared_as_one_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["dataset=fsdd", f"dataset.data_folder={write_digits(tmp_path / 'fsdd')}", "model=majority"]
+    settings += ["dataset.protocol=leave_one_speaker_out", "features.sample_rate=8000", "features.n_mfcc=10"]
+    monkeypatch.chdir(tmp_path)
+    for experiment in ("a", "b"):
+        for number, fold in enumerate((0, 3)):  # as each job of `train -m dataset.fold=0,3` does
+            overrides = [*settings, f"dataset.fold={fold}", f"experiment_id={experiment}"]
+            train_one(compose(overrides), overrides, job_name(number, [f"dataset.fold={fold}"]))
+    assert main(["evaluate", "trained_models/a", "noise=white", "snr_db=10"]) == 0
+    capsys.readouterr()
+    assert main(["compare", "trained_models/a", "trained_models/b", "output=out"]) == 0
+    shown = capsys.readouterr().out
     assert "accuracy on 40 clips of 2 speakers (test)" in shown
     assert "majority, 2 folds" in shown
     first, second = csv.DictReader((tmp_path / "out" / "compare.csv").open())
@@ -83,6 +86,7 @@ def test_folds_of_a_sweep_are_evaluated_and_compared_as_one_run(tmp_path: Path) 
     assert second["difference"] == "0.0"
     assert float(first["accuracy/white_10_db"]) == 0.1
     assert second["accuracy/white_10_db"] == ""
+    assert "the test cuts of folds 0, 3 pooled" in (tmp_path / "out" / "compare.html").read_text()
 
 
 @pytest.mark.parametrize(
