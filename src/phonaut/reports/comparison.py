@@ -23,6 +23,8 @@ from phonaut.runs.folds import Folds
 
 FOLDER = Path("trained_models") / "comparisons"
 CSV, HTML, PICTURE = "compare.csv", "compare.html", "noise.png"
+CSS_DPI = 90  # pixels of the page to an inch of the picture
+SHARPNESS = 2  # pixels of the picture to one of the page
 MOST_CONFUSIONS = 50  # of a run, on the page
 
 
@@ -96,7 +98,7 @@ def curves(comparison: Comparison) -> bytes | None:
         }
         for kind in comparison.noises
     }
-    return png(against_snr(panels, clean, ylabel=comparison.metric), dpi=150)
+    return png(against_snr(panels, clean, ylabel=comparison.metric), dpi=SHARPNESS * CSS_DPI)
 
 
 def level(rate: Rate) -> tuple[float, float, float]:
@@ -122,6 +124,7 @@ def page(comparison: Comparison, picture: bytes | None) -> str:
             "protocol": notes[0] if notes else "",
             "floor": floor_of(run.rate for run in runs),
             "reach": reach or 1.0,
+            "picture_width": int.from_bytes(picture[16:20]) // SHARPNESS if picture else 0,  # where PNG has it
             "picture": data_uri("image/png", picture) if picture else None,
             "levels": {
                 kind: sorted({s for run in runs for s in run.in_noise.get(kind, {})}) for kind in comparison.noises
