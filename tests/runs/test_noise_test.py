@@ -126,7 +126,7 @@ def test_evaluation_adds_figures_and_predictions_and_keeps_what_was_there(
     )
     folder = tmp_path / "trained_models" / "x" / "gmm"
     clean = json.loads((folder / "metrics.json").read_text())
-    assert main(["evaluate", "trained_models/x", "noise=white", "snr_db=-10,40"]) == 0
+    assert main(["evaluate", "trained_models/x", "noise=white", "snr_db=-10,5,40"]) == 0
     capsys.readouterr()
     noise = noise_folder(tmp_path / "noise")
     words = ["evaluate", "trained_models/x", "noise=recorded", "snr_db=[0]", f"noise_folder={noise}"]
@@ -141,7 +141,7 @@ def test_evaluation_adds_figures_and_predictions_and_keeps_what_was_there(
     assert set(metrics["test"]) - set(clean["test"]) == {
         f"{metric}/{name}"
         for metric in ("accuracy", "recall", "f1")
-        for name in ("white_-10_db", "white_40_db", "recorded_0_db")
+        for name in ("white_-10_db", "white_5_db", "white_40_db", "recorded_0_db")
     }
     loud, soft = (metrics["test"][f"accuracy/white_{snr}_db"]["value"] for snr in (-10, 40))
     assert loud < soft, "noise of ten times the power harms; of a ten thousandth, it does not"
@@ -150,7 +150,7 @@ def test_evaluation_adds_figures_and_predictions_and_keeps_what_was_there(
     assert {"test.white_-10_db.npz", "test.white_40_db.npz", "test.recorded_0_db.npz"} <= files
     assert set(json.loads((folder / "noise.json").read_text())["test"]) == {"white", "recorded"}
     page = (folder / "report.html").read_text()
-    assert page.index("white -10 db") < page.index("white 40 db")
+    assert page.index("white -10 db") < page.index("white 5 db") < page.index("white 40 db")
 
     assert main(["evaluate", "trained_models/x"]) == 0
     assert json.loads((folder / "metrics.json").read_text()) == metrics, "another evaluation keeps them"
