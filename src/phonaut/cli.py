@@ -29,6 +29,8 @@ Examples
   phonaut train -m features=mfcc,melspec seed=0,1   all combinations, a run each
   phonaut train dataset=kws -c job                  print every key with its value, and what is wrong
   phonaut evaluate trained_models/ID new_recordings score a folder with a trained model
+  phonaut evaluate trained_models/ID noise=white    score the test split in noise of 5 to 30 dB SNR
+  phonaut compare trained_models/A trained_models/B side by side, with intervals and paired tests
 
 Choices, as group=choice
 {groups}
@@ -146,29 +148,57 @@ def prepare(words: Sequence[str]) -> int:
 
 
 def evaluate(words: Sequence[str]) -> int:
-    """Score a split of a run's corpus, or a new folder, with a trained model."""
-    paths, overrides = split_paths(words, "evaluate RUN [FOLDER] [split=test] [batch_size=100] [dataset.key=value ...]")
-    options = dict(text.split("=", 1) for text in overrides if not text.startswith("dataset."))
-    unknown = options.keys() - {"split", "batch_size"}
-    if unknown or len(paths) > 2:
-        wrong = ", ".join(sorted(unknown)) or f"{len(paths)} paths"
-        raise ValueError(f"evaluate takes RUN, FOLDER, split=, batch_size= and dataset.key=; it got {wrong}")
+    """Score a split of a run's corpus, or a new folder, with a trained model; noise=white,recorded: also in noise."""
+    usage = "evaluate RUN [FOLDER] [split=test] [noise=white,recorded] [snr_db=5,10,...] [dataset.key=value ...]"
+    paths, overrides = split_paths(words, usage)
+    mine = [text for text in overrides if not text.startswith("dataset.")]
+    options = options_of("evaluate", mine, {"split", "batch_size", "noise", "snr_db", "noise_folder"})
+    if len(paths) > 2:
+        raise ValueError(f"evaluate takes RUN and one FOLDER; it got {len(paths)} paths: {', '.join(paths)}")
     if not options.get("batch_size", "1").isdigit() or options.get("batch_size") == "0":
         raise ValueError(f"batch_size={options['batch_size']}: a whole number of at least 1 is wanted")
+    needless = sorted(options.keys() & {"snr_db", "noise_folder"})
+    if "noise" not in options and needless:
+        raise ValueError(f"{needless[0]}= goes with noise=white,recorded")
+    numbers = [number(text, "snr_db") for text in listed(options["snr_db"])] if "snr_db" in options else []
     from phonaut.runs import evaluate as evaluate_run
+    from phonaut.runs import members
+    from phonaut.runs.noise_test import NoiseTest
 
-    run, name = evaluate_run(
-        paths[0],
-        data_folder=Path(paths[1]) if len(paths) == 2 else None,
-        split=options.get("split", "test"),
-        overrides=[text for text in overrides if text.startswith("dataset.")],
-        batch_size=int(options["batch_size"]) if "batch_size" in options else None,
-    )
-    from phonaut.reports import write_report
-    from phonaut.reports.terminal import summarize
+    noise = None
+    if "noise" in options:
+        more = {"snr_db": tuple(numbers)} if "snr_db" in options else {}
+        folder = Path(options["noise_folder"]) if "noise_folder" in options else None
+        noise = NoiseTest(tuple(listed(options["noise"])), folder=folder, **more)
+    for member in members(paths[0]):
+        run, name = evaluate_run(
+            member,
+            data_folder=Path(paths[1]) if len(paths) == 2 else None,
+            split=options.get("split", "test"),
+            overrides=[text for text in overrides if text.startswith("dataset.")],
+            batch_size=int(options["batch_size"]) if "batch_size" in options else None,
+            noise=noise,
+        )
+        from phonaut.reports import write_report
+        from phonaut.reports.terminal import summarize
 
-    write_report(run.folder)
-    summarize(run, name)
+        write_report(run.folder)
+        summarize(run, name)
+    return 0
+
+
+def compare(words: Sequence[str]) -> int:
+    """Put runs side by side on the same test items, with intervals, paired tests and their curves in noise."""
+    usage = "compare RUN RUN ... [split=test] [metric=accuracy|recall|f1] [output=FOLDER]"
+    paths, overrides = split_paths(words, usage)
+    options = options_of("compare", overrides, {"split", "metric", "output"})
+    from phonaut.reports.comparison import write_comparison
+    from phonaut.reports.comparison_table import show
+    from phonaut.runs.comparison import compare as compare_runs
+
+    comparison = compare_runs(paths, split=options.get("split", "test"), metric=options.get("metric", "accuracy"))
+    written = write_comparison(comparison, Path(options["output"]) if "output" in options else None)
+    show(comparison, written)
     return 0
 
 
@@ -184,7 +214,7 @@ def report(words: Sequence[str]) -> int:
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    command.__name__: command for command in (train, prepare, evaluate, report)
+    command.__name__: command for command in (train, prepare, evaluate, compare, report)
 }
 
 
@@ -223,6 +253,39 @@ def split_paths(words: Sequence[str], usage: str) -> tuple[list[str], list[str]]
     if not paths:
         raise ValueError(f"usage: phonaut {usage}")
     return paths, [word for word in words if word not in paths]
+
+
+def options_of(command: str, words: Sequence[str], known: set[str]) -> dict[str, str]:
+    """`key=value` as a dictionary.
+
+    Raises:
+        ValueError: a key that the command does not know.
+    """
+    pairs = [text.partition("=") for text in words]
+    unknown = [key for key, _, _ in pairs if key not in known]
+    if unknown:
+        from phonaut.configuration import nearest
+
+        takes = ", ".join(f"{key}=" for key in sorted(known))
+        raise ValueError(f"{command} takes {takes}; it got {unknown[0]}{nearest(unknown[0], known)}")
+    return {key: value for key, _, value in pairs}
+
+
+def listed(text: str) -> list[str]:
+    """What stands between commas, brackets around all of it or not."""
+    return [part.strip() for part in text.strip().removeprefix("[").removesuffix("]").split(",") if part.strip()]
+
+
+def number(text: str, key: str) -> float:
+    """A number of a list.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"{key}={text} is no number; {key}=5,10,20 is a list of them") from error
 
 
 def help_text() -> str:

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from phonaut.corpora.base import SPLITS, Item
 from phonaut.corpora.listing import Refused, entries, is_audio
@@ -87,6 +87,53 @@ class Background:
             return [0] * len(rooms)
         ends = [round(n * sum(rooms[: i + 1]) / total) for i in range(len(rooms))]
         return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+class NoiseRecordings:
+    """A folder of noise recordings as a corpus: all of them to be mixed into tests.
+
+    Args:
+        folder: holds noise recordings of any length.
+
+    Raises:
+        ValueError: there is no such folder.
+    """
+
+    name = "noise"
+    clip_s: float | None = None
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise ValueError(f"noise_folder={folder} is no folder; it is to hold recordings of noise")
+        self._refused = Refused()
+
+    def settings(self) -> dict[str, Any]:
+        """Nothing but the recordings decides."""
+        return {"corpus": self.name}
+
+    def items(self) -> Iterator[Item]:
+        """Every recording, whole.
+
+        Raises:
+            ValueError: there are none.
+        """
+        background = Background(self.folder, dict.fromkeys(SPLITS, 0.0) | {"test": 100.0}, self._refused)
+        if not background.recordings:
+            raise ValueError(f"noise_folder={self.folder} holds no recording that can be read")
+        return background.items({}, 1.0, 0)
+
+    def words(self) -> list[str] | None:
+        """There are none."""
+        return None
+
+    def notes(self) -> list[str]:
+        """What it is."""
+        return [f"recordings of noise in {self.folder}"]
+
+    def refused(self) -> list[dict[str, str]]:
+        """Recordings that cannot be read."""
+        return self._refused.as_list()
 
 
 def silence_counts(n_words: Mapping[str, int], fraction: float) -> dict[str, int]:

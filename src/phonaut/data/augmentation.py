@@ -161,6 +161,11 @@ def add_noise(
 ) -> Batch:
     """Noise at a fixed SNR, the same for a recording whenever and wherever it is tested.
 
+    It is added to the waveform of the whole recording, before the front end: `10 log10(P_recording / P_noise) = snr_db`
+    with both powers as means over all samples of the recording, its pauses and the zeros around a short clip included.
+    So all spans of a recording hear one noise, of one level, and a soft phone is worse off than a loud one. Of a
+    recording that is read in windows (`max_recording_s`), each window counts as one.
+
     Args:
         batch: recordings.
         snr_db: ratio of the powers of recording and noise.

@@ -11,16 +11,34 @@ from phonaut.metrics.classification import (
     recall,
 )
 from phonaut.metrics.intervals import Rate, bootstrap, wilson
+from phonaut.metrics.paired import (
+    Difference,
+    Disagreement,
+    McNemar,
+    difference,
+    difference_by_class,
+    disagreements,
+    mcnemar,
+    mcnemar_of,
+)
 
 __all__ = [
     "ClassRates",
+    "Difference",
+    "Disagreement",
+    "McNemar",
     "Rate",
     "accuracy",
     "bootstrap",
     "by_class",
     "by_speaker",
     "confusion_matrix",
+    "difference",
+    "difference_by_class",
+    "disagreements",
     "f1",
+    "mcnemar",
+    "mcnemar_of",
     "rates_from_confusion",
     "recall",
     "wilson",

@@ -29,7 +29,7 @@ class Rate(NamedTuple):
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
 
 
-def wilson(n_right: float, n: float) -> tuple[float, float]:
+def wilson(n_right: float, n: float, *, z: float = Z) -> tuple[float, float]:
     """Wilson's score interval of a rate (Wilson 1927): of 95 %, for `n` items that are independent of each other.
 
     `(p + z^2 / 2n ± z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)`; all of [0, 1] where n is 0.
@@ -40,9 +40,9 @@ def wilson(n_right: float, n: float) -> tuple[float, float]:
     if n == 0:
         return 0.0, 1.0
     p = n_right / n
-    centre = p + Z**2 / (2 * n)
-    half = Z * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
-    scale = 1 + Z**2 / n
+    centre = p + z**2 / (2 * n)
+    half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    scale = 1 + z**2 / n
     return 0.0 if n_right <= 0 else (centre - half) / scale, 1.0 if n_right >= n else (centre + half) / scale
 
 
@@ -57,21 +57,32 @@ def bootstrap(counts: NDArray[np.int64], statistic: Callable[[Array], Array], *,
     Returns:
         The two quantiles of each figure; NaN where no resample has it.
     """
+    return quantiles_of(resampled(counts, statistic, seed=seed), 0.025)
+
+
+def resampled(
+    counts: NDArray[np.int64], statistic: Callable[[Array], Array], *, seed: int = 0, n_resamples: int = N_RESAMPLES
+) -> Array:
+    """The figures of every resample, `(R, ...)`; arguments as for `bootstrap`."""
     n_groups = len(counts)
     flat = counts.reshape(n_groups, -1).astype(np.float64)
     rng = np.random.default_rng(seed)
     at_once = max(1, MOST_CELLS // max(n_groups, flat.shape[1]))
     parts = []
-    for done in range(0, N_RESAMPLES, at_once):
-        n = min(at_once, N_RESAMPLES - done)
+    for done in range(0, n_resamples, at_once):
+        n = min(at_once, n_resamples - done)
         drawn = rng.integers(n_groups, size=(n, n_groups)) + n_groups * np.arange(n)[:, None]
         times = np.bincount(drawn.ravel(), minlength=n * n_groups).reshape(n, n_groups)
         parts.append(statistic((times.astype(np.float64) @ flat).reshape(n, *counts.shape[1:])))
-    figures = np.concatenate(parts)
-    shape, columns = figures.shape[1:], figures.reshape(N_RESAMPLES, -1)
+    return np.concatenate(parts)
+
+
+def quantiles_of(figures: Array, tail: float) -> tuple[Array, Array]:
+    """The quantiles at `tail` and `1 - tail` of each figure over resamples `(R, ...)`; NaN where no resample has it."""
+    shape, columns = figures.shape[1:], figures.reshape(len(figures), -1)
     there = ~np.isnan(columns).all(axis=0)
     quantiles = np.full((2, columns.shape[1]), np.nan)
-    quantiles[:, there] = np.nanquantile(columns[:, there], [0.025, 0.975], axis=0)
+    quantiles[:, there] = np.nanquantile(columns[:, there], [tail, 1 - tail], axis=0)
     return quantiles[0].reshape(shape), quantiles[1].reshape(shape)
 
 

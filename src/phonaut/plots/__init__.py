@@ -2,8 +2,10 @@
 
 from phonaut.plots.figures import confusion_matrix, png, spectrogram
 from phonaut.plots.hmm import plot_convergence, plot_durations, plot_posteriors, plot_states, plot_transitions
+from phonaut.plots.noise import against_snr
 
 __all__ = [
+    "against_snr",
     "confusion_matrix",
     "plot_convergence",
     "plot_durations",

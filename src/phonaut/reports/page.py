@@ -19,7 +19,18 @@ from phonaut.reports.result import evaluations, result
 from phonaut.reports.setup import corpus, machine, moment, settings, size, strip
 from phonaut.reports.tables import MOST_ROWS, class_rows, floor_of, matrix, speaker_rows
 
-FILTERS = ("percent", "probability", "interval", "whole", "things", "seconds", "figure")
+FILTERS = (
+    "percent",
+    "probability",
+    "interval",
+    "whole",
+    "things",
+    "seconds",
+    "figure",
+    "short",
+    "points",
+    "probability_of_chance",
+)
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -34,12 +45,17 @@ def write_report(run_folder: Path) -> Path:
     """
     record = read(run_folder)
     path = record.run.folder / "report.html"
-    write_text(path, page(record).encode("utf-8", "backslashreplace").decode("utf-8"))
+    write_text(path, encodable(page(record)))
     return path
 
 
 def page(record: Record) -> str:
-    """The report as HTML; all that comes from the run is escaped, and nothing but the page's own script may run."""
+    """The report as HTML."""
+    return render("report.html", contents(record))
+
+
+def render(template: str, content: dict[str, Any]) -> str:
+    """A page as HTML; all that comes from runs is escaped, and nothing but the page's own script may run."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES, encoding="utf-8"),
         autoescape=True,
@@ -50,9 +66,14 @@ def page(record: Record) -> str:
     environment.filters |= {name: getattr(text, name) for name in FILTERS}
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    return environment.get_template("report.html").render(
-        contents(record), script=script, script_hash=f"sha256-{digest}", version=__version__
+    return environment.get_template(template).render(
+        content, script=script, script_hash=f"sha256-{digest}", version=__version__
     )
+
+
+def encodable(html: str) -> str:
+    """A page without what UTF-8 cannot say: halves of characters, out of names that are no UTF-8."""
+    return html.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def contents(record: Record) -> dict[str, Any]:

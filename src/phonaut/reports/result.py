@@ -11,6 +11,7 @@ from phonaut.metrics import Rate, wilson
 from phonaut.reports.record import Evaluation, Record
 from phonaut.reports.tables import Confused, RateRow, confused, floor_of
 from phonaut.reports.text import whole
+from phonaut.runs.folder import parsed
 
 FEW_SPEAKERS = 5
 MOST_WORDS = 20
@@ -112,7 +113,7 @@ def evaluations(record: Record) -> list[EvaluationRow]:
             metric, _, condition = name.partition("/")
             by_condition.setdefault(condition, {})[metric] = rate
         unknown = unknown_words(evaluation)
-        for condition, rates in sorted(by_condition.items()):
+        for condition, rates in sorted(by_condition.items(), key=lambda pair: in_counting_order(pair[0])):
             rows.append(
                 EvaluationRow(
                     name=evaluation.name,
@@ -124,6 +125,15 @@ def evaluations(record: Record) -> list[EvaluationRow]:
                 )
             )
     return rows
+
+
+def in_counting_order(condition: str) -> tuple[str, float]:
+    """What conditions are sorted by: the kind, then the level.
+
+    >>> sorted(["white_10_db", "white_5_db", "", "far"], key=in_counting_order)
+    ['', 'far', 'white_5_db', 'white_10_db']
+    """
+    return parsed(condition) or (condition, 0.0)
 
 
 def unknown_words(evaluation: Evaluation) -> Counter[str]:

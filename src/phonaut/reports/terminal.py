@@ -9,11 +9,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from phonaut.reports.record import Record, read
+from phonaut.reports.record import Evaluation, Record, read
 from phonaut.reports.result import how, unknown_words
 from phonaut.reports.setup import size
 from phonaut.reports.text import interval, percent, seconds, things
-from phonaut.runs.folder import Run
+from phonaut.runs.folder import Run, parsed
 
 LABEL_WIDTH = 13
 Line = tuple[str, str, str]  # what it is about, the figure, and the rest
@@ -58,6 +58,7 @@ def lines(record: Record, name: str | None) -> list[Line]:
     result: list[Line] = [("accuracy", percent(rate.value), certainty)]
     if counted:
         result.append(("interval", "", how(evaluation, record.item)))
+    result += in_noise(evaluation)
     if unknown := unknown_words(evaluation):
         words = ", ".join(f"{word} {n}" for word, n in unknown.most_common(10)) + (" ..." if len(unknown) > 10 else "")
         about = f" of classes that the model does not know: {words}"
@@ -69,6 +70,16 @@ def lines(record: Record, name: str | None) -> list[Line]:
         result.append(("refused", things(len(record.refused), "recording"), ", named in the report with the reasons"))
     result.append(("report", str(record.run.folder / "report.html"), ""))
     return [*result, *(("" if i else "next", "", text) for i, text in enumerate(ideas(record)))]
+
+
+def in_noise(evaluation: Evaluation) -> list[Line]:
+    """A line for each kind of noise that it was scored in."""
+    found: dict[str, list[str]] = {}
+    conditions = (name.partition("/")[2] for name in evaluation.rates if name.startswith("accuracy/"))
+    for kind, snr_db, name in sorted((*level, name) for name in conditions if (level := parsed(name))):
+        found.setdefault(kind, []).append(f"{percent(evaluation.rates[f'accuracy/{name}'].value)} at {snr_db:g} dB")
+    label = {"noise": "in noise"}
+    return [(label.get(kind, f"in {kind}"), "", ", ".join(levels)) for kind, levels in found.items()]
 
 
 def model(record: Record) -> str:

@@ -48,6 +48,29 @@ def interval(rate: Rate) -> str:
     return f"{100 * rate.low:.{decimals(rate.low)}f} to {percent(rate.high)}" if rate.n else NONE
 
 
+def points(fraction: float) -> str:
+    """A difference of two fractions in percentage points, with its sign.
+
+    >>> points(0.0321), points(-0.004), points(0.0)
+    ('+3.2', '-0.4', '0.0')
+    """
+    if math.isnan(fraction):
+        return NONE
+    text = f"{100 * fraction:+.1f}"
+    return text[1:] if float(text) == 0 else text
+
+
+def probability_of_chance(p: float) -> str:
+    """The p of a test.
+
+    >>> probability_of_chance(0.0321), probability_of_chance(0.00004), probability_of_chance(1.0)
+    ('0.032', '< 0.001', '1.000')
+    """
+    if math.isnan(p):
+        return NONE
+    return "< 0.001" if p < 0.0005 else f"{p:.3f}"
+
+
 def whole(number: float) -> str:
     """A count with commas.
 

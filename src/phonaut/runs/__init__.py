@@ -3,13 +3,14 @@
 from typing import TYPE_CHECKING
 
 from phonaut.runs.folder import Run
+from phonaut.runs.folds import Folds, members, open_run
 from phonaut.runs.predictions import Predictions
 
 if TYPE_CHECKING:
     from phonaut.runs.evaluation import evaluate
     from phonaut.runs.training import train
 
-__all__ = ["Predictions", "Run", "evaluate", "train"]
+__all__ = ["Folds", "Predictions", "Run", "evaluate", "members", "open_run", "train"]
 
 
 def __getattr__(name: str) -> object:

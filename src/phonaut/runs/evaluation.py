@@ -13,10 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 from phonaut.data.augmentation import RECORDED, add_noise
 from phonaut.data.batches import Batch
 from phonaut.data.datamodule import SpeechData
+from phonaut.data.prepared import CutTable
 from phonaut.files import write_json
 from phonaut.metrics import accuracy, f1, recall
 from phonaut.modules import Fitted, SpeechModel
-from phonaut.runs.folder import Run
+from phonaut.runs.folder import NOISE_FILE, Run, condition
+from phonaut.runs.noise_test import NoiseTest, about
 from phonaut.runs.predictions import Predictions
 
 
@@ -105,12 +107,21 @@ def score(
     snr_db = config.dataset.get("test_snr")
     if split == "test" and snr_db is not None:
         noise = data.prepared.cuts("noise_test")
-        kind = RECORDED if len(noise) else "white"
         noisy = predict(
-            model, data, split, device=device, change=lambda batch: add_noise(batch, snr_db, kind=kind, noise=noise)
+            model, data, split, device=device, change=noise_of(RECORDED if len(noise) else "white", snr_db, noise)
         )
-        rates |= {f"{name}/noise_{snr_db:g}_db": rate for name, rate in figures(noisy).items()}
+        rates |= under(condition("noise", snr_db), figures(noisy))
     return predictions, rates
+
+
+def noise_of(kind: str, snr_db: float, noise: CutTable | None) -> Callable[[Batch], Batch]:
+    """What adds the noise of a test to a batch."""
+    return lambda batch: add_noise(batch, snr_db, kind=kind, noise=noise)
+
+
+def under(name: str, rates: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """The figures of a condition, as `metrics.json` names them: `accuracy/white_10_db`."""
+    return {f"{metric}/{name}": rate for metric, rate in rates.items()}
 
 
 def load_model(run: Run) -> SpeechModel:
@@ -151,10 +162,12 @@ def evaluate(
     split: str = "test",
     overrides: Sequence[str] = (),
     batch_size: int | None = None,
+    noise: NoiseTest | None = None,
 ) -> tuple[Run, str]:
     """Score a split of a run's corpus, or a new folder of recordings, with the model of a run.
 
-    The predictions and figures are added to the run, under the split's name or the folder's.
+    The predictions and figures are added to the run, under the split's name or the folder's; those in noise as
+    `predictions/test.white_10_db.npz` and `accuracy/white_10_db`. What a split was scored under before is kept.
 
     Args:
         folder: the run.
@@ -162,9 +175,13 @@ def evaluate(
         split: which split of the run's corpus.
         overrides: `dataset.key=value` for the new folder (`dataset.speaker_pattern=...`).
         batch_size: None: that of the run. It changes the time, not the figures.
+        noise: score it also with these noises.
 
     Returns:
         The run, and the name under which the figures were added.
+
+    Raises:
+        ValueError: there is no trained model, nothing to classify, or no noise of the kind that was asked for.
     """
     from phonaut.runs.parts import prepared_corpus, speech_data
 
@@ -182,9 +199,22 @@ def evaluate(
     if batch_size is not None:
         config.batch_size = batch_size
     data = speech_data(config, prepared_corpus(config), run.classes)
+    recordings = noise.recordings(data) if noise else None
     predictions, rates = score(model, data, split, config)
     predictions.save(run.folder / "predictions" / f"{name}.npz")
-    write_json(run.folder / "metrics.json", run.metrics | {name: rates})
+    for told, kind, snr_db in noise.conditions if noise else ():
+        change = noise_of(kind, snr_db, recordings)
+        noisy = predict(model, data, split, device=device_of(config.trainer.accelerator), change=change)
+        noisy.save(run.folder / "predictions" / f"{name}.{told}.npz")
+        rates |= under(told, figures(noisy))
+    metrics = run.metrics
+    before = metrics.get(name, {}) if data_folder is None else {}  # recordings in a folder may have changed
+    rates = {metric: rate for metric, rate in before.items() if "/" in metric} | rates
+    if noise:
+        heard = run.read(NOISE_FILE, {})
+        heard[name] = (heard.get(name, {}) if data_folder is None else {}) | about(noise, recordings)
+        write_json(run.folder / NOISE_FILE, heard)
+    write_json(run.folder / "metrics.json", metrics | {name: rates})
     return run, name
 
 

@@ -34,6 +34,8 @@ FREE_KEYS = frozenset(
     }
 )
 
+NOISE_FILE = "noise.json"  # split -> kind of noise -> which it was
+
 
 class Run:
     """A run on disk, read as it is asked for.
@@ -115,8 +117,12 @@ class Run:
         """Trained and evaluated: `metrics.json` is written last."""
         return (self.folder / "metrics.json").exists()
 
+    def conditions(self, split: str) -> list[str]:
+        """Under which the split was scored beside as it is, such as `white_10_db`: what stands after the slash."""
+        return [name.partition("/")[2] for name in self.metrics.get(split, {}) if name.startswith("accuracy/")]
+
     def predictions(self, split: str) -> Predictions:
-        """What the model said of every span of `split`."""
+        """What the model said of every span of `split`, or under a condition: of `test.white_10_db`."""
         path = self.folder / "predictions" / f"{split}.npz"
         if not path.exists():
             there = ", ".join(sorted(p.stem for p in path.parent.glob("*.npz"))) or "none"
@@ -134,6 +140,30 @@ class Run:
 def default_experiment_id(dataset: str, target: str) -> str:
     """`<dataset>-<target>-<date>-<time>`."""
     return f"{dataset}-{target}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def condition(kind: str, snr_db: float) -> str:
+    """The name of a condition.
+
+    >>> condition("white", 10.0), condition("recorded", -2.5)
+    ('white_10_db', 'recorded_-2.5_db')
+    """
+    return f"{kind}_{snr_db:g}_db"
+
+
+def parsed(name: str) -> tuple[str, float] | None:
+    """Kind and SNR of a condition by its name; None where it is no condition of a noise test.
+
+    >>> parsed("white_10_db"), parsed("noise_10_db"), parsed("far")
+    (('white', 10.0), ('noise', 10.0), None)
+    """
+    parts = name.split("_")
+    if len(parts) != 3 or parts[2] != "db":
+        return None
+    try:
+        return parts[0], float(parts[1])
+    except ValueError:
+        return None
 
 
 def flat(config: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:

@@ -52,6 +52,12 @@ class Predictions:
         best: NDArray[np.int64] = self.scores.argmax(axis=1)
         return best
 
+    def take(self, rows: NDArray[np.int64]) -> Predictions:
+        """Some of the spans, or all of them in another order."""
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        rest = {name: column[rows] for name, column in values.items() if name != "classes" and column is not None}
+        return Predictions(**{**values, **rest})
+
     def probabilities(self) -> NDArray[np.float64]:
         """Softmax of the scores, `(N, C)`."""
         shifted = self.scores.astype(np.float64) - self.scores.max(axis=1, keepdims=True)

@@ -110,6 +110,8 @@ def conclude(config: DictConfig, folder: Path, module: Any, data: SpeechData) ->
     model: SpeechModel = module.model.cpu().eval()
     more = module.conclude(data)
     metrics, log_likelihoods = {}, {}
+    for stale in (folder / "predictions").glob("*.npz"):  # what an earlier, shorter training said, in noise for one
+        stale.unlink()
     for split in (split for split in REPORTED_SPLITS if len(data.dataset(split))):
         predictions, metrics[split] = score(model, data, split, config)
         predictions.save(folder / "predictions" / f"{split}.npz")

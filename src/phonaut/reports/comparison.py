@@ -1,0 +1,172 @@
+"""Runs side by side as files: a page, a table as CSV, and a picture of the curves in noise."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phonaut.files import write_bytes, write_text
+from phonaut.metrics import Difference, Rate
+from phonaut.plots import against_snr, png
+from phonaut.reports.comparison_table import about
+from phonaut.reports.media import data_uri
+from phonaut.reports.page import encodable, render
+from phonaut.reports.record import ITEM
+from phonaut.reports.tables import MOST_ROWS, floor_of
+from phonaut.runs.comparison import Compared, Comparison
+from phonaut.runs.folder import condition
+from phonaut.runs.folds import Folds
+
+FOLDER = Path("trained_models") / "comparisons"
+CSV, HTML, PICTURE = "compare.csv", "compare.html", "noise.png"
+CSS_DPI = 90  # pixels of the page to an inch of the picture
+SHARPNESS = 2  # pixels of the picture to one of the page
+MOST_CONFUSIONS = 50  # of a run, on the page
+
+
+def write_comparison(comparison: Comparison, folder: Path | None = None) -> list[Path]:
+    """Write `compare.html`, `compare.csv` and, where there are curves, `noise.png`, and say where.
+
+    Args:
+        comparison: what to show.
+        folder: made where it is not there; None: one under `trained_models/comparisons`, the same for the same runs.
+    """
+    folder = folder or FOLDER / usual_name(comparison)
+    folder.mkdir(parents=True, exist_ok=True)
+    picture = curves(comparison)
+    write_text(folder / CSV, encodable(as_csv(comparison)))
+    if picture is None:
+        (folder / PICTURE).unlink(missing_ok=True)  # of an earlier comparison
+    else:
+        write_bytes(folder / PICTURE, picture)
+    write_text(folder / HTML, encodable(page(comparison, picture)))
+    return [folder / HTML, folder / CSV, *([folder / PICTURE] if picture else [])]
+
+
+def usual_name(comparison: Comparison) -> str:
+    """`<n>-runs-<split>-<hash of what is compared>`."""
+    what = [str(run.run.folder.resolve()) for run in comparison.runs]
+    digest = hashlib.sha256("\n".join([*what, comparison.split, comparison.metric]).encode("utf-8", "replace"))
+    return f"{len(what)}-runs-{comparison.split}-{digest.hexdigest()[:8]}"
+
+
+def as_csv(comparison: Comparison) -> str:
+    """A line for each run, numbers in full; figures in noise as `accuracy/white_10_db`, with `_low` and `_high`."""
+    levels = sorted({(kind, snr) for run in comparison.runs for kind, curve in run.in_noise.items() for snr in curve})
+    noisy = {f"{comparison.metric}/{condition(kind, snr)}": (kind, snr) for kind, snr in levels}
+    rows = [row(run, comparison, noisy) for run in comparison.runs]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def row(run: Compared, comparison: Comparison, noisy: dict[str, tuple[str, float]]) -> dict[str, Any]:
+    """A line of the CSV file."""
+    cells: dict[str, Any] = {"run": run.name, "model": run.run.model.get("model"), "folder": run.run.folder}
+    cells |= {"folds": len(run.run.runs) if isinstance(run.run, Folds) else None}
+    cells |= {"split": comparison.split, "metric": comparison.metric, **run.rate.as_dict()}
+    of_difference = run.difference._asdict() if run.difference else {}
+    for key, head in (("value", "difference"), ("low", "difference_low"), ("high", "difference_high"), ("p", "p")):
+        cells[head] = of_difference.get(key)
+    of_test = run.mcnemar._asdict() if run.mcnemar else {}
+    for key, head in (("only_first", "only_first_right"), ("only_other", "only_this_right"), ("p", "mcnemar_p")):
+        cells[head] = of_test.get(key)
+    cells |= {key: run.cost(key) for key in ("parameters", "macs", "train_seconds")}
+    cells["log_likelihood_per_frame"] = run.log_likelihood_per_frame
+    for head, (kind, snr) in noisy.items():
+        rate = run.in_noise.get(kind, {}).get(snr)
+        cells |= {head: rate and rate.value, f"{head}_low": rate and rate.low, f"{head}_high": rate and rate.high}
+    return cells
+
+
+def curves(comparison: Comparison) -> bytes | None:
+    """The picture of the curves in noise, as PNG; None where no run has any."""
+    if not comparison.noises:
+        return None
+    clean = {run.name: level(run.rate) for run in comparison.runs}
+    panels = {
+        kind: {
+            run.name: {snr: level(r) for snr, r in run.in_noise[kind].items()}
+            for run in comparison.runs
+            if kind in run.in_noise
+        }
+        for kind in comparison.noises
+    }
+    return png(against_snr(panels, clean, ylabel=comparison.metric), dpi=SHARPNESS * CSS_DPI)
+
+
+def level(rate: Rate) -> tuple[float, float, float]:
+    """Value and interval."""
+    return rate.value, rate.low, rate.high
+
+
+def page(comparison: Comparison, picture: bytes | None) -> str:
+    """The comparison as HTML."""
+    runs = comparison.runs
+    notes = [str(note) for note in protocol(runs[0])]
+    reach = max(
+        (abs(x) for run in runs if run.difference for x in (run.difference.low, run.difference.high)), default=0
+    )
+    by_class = class_lines(comparison)
+    return render(
+        "compare.html",
+        {
+            "comparison": comparison,
+            "about": about(comparison),
+            "item": ITEM.get(comparison.target, "item"),
+            "corpus": corpus_name(runs[0]),
+            "protocol": notes[0] if notes else "",
+            "floor": floor_of(run.rate for run in runs),
+            "reach": reach or 1.0,
+            "picture_width": int.from_bytes(picture[16:20]) // SHARPNESS if picture else 0,  # where PNG has it
+            "picture": data_uri("image/png", picture) if picture else None,
+            "levels": {
+                kind: sorted({s for run in runs for s in run.in_noise.get(kind, {})}) for kind in comparison.noises
+            },
+            "classes": by_class[:MOST_ROWS],
+            "n_classes": len(by_class),
+            "most_confusions": MOST_CONFUSIONS,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class ClassLine:
+    """A class: its items, how much of it each run found, and the differences to the first run."""
+
+    name: str
+    n: int
+    rates: list[Rate]
+    differences: list[Difference]
+
+
+def class_lines(comparison: Comparison) -> list[ClassLine]:
+    """The classes that were tested, those on which the runs differ most first."""
+    runs = comparison.runs
+    lines = [
+        ClassLine(name, n, [run.classes[c] for run in runs], [run.class_differences[c] for run in runs[1:]])
+        for c, name in enumerate(comparison.classes)
+        if (n := runs[0].classes[c].n)
+    ]
+    return sorted(lines, key=lambda line: -max(abs(difference.value) for difference in line.differences))
+
+
+def protocol(run: Compared) -> list[str]:
+    """The notes of the corpus; of folds those of the first, and which folds there are."""
+    if not isinstance(run.run, Folds):
+        return list(run.run.corpus.get("notes", []))
+    first, *more = run.run.runs[0].corpus.get("notes", [""])
+    numbers = ", ".join(str(number) for number in run.run.numbers)
+    return [f"the test cuts of folds {numbers} pooled. Of the first: {first}", *more]
+
+
+def corpus_name(run: Compared) -> str:
+    """What the runs were tested on."""
+    one = run.run.runs[0] if isinstance(run.run, Folds) else run.run
+    return str(one.corpus.get("name", "their corpus"))

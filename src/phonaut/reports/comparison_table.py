@@ -1,0 +1,116 @@
+"""The table that `phonaut compare` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from phonaut.metrics import Difference
+from phonaut.reports.record import ITEM
+from phonaut.reports.text import NONE, interval, percent, points, probability_of_chance, seconds, short, things
+from phonaut.runs.comparison import Comparison
+
+ANY_WIDTH = 100_000
+
+
+def about(comparison: Comparison) -> str:
+    """What the figures rest on, in a line."""
+    item = ITEM.get(comparison.target, "item")
+    people = "" if comparison.target == "speaker" else f" of {things(comparison.n_speakers, 'speaker')}"
+    unknown = f"; {things(comparison.n_unknown, item)} of unknown classes left out" if comparison.n_unknown else ""
+    return f"{comparison.metric} on {things(comparison.n, item)}{people} ({comparison.split}){unknown}"
+
+
+def change(difference: Difference | None) -> str:
+    """A difference in points with its interval."""
+    if difference is None or not difference.n:
+        return NONE
+    return f"{points(difference.value)} ({points(difference.low)} to {points(difference.high)})"
+
+
+def columns(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
+    """The table of the terminal: heads and cells. What no run has is no column."""
+    runs = comparison.runs
+    yield "run", [run.name for run in runs]
+    if any(run.model not in run.name for run in runs):
+        yield "model", [run.model for run in runs]
+    yield comparison.metric, [percent(run.rate.value) for run in runs]
+    yield "95 % interval", [interval(run.rate) for run in runs]
+    yield "n", [f"{run.rate.n}" for run in runs]
+    yield "difference (points)", [change(run.difference) for run in runs]
+    yield "p", [probability_of_chance(run.difference.p) if run.difference else NONE for run in runs]
+    yield "McNemar p", [probability_of_chance(run.mcnemar.p) if run.mcnemar else NONE for run in runs]
+    for head, key, text in (
+        ("parameters", "parameters", short),
+        ("MACs", "macs", short),
+        ("trained in", "train_seconds", seconds),
+    ):
+        costs = [run.cost(key) for run in runs]
+        if any(cost is not None for cost in costs):
+            yield head, [NONE if cost is None else text(cost) for cost in costs]
+    likelihoods = [run.log_likelihood_per_frame for run in runs]
+    if any(value is not None for value in likelihoods):
+        yield "log-lik./frame", [NONE if value is None else f"{value:.2f}" for value in likelihoods]
+
+
+def show(comparison: Comparison, written: list[Path], *, console: Console | None = None) -> None:
+    """Print the table, what to beware of, and where the files are.
+
+    Nothing is cut off or broken. In a terminal that is too narrow, the table goes on below; in a pipe it is one.
+    """
+    console = console or Console()
+    encoding = getattr(console.file, "encoding", None) or "utf-8"
+
+    def line(text: str) -> None:
+        safe = text.encode(encoding, "backslashreplace").decode(encoding)
+        console.print(Text(safe), soft_wrap=True, highlight=False)
+
+    line("")
+    line(about(comparison))
+    first = comparison.runs[0].name
+    line(f"differences, p (paired bootstrap over speakers) and McNemar's p are against the first run, {first}")
+    safe = [
+        (head, [cell.encode(encoding, "backslashreplace").decode(encoding) for cell in cells])
+        for head, cells in columns(comparison)
+    ]
+    for part in parts(safe, console.width if console.is_terminal else ANY_WIDTH, console):
+        line("")
+        console.print(part, crop=False)
+    line("")
+    for remark in comparison.remarks:
+        line(f"beware: {remark}")
+    for path in written:
+        line(str(path))
+
+
+def parts(found: list[tuple[str, list[str]]], width: int, console: Console) -> Iterator[Table]:
+    """The table, divided into tables that fit; each begins with the runs."""
+    name, *rest = found
+    while rest:
+        n = len(rest)
+        while n > 1 and natural_width(table([name, *rest[:n]]), console) > width:
+            n -= 1
+        one = table([name, *rest[:n]])
+        one.width = natural_width(one, console)
+        yield one
+        rest = rest[n:]
+
+
+def table(found: list[tuple[str, list[str]]]) -> Table:
+    """Columns as a table: text to the left, numbers to the right."""
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for head, _ in found:
+        made.add_column(head, justify="left" if head in ("run", "model") else "right", no_wrap=True)
+    for cells in zip(*(cells for _, cells in found), strict=True):
+        made.add_row(*(Text(cell, style="bold" if i == 0 else "") for i, cell in enumerate(cells)))
+    return made
+
+
+def natural_width(one: Table, console: Console) -> int:
+    """How wide a table is where nothing is broken."""
+    return Measurement.get(console, console.options.update(width=ANY_WIDTH), one).maximum

@@ -1,0 +1,243 @@
+"""Several finished runs on the same test items: figures, differences to the first run, and what they disagree about."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from phonaut.metrics import (
+    Difference,
+    McNemar,
+    Rate,
+    accuracy,
+    by_class,
+    difference,
+    difference_by_class,
+    disagreements,
+    f1,
+    mcnemar_of,
+    recall,
+)
+from phonaut.metrics.paired import METRICS
+from phonaut.runs.folder import NOISE_FILE, Run, parsed
+from phonaut.runs.folds import Folds, open_run
+from phonaut.runs.matching import aligned
+from phonaut.runs.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One run among others.
+
+    Attributes:
+        name: the shortest one that no other run of the comparison has.
+        run: the run, or the folds of one.
+        rate: its figure.
+        difference: to the first run; None of the first.
+        mcnemar: likewise.
+        log_likelihood_per_frame: of the true classes; None where the model is no density.
+        classes: the figures of each class: how much of it was found, in the order of the comparison's classes.
+        class_differences: of these, to the first run; empty of the first.
+        confusions: what the first run and this one said of the items on which they differ; empty of the first.
+        in_noise: kind of noise -> SNR in dB -> figure.
+    """
+
+    name: str
+    run: Run | Folds
+    rate: Rate
+    difference: Difference | None
+    mcnemar: McNemar | None
+    log_likelihood_per_frame: float | None
+    classes: list[Rate]
+    class_differences: list[Difference] = field(default_factory=list)
+    confusions: list[Confusion] = field(default_factory=list)
+    in_noise: dict[str, dict[float, Rate]] = field(default_factory=dict)
+
+    @property
+    def model(self) -> str:
+        """The model's name; of folds with their number."""
+        model = str(self.run.model.get("model", self.run.folder.name))
+        return f"{model}, {len(self.run.runs)} folds" if isinstance(self.run, Folds) else model
+
+    def cost(self, key: str) -> float | None:
+        """`parameters`, `macs` or `train_seconds`, where the run has it."""
+        value = self.run.model.get(key)
+        return None if value is None else float(value)
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How often the first run said one class and another run another, of items of one true class."""
+
+    truth: str
+    first: str
+    other: str
+    n: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs side by side.
+
+    Attributes:
+        runs: the first is what the others are compared with.
+        split: what was scored.
+        metric: `accuracy`, `recall` or `f1`.
+        target: `keyword`, `phone` or `speaker`.
+        n: items that count.
+        n_unknown: items of classes that the models do not know; they count for nothing.
+        n_speakers: who said the items that count.
+        classes: their names.
+        remarks: what makes the runs less alike than they look.
+    """
+
+    runs: list[Compared]
+    split: str
+    metric: str
+    target: str
+    n: int
+    n_unknown: int
+    n_speakers: int
+    classes: list[str]
+    remarks: list[str]
+
+    @property
+    def noises(self) -> list[str]:
+        """Kinds of noise that any run was tested in."""
+        return sorted({kind for run in self.runs for kind in run.in_noise}, key=lambda kind: (kind != "white", kind))
+
+
+def compare(folders: Sequence[Path | str], *, split: str = "test", metric: str = "accuracy") -> Comparison:
+    """Put runs side by side that scored the same items.
+
+    Args:
+        folders: of runs, or of folds of a run; the first is what the others are compared with.
+        split: `test`, or any name that `phonaut evaluate` gave: of another split, or of a folder.
+        metric: `accuracy`, `recall` or `f1`.
+
+    Raises:
+        ValueError: fewer than two runs, one twice, an unfinished one, or runs of other items; how they differ is named.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"metric={metric}: it is one of {', '.join(METRICS)}")
+    runs = [open_run(folder) for folder in folders]
+    for i, run in enumerate(runs):
+        if run.folder.resolve() in [other.folder.resolve() for other in runs[:i]]:
+            raise ValueError(f"{run.folder} is named twice; each run is named once")
+        if not run.finished:
+            raise ValueError(f"{run.folder} is not finished: its training can be resumed, or left out here")
+    if len(runs) < 2:
+        raise ValueError(f"compare takes two runs or more; it got {len(runs)}: phonaut compare RUN RUN")
+    names = short_names(runs)
+    tables = aligned([run.predictions(split) for run in runs], names)
+    first = tables[0]
+    known = first.label >= 0
+    compared = [compared_run(*row, tables[0], split, metric) for row in zip(names, runs, tables, strict=True)]
+    return Comparison(
+        runs=compared,
+        split=split,
+        metric=metric,
+        target=str(runs[0].config.get("target", "keyword")),
+        n=int(known.sum()),
+        n_unknown=int((~known).sum()),
+        n_speakers=len(np.unique(first.speaker[known])),
+        classes=[str(name) for name in first.classes],
+        remarks=remarks(compared, split),
+    )
+
+
+def compared_run(
+    name: str, run: Run | Folds, table: Predictions, first: Predictions, split: str, metric: str
+) -> Compared:
+    """The figures of a run, and how they differ from those of the first."""
+    answers = (first.label, first.predicted, table.predicted)
+    n_classes, classes = len(first.classes), [str(c) for c in first.classes]
+    others = by_class(table.label, table.predicted, table.speaker, classes)
+    differs = table is not first
+    return Compared(
+        name=name,
+        run=run,
+        rate=figure(table, metric),
+        difference=difference(*answers, first.speaker, n_classes=n_classes, metric=metric) if differs else None,
+        mcnemar=mcnemar_of(*answers) if differs else None,
+        log_likelihood_per_frame=likelihood(run, table, split),
+        classes=[one.recall for one in others],
+        class_differences=difference_by_class(*answers, first.speaker, n_classes=n_classes) if differs else [],
+        confusions=[
+            Confusion(classes[d.truth], classes[d.first], classes[d.other], d.n) for d in disagreements(*answers)
+        ],
+        in_noise=in_noise(run, split, metric),
+    )
+
+
+def figure(predictions: Predictions, metric: str) -> Rate:
+    """The figure of a run."""
+    answers = (predictions.label, predictions.predicted, predictions.speaker)
+    if metric == "accuracy":
+        return accuracy(*answers)
+    return {"recall": recall, "f1": f1}[metric](*answers, n_classes=len(predictions.classes))
+
+
+def likelihood(run: Run | Folds, predictions: Predictions, split: str) -> float | None:
+    """Log-likelihood per frame, from the predictions or from what training wrote down."""
+    found = predictions.log_likelihood_per_frame()
+    if found is None:
+        found = run.model.get("log_likelihood_per_frame", {}).get(split)
+    return found
+
+
+def in_noise(run: Run | Folds, split: str, metric: str) -> dict[str, dict[float, Rate]]:
+    """Kind of noise -> SNR -> figure. Those of folds are counted anew, over the cuts of all of them."""
+    found: dict[str, dict[float, Rate]] = {}
+    for condition in run.conditions(split):
+        level = parsed(condition)
+        if level is None:
+            continue
+        if isinstance(run, Folds):
+            try:
+                rate = figure(run.predictions(f"{split}.{condition}"), metric)
+            except ValueError:  # `noise_10_db` of training has figures, but no predictions to pool
+                continue
+        else:
+            values = run.metrics[split].get(f"{metric}/{condition}")
+            if values is None:
+                continue
+            rate = Rate(values["value"], values["low"], values["high"], int(values["n"]))
+        found.setdefault(level[0], {})[level[1]] = rate
+    return {kind: dict(sorted(levels.items())) for kind, levels in found.items()}
+
+
+def short_names(runs: Sequence[Run | Folds]) -> list[str]:
+    """The shortest names that tell runs apart: of the model, the experiment, or as much of the path as it takes."""
+    paths = []
+    for run in runs:
+        parts = run.folder.resolve().parts
+        paths.append((*parts, str(run.config.choices.model)) if isinstance(run, Folds) else parts)
+    ways = [[path[-1] for path in paths], [path[-2] for path in paths]]
+    ways += [["/".join(path[-length:]) for path in paths] for length in range(2, max(map(len, paths)) + 1)]
+    return next(names for names in ways if len(set(names)) == len(names))
+
+
+def remarks(runs: list[Compared], split: str) -> list[str]:
+    """What makes the runs less alike than they look."""
+    found = []
+    heard = [run.run.read(NOISE_FILE, {}) for run in runs]
+    digests = {
+        (one.get(split, {}).get("recorded") or {}).get("digest") if one is not None else math.nan
+        for one, run in zip(heard, runs, strict=True)
+        if "recorded" in run.in_noise
+    }
+    if len(digests) > 1:
+        found.append("The recorded noise was not the same for all runs: their curves in it are no comparison.")
+    features = {str(run.run.config.get("features")) + str(run.run.config.get("normalizer")) for run in runs
+                if run.log_likelihood_per_frame is not None}  # fmt: skip
+    if len(features) > 1:
+        found.append(
+            "Log-likelihoods per frame are of different features: they are densities over different spaces, and "
+            "cannot be compared."
+        )
+    return found

@@ -1,0 +1,182 @@
+"""Runs that test one corpus in turns, as one run: what a sweep over `dataset.fold` leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phonaut.runs.folder import FREE_KEYS, Run, flat
+from phonaut.runs.predictions import Predictions
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+FOLD = "dataset.fold"
+SHOWN = 5  # examples in a message
+
+
+class Folds:
+    """The runs of a sweep over `dataset.fold`, their test cuts pooled.
+
+    Those are the jobs in one folder, `<folder>/<job>/<model>`, of one configuration but for `dataset.fold` and for what
+    may differ when a run is taken up again (`FREE_KEYS`). No two may be of one fold, and no cut may be in the split of
+    two of them. Any number of the corpus's folds will do.
+
+    Args:
+        folder: of the sweep.
+
+    Raises:
+        ValueError: the runs in it are not folds of one configuration; the keys in which they differ are named.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.runs = [Run(path.parent) for path in sorted(self.folder.glob("*/*/config.yaml"))]
+        if not self.runs:
+            raise ValueError(f"{folder} is not a run, nor a sweep over {FOLD}: there is no config.yaml in it")
+        settings = [settings_of(run) for run in self.runs]
+        keys = {key for one in settings for key in one} - FREE_KEYS - {FOLD}
+        different = sorted(key for key in keys if any(one.get(key) != settings[0].get(key) for one in settings))
+        if different:
+            named = ", ".join(str(run.folder) for run in self.runs[:2])
+            raise ValueError(
+                f"{folder} holds {len(self.runs)} runs that differ in more than {FOLD}: {listed(different)}; "
+                f"name the runs one by one ({named} ...), or give the folds of each configuration their own "
+                "experiment_id"
+            )
+        self.numbers = [one.get(FOLD) for one in settings]
+        if None in self.numbers or len(set(self.numbers)) < len(self.numbers):
+            found = listed([str(number) for number in self.numbers])
+            raise ValueError(f"the runs in {folder} are to be of one {FOLD} each; theirs are {found}")
+        lists = {tuple(sorted(run.classes)) for run in self.runs if run.finished}
+        if len(lists) > 1:
+            odd = sorted({name for names in lists for name in names if any(name not in other for other in lists)})
+            raise ValueError(f"the folds in {folder} have not learned the same classes; some lack {listed(odd)}")
+
+    @property
+    def config(self) -> DictConfig:
+        """The configuration of the first fold."""
+        return self.runs[0].config
+
+    @property
+    def finished(self) -> bool:
+        """All folds are."""
+        return all(run.finished for run in self.runs)
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, in the order of the scores."""
+        return self.runs[0].classes
+
+    @cached_property
+    def model(self) -> dict[str, Any]:
+        """Of all folds together: the mean size, and the time that all trainings took."""
+        models = [run.model for run in self.runs]
+        about: dict[str, Any] = {"model": models[0].get("model"), "classes": self.classes}
+        for key in ("parameters", "macs"):
+            if all(key in model for model in models):
+                about[key] = round(sum(model[key] for model in models) / len(models))
+        if all("train_seconds" in model for model in models):
+            about["train_seconds"] = round(sum(model["train_seconds"] for model in models), 1)
+        return about
+
+    def conditions(self, split: str) -> list[str]:
+        """Such as `white_10_db`: under which every fold was scored."""
+        common = set.intersection(*(set(run.conditions(split)) for run in self.runs))
+        return [condition for condition in self.runs[0].conditions(split) if condition in common]
+
+    def read(self, name: str, default: Any = None) -> Any:
+        """The content of a JSON file that is the same in all folds; None where it is not."""
+        found = [run.read(name, default) for run in self.runs]
+        return found[0] if all(one == found[0] for one in found) else None
+
+    def predictions(self, split: str) -> Predictions:
+        """What each fold's model said of that fold's split, one after another.
+
+        Raises:
+            ValueError: a fold has no predictions, or two folds have a cut in common.
+        """
+        parts = [in_order(run.predictions(split), self.classes) for run in self.runs]
+        seen: dict[str, Any] = {}
+        for number, part in zip(self.numbers, parts, strict=True):
+            cuts = sorted(set(part.cut.tolist()))
+            shared = [cut for cut in cuts if cut in seen]
+            if shared:
+                raise ValueError(
+                    f"folds {seen[shared[0]]} and {number} in {self.folder} share {len(shared)} cuts in {split!r}, "
+                    f"{listed(shared)}: they cannot be pooled"
+                )
+            seen |= dict.fromkeys(cuts, number)
+        return pooled(parts)
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """The configuration of a run as flat keys."""
+    from omegaconf import OmegaConf
+
+    plain = OmegaConf.to_container(run.config)
+    assert isinstance(plain, dict)
+    return flat(plain)
+
+
+def listed(names: list[str]) -> str:
+    """The first few names, and how many more there are.
+
+    >>> listed(["a", "b", "c", "d", "e", "f", "g"])
+    'a, b, c, d, e and 2 more'
+    """
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def open_run(folder: Path | str) -> Run | Folds:
+    """The run in a folder, or the folds of one.
+
+    Raises:
+        ValueError: there is neither.
+    """
+    folder = Path(folder)
+    if any(folder.glob("*/*/config.yaml")) and not (folder / "config.yaml").exists():
+        return Folds(folder)
+    return Run(folder)
+
+
+def members(folder: Path | str) -> list[Path]:
+    """The folders of the runs that `open_run` finds."""
+    found = open_run(folder)
+    return [run.folder for run in (found.runs if isinstance(found, Folds) else [found])]
+
+
+def in_order(predictions: Predictions, classes: list[str]) -> Predictions:
+    """The same predictions with the classes in another order.
+
+    Raises:
+        ValueError: they are other classes.
+    """
+    names = [str(name) for name in predictions.classes]
+    if names == classes:
+        return predictions
+    if sorted(names) != sorted(classes):
+        lacking, more = sorted(set(classes) - set(names)), sorted(set(names) - set(classes))
+        told = [f"lacks {listed(lacking)}"] * bool(lacking) + [f"has also {listed(more)}"] * bool(more)
+        raise ValueError(f"other classes: it {' and '.join(told)}")
+    column = np.array([names.index(name) for name in classes])
+    place = np.append(np.argsort(column), -1)  # the last one for -1, what is not known
+    values = {field.name: getattr(predictions, field.name) for field in fields(Predictions)}
+    label: NDArray[np.int64] = place[predictions.label].astype(np.int64)
+    values |= {"classes": np.array(classes), "scores": predictions.scores[:, column], "label": label}
+    return Predictions(**values)
+
+
+def pooled(parts: list[Predictions]) -> Predictions:
+    """Predictions of one list of classes, one after another; a column that one of them lacks is left out."""
+    values: dict[str, Any] = {"classes": parts[0].classes}
+    for name in (field.name for field in fields(Predictions) if field.name != "classes"):
+        columns = [getattr(part, name) for part in parts]
+        values[name] = None if any(column is None for column in columns) else np.concatenate(columns)
+    return Predictions(**values)

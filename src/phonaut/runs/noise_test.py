@@ -1,0 +1,96 @@
+"""The noise test: a trained model on test recordings with noise, at several signal-to-noise ratios.
+
+The noise is added to whole recordings before the front end, at the SNR of the whole recording (`add_noise` says how it
+is measured), and to nothing that the model was trained on. Its draws are functions of a fixed seed and the cut's id:
+all runs hear the same noise, at every SNR the same stretch of it at another level.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from phonaut.corpora.background import NoiseRecordings
+from phonaut.corpora.prepare import prepare
+from phonaut.data.augmentation import NOISE_KINDS, RECORDED
+from phonaut.data.datamodule import SpeechData
+from phonaut.data.prepared import CutTable
+from phonaut.runs.folder import condition
+
+WIDEST_DB = 100.0  # beyond, float32 has nothing left of the softer one
+
+
+@dataclass(frozen=True)
+class NoiseTest:
+    """What to test with.
+
+    Attributes:
+        kinds: of noise: `white`, `pink`, `recorded`.
+        snr_db: signal-to-noise ratios.
+        folder: recordings for `recorded`; None: those that the corpus keeps for the test.
+
+    Raises:
+        ValueError: a kind is unknown, or an SNR is no number; all at once.
+    """
+
+    kinds: tuple[str, ...]
+    snr_db: tuple[float, ...] = (5.0, 10.0, 15.0, 20.0, 25.0, 30.0)
+    folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        problems = []
+        unknown = [kind for kind in self.kinds if kind not in NOISE_KINDS]
+        if unknown or not self.kinds:
+            problems.append(f"noise is some of {', '.join(NOISE_KINDS)}, got {', '.join(unknown) or 'none'}")
+        wrong = [snr for snr in self.snr_db if not (math.isfinite(snr) and abs(snr) <= WIDEST_DB)]
+        if wrong or not self.snr_db:
+            found = ", ".join(f"{snr:g}" for snr in wrong) or "none"
+            problems.append(f"snr_db is from -{WIDEST_DB:g} to {WIDEST_DB:g}, got {found}")
+        if self.folder is not None and RECORDED not in self.kinds:
+            problems.append(f"noise_folder={self.folder} is for noise={RECORDED}")
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    @property
+    def conditions(self) -> list[tuple[str, str, float]]:
+        """Name, kind and SNR of each condition, such as `white_10_db`; those named twice once."""
+        pairs = dict.fromkeys((kind, snr) for kind in self.kinds for snr in sorted(self.snr_db))
+        return [(condition(kind, snr_db), kind, snr_db) for kind, snr_db in pairs]
+
+    def recordings(self, data: SpeechData) -> CutTable | None:
+        """The noise for `recorded`; None where that is not asked for.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if RECORDED not in self.kinds:
+            return None
+        if self.folder is not None:
+            return prepare(NoiseRecordings(self.folder), sample_rate=data.prepared.sample_rate).cuts("noise_test")
+        table = data.prepared.cuts("noise_test")
+        if not len(table):
+            raise ValueError(
+                f"noise={RECORDED} needs recordings of noise, and {data.prepared.name} keeps none for the test: "
+                "noise_folder=FOLDER names some of yours, noise=white needs none"
+            )
+        return table
+
+
+def about(test: NoiseTest, table: CutTable | None) -> dict[str, Any]:
+    """Which noise it was, so that two runs can be asked whether theirs was the same."""
+    told: dict[str, Any] = {kind: {"made": True} for kind in test.kinds if kind != RECORDED}
+    if table is not None:
+        digest = hashlib.blake2b(digest_size=8)
+        for row in range(len(table)):
+            digest.update(np.ascontiguousarray(table.audio(row)).tobytes())
+        told[RECORDED] = {
+            "from": str(test.folder.resolve()) if test.folder else table.corpus.name,
+            "seconds": round(float(table.n_samples.sum()) / table.sample_rate, 1),
+            "digest": digest.hexdigest(),
+        }
+    return told
