@@ -111,10 +111,10 @@ def test_a_run_from_recordings_to_report_and_the_same_figures_for_any_batch_size
 @pytest.mark.slow
 def test_a_sweep_makes_a_run_for_each_combination(tmp_path: Path) -> None:
     tones = write_tones(tmp_path / "tones", n_speakers=8, n_takes=1)
-    words = [*run_settings(tones), "experiment_id=s", "trainer.max_epochs=1", "model=tc-res8,lstm"]
+    words = [*run_settings(tones), "experiment_id=7", "trainer.max_epochs=1", "model=tc-res8,lstm"]
     result = phonaut(tmp_path, "train", "-m", *words)
     assert result.returncode == 0, result.stdout + result.stderr
-    runs = sorted(path.parent.relative_to(tmp_path) for path in tmp_path.glob("trained_models/s/*/*/metrics.json"))
+    runs = sorted(path.parent.relative_to(tmp_path) for path in tmp_path.glob("trained_models/7/*/*/metrics.json"))
     assert [run.name for run in runs] == ["tc-res8", "lstm"]
     assert all(run.parts[2].startswith(str(number)) for number, run in enumerate(runs))
     assert not list(tmp_path.rglob(".hydra"))

@@ -178,3 +178,21 @@ def test_the_floors_know_what_floors_know() -> None:
         Templates(n_features=3, n_classes=3, n_templates=2, n_nearest=3)
     with pytest.raises(ValueError, match="class 3 has no segment"):
         Majority(n_features=3, n_classes=4).begin(data, 0)
+
+
+def test_states_come_in_turn_for_as_long_as_they_are_expected_to_last() -> None:
+    densities = made("gmmhmm")
+    model = densities.models[0]
+    model.transmat_ = np.array([[0.5, 0.5, 0.0], [0.0, 0.75, 0.25], [0.0, 0.0, 1.0]])
+    assert densities.in_turn(0, 9).tolist() == [0] * 2 + [1] * 4 + [2] * 3
+    assert densities.in_turn(0, 2).tolist() == [0] * 2 + [1] * 4 + [2]
+
+
+def test_given_states_make_frames_of_their_own_mixtures() -> None:
+    densities = fitted("gmmhmm")
+    model: Any = densities.models[2]
+    path = np.repeat(np.arange(model.n_components), 4000)
+    frames = densities.sample(2, len(path), np.random.default_rng(0), path)
+    for s in range(model.n_components):
+        expected = model.weights_[s] @ model.means_[s]
+        np.testing.assert_allclose(frames[path == s].mean(axis=0), expected, atol=0.1)

@@ -88,6 +88,14 @@ def test_costs_and_the_linear_layer_come_with_the_model(tones: Path, tmp_path: P
     assert about["linear_layer"]["cross_validated_accuracy"] > 0.5
     assert about["log_likelihood_per_frame"].keys() == {"validation", "test"}
     assert len(about["states"]) == 3
+    with np.load(folder / "samples.npz") as kept:
+        assert sorted(kept["classes"]) == ["high", "low", "middle"]
+        assert kept["frames"].shape == (kept["lengths"].sum(), len(kept["low"]))
+        assert (kept["lengths"][:, 0] == kept["lengths"][:, 1]).all()
+        assert (kept["low"] < kept["high"]).all()
+    page = (folder / "report.html").read_text()
+    assert page.count('segment of ') == 9 + page.count("a real segment of ")
+    assert page.count('class="spark"') == 3
     before = json.loads((folder / "metrics.json").read_text())["test"]
     again = [sys.executable, "-m", "phonaut", "evaluate", str(folder)]
     subprocess.run(again, cwd=tmp_path, check=True, capture_output=True, timeout=180)
