@@ -12,6 +12,7 @@ needs PHONAUT_DATA, and writes runs below --folder and figures to --output. `--o
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import shutil
@@ -211,7 +212,8 @@ def main() -> None:
     if "compare" in arguments.steps:
         runs = [str(bench.folder / "folds" / name) for name in names]
         subprocess.run([sys.executable, "-m", "phonaut", "compare", *runs, f"output={bench.folder / 'comparison'}"])
-        rows_found = json.loads((bench.folder / "comparison" / "compare.json").read_text())
+        with (bench.folder / "comparison" / "compare.csv").open(newline="") as table:
+            rows_found = list(csv.DictReader(table))
         trials = {row: bench.trials(row) for row in rows}
         write_result(arguments.output, {"machine": machine(), "rows": rows_found, "trials": trials})
 

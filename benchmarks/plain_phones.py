@@ -133,7 +133,10 @@ def main() -> None:
             write_json(run / "model.json", about)
             rates = figures(predictions)
             write_json(run / "metrics.json", {"test": rates})
-            print(f"fold {fold}, {name}: {100 * rates['accuracy']['value']:.1f} % of {len(test)}, {seconds:g} s", flush=True)
+            print(
+                f"fold {fold}, {name}: {100 * rates['accuracy']['value']:.1f} % of {len(test)}, {seconds:g} s",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

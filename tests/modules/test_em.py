@@ -94,7 +94,7 @@ def test_costs_and_the_linear_layer_come_with_the_model(tones: Path, tmp_path: P
         assert (kept["lengths"][:, 0] == kept["lengths"][:, 1]).all()
         assert (kept["low"] < kept["high"]).all()
     page = (folder / "report.html").read_text()
-    assert page.count('segment of ') == 9 + page.count("a real segment of ")
+    assert page.count("segment of ") == 9 + page.count("a real segment of ")
     assert page.count('class="spark"') == 3
     before = json.loads((folder / "metrics.json").read_text())["test"]
     again = [sys.executable, "-m", "phonaut", "evaluate", str(folder)]
