@@ -4,7 +4,7 @@ Each row is tuned by its trials on fold 0, the validation accuracy chooses, and 
 folds; test figures are those of all speakers together. Densities are scored once more with a linear layer on their
 log-likelihoods. What is done already is not done again, so that the script may be stopped at any time.
 
-    python benchmarks/phones.py alignments/speechocean762/pocketsphinx.ctm --noise DATA/speech_commands/_background_noise_
+    python benchmarks/phones.py alignments/speechocean762/pocketsphinx.ctm --noise NOISE_FOLDER
 
 needs PHONAUT_DATA, and writes runs below --folder and figures to --output. `--only gmmhmm lstm` does some rows.
 """

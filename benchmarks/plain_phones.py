@@ -2,8 +2,8 @@
 
 Both get the same folds and the same frames (13 MFCC with deltas, CMVN). hmmlearn: 3 states x 8 components a class, all
 else its defaults; the answer is the class of the highest score, with log-priors of the training part. The LSTM: 128
-units each way, the mean of its states into a linear layer, Adam 0.001, batches of 64, 15 epochs, of which the validation
-part chooses. The predictions are written as runs are, so that `phonaut compare` takes them.
+units each way, the mean of its states into a linear layer, Adam 0.001, batches of 64, 15 epochs, of which the
+validation part chooses. The predictions are written as runs are, so that `phonaut compare` takes them.
 
     python benchmarks/plain_phones.py alignments/speechocean762/pocketsphinx.ctm --folder trained_models/phones/folds
 """
@@ -22,13 +22,13 @@ from hmmlearn.hmm import GMMHMM
 from omegaconf import OmegaConf
 from torch import nn
 
-from phones import COMMON, FOLDS, MFCC
 from phonaut.configuration import compose
 from phonaut.files import write_json
 from phonaut.modules.fitted import Segments
 from phonaut.modules.frame_cache import FrameCache
 from phonaut.runs import Predictions, parts
 from phonaut.runs.evaluation import figures
+from phones import COMMON, FOLDS, MFCC
 
 logging.getLogger("hmmlearn").setLevel(logging.ERROR)
 UNITS, EPOCHS, BATCH, RATE = 128, 15, 64, 1e-3

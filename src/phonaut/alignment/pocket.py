@@ -16,8 +16,8 @@ from phonaut.data.prepared import PreparedCorpus
 
 RATE = 16_000  # Hz, of its model
 FRAME_S = 0.01
-# The model's windows are 25.6 ms long and start every 10 ms: the middle of frame t lies 12.8 ms after its start, so that
-# the border between two frames is 7.8 ms after the start of the second.
+# The model's windows are 25.6 ms long and start every 10 ms: the middle of frame t lies 12.8 ms after its start, so
+# that the border between two frames is 7.8 ms after the start of the second.
 BORDER_S = 0.0128 - FRAME_S / 2
 AT_ONCE = 20  # utterances that a process is given
 # Wide beams, for what does not fit well is to be aligned and not given up; and no search of the lattice for a better

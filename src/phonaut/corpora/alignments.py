@@ -1,4 +1,4 @@
-"""Phone alignments in files of NIST's CTM format: a line for each phone, `<cut id> 1 <start_s> <duration_s> <phone>`."""
+"""Phone alignments in NIST's CTM format: a line for each phone, `<cut id> 1 <start_s> <duration_s> <phone>`."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ class Alignment:
                 fields = line.split()
                 if fields and not line.startswith(b";;"):
                     if len(fields) < 5:
-                        raise ValueError(f"{path}, line {number}: '<cut id> 1 <start> <duration> <phone>' is wanted, got "
-                                         f"{line.decode(errors='replace').strip()!r}")  # fmt: skip
+                        got = line.decode(errors="replace").strip()
+                        raise ValueError(
+                            f"{path}, line {number}: '<cut id> 1 <start> <duration> <phone>' is wanted, got {got!r}"
+                        )
                     name = fields[0].decode(errors="replace")
                     if name != current and name in self._places:
                         raise ValueError(f"{path}, line {number}: the lines of {name} do not stand together")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from phonaut.corpora.alignments import Alignment
-from phonaut.corpora.base import Item
+from phonaut.corpora.base import Item, Phone
 from phonaut.corpora.kaldi import KaldiDirectory, find_kaldi, read
 from phonaut.corpora.layouts import Found
 from phonaut.corpora.listing import Refused, digests, find_folder
@@ -157,7 +157,7 @@ class Speechocean762:
         for found in self._utterances():
             speaker = str(found.speaker)
             split = within.split(speaker, found.name) if self.target == "speaker" else self._split(found)
-            phones = ()
+            phones: tuple[Phone, ...] = ()
             if self.target == "phone":
                 assert self.alignment is not None
                 if found.id not in self.alignment:
