@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from phonaut import pretraining
+
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
@@ -17,11 +19,12 @@ CONF = Path(__file__).parent / "conf"
 # Keys whose value may be of another type than their default.
 MIXED = re.compile(
     r"(trainer\.(devices|max_time|fast_dev_run|precision|limit_.*|overfit_batches|benchmark|deterministic)"
-    r"|dataset\..*|model\.channels|optimizer\.betas|scheduler\.milestones)"
+    r"|dataset\..*|leave_out_speakers|model\.channels|optimizer\.betas|scheduler\.milestones)"
 )
 # Training loops of models that are not trained by gradient descent on scores.
 LEAST_SHIFT_S = 0.002  # between frames that dynamic time warping compares
 TRAINED_BY = {"ClassDensities": "em", "Majority": "em", "Templates": "em", "DNNHMM": "hybrid"}
+TRAINED_BY |= {"Mockingjay": "representation"}
 REQUIRED = ("dataset", "features", "model", "module", "optimizer", "checkpoint", "trainer")
 SPARSE_ADAM = (
     "optimizer=sparse_adam takes sparse gradients only, and the networks here have dense ones: use optimizer=adam"
@@ -107,11 +110,13 @@ def finish(config: DictConfig) -> DictConfig:
     """Carry out the switches that set several keys."""
     if config.streaming:
         causal = (("features", "framing", "causal"), ("features", "top_db", None), ("model", "causal", True))
+        causal += (("target_features", "framing", "causal"), ("target_features", "top_db", None))
         for part, key, value in causal:
-            if key in config[part]:
+            if config.get(part) and key in config[part]:
                 config[part][key] = value
     if config.dataset.get("downsample"):
         config.features.sample_rate = config.dataset.downsample
+    pretraining.finish(config)
     return config
 
 
@@ -241,8 +246,8 @@ def flat(config: DictConfig, prefix: str = "") -> dict[str, Any]:
 def impossible(config: DictConfig) -> list[str]:
     """Everything about a composed configuration that could not be run: the one place for combinations."""
     problems = unknown_options(config) + wrong_features(config) + wrong_streaming(config) + wrong_corpus(config)
-    problems += wrong_module(config)
-    if config.target not in ("keyword", "phone", "speaker"):
+    problems += wrong_module(config) + pretraining.problems(config)
+    if config.target not in ("keyword", "phone", "speaker") and not pretraining.pretrains(config):
         problems.append(f"target={config.target} is none of keyword, phone, speaker")
     if config.batch_size < 1:
         problems.append(f"batch_size={config.batch_size}: at least 1")
@@ -277,7 +282,7 @@ def wrong_module(config: DictConfig) -> list[str]:
             for key, value in whole.items()
             if config.trainer[key] != value
         ]
-    if wrong_features(config):
+    if wrong_features(config) or fits == "representation":
         return problems
     from hydra.utils import instantiate
 
@@ -292,13 +297,17 @@ def wrong_module(config: DictConfig) -> list[str]:
 
 
 def wrong_features(config: DictConfig) -> list[str]:
-    """What the front end says of its options."""
+    """What the front ends say of their options."""
     from hydra.utils import get_class
 
-    options = {str(key): value for key, value in config.features.items() if key != "_target_"}
-    front_end: Any = get_class(config.features._target_)
-    problems: list[str] = front_end.problems(**options)
-    return [f"features: {problem}" for problem in problems]
+    problems = []
+    for group in ("features", "target_features"):
+        if not config.get(group):
+            continue
+        options = {str(key): value for key, value in config[group].items() if key != "_target_"}
+        front_end: Any = get_class(config[group]._target_)
+        problems += [f"{group}: {problem}" for problem in front_end.problems(**options)]
+    return problems
 
 
 def wrong_corpus(config: DictConfig) -> list[str]:
@@ -336,7 +345,7 @@ def unknown_options(config: DictConfig) -> list[str]:
     problems = []
     for group, part in ((str(name), part) for name, part in config.items()):
         target = part.get("_target_") if hasattr(part, "get") else None
-        if group in ("features", "scheduler") or not target:
+        if group in ("features", "target_features", "scheduler") or not target:
             continue  # the front end speaks for itself; a scheduler's interval is taken out first
         taken = inspect.signature(get_object(target)).parameters
         if any(p.kind is p.VAR_KEYWORD for p in taken.values()):

@@ -4,6 +4,7 @@ from phonaut.corpora.base import NOISE_SPLITS, SPLITS, Corpus, Item, Phone
 from phonaut.corpora.folder import FolderCorpus
 from phonaut.corpora.fsdd import FSDD
 from phonaut.corpora.kws import KeywordCorpus
+from phonaut.corpora.mix import Mix, Part
 from phonaut.corpora.speechocean import Speechocean762
 from phonaut.corpora.synthetic import SyntheticCorpus
 
@@ -15,6 +16,8 @@ __all__ = [
     "FolderCorpus",
     "Item",
     "KeywordCorpus",
+    "Mix",
+    "Part",
     "Phone",
     "Speechocean762",
     "SyntheticCorpus",

@@ -4,6 +4,8 @@ from phonaut.modules.class_densities import ClassDensities
 from phonaut.modules.em import EM
 from phonaut.modules.fitted import Fitted, Majority, Templates
 from phonaut.modules.hybrid import DNNHMM, Hybrid
+from phonaut.modules.representation import Representation
+from phonaut.modules.representation_model import RepresentationModel
 from phonaut.modules.speech_classifier import SpeechClassifier
 from phonaut.modules.speech_model import SpeechModel
 
@@ -14,6 +16,8 @@ __all__ = [
     "Fitted",
     "Hybrid",
     "Majority",
+    "Representation",
+    "RepresentationModel",
     "SpeechClassifier",
     "SpeechModel",
     "Templates",

@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from phonaut.data.batches import Batch
 from phonaut.files import write_json
 from phonaut.modules.speech_classifier import SpeechClassifier
+from phonaut.modules.training_loop import TrainingLoop
 
 
 class EpochLines(Callback):
@@ -28,16 +29,17 @@ class EpochLines(Callback):
 
     def line(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Print the newest line of the history."""
-        assert isinstance(pl_module, SpeechClassifier)
+        assert isinstance(pl_module, TrainingLoop)
         if not trainer.is_global_zero or not pl_module.history:
             return
         last = pl_module.history[-1]
-        accuracy = f" accuracy {last['train/accuracy']:.1%}" if "train/accuracy" in last else ""
-        validation = ""
-        if "validation/loss" in last:
-            validation = f"   validation loss {last['validation/loss']:.3f} accuracy {last['validation/accuracy']:.1%}"
+        accuracy, validated = (
+            f" accuracy {last[key]:.1%}" if key in last else "" for key in ("train/accuracy", "validation/accuracy")
+        )
+        validation = f"   validation loss {last['validation/loss']:.3f}{validated}" if "validation/loss" in last else ""
+        of = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
         print(
-            f"epoch {int(last['epoch']) + 1:3d}/{trainer.max_epochs}   loss {last['train/loss']:.3f}{accuracy}"
+            f"epoch {int(last['epoch']) + 1:3d}{of}   loss {last['train/loss']:.3f}{accuracy}"
             f"{validation}   {last['seconds']:.0f} s",
             flush=True,
         )
@@ -59,7 +61,7 @@ class HistoryFile(Callback):
 
     def write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Replace the file."""
-        assert isinstance(pl_module, SpeechClassifier)
+        assert isinstance(pl_module, TrainingLoop)
         if trainer.is_global_zero:
             write_json(self.path, pl_module.history)
 

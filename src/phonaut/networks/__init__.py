@@ -1,7 +1,11 @@
-"""Networks: `forward(frames (B, T, D), lengths (B,)) -> scores (B, C)`, one a file, and what they cost."""
+"""Networks: `forward(frames (B, T, D), lengths (B,)) -> scores (B, C)`, one a file, and what they cost.
+
+Encoders give representations in place of scores: `-> (frames (B, T', H), lengths (B,))`.
+"""
 
 from phonaut.networks.counting import LayerSize, ModelSize, count
+from phonaut.networks.mockingjay import Mockingjay, PredictionHead
 from phonaut.networks.recurrent import GRU, LSTM, RNN
 from phonaut.networks.tc_resnet import TCResNet8
 
-__all__ = ["GRU", "LSTM", "RNN", "LayerSize", "ModelSize", "TCResNet8", "count"]
+__all__ = ["GRU", "LSTM", "RNN", "LayerSize", "Mockingjay", "ModelSize", "PredictionHead", "TCResNet8", "count"]

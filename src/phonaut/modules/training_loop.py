@@ -1,0 +1,176 @@
+"""What every training loop by batches shares: seeded steps, figures of epochs, history, schedule, resuming."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.strategies import Strategy
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+# What a scheduler derives from the planned length of training: restored from a checkpoint, these would bring the old
+# plan back where `max_epochs` was raised, so the new plan's values are kept.
+PLANNED = ("total_steps", "T_max", "_schedule_phases")
+
+
+class Statistics(Protocol):
+    """Figures summed over an epoch: plain tensors and no buffers, which DDP would overwrite with those of the first."""
+
+    def reduced(self, strategy: Strategy) -> Statistics:
+        """The sums over all processes."""
+        ...
+
+    def summary(self) -> dict[str, float]:
+        """Name -> figure."""
+        ...
+
+    def sums(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps."""
+        ...
+
+    def take_up(self, sums: dict[str, Tensor]) -> None:
+        """Go on from the sums of a checkpoint."""
+        ...
+
+
+def seed_device(device: torch.device, seed: int) -> None:
+    """Seed the generator that dropout draws from; to seed those of all devices would cost 0.3 ms a step."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+
+
+class TrainingLoop(L.LightningModule):
+    """Gradient descent on batches, one line of history an epoch.
+
+    Every random draw of a step is a function of (seed, epoch, batch, process), so that a run that was killed and
+    resumed gives the weights of one that was not.
+
+    Args:
+        model: what is trained.
+        optimizer: `parameters -> optimizer`.
+        scheduler: `optimizer -> scheduler` or None; keys the plan leaves open (`total_steps`, `T_max`) are filled in.
+        interval: `step` or `epoch`: how often the scheduler moves.
+        seed: of the run.
+
+    Attributes:
+        shown: figures beside a progress bar.
+    """
+
+    shown: tuple[str, ...] = ("loss",)
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        scheduler: Callable[..., Any] | None = None,
+        interval: str = "step",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
+        self.interval = interval
+        self.seed = seed
+        self.training_statistics: Any = self.statistics()
+        self.validation_statistics: Any = self.statistics()
+        self.history: list[dict[str, float]] = []  # a line per finished epoch
+        self.epoch_figures: dict[str, float] = {}  # of the last validation
+        self.seconds = 0.0  # spent in training, over all processes that worked on this run
+        self.started = 0.0
+        self.counted_batch = -1
+
+    def statistics(self) -> Statistics:
+        """The sums of an epoch, at its start."""
+        raise NotImplementedError
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer over all trained parameters, and the scheduler with the planned number of steps."""
+        optimizer = self.make_optimizer([p for p in self.model.parameters() if p.requires_grad])
+        if self.make_scheduler is None:
+            return optimizer
+        plan = self.trainer.estimated_stepping_batches if self.interval == "step" else self.trainer.max_epochs
+        scheduler = self.make_scheduler(optimizer, planned_length=int(plan or 1))
+        entry = {"scheduler": scheduler, "interval": self.interval}
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            entry |= {"monitor": "validation/loss", "strict": True}
+        return {"optimizer": optimizer, "lr_scheduler": entry}
+
+    def seed_step(self, batch_idx: int) -> None:
+        """Seed what a step draws, so that an optimizer's closure repeats the same function."""
+        draw = np.random.SeedSequence((self.seed, self.current_epoch, batch_idx, self.global_rank))
+        seed_device(self.device, int(draw.generate_state(1)[0]))
+
+    def first_time(self, batch_idx: int) -> bool:
+        """Whether a batch comes for the first time: a closure (L-BFGS) comes several times for one batch."""
+        first, self.counted_batch = batch_idx != self.counted_batch, batch_idx
+        return first
+
+    def on_train_start(self) -> None:
+        """The clock of this process starts."""
+        self.started = time.perf_counter() - self.seconds
+
+    def on_train_epoch_start(self) -> None:
+        """A new epoch's sums; resumed in mid-epoch, this hook does not run and the sums go on."""
+        self.training_statistics = self.statistics()
+        self.counted_batch = -1
+
+    def on_validation_epoch_start(self) -> None:
+        """Validation starts from nothing."""
+        self.validation_statistics = self.statistics()
+
+    def on_validation_epoch_end(self) -> None:
+        """Publish what checkpoints and early stopping watch."""
+        self.epoch_figures = self.publish("validation", self.validation_statistics)
+
+    def on_train_epoch_end(self) -> None:
+        """Publish the epoch's training figures and add a line to the history."""
+        figures = self.publish("train", self.training_statistics) | self.epoch_figures
+        self.seconds = time.perf_counter() - self.started
+        place = {"epoch": self.current_epoch, "step": self.global_step}
+        rate = {"lr": self.trainer.optimizers[0].param_groups[0]["lr"], "seconds": round(self.seconds, 3)}
+        self.history.append(place | figures | rate)
+
+    def publish(self, stage: str, statistics: Any) -> dict[str, float]:
+        """Log an epoch's figures over all processes as `<stage>/<name>`."""
+        summary = statistics.reduced(self.trainer.strategy).summary()
+        figures = {f"{stage}/{name}": value for name, value in summary.items()}
+        for name, value in figures.items():
+            self.log(name, value, prog_bar=name.partition("/")[2] in self.shown)
+        return figures
+
+    def conclude(self, data: Any) -> dict[str, Any]:
+        """What is left to do when the weights are chosen; and what `model.json` should say of it."""
+        return {}
+
+    def samples(self, data: Any) -> dict[str, NDArray[Any]]:
+        """What a model that can generate makes; arrays for `samples.npz`."""
+        return {}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the history and the unfinished epoch's sums (of all processes; only the first one writes)."""
+        self.seconds = time.perf_counter() - self.started
+        checkpoint["phonaut"] = {
+            "history": self.history,
+            "seconds": self.seconds,
+            "epoch_figures": self.epoch_figures,
+            **self.training_statistics.reduced(self.trainer.strategy).sums(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore history and sums; keep this run's plan where `max_epochs` was raised since the checkpoint."""
+        for state in checkpoint["lr_schedulers"]:
+            for key in PLANNED:
+                state.pop(key, None)
+        saved = checkpoint["phonaut"]
+        self.history, self.seconds, self.epoch_figures = saved["history"], saved["seconds"], saved["epoch_figures"]
+        if self.global_rank == 0:  # the others go on from zero: the first process carries the sum of all
+            self.training_statistics.take_up(saved)

@@ -1,0 +1,233 @@
+"""Mockingjay: a transformer encoder over frames of speech, and the head that predicts frames from it.
+
+Liu et al. 2020, "Mockingjay: Unsupervised Speech Representation Learning with Deep Bidirectional Transformer Encoders".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from phonaut.networks.attention import attention
+from phonaut.networks.dropout import Dropout
+from phonaut.networks.packing import Packing
+
+EPS = 1e-12  # of layer normalisation, as BERT has it
+DEVIATION = 0.02  # of the weights at the start
+
+
+def stacked(frames: Tensor, lengths: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    """`stride` consecutive frames as one: `(B, T, D) -> (B, T // stride, stride D)`, and their lengths.
+
+    What is left over at a recording's end is dropped, as in the original, but for a recording of fewer frames than
+    `stride`, which is filled up with zeros.
+
+    >>> frames, lengths = stacked(torch.arange(10.0).view(2, 5, 1), torch.tensor([5, 1]), 2)
+    >>> frames.tolist(), lengths.tolist()
+    ([[[0.0, 1.0], [2.0, 3.0]], [[5.0, 0.0], [0.0, 0.0]]], [2, 1])
+    """
+    if stride == 1:
+        return frames, lengths
+    n_stacked = (lengths // stride).clamp(min=1)
+    wanted = max(1, frames.shape[1] // stride) * stride
+    frames = F.pad(frames, (0, 0, 0, max(0, wanted - frames.shape[1])))[:, :wanted]
+    inside = torch.arange(wanted, device=frames.device) < torch.minimum(lengths, n_stacked * stride)[:, None]
+    return frames.masked_fill(~inside[:, :, None], 0.0).unflatten(1, (-1, stride)).flatten(2), n_stacked
+
+
+def sinusoids(n_frames: int, width: int, like: Tensor) -> Tensor:
+    """Positions as sines and cosines, `(T, D)` (Vaswani et al. 2017, section 3.5), in the type of `like`.
+
+    `p(t, 2 i) = sin(t / 10000^(2 i / D))`, `p(t, 2 i + 1) = cos(t / 10000^(2 i / D))`.
+    """
+    rates = torch.exp(torch.arange(0, width, 2, dtype=torch.float64) * (-math.log(10000.0) / width))
+    angles = torch.arange(n_frames, dtype=torch.float64)[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)[:, :width].to(like)
+
+
+class Layer(nn.Module):
+    """A transformer's layer, normalised after each of its halves as in BERT (Devlin et al. 2018).
+
+    `a = norm(x + drop(dense(attention(x))))`, `y = norm(a + drop(output(gelu(intermediate(a)))))`.
+    """
+
+    def __init__(self, hidden_size: int, n_heads: int, intermediate_size: int, dropout: float, causal: bool) -> None:
+        super().__init__()
+        self.n_heads, self.p, self.causal = n_heads, dropout, causal
+        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.dense_norm = nn.LayerNorm(hidden_size, eps=EPS)
+        self.intermediate = nn.Linear(hidden_size, intermediate_size)
+        self.output = nn.Linear(intermediate_size, hidden_size)
+        self.output_norm = nn.LayerNorm(hidden_size, eps=EPS)
+        self.dropout = Dropout(dropout)
+        self.rest: Callable[[Tensor, Tensor], Tensor] = self.after_attention
+
+    def after_attention(self, x: Tensor, context: Tensor) -> Tensor:
+        """All but the attention, frame by frame: what `torch.compile` makes one of."""
+        x = self.dense_norm(x + self.dropout(self.dense(context)))
+        made: Tensor = self.output_norm(x + self.dropout(self.output(F.gelu(self.intermediate(x)))))
+        return made
+
+    def forward(self, x: Tensor, packing: Packing) -> Tensor:
+        """`(N, D) -> (N, D)`, the sequences of `packing` one after another."""
+        qkv = self.qkv(x).unflatten(1, (3, self.n_heads, -1))
+        dropout = self.p if self.training else 0.0
+        return self.rest(x, attention(qkv, packing.counts, dropout=dropout, causal=self.causal))
+
+
+class Mockingjay(nn.Module):
+    """Representations of frames: `frames (B, T, D), lengths (B,) -> (frames (B, T', H), lengths (B,))`.
+
+    `stride` frames are stacked to one and projected, positions are added, layers follow: `T' = T // stride`. Nothing is
+    computed for padding, and neither it nor the other recordings of a batch change a representation.
+
+    With 160 features, hidden size 768 and feed-forward size 3072 it has 21.4 million parameters with 3 layers and
+    stride 1 (BASE), and 85.4 million with 12 layers and stride 3 (LARGE).
+
+    Args:
+        n_features: D.
+        hidden_size: H.
+        n_layers: layers.
+        n_heads: of attention.
+        intermediate_size: of the feed-forward halves.
+        dropout: of sums, and of attention weights.
+        stride: frames that are stacked.
+        causal: no frame sees a later one. Of `stride` stacked frames the first is still seen with the last.
+
+    Attributes:
+        n_outputs: H.
+
+    Raises:
+        ValueError: for sizes that do not fit together.
+
+    >>> network = Mockingjay(n_features=160, hidden_size=64, n_layers=2, n_heads=4, intermediate_size=128, stride=3)
+    >>> frames, lengths = network(torch.zeros(2, 100, 160), torch.tensor([100, 31]))
+    >>> frames.shape, lengths.tolist()
+    (torch.Size([2, 33, 64]), [33, 10])
+    """
+
+    def __init__(
+        self,
+        *,
+        n_features: int,
+        hidden_size: int = 768,
+        n_layers: int = 3,
+        n_heads: int = 12,
+        intermediate_size: int = 3072,
+        dropout: float = 0.1,
+        stride: int = 1,
+        causal: bool = False,
+    ) -> None:
+        super().__init__()
+        options = {"hidden_size": hidden_size, "n_layers": n_layers, "n_heads": n_heads, "dropout": dropout}
+        problems = self.problems(**options, intermediate_size=intermediate_size, stride=stride)
+        if n_features < 1:
+            problems.append(f"n_features={n_features}: at least 1")
+        if problems:
+            raise ValueError("; ".join(problems))
+        self.stride, self.causal, self.n_outputs = stride, causal, hidden_size
+        self.projection = nn.Linear(stride * n_features, hidden_size)
+        self.norm = nn.LayerNorm(hidden_size, eps=EPS)
+        self.dropout = Dropout(dropout)
+        self.layers = nn.ModuleList(
+            Layer(hidden_size, n_heads, intermediate_size, dropout, causal) for _ in range(n_layers)
+        )
+        self.apply(begin)
+
+    @staticmethod
+    def problems(
+        *, hidden_size: int, n_layers: int, n_heads: int, intermediate_size: int, dropout: float, stride: int
+    ) -> list[str]:
+        """All that is wrong with the options; empty if nothing is."""
+        sizes = {"hidden_size": hidden_size, "n_layers": n_layers, "n_heads": n_heads}
+        sizes |= {"intermediate_size": intermediate_size, "stride": stride}
+        problems = [f"{name}={value}: at least 1" for name, value in sizes.items() if value < 1]
+        if not problems and hidden_size % n_heads:
+            problems.append(f"hidden_size={hidden_size} is no multiple of n_heads={n_heads}")
+        if not 0 <= dropout < 1:
+            problems.append(f"dropout={dropout}: from 0 to below 1")
+        return problems
+
+    def times(self, frame_shift_s: float, frame_offset_s: float) -> tuple[float, float]:
+        """From one representation to the next, and the centre of the first, given those of the frames, in seconds.
+
+        >>> Mockingjay(n_features=1, hidden_size=4, n_heads=1, stride=3).times(0.0125, 0.0)
+        (0.037500000000000006, 0.0125)
+        """
+        return self.stride * frame_shift_s, frame_offset_s + (self.stride - 1) / 2 * frame_shift_s
+
+    def hidden_states(self, frames: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
+        """What goes into the first layer and what comes out of each, `(B, T', H)`, zero past the lengths `(B,)`."""
+        frames, lengths = stacked(frames, lengths, self.stride)
+        packing = packing_of(frames, lengths)
+        return [packing.unpack(x) for x in self.encode(packing.pack(frames), packing)], lengths
+
+    def encode(self, x: Tensor, packing: Packing) -> list[Tensor]:
+        """The hidden states `(N, H)` of stacked frames `(N, stride D)`, the sequences of `packing` in a row."""
+        x = self.projection(x)
+        x = self.dropout(self.norm(x + sinusoids(packing.n_frames, self.n_outputs, x)[packing.times]))
+        states = [x]
+        for layer in self.layers:
+            states.append(layer(states[-1], packing))
+        return states
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The last hidden states `(B, T', H)`, zero past their lengths `(B,)`."""
+        states, lengths = self.hidden_states(frames, lengths)
+        return states[-1], lengths
+
+    def compile_layers(self) -> None:
+        """Compile what layers do frame by frame; attention and names of parameters stay as they are."""
+        for layer in self.layers:
+            assert isinstance(layer, Layer)
+            layer.rest = torch.compile(layer.after_attention, dynamic=True)
+
+
+class PredictionHead(nn.Module):
+    """Frames from representations: dense, GELU, layer normalisation, linear; `(..., H) -> (..., D)`.
+
+    Args:
+        hidden_size: H.
+        n_outputs: D.
+    """
+
+    def __init__(self, hidden_size: int, n_outputs: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.norm = nn.LayerNorm(hidden_size, eps=EPS)
+        self.output = nn.Linear(hidden_size, n_outputs)
+        self.apply(begin)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(..., H) -> (..., D)`."""
+        made: Tensor = self.output(self.norm(F.gelu(self.dense(x))))
+        return made
+
+
+def packing_of(frames: Tensor, lengths: Tensor) -> Packing:
+    """Where the frames `(B, T, D)` of `lengths (B,)` lie without padding.
+
+    Raises:
+        ValueError: shapes that do not belong together, or a length that is not in 1 ... T.
+    """
+    if frames.ndim != 3 or lengths.shape != frames.shape[:1]:
+        raise ValueError(
+            f"frames must be (B, T, D) and lengths (B,); got {tuple(frames.shape)} and {tuple(lengths.shape)}"
+        )
+    packing = Packing(lengths, frames.shape[1])
+    least, most = min(packing.counts), max(packing.counts)
+    if least < 1 or most > frames.shape[1]:
+        raise ValueError(f"lengths must be in 1 ... {frames.shape[1]}, the frames of the batch; got {least} ... {most}")
+    return packing
+
+
+def begin(module: nn.Module) -> None:
+    """Weights as BERT starts with: normal with deviation 0.02, biases 0."""
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=DEVIATION)
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,60 @@
+"""Sequences of a padded batch laid end to end, so that nothing is computed for padding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Where the frames of a padded batch `(B, T, ...)` lie when its padding is left out, `(N, ...)`.
+
+    Attributes:
+        lengths: frames of each sequence, `(B,)`, on the device of the frames.
+        n_frames: T.
+
+    >>> packing = Packing(torch.tensor([2, 1]), 3)
+    >>> packed = packing.pack(torch.tensor([[[1.0], [2.0], [9.0]], [[3.0], [9.0], [9.0]]]))
+    >>> packed.flatten().tolist(), packing.unpack(packed).squeeze(2).tolist()
+    ([1.0, 2.0, 3.0], [[1.0, 2.0, 0.0], [3.0, 0.0, 0.0]])
+    """
+
+    lengths: Tensor
+    n_frames: int
+
+    @cached_property
+    def counts(self) -> list[int]:
+        """The lengths as numbers."""
+        return [int(n) for n in self.lengths.tolist()]
+
+    @cached_property
+    def places(self) -> Tensor:
+        """The frames of the padded batch that are kept, `(N,)`, counted over all of it."""
+        valid = torch.arange(self.n_frames, device=self.lengths.device) < self.lengths[:, None]
+        return valid.flatten().nonzero().squeeze(1)
+
+    @cached_property
+    def times(self) -> Tensor:
+        """Which frame of its sequence each is, `(N,)`."""
+        return self.places % self.n_frames
+
+    @property
+    def is_even(self) -> bool:
+        """Whether there is no padding at all."""
+        return min(self.counts, default=0) == self.n_frames
+
+    def pack(self, padded: Tensor) -> Tensor:
+        """`(B, T, ...) -> (N, ...)`."""
+        flat = padded.flatten(0, 1)
+        return flat if self.is_even else flat[self.places]
+
+    def unpack(self, packed: Tensor) -> Tensor:
+        """`(N, ...) -> (B, T, ...)`, zero where nothing was."""
+        if self.is_even:
+            return packed.unflatten(0, (-1, self.n_frames))
+        size = (len(self.lengths) * self.n_frames, *packed.shape[1:])
+        return packed.new_zeros(size).index_copy(0, self.places, packed).unflatten(0, (-1, self.n_frames))
