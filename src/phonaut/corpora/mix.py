@@ -182,8 +182,8 @@ class Mix:
         ranked = sorted((hash_percent(speaker), part, speaker) for part, names in left.items() for speaker in names)
         if len(ranked) < 2:
             raise ValueError(
-                f"{len(ranked)} speakers are left in dataset={', '.join(left)}; two are needed: one to train on and one "
-                "to validate on"
+                f"{len(ranked)} speakers are left in dataset={', '.join(left)}; two are needed: one to train on and "
+                "one to validate on"
             )
         return {ranked[0][1:]}
 

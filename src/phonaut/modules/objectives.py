@@ -21,7 +21,7 @@ class Task:
     Attributes:
         frames: the input, `(B, T, D)`.
         chosen: the frames from which something is predicted that counts, `(B, T)`.
-        bins: features that count beside those of the chosen frames, in all valid frames, `(B, D)`; None: there are none.
+        bins: features that count beside those of the chosen frames, in all valid frames, `(B, D)`; None: none do.
         ahead: how many frames later the predicted frame is.
     """
 
@@ -166,7 +166,9 @@ class Tera(Mockingjay):
 
 @dataclass(frozen=True, kw_only=True)
 class APC:
-    """Predict a later frame from those up to now (Chung et al. 2019, "An Unsupervised Autoregressive Model for Speech").
+    """Predict a later frame from those up to now.
+
+    Source: Chung et al. 2019, "An Unsupervised Autoregressive Model for Speech Representation Learning".
 
     Attributes:
         ahead: how many frames later; of stacked ones, as many as are at least as long.

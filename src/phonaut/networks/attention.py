@@ -28,10 +28,7 @@ def attention(qkv: Tensor, lengths: Sequence[int], *, dropout: float = 0.0, caus
     Returns:
         `(N, H d)`.
     """
-    if qkv.device.type != "cpu":
-        groups = [list(lengths)]
-    else:
-        groups = list(alike(lengths, qkv.shape[2]))
+    groups = list(alike(lengths, qkv.shape[2])) if qkv.device.type == "cpu" else [list(lengths)]
     parts = qkv.split([sum(group) for group in groups])
     return torch.cat(
         [padded_attention(part, group, dropout, causal) for part, group in zip(parts, groups, strict=True)]
@@ -39,7 +36,7 @@ def attention(qkv: Tensor, lengths: Sequence[int], *, dropout: float = 0.0, caus
 
 
 def alike(lengths: Sequence[int], n_heads: int) -> Iterator[list[int]]:
-    """Neighbours of nearly the same length, as many as can be worked on at once: short ones alone are mostly waiting."""
+    """Neighbours of nearly the same length, as many as can be worked on at once: one by one, short ones mostly wait."""
     group: list[int] = []
     for length in lengths:
         longest = max([*group, length])

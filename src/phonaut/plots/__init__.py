@@ -1,6 +1,6 @@
 """Arrays in, matplotlib figures out; TensorBoard and reports show the same ones."""
 
-from phonaut.plots.figures import confusion_matrix, png, spectrogram
+from phonaut.plots.figures import confusion_matrix, png, spectrogram, spectrograms
 from phonaut.plots.hmm import plot_convergence, plot_durations, plot_posteriors, plot_states, plot_transitions
 from phonaut.plots.noise import against_snr
 
@@ -14,4 +14,5 @@ __all__ = [
     "plot_transitions",
     "png",
     "spectrogram",
+    "spectrograms",
 ]

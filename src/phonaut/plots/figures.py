@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +47,40 @@ def spectrogram(
     plot.imshow(
         picture, origin="lower", aspect="auto", cmap="magma", vmin=low, vmax=max(high, low + 1e-6), extent=extent
     )
+    return figure
+
+
+def spectrograms(
+    pictures: Mapping[str, ArrayLike],
+    chosen: ArrayLike,
+    *,
+    frame_shift_s: float,
+    size: tuple[float, float] = (5.0, 4.5),
+) -> Figure:
+    """Pictures of the same frames one above the other, time to the right; a line marks the frames that count.
+
+    Args:
+        pictures: title -> frames `(T, D)`. Those of as many features have one scale, so that they can be compared.
+        chosen: the frames that count, `(T,)`.
+        frame_shift_s: seconds between frames.
+        size: inches.
+    """
+    from matplotlib.figure import Figure
+
+    arrays = {title: np.asarray(frames, dtype=np.float32) for title, frames in pictures.items()}
+    figure = Figure(figsize=size, layout="constrained")
+    plots = figure.subplots(len(arrays), 1, sharex=True, squeeze=False)[:, 0]
+    marked = np.flatnonzero(np.asarray(chosen))
+    for plot, (title, frames) in zip(plots, arrays.items(), strict=True):
+        alike = [other for other in arrays.values() if other.shape[1] == frames.shape[1]]
+        low, high = np.percentile(np.concatenate(alike), [1, 99.5]) if frames.size else (0.0, 1.0)
+        extent = (0.0, len(frames) * frame_shift_s, -0.5, frames.shape[1] - 0.5)
+        plot.imshow(
+            frames.T, origin="lower", aspect="auto", cmap="magma", vmin=low, vmax=max(high, low + 1e-6), extent=extent
+        )
+        plot.set(title=title, ylabel="feature")
+        plot.scatter((marked + 0.5) * frame_shift_s, np.full(len(marked), -0.5), marker="|", color="tab:cyan", s=12)
+    plots[-1].set(xlabel="time (s)")
     return figure
 
 

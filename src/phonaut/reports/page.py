@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from phonaut import __version__
 from phonaut.files import write_text
-from phonaut.reports import charts, text
+from phonaut.reports import charts, representation, text
 from phonaut.reports.densities import learned, sampled
 from phonaut.reports.mistakes import mistakes
 from phonaut.reports.record import Record, read
@@ -51,6 +51,8 @@ def write_report(run_folder: Path) -> Path:
 
 def page(record: Record) -> str:
     """The report as HTML."""
+    if representation.is_representation(record):
+        return render("representation.html", representation.contents(record))
     return render("report.html", contents(record))
 
 

@@ -16,8 +16,9 @@ from phonaut.runs.folder import Run
 from phonaut.runs.predictions import Predictions
 
 # What one item is called, and what the task is called.
-ITEM = {"keyword": "clip", "phone": "phone", "speaker": "recording"}
+ITEM = {"keyword": "clip", "phone": "phone", "speaker": "recording", "none": "recording"}
 TASK = {"keyword": "keyword spotting", "phone": "phone classification", "speaker": "speaker identification"}
+TASK |= {"none": "pre-training"}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from phonaut.reports import representation
 from phonaut.reports.record import Evaluation, Record, read
 from phonaut.reports.result import how, unknown_words
 from phonaut.reports.setup import size
@@ -48,6 +49,8 @@ def lines(record: Record, name: str | None) -> list[Line]:
     if not found:
         there = ", ".join(e.name for e in record.evaluations)
         raise ValueError(f"{record.run.folder} has no evaluation {name!r}; it has: {there}")
+    if representation.is_representation(record):
+        return representation.lines(record)
     evaluation = found[0]
     rate = evaluation.rates["accuracy"]
     counted = evaluation.predictions is not None and rate.n > 0

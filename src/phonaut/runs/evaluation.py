@@ -17,6 +17,7 @@ from phonaut.data.prepared import CutTable
 from phonaut.files import write_json
 from phonaut.metrics import accuracy, f1, recall
 from phonaut.modules import Fitted, SpeechModel
+from phonaut.pretraining import pretrains
 from phonaut.runs.folder import NOISE_FILE, Run, condition
 from phonaut.runs.noise_test import NoiseTest, about
 from phonaut.runs.predictions import Predictions
@@ -186,8 +187,10 @@ def evaluate(
     from phonaut.runs.parts import prepared_corpus, speech_data
 
     run = Run(folder)
-    model = load_model(run)
     config = run.config.copy()
+    if pretrains(config):
+        raise ValueError(f"{run.folder} is a pre-trained encoder: it has no classes to score")
+    model = load_model(run)
     name = split
     if data_folder is not None:
         config.dataset = new_folder(config, data_folder, overrides, run.corpus["summary"]["clip_s"])

@@ -23,6 +23,8 @@ from phonaut.data.spans import classes_of
 from phonaut.modules import SpeechModel
 from phonaut.modules.checkpointing import AtomicCheckpointIO, ResumePoint
 from phonaut.modules.monitoring import EpochLines, HistoryFile, TensorBoardPictures
+from phonaut.modules.reconstructions import Reconstructions
+from phonaut.pretraining import pretrains
 
 
 def prepared_corpus(config: DictConfig, *, progress: bool = True) -> PreparedCorpus:
@@ -108,12 +110,20 @@ def trainer_of(config: DictConfig, folder: Path) -> L.Trainer:
     )
 
 
+def processes_of(config: DictConfig) -> int:
+    """How many processes train, as far as that was asked for."""
+    devices = config.trainer.devices
+    n_devices = devices if isinstance(devices, int) else 1 if isinstance(devices, str) else len(devices)
+    return max(1, n_devices) * int(config.trainer.num_nodes)
+
+
 def callbacks_of(config: DictConfig, folder: Path) -> list[Callback]:
     """What happens beside training: progress, history, pictures, checkpoints, early stopping."""
     progress: list[Callback] = [RichProgressBar() if sys.stdout.isatty() else EpochLines()]
     if not config.trainer.enable_progress_bar:
         progress = []
-    callbacks = [*progress, HistoryFile(folder / "history.json"), TensorBoardPictures()]
+    pictures = Reconstructions() if pretrains(config) else TensorBoardPictures()
+    callbacks = [*progress, HistoryFile(folder / "history.json"), pictures]
     if config.choices.module != "em":
         callbacks.append(LearningRateMonitor())
     if config.early_stopping.patience is not None:

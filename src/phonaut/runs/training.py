@@ -21,10 +21,12 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
 from phonaut.data.datamodule import SpeechData
+from phonaut.data.unlabelled import UnlabelledData
 from phonaut.files import locked, write_json, write_text
-from phonaut.modules import Fitted, SpeechModel
+from phonaut.modules import Fitted, Representation, SpeechModel
 from phonaut.modules.checkpointing import newest_readable_checkpoint
-from phonaut.runs import parts
+from phonaut.pretraining import pretrains
+from phonaut.runs import parts, pretraining
 from phonaut.runs.evaluation import score
 from phonaut.runs.folder import Run, empty, state_of
 
@@ -79,13 +81,30 @@ def begin(config: DictConfig, folder: Path, command: Sequence[str]) -> None:
     print(f"run        {folder}\nto resume  {resume}", flush=True)
 
 
-def fit(config: DictConfig, folder: Path) -> tuple[L.LightningModule, SpeechData]:
-    """Train to the end, from the newest checkpoint where there is one."""
+def classification(config: DictConfig) -> tuple[L.LightningModule, SpeechData]:
+    """What a classifier is trained by, and on."""
     prepared = parts.prepared_corpus(config)
     data = parts.speech_data(config, prepared)
     if not len(data.dataset("test")):
         raise ValueError(f"{prepared.name} has no test recordings for target={config.target}; {TEST_HINT}")
-    module = parts.training_loop(config, parts.speech_model(config, len(data.classes)), data)
+    return parts.training_loop(config, parts.speech_model(config, len(data.classes)), data), data
+
+
+def representation(config: DictConfig, folder: Path) -> tuple[Representation, UnlabelledData]:
+    """What an encoder is pre-trained by, and on; what it hears is written down, and what memory it takes is said."""
+    data = pretraining.unlabelled_data(config)
+    module = pretraining.training_loop(config, pretraining.representation_model(config))
+    if int(os.environ.get("LOCAL_RANK", "0")) == 0:
+        pretraining.record_cuts(data, folder)
+        memory = pretraining.memory_of(config, module.model, data, parts.processes_of(config))
+        print(f"memory     {memory} at most in a step, beside the program; batch_frames={config.batch_frames}")
+    return module, data
+
+
+def fit(config: DictConfig, folder: Path) -> tuple[L.LightningModule, Any]:
+    """Train to the end, from the newest checkpoint where there is one."""
+    module: Any
+    module, data = representation(config, folder) if pretrains(config) else classification(config)
     trainer = parts.trainer_of(config, folder)
     checkpoint = newest_readable_checkpoint(folder / "checkpoints")
     if checkpoint is not None and trainer.is_global_zero:
@@ -101,14 +120,12 @@ def fit(config: DictConfig, folder: Path) -> tuple[L.LightningModule, SpeechData
     return module, data
 
 
-def conclude(config: DictConfig, folder: Path, module: Any, data: SpeechData) -> None:
-    """Evaluate the chosen model and write the run's files; `metrics.json` comes last."""
-    from safetensors.torch import save
-
-    from phonaut.files import write_arrays, write_bytes
-
+def classified(
+    config: DictConfig, folder: Path, module: Any, data: SpeechData
+) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, Any]]:
+    """Predictions of a classifier: their figures, and what `model.json` says of it."""
     model: SpeechModel = module.model.cpu().eval()
-    more = module.conclude(data)
+    more = {"classes": data.classes, **module.conclude(data)}
     metrics, log_likelihoods = {}, {}
     for stale in (folder / "predictions").glob("*.npz"):  # what an earlier, shorter training said, in noise for one
         stale.unlink()
@@ -118,6 +135,20 @@ def conclude(config: DictConfig, folder: Path, module: Any, data: SpeechData) ->
         log_likelihoods[split] = predictions.log_likelihood_per_frame()
     if any(value is not None for value in log_likelihoods.values()):
         more["log_likelihood_per_frame"] = log_likelihoods
+    return metrics, more
+
+
+def conclude(config: DictConfig, folder: Path, module: Any, data: Any) -> None:
+    """Evaluate the chosen model and write the run's files; `metrics.json` comes last."""
+    from safetensors.torch import save
+
+    from phonaut.files import write_arrays, write_bytes
+
+    if isinstance(module, Representation):
+        metrics, more = pretraining.evaluated(config, module, data)
+    else:
+        metrics, more = classified(config, folder, module, data)
+    model: SpeechModel = module.model.cpu().eval()
     if samples := module.samples(data):
         write_arrays(folder / "samples.npz", samples)
     write_bytes(folder / "model.safetensors", save({k: v.contiguous() for k, v in model.state_dict().items()}))
@@ -130,7 +161,6 @@ def conclude(config: DictConfig, folder: Path, module: Any, data: SpeechData) ->
             "train_seconds": round(module.seconds, 1),
             "epochs": len(module.history),
             "best_epoch": int(best["epoch"]),
-            "classes": data.classes,
             **more,
         },
     )
@@ -148,7 +178,7 @@ def conclude(config: DictConfig, folder: Path, module: Any, data: SpeechData) ->
     write_json(folder / "metrics.json", metrics)
 
 
-def size_of(model: SpeechModel, data: SpeechData) -> dict[str, int]:
+def size_of(model: SpeechModel, data: Any) -> dict[str, int]:
     """Parameters, multiply-accumulates and activation memory for one clip, or one second where clips differ."""
     from phonaut.networks import count
 
