@@ -1,7 +1,8 @@
 """Which frames and features an objective of pre-training alters: functions of a recording's key and of nothing else.
 
 Draws come from a callable `(stream, n) -> (B, n)` of uniform numbers in [0, 1), a row for each recording, so that
-order, batch size, workers, processes and resuming change no mask. `lengths (B,)` are frames; what lies past them is untouched.
+order, batch size, workers, processes and resuming change no mask. `lengths (B,)` are frames; what lies past them is
+untouched.
 """
 
 from __future__ import annotations
