@@ -75,9 +75,8 @@ def train_one(config: DictConfig, overrides: Sequence[str], job: str = "") -> fl
     from phonaut.runs.folder import default_experiment_id
 
     if config.experiment_id is None:
-        config.experiment_id = default_experiment_id(
-            config.choices.dataset, config.choices.get("objective") or config.target
-        )
+        task = config.choices.objective if config.get("objective") else config.target
+        config.experiment_id = default_experiment_id(config.choices.dataset, task)
         overrides = [*overrides, f"experiment_id={config.experiment_id}"]
         sys.argv.append(overrides[-1])  # Lightning's ddp starts this command again for each process
     OmegaConf.resolve(config)

@@ -37,6 +37,8 @@ def finish(config: DictConfig) -> None:
             config.model.causal = bool(get_class(objective._target_).causal)
         config.dataset = mixed(config)
         rates = {part.corpus.get("downsample") for part in config.dataset.corpora} - {None}
+        if len(rates) == 1:
+            config.features.sample_rate = rates.pop()
         if config.get("target_features"):
             config.target_features.sample_rate = config.features.sample_rate
     if len(rates) > 1:
@@ -96,7 +98,7 @@ def problems(config: DictConfig) -> list[str]:
         found = [
             f"{group}={chosen.get(group)} is for pre-training: choose model=mockingjay_small, or leave it out"
             for group in ("objective", "target_features")
-            if config.get(group)
+            if config.get(group) and not str(config.model._target_).endswith(".Mockingjay")
         ]
         if str(config.dataset._target_).endswith(".Mix"):
             found.append(f"dataset={chosen.dataset} has no classes, and model={chosen.model} needs some: it is for "

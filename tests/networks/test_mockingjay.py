@@ -75,9 +75,7 @@ def test_representations_are_those_of_the_formulae() -> None:
     value = norm("norm", linear("projection", joined) + places)
     for layer in ("layers.0", "layers.1"):
         q, k, v = linear(f"{layer}.qkv", value).chunk(3, dim=1)
-        heads = [
-            F.softmax(q[:, h : h + 4] @ k[:, h : h + 4].T / 2, dim=1) @ v[:, h : h + 4] for h in range(0, 12, 4)
-        ]
+        heads = [F.softmax(q[:, h : h + 4] @ k[:, h : h + 4].T / 2, dim=1) @ v[:, h : h + 4] for h in range(0, 12, 4)]
         value = norm(f"{layer}.dense_norm", value + linear(f"{layer}.dense", torch.cat(heads, dim=1)))
         wide = linear(f"{layer}.intermediate", value)
         wide = wide * 0.5 * (1 + torch.erf(wide / math.sqrt(2)))
@@ -151,7 +149,8 @@ def test_its_cost_can_be_counted() -> None:
     size = count(made, n_frames=10, n_features=5)
     assert size.parameters == sum(p.numel() for p in made.parameters())
     layer = 12 * 36 + 12 * 12 + 2 * 12 * 20 + 2 * 10 * 12
-    assert size.macs == 10 * (5 * 12 + 2 * layer)
+    products = 2 * 12 * 10 * 10  # queries with keys, weights with values
+    assert size.macs == 10 * (5 * 12 + 2 * layer) + 2 * products
 
 
 def test_the_head_is_dense_gelu_norm_linear() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from phonaut.corpora.background import SILENCE
@@ -12,19 +12,17 @@ from phonaut.corpora.mistakes import as_list, refuse
 from phonaut.corpora.splits import hash_percent, nearest, same_id, speakers_to_validate
 
 
-@dataclass(frozen=True)
 class Part:
-    """One corpus of a mix.
+    """One corpus of a mix. (No dataclass: Hydra would take it for a configuration.)
 
-    Attributes:
+    Args:
         name: of the corpus; stands before the ids of its recordings and speakers.
         corpus: the adapter.
         weight: how often each of its recordings comes in an epoch, on average. It is for whoever makes batches.
     """
 
-    name: str
-    corpus: Corpus
-    weight: float = 1.0
+    def __init__(self, name: str, corpus: Corpus, weight: float = 1.0) -> None:
+        self.name, self.corpus, self.weight = name, corpus, weight
 
 
 class Mix:
@@ -42,7 +40,7 @@ class Mix:
         ValueError: a value is not possible. The disk is first looked at by the methods.
     """
 
-    name = "mix"
+    name = "mix"  # of one corpus alone, that corpus's
     clip_s: float | None = None
 
     def __init__(
@@ -69,6 +67,8 @@ class Mix:
         if not 0 < validation_pct < 100:
             problems.append(f"dataset.validation_pct={validation_pct}: above 0 and below 100")
         refuse(problems)
+        if len(names) == 1:
+            self.name = names[0]
         self._known: dict[str, list[str]] | None = None
 
     @classmethod
@@ -91,7 +91,7 @@ class Mix:
     def settings(self) -> dict[str, Any]:
         """Everything beside the recordings that decides which cuts there are."""
         return {
-            "corpus": self.name,
+            "corpus": type(self).name,
             "parts": {part.name: part.corpus.settings() for part in self.parts},
             "left_out": sorted(f"{part}/{name}" for part, name in self.absent()),
             "validation_pct": self.validation_pct,

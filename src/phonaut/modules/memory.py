@@ -63,8 +63,7 @@ def estimate(
     a_frame = (more - fewer) / (PROBED[1] - PROBED[0])
     size = 2 if half else 4
     widest = max(layer.out_features for layer in network.modules() if isinstance(layer, torch.nn.Linear))
-    n_heads = network.layers[0].n_heads
-    weights_at_once = max(attention.AT_ONCE, (-(-longest // stride)) ** 2) if n_heads else 0
+    weights_at_once = max(attention.AT_ONCE, (-(-longest // stride)) ** 2)
     n_read = model.front_end.layout.n_fft + model.front_end.n_features + model.n_targets
     predicted = 4 * share * n_stacked * head.output.out_features
     return Memory(

@@ -34,6 +34,8 @@ FREE_KEYS = frozenset(
     }
 )
 
+LENGTHS = ("trainer.max_epochs", "trainer.max_steps")  # which may grow
+
 NOISE_FILE = "noise.json"  # split -> kind of noise -> which it was
 
 
@@ -191,7 +193,7 @@ def differences(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> list[str]:
     found = []
     for key in sorted(before.keys() | after.keys()):
         a, b = before.get(key), after.get(key)
-        longer = key == "trainer.max_epochs" and a is not None and b is not None and b >= a
+        longer = key in LENGTHS and a is not None and b is not None and b >= a
         if a != b and key not in FREE_KEYS and not longer:
             found.append(f"{key}: {a} -> {b}")
     return found
@@ -219,7 +221,7 @@ def state_of(folder: Path, config: Mapping[Any, Any]) -> Literal["new", "resume"
             f"{folder} holds a run of another configuration:\n  {shown}\n"
             "choose another experiment_id, or overwrite=true to replace it"
         )
-    longer = flat(config).get("trainer.max_epochs", 0) != flat(old).get("trainer.max_epochs", 0)
+    longer = any(flat(config).get(key) != flat(old).get(key) for key in LENGTHS)
     return "finished" if run.finished and not longer else "resume"
 
 

@@ -1,0 +1,118 @@
+"""Several corpora as one: nobody who is left out is heard, nobody who validates is trained on, ids stay apart."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phonaut.corpora import Item, Mix, Part
+from phonaut.corpora.background import SILENCE
+
+
+class Some:
+    """A corpus of so many speakers with three recordings each, divided in its own way."""
+
+    clip_s: float | None = 1.0
+
+    def __init__(self, name: str, speakers: list[str]) -> None:
+        self.name, self.speakers = name, speakers
+
+    def settings(self) -> dict[str, Any]:
+        return {"corpus": self.name, "speakers": self.speakers}
+
+    def items(self) -> Iterator[Item]:
+        for speaker in self.speakers:
+            for take, split in enumerate(("train", "validation", "test")):
+                path = Path(f"/{self.name}/{speaker}_{take}.wav")
+                yield Item(f"{speaker}_{take}", path, split, speaker, word="yes", text="yes")
+        yield Item("hum", Path("/hum.wav"), "noise", "")
+        yield Item("still", Path("/hum.wav"), "train", "", word=SILENCE)
+
+    def words(self) -> list[str] | None:
+        return None
+
+    def notes(self) -> list[str]:
+        return []
+
+    def refused(self) -> list[dict[str, str]]:
+        return [{"path": f"{self.name}.txt", "reason": "text"}]
+
+
+def mix(*names: str, n: int = 12, **options: Any) -> Mix:
+    speakers = [f"{i:04d}" for i in range(n)]
+    return Mix(corpora=[Part(name, Some(name, speakers)) for name in names], **options)
+
+
+def heard(corpus: Mix) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for item in corpus.items():
+        found.setdefault(item.split, set()).add(item.speaker)
+    return found
+
+
+def test_every_speaker_trains_or_validates_with_all_that_he_said() -> None:
+    corpus = mix("a", "b")
+    items = list(corpus.items())
+    assert len(items) == 2 * 12 * 3, "noise and silence are nobody's speech"
+    assert len({item.id for item in items}) == len(items)
+    split_of: dict[str, set[str]] = {}
+    for item in items:
+        split_of.setdefault(item.speaker, set()).add(item.split)
+        assert item.id.startswith(f"{item.speaker}_")
+        assert (item.word, item.phones, item.text) == (None, (), "yes")
+    assert all(len(splits) == 1 for splits in split_of.values())
+    assert {part for part, _ in corpus.validated()} == {"a", "b"}
+    assert corpus.refused() == [{"path": f"{name}.txt", "reason": "text"} for name in ("a", "b")]
+
+
+@pytest.mark.parametrize(
+    ("asked", "absent"),
+    [
+        (["a/0003"], {"a/0003"}),
+        (["0003"], {"a/0003", "b/0003"}),
+        ([3, "b/5"], {"a/0003", "b/0003", "b/0005"}),
+        ("[a/0001,a/0002]", {"a/0001", "a/0002"}),
+    ],
+)
+def test_who_is_left_out_is_never_heard(asked: Any, absent: set[str]) -> None:
+    corpus = mix("a", "b", leave_out_speakers=asked)
+    everybody = {f"{part}/{i:04d}" for part in "ab" for i in range(12)}
+    found = heard(corpus)
+    assert set.union(*found.values()) == everybody - absent
+    assert corpus.settings()["left_out"] == sorted(absent)
+    assert all(name in corpus.notes()[0] for name in absent)
+
+
+def test_a_name_that_means_nobody_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"a/0099 \(nearest: "):
+        list(mix("a", leave_out_speakers=["a/0099"]).items())
+
+
+def test_few_speakers_still_validate_on_one_of_them_and_one_alone_cannot() -> None:
+    found = heard(mix("a", n=3))
+    assert (len(found["train"]), len(found["validation"])) == (2, 1)
+    with pytest.raises(ValueError, match="two are needed"):
+        list(mix("a", n=1).items())
+
+
+def test_weights_change_no_prepared_corpus_and_one_part_gives_its_name() -> None:
+    light, heavy = (Mix(corpora=[Part("a", Some("a", ["x", "y"]), weight)]) for weight in (0.5, 3.0))
+    assert light.settings() == heavy.settings()
+    assert light.notes() == heavy.notes()
+    assert light.name == "a"
+    assert mix("a", "b").name == "mix"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"corpora": []}, "corpora is empty"),
+        ({"corpora": [Part("a", Some("a", [])), Part("a", Some("a", []))]}, "two parts of one name"),
+        ({"corpora": [Part("a", Some("a", []), 0.0)]}, "weight 0.0; it is above 0"),
+        ({"corpora": [Part("a", Some("a", []))], "validation_pct": 0.0}, "validation_pct=0.0"),
+    ],
+)
+def test_what_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Mix(**options)
