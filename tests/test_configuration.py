@@ -18,6 +18,19 @@ from phonaut.modules.class_densities import KINDS
 
 EVERY_CHOICE = [(group, name) for group, names in choices().items() for name in names]
 SELF = {"self", "args", "kwargs"}
+PRETRAINING = ["model=mockingjay_small"]
+# What some choices go with; others go with the defaults.
+WITH_MODEL = {
+    "module=em": ["model=gmmhmm"],
+    "module=hybrid": ["model=dnnhmm"],
+    "module=representation": PRETRAINING,
+    "dataset=mix": PRETRAINING,
+    "objective": PRETRAINING,
+    "target_features": PRETRAINING,
+    "target_features=fbank": [*PRETRAINING, "features=fbank"],
+    "target_features=mfcc": [*PRETRAINING, "features=mfcc"],
+    "target_features=spectrogram": [*PRETRAINING, "features=mfcc"],
+}
 
 
 @pytest.fixture(autouse=True)
@@ -34,8 +47,7 @@ def problems(*overrides: str) -> list[str]:
 
 @pytest.mark.parametrize(("group", "name"), EVERY_CHOICE, ids=lambda value: value)
 def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: str) -> None:
-    with_model = {"em": ["model=gmmhmm"], "hybrid": ["model=dnnhmm"]}.get(name, []) if group == "module" else []
-    config, found = draft([f"{group}={name}", *with_model])
+    config, found = draft([f"{group}={name}", *WITH_MODEL.get(f"{group}={name}", WITH_MODEL.get(group, []))])
     allowed = [problem for problem in found if "sparse_adam" in problem]
     assert found == allowed, "only sparse_adam is refused"
     part = config[group]
@@ -50,7 +62,8 @@ def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: st
     )
     if group not in ("model", "trainer", "checkpoint", "profiler"):
         given_later = {"params", "optimizer", "last_epoch", "verbose", "scale_fn", "sample_rate", "model", "classes"}
-        given_later |= {"scheduler", "interval", "augmentation", "noise", "seed"} if group == "module" else set()
+        module_gets = {"scheduler", "interval", "augmentation", "noise", "seed", "objective"}
+        given_later |= module_gets if group == "module" else set()
         missing = set(taken) - set(part) - given_later - SELF
         assert not missing, f"{group}={name} lacks keys of its class"
 
@@ -71,7 +84,7 @@ def taken_by(part: Any) -> dict[str, Any]:
 def test_an_optimizer_has_pytorchs_own_defaults(name: str) -> None:
     config, _ = draft([f"optimizer={name}"])
     for key, parameter in inspect.signature(get_object(config.optimizer._target_)).parameters.items():
-        if key == "params" or (name, key) in (("adamw", "lr"), ("adamw", "fused")):
+        if key == "params" or (name in ("adamw", "pretraining") and key in ("lr", "fused")):
             continue
         ours, theirs = config.optimizer[key], parameter.default
         plain: Any = OmegaConf.to_container(ours) if OmegaConf.is_config(ours) else ours
@@ -103,7 +116,7 @@ def test_a_scheduler_runs_over_the_planned_length(name: str) -> None:
         scheduler.step(*([1.0] if name == "plateau" else []))
         rates.append(optimizer.param_groups[0]["lr"])
     assert min(rates) < max(rates), "the rate moves"
-    if name in ("1cycle", "cosine"):
+    if name in ("1cycle", "cosine", "warmup"):
         assert rates[-1] < 0.01 * max(rates), "and ends near zero where training ends"
 
 
@@ -191,6 +204,63 @@ def test_any_text_that_names_no_number_comes_through(value: str) -> None:
     parsed = OverridesParser.create().parse_override(as_text(f"output_dir={value}"))
     if isinstance(parsed.value(), str) and "$" not in value and "\\" not in value and value[0] not in "\"'":
         assert parsed.value() == value
+
+
+def test_a_model_of_pre_training_chooses_what_goes_with_it_and_words_override_it() -> None:
+    config = compose(["model=mockingjay_small"])
+    chosen = {group: config.choices[group] for group in ("module", "objective", "features", "normalizer", "scheduler")}
+    assert chosen == {
+        "module": "representation",
+        "objective": "mockingjay",
+        "features": "mel",
+        "normalizer": "cmvn",
+        "scheduler": "warmup",
+    }
+    assert (config.target, config.model.causal) == ("none", False)
+    config = compose(["model=mockingjay_base", "objective=apc", "features=fbank", "optimizer.lr=0.1"])
+    assert (config.choices.objective, config.choices.features, config.optimizer.lr) == ("apc", "fbank", 0.1)
+    assert config.model.causal is True, "apc predicts what comes"
+
+
+def test_any_corpus_is_a_mix_of_one_and_parts_take_their_options() -> None:
+    (part,) = compose(["model=mockingjay_small", "dataset=fsdd"]).dataset.corpora
+    assert (part.name, part.weight, part.corpus.target) == ("fsdd", 1.0, "speaker")
+    parts = "[{name: fsdd, weight: 2}, {name: folder, data_folder: /a, as: mine}, {name: folder, data_folder: /b}]"
+    words = ["model=mockingjay_small", "dataset=mix", f"dataset.corpora={parts}", "leave_out_speakers=[0001,theo]"]
+    config = compose(words)
+    named = [(part.name, part.weight, part.corpus.data_folder) for part in config.dataset.corpora]
+    assert named == [("fsdd", 2.0, "datasets/fsdd"), ("mine", 1.0, "/a"), ("folder", 1.0, "/b")]
+    assert list(config.dataset.leave_out_speakers) == [1, "theo"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["objective=tera"], "objective=tera is for pre-training"),
+        (["target_features=mel"], "target_features=mel is for pre-training"),
+        (["dataset=mix"], "dataset=mix has no classes"),
+        (["leave_out_speakers=[a]"], "leave_out_speakers is for pre-training"),
+        ([*PRETRAINING, "target=phone"], "pre-training has no classes; leave target out"),
+        ([*PRETRAINING, "objective=null"], "objective=null: pre-training needs one"),
+        ([*PRETRAINING, "objective=apc", "model.causal=false"], "leave model.causal out"),
+        ([*PRETRAINING, "objective.share=2"], "objective.share=2: from 0 to 1"),
+        ([*PRETRAINING, "model.n_heads=7"], "model: hidden_size=256 is no multiple of n_heads=7"),
+        ([*PRETRAINING, "batch_frames=0"], "batch_frames=0: at least 1"),
+        ([*PRETRAINING, "augmentation=default"], "pre-training alters frames by its objective"),
+        ([*PRETRAINING, "features=raw"], "attention compares all pairs"),
+        ([*PRETRAINING, "target_features=fbank"], "have their frames at other times"),
+        ([*PRETRAINING, "target_features=linear", "target_features.n_fft=3"], "target_features: .*n_fft"),
+        ([*PRETRAINING, "module=em"], "module=em cannot train model=mockingjay_small"),
+        (["model=lstm", "module=representation"], "module=representation cannot train model=lstm"),
+        ([*PRETRAINING, "streaming=true"], "CMVN needs the whole recording"),
+        ([*PRETRAINING, "dataset=mix", "dataset.corpora=[{name: fsd}]"], "name=fsd is none of"),
+        ([*PRETRAINING, "dataset=mix", "dataset.corpora=[fsdd]"], "is no part of a mix"),
+        ([*PRETRAINING, "dataset=mix", "dataset.corpora=[{name: fsdd, folder: x}]"], "fsdd takes no folder"),
+        ([*PRETRAINING, "dataset=mix", "dataset.corpora=[{name: fsdd, weight: 0}]"], "weight 0.0; it is above 0"),
+    ],
+)
+def test_what_pre_training_cannot_do_is_refused_before_any_work(overrides: list[str], message: str) -> None:
+    assert re.search(message, "\n".join(problems(*overrides)))
 
 
 def test_the_chosen_names_are_kept() -> None:

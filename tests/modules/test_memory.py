@@ -23,7 +23,8 @@ def resident(name):
     return int(line.split()[1]) * 1024
 
 network = Mockingjay(n_features=160, hidden_size=192, n_layers=4, n_heads=4, intermediate_size=768)
-model = RepresentationModel(MelSpectrogram(n_mels=80, n_fft=1024, win_length=800, hop_length=200, deltas=1), network, CMVN())
+front_end = MelSpectrogram(n_mels=80, n_fft=1024, win_length=800, hop_length=200, deltas=1)
+model = RepresentationModel(front_end, network, CMVN())
 
 def step(n_items):
     audio, lengths = torch.randn(n_items, 200 * 399), torch.full((n_items,), 200 * 399)

@@ -13,7 +13,9 @@ from phonaut.corpora.splits import hash_percent, nearest, same_id, speakers_to_v
 
 
 class Part:
-    """One corpus of a mix. (No dataclass: Hydra would take it for a configuration.)
+    """One corpus of a mix.
+
+    No dataclass, for Hydra would take it for a configuration.
 
     Args:
         name: of the corpus; stands before the ids of its recordings and speakers.
