@@ -40,7 +40,7 @@ check: .venv/.installed ## format, lint, types, layers, doctests, documents
 	"$(BIN)/python" -m pytest -q -m readme tests/test_readme.py
 
 bench: .venv/.installed ## measure against named peers, into benchmarks/results
-	@for script in features training startup memory densities genhmm; do
+	@for script in features training startup memory densities genhmm representation; do
 	  echo "== $$script"; "$(BIN)/python" "benchmarks/$$script.py" --output "benchmarks/results/$$script.json"
 	done
 

@@ -14,7 +14,7 @@ RATE = 16000
 @pytest.fixture
 def corpus(make_table: Any, make_corpus: Any) -> Any:
     rng = np.random.default_rng(0)
-    lengths = rng.integers(8000, 48000, 40).tolist() + [16000 * 70]
+    lengths = [*rng.integers(8000, 48000, 40).tolist(), 16000 * 70]
     train = make_table([np.full(n, i / 64, dtype=np.float32) for i, n in enumerate(lengths)])
     return make_corpus(train=train, validation=make_table([np.ones(9000)] * 5))
 
