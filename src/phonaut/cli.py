@@ -294,7 +294,7 @@ def help_text() -> str:
     from phonaut.configuration import choices
 
     commands = "\n".join(f"  {name:<10}{(run.__doc__ or '').splitlines()[0]}" for name, run in COMMANDS.items())
-    groups = "\n".join(f"  {group:<14}{', '.join(names)}" for group, names in choices().items())
+    groups = "\n".join(f"  {group + ' ':<14}{', '.join(names)}" for group, names in choices().items())
     return HELP.format(commands=commands, groups=groups)
 
 

@@ -81,6 +81,17 @@ def test_what_is_not_chosen_stays_and_padding_is_never_touched() -> None:
         assert (mask.source[i, :n] < n).all()
 
 
+@pytest.mark.parametrize("share", [0.0, 0.9, 1.0])
+def test_no_share_and_every_share_can_be_laid_out(share: float) -> None:
+    lengths = np.arange(1, 30)
+    mask = time_mask(lengths, draws(keys(29)), share=share, consecutive=4)
+    for i, n in enumerate(lengths.tolist()):
+        run = min(4, n)
+        assert mask.chosen[i].sum() <= min(n, share * n + run)
+        assert mask.chosen[i].sum() >= min(share * n - run, n // run * run)
+        assert not mask.chosen[i, n:].any()
+
+
 def test_a_mask_belongs_to_its_recording_and_epoch_alone() -> None:
     lengths = np.array([50, 90, 71])
     three = keys(3)

@@ -60,7 +60,7 @@ def time_mask(
     rounding = draws("number of runs", 1)[:, 0]
     for i, n_frames in enumerate(lengths.tolist()):
         run = min(consecutive, n_frames)
-        n_runs = int(share * n_frames / run + rounding[i])
+        n_runs = min(int(share * n_frames / run + rounding[i]), n_frames // run)
         n_slots = n_frames - n_runs * (run - 1)  # a run takes one slot, so that any choice of slots is a layout
         slots = np.sort(np.argsort(places[i, :n_slots], kind="stable")[:n_runs])
         starts = slots + np.arange(n_runs) * (run - 1)

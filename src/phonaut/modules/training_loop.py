@@ -104,6 +104,22 @@ class TrainingLoop(L.LightningModule):
             entry |= {"monitor": "validation/loss", "strict": True}
         return {"optimizer": optimizer, "lr_scheduler": entry}
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: Any = None,
+    ) -> None:
+        """As Lightning, which refuses it for a fused optimizer in bfloat16, as if gradients were scaled there."""
+        if not gradient_clip_val or self.trainer.precision != "bf16-mixed":
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        if getattr(gradient_clip_algorithm, "value", gradient_clip_algorithm) == "value":
+            torch.nn.utils.clip_grad_value_(parameters, gradient_clip_val)
+        else:
+            torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
+
     def seed_step(self, batch_idx: int) -> None:
         """Seed what a step draws, so that an optimizer's closure repeats the same function."""
         draw = np.random.SeedSequence((self.seed, self.current_epoch, batch_idx, self.global_rank))
