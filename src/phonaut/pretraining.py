@@ -146,7 +146,8 @@ def wrong_network(config: DictConfig) -> list[str]:
     """What is wrong with the sizes of the encoder."""
     from phonaut.networks.mockingjay import Mockingjay
 
-    options = {str(key): value for key, value in config.model.items() if key not in ("_target_", "causal")}
+    names = ("hidden_size", "n_layers", "n_heads", "intermediate_size", "dropout", "stride")
+    options = {name: config.model[name] for name in names}
     return [f"model: {problem}" for problem in Mockingjay.problems(**options)]
 
 

@@ -78,6 +78,8 @@ class Mix:
         """What is wrong with options, as far as can be seen at a glance, for the check of a configuration."""
         from hydra.utils import get_class
 
+        if any("corpus" not in part for part in options["corpora"]):
+            return []  # of another training loop, which says so
         problems = []
         for part in options["corpora"]:
             inner = dict(part["corpus"])
