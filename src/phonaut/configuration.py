@@ -344,7 +344,7 @@ def unknown_options(config: DictConfig) -> list[str]:
 
     problems = []
     for group, part in ((str(name), part) for name, part in config.items()):
-        target = part.get("_target_") if hasattr(part, "get") else None
+        target = part.get("_target_") if hasattr(part, "keys") else None
         if group in ("features", "target_features", "scheduler") or not target:
             continue  # the front end speaks for itself; a scheduler's interval is taken out first
         taken = inspect.signature(get_object(target)).parameters

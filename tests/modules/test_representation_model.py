@@ -70,7 +70,7 @@ def test_the_error_is_that_of_the_whole_reconstruction_where_it_counts(
     frames, targets, lengths = made.inputs_and_targets(batch)
     task = made.task(frames, lengths, objective, place(batch))
     hidden, _ = made.network.hidden_states(task.frames.view(3, -1, 16), lengths * 2)
-    predicted = made.head(hidden[-1])
+    predicted = made.head(hidden[-1]).detach()
     found = distances(made, batch, objective)
     for i, n in enumerate(lengths.tolist()):
         total, number = 0.0, 0

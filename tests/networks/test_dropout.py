@@ -13,11 +13,12 @@ def test_each_number_stays_with_the_stated_probability_on_its_own(p: float) -> N
     bits = kept(n, p, np.random.Generator(np.random.SFC64(0)))
     assert set(bits.unique().tolist()) == {-1, 0}
     stays = bits.numpy() == -1
-    deviation = (p * (1 - p) / n) ** 0.5
-    assert abs(stays.mean() - (1 - rounded(p))) < 5 * deviation
+    q = 1 - rounded(p)
+    assert abs(stays.mean() - q) < 4 * (q * (1 - q) / n) ** 0.5
     for lag in (1, 2, 3, 4, 8):  # also within and between the words that four draws come in
         both = (stays[:-lag] & stays[lag:]).mean()
-        assert abs(both - (1 - rounded(p)) ** 2) < 5 * deviation
+        variance = q**2 * (1 - q**2) + 2 * (q**3 - q**4)  # each number is in two pairs
+        assert abs(both - q**2) < 4 * (variance / n) ** 0.5
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])

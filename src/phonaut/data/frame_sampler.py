@@ -17,7 +17,7 @@ class FrameSampler:
 
     How many batches an epoch has follows from the data alone, `ceil(frames / batch_frames)`, because learning rate
     schedules and Lightning plan with it; batch k ends with the recording that comes nearest to the k-th part of all
-    frames. So a batch differs from `batch_frames` by less than its longest recording. A recording of weight w comes w
+    frames. So no batch exceeds `batch_frames` by more than its longest recording. A recording of weight w comes w
     times an epoch: `floor(w)` times, and once more in an epoch in which its draw is among the least. Recordings are
     sorted by duration within pools of many batches, up and down in turn, and batches then shuffled.
 

@@ -170,6 +170,7 @@ class Mockingjay(nn.Module):
     def encode(self, x: Tensor, packing: Packing) -> list[Tensor]:
         """The hidden states `(N, H)` of stacked frames `(N, stride D)`, the sequences of `packing` in a row."""
         x = self.projection(x)
+        x = x.to(torch.promote_types(x.dtype, torch.float32))  # what is added up stays in float32 under autocast
         x = self.dropout(self.norm(x + sinusoids(packing.n_frames, self.n_outputs, x)[packing.times]))
         states = [x]
         for layer in self.layers:
