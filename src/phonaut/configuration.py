@@ -75,7 +75,7 @@ def draft(overrides: Sequence[str]) -> tuple[DictConfig, list[str]]:
     texts = [as_text(override) for override in overrides]
     groups = [text for text in texts if key_of(text) in choices()]
     problems = [problem for text in groups if (problem := wrong_choice(text))]
-    groups = [chosen for text in groups if not wrong_choice(text) if (chosen := without_null(text))]
+    groups = [without_null(text) for text in groups if not wrong_choice(text)]
     base = hydra_compose(groups)
     values = []
     for text in (text for text in texts if key_of(text) not in choices()):
@@ -174,17 +174,13 @@ def wrong_choice(override: str) -> str | None:
     return f"{group}={chosen} is not a choice{nearest(chosen, names)} ({group}: {', '.join(names)})"
 
 
-def without_null(override: str) -> str | None:
-    """A choice of nothing in words that Hydra knows: the default is deleted, where there is one.
+def without_null(override: str) -> str:
+    """A choice of nothing in words that Hydra knows: the group is deleted, whoever chose in it.
 
     >>> without_null("scheduler=null"), without_null("normalizer=null"), without_null("model=lstm")
-    ('~scheduler', None, 'model=lstm')
+    ('~scheduler', '~normalizer', 'model=lstm')
     """
-    if not override.endswith("=null"):
-        return override
-    group = key_of(override)
-    defaults = (CONF / "config.yaml").read_text(encoding="utf-8")
-    return None if f"- {group}: null" in defaults else f"~{group}"
+    return f"~{key_of(override)}" if override.endswith("=null") else override
 
 
 def wrong_value(override: str, base: DictConfig) -> str | None:
