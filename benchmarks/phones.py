@@ -27,78 +27,64 @@ from machine import machine, write_result
 FOLDS = 5
 MFCC = ["features.n_mfcc=13", "features.deltas=2", "normalizer=cmvn"]
 COMMON = ["dataset=speechocean762", "target=phone", "trainer.enable_progress_bar=false"]
-FLOW = ["model.n_couplings=4", "model.n_hidden=16", "model.n_passes=2", "model.learning_rate=0.002"]
-FLOW += ["model.first_fit=15", "trainer.max_epochs=8"]
-BOTH = ["model.hidden_size=128", "model.bidirectional=true", "optimizer.lr=0.003", "trainer.max_epochs=10"]
 EM = ["trainer.max_epochs=40"]
+FLOW = [*MFCC, "model.n_couplings=4", "model.n_hidden=16", "model.n_passes=2", "model.learning_rate=0.002"]
+FLOW += ["model.first_fit=15", "trainer.max_epochs=8"]
+PLAIN = [*MFCC, "augmentation=none"]
+BOTH = ["model.hidden_size=128", "model.bidirectional=true", "optimizer.lr=0.003", "trainer.max_epochs=12"]
 RECURRENT: list[list[str]] = [
-    [*MFCC, *BOTH, "augmentation=none"],
-    [*MFCC, *BOTH],
-    [*MFCC, *BOTH, "augmentation=none", "context_s=0.05"],
-    [*MFCC, *BOTH, "augmentation=none", "context_s=0.05", "model.dropout=0.5"],
-    [*MFCC, *BOTH, "augmentation=none", "context_s=0.1", "model.dropout=0.5"],
-    [*MFCC, *BOTH, "context_s=0.05", "trainer.max_epochs=15"],
+    [*PLAIN, *BOTH],
+    [*PLAIN, *BOTH, "context_s=0.05", "model.dropout=0.5"],
+    [*PLAIN, *BOTH, "context_s=0.1", "model.dropout=0.5"],
+    [*MFCC, *BOTH, "context_s=0.1", "model.dropout=0.5"],
 ]
+WIDE = ["context_s=0.1", "model.width=2"]
+# Four trials a row; the first row is what the others are compared with.
 TRIALS: dict[str, list[list[str]]] = {
-    "majority": [[*MFCC]],
-    "dtw": [
-        [*MFCC],
-        [*MFCC, "model.n_templates=50"],
-        [*MFCC, "model.n_templates=50", "model.n_nearest=5"],
-        [*MFCC, "model.n_templates=50", "model.n_nearest=1"],
-        [*MFCC, "model.n_templates=100", "model.n_nearest=5"],
-    ],
     "gmmhmm": [
         [*MFCC, *EM],
         [*MFCC, *EM, "model.n_mix=4"],
         [*MFCC, *EM, "model.n_mix=16"],
-        [*MFCC, *EM, "model.n_states=3"],
         [*MFCC, *EM, "model.n_states=3", "model.n_mix=16"],
-        [*MFCC, *EM, "model.n_mix=1", "model.covariance_type=full"],
-        [*MFCC, *EM, "model.n_states=3", "context_s=0.02"],
-        [*MFCC, *EM, "model.n_states=5", "context_s=0.03"],
+    ],
+    "majority": [[*MFCC]],
+    "dtw": [
+        [*MFCC],
+        [*MFCC, "model.n_nearest=1"],
+        [*MFCC, "model.n_templates=50"],
+        [*MFCC, "model.n_templates=50", "model.n_nearest=5"],
     ],
     "genhmm": [
-        [*MFCC, *FLOW, "model.n_mix=1"],
-        [*MFCC, *FLOW, "model.n_mix=2"],
-        [*MFCC, *FLOW, "model.n_mix=4", "model.flow_prior=10"],
-        [*MFCC, *FLOW, "model.n_mix=4", "model.flow_prior=30"],
-        [*MFCC, *FLOW, "model.n_mix=4", "model.flow_prior=100"],
-        [*MFCC, *FLOW, "model.n_mix=8", "model.flow_prior=100"],
+        [*FLOW, "model.n_mix=2"],
+        [*FLOW, "model.n_mix=2", "model.flow_prior=10"],
+        [*FLOW, "model.n_mix=2", "model.flow_prior=100"],
+        [*FLOW, "model.n_mix=4", "model.flow_prior=100"],
     ],
     "lathmm": [
-        [*MFCC, *FLOW],
-        [*MFCC, *FLOW, "model.flow_prior=10"],
-        [*MFCC, *FLOW, "model.flow_prior=30"],
-        [*MFCC, *FLOW, "model.flow_prior=100"],
-        [*MFCC, *FLOW, "model.n_mix=4", "model.flow_prior=10"],
-        [*MFCC, *FLOW, "model.n_mix=4"],
+        [*FLOW, "model.n_mix=8"],
+        [*FLOW, "model.n_mix=8", "model.flow_prior=10"],
+        [*FLOW, "model.n_mix=8", "model.flow_prior=100"],
+        [*FLOW, "model.n_mix=4", "model.flow_prior=10"],
     ],
     "gshmm": [
-        [*MFCC, *FLOW],
-        [*MFCC, *FLOW, "model.flow_prior=10"],
-        [*MFCC, *FLOW, "model.flow_prior=30"],
-        [*MFCC, *FLOW, "model.flow_prior=100"],
-        [*MFCC, *FLOW, "model.n_mix=4", "model.flow_prior=10"],
-        [*MFCC, *FLOW, "model.n_mix=4"],
+        [*FLOW, "model.n_mix=8"],
+        [*FLOW, "model.n_mix=8", "model.flow_prior=10"],
+        [*FLOW, "model.n_mix=8", "model.flow_prior=100"],
+        [*FLOW, "model.n_mix=4", "model.flow_prior=10"],
     ],
     "dnnhmm": [
+        [*PLAIN, "trainer.max_epochs=10"],
         [*MFCC, "trainer.max_epochs=10"],
-        [*MFCC, "trainer.max_epochs=10", "model.context=8"],
-        [*MFCC, "trainer.max_epochs=10", "model.hidden_size=512"],
-        [*MFCC, "trainer.max_epochs=10", "model.dropout=0.5"],
-        [*MFCC, "trainer.max_epochs=10", "context_s=0.03"],
-        [*MFCC, "trainer.max_epochs=10", "context_s=0.05", "model.n_states=5", "model.dropout=0.5"],
+        [*PLAIN, "trainer.max_epochs=10", "context_s=0.03"],
+        [*PLAIN, "trainer.max_epochs=10", "context_s=0.05", "model.n_states=5", "model.dropout=0.5"],
     ],
     "lstm": RECURRENT,
     "gru": RECURRENT,
     "tc-res8": [
-        [*MFCC, "augmentation=none", "trainer.max_epochs=15"],
-        [*MFCC, "trainer.max_epochs=15"],
-        [*MFCC, "augmentation=none", "trainer.max_epochs=15", "context_s=0.05"],
-        [*MFCC, "augmentation=none", "trainer.max_epochs=15", "context_s=0.1"],
-        [*MFCC, "augmentation=none", "trainer.max_epochs=15", "context_s=0.1", "model.width=2"],
-        [*MFCC, "trainer.max_epochs=20", "context_s=0.1", "model.width=2"],
+        [*PLAIN, "trainer.max_epochs=15"],
+        [*PLAIN, "trainer.max_epochs=15", "context_s=0.05"],
+        [*PLAIN, "trainer.max_epochs=15", *WIDE],
+        [*MFCC, "trainer.max_epochs=20", *WIDE],
     ],
 }
 DENSITIES = ("gmmhmm", "genhmm", "lathmm", "gshmm")

@@ -196,3 +196,35 @@ def test_given_states_make_frames_of_their_own_mixtures() -> None:
     for s in range(model.n_components):
         expected = model.weights_[s] @ model.means_[s]
         np.testing.assert_allclose(frames[path == s].mean(axis=0), expected, atol=0.1)
+
+
+@pytest.mark.oracle
+def test_what_starts_from_gaussians_has_their_density() -> None:
+    densities, data = made("genhmm", first_fit=3), segments()
+    densities.begin(data, 0)
+    for c, model in enumerate(densities.models):
+        own = data.chosen(np.flatnonzero(data.labels == c))
+        frames = own.frames.astype(np.float64)
+        gaussian = GMMHMM(model.n_components, 2, init_params="mcw", n_iter=3, tol=-1.0, random_state=0)
+        chain = np.triu(np.tri(model.n_components, k=1)) / 2
+        chain[-1, -1] = 1.0
+        gaussian.startprob_, gaussian.transmat_ = np.eye(model.n_components)[0], chain
+        gaussian.fit(frames, own.lengths)
+        assert model.score(frames, own.lengths) == pytest.approx(gaussian.score(frames, own.lengths), abs=1e-6)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("kind", ["genhmm", "lathmm", "gshmm"])
+def test_rotating_flows_start_from_the_moments_of_gaussians(kind: str) -> None:
+    plain, turned = (made(kind, first_fit=3, permutation=name) for name in ("none", "conv1x1"))
+    for densities in (plain, turned):
+        densities.begin(segments(), 0)
+    before, model = plain.models[1], turned.models[1]
+    assert not np.allclose(before.latent_means_, model.latent_means_)
+    drawn = np.random.default_rng(1).standard_normal((100_000, 3))
+    for s, k in np.ndindex(model.n_components, 2):
+        x = torch.from_numpy(before.latent_means_[s, k] + before.latent_scales_[s, k] * drawn)
+        flow = (s * 2 + k) * model.n_flows // (model.n_components * 2)
+        z = model._flows().double()(x)[0][flow].detach().numpy()
+        np.testing.assert_allclose(z.mean(axis=0), model.latent_means_[s, k], atol=0.02)
+        np.testing.assert_allclose(z.std(axis=0), model.latent_scales_[s, k], rtol=0.02)

@@ -151,7 +151,7 @@ class ClassDensities(Fitted):
             if self.first_fit:
                 assert isinstance(model, FlowHMM)
                 share = own.chosen(np.arange(len(own))[rank::world_size])
-                self._start_from_gaussians(model, frames, share, seed)
+                self._start_from_gaussians(model, own, share, seed)
             model.monitor_ = Monitor(self.tol * len(frames), model.n_iter)
             model._back = Back()
         self._publish()
@@ -162,17 +162,26 @@ class ClassDensities(Fitted):
             return self.n_states
         return int(np.clip(lengths.mean() // 2, *ADAPTIVE))
 
-    def _start_from_gaussians(self, model: FlowHMM, frames: Array, share: Segments, seed: int) -> None:
-        """Fit a GMM-HMM and put its components into the latents, while flows are still the identity."""
+    def _start_from_gaussians(self, model: FlowHMM, own: Segments, share: Segments, seed: int) -> None:
+        """Fit a GMM-HMM and put its components into the latents.
+
+        Flows are still linear, `z = A x`: the identity, or rotations. The latents take `A mu` and the diagonal of
+        `A diag(sigma^2) A^T`, which for the identity is the GMM-HMM itself.
+        """
         made = self._made(model.n_components, "gmmhmm", n_mix=model.n_mix, random_state=seed, tol=-1.0)
         made.startprob_, made.transmat_ = model.startprob_, model.transmat_
         gaussian: Any = made
-        gaussian._init(frames, None, np.random.default_rng(seed), quietly=True)
+        gaussian._init(own.frames.astype(np.float64), own.lengths, np.random.default_rng(seed), quietly=True)
         gaussian.monitor_ = Monitor(-1.0, self.first_fit)
         gaussian._em(share.frames.astype(np.float64), share.lengths)
         model.startprob_, model.transmat_, model.weights_ = gaussian.startprob_, gaussian.transmat_, gaussian.weights_
-        model.latent_means_ = (gaussian.means_ - model.shift_) / model.stretch_
-        model.latent_scales_ = np.sqrt(gaussian.covars_) / model.stretch_
+        with torch.no_grad():
+            linear = model._flows().double()(torch.eye(self.n_features, dtype=torch.float64))[0].mT.numpy()
+        n = model.n_components * model.n_mix
+        a = linear[np.arange(n) * model.n_flows // n].reshape(*model.weights_.shape, self.n_features, self.n_features)
+        means, variances = (gaussian.means_ - model.shift_) / model.stretch_, gaussian.covars_ / model.stretch_**2
+        model.latent_means_ = np.einsum("skij,skj->ski", a, means)
+        model.latent_scales_ = np.sqrt(np.einsum("skij,skj->ski", a**2, variances))
 
     def em_step(self, parts: Sequence[Segments]) -> list[float]:
         """One EM step of every class that is not done; its log-likelihood before it.
