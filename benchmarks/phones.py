@@ -25,25 +25,22 @@ from typing import Any
 from machine import machine, write_result
 
 FOLDS = 5
+PLAIN_TOOLS = ("hmmlearn", "bare-lstm")  # of benchmarks/plain_phones.py
 MFCC = ["features.n_mfcc=13", "features.deltas=2", "normalizer=cmvn"]
 COMMON = ["dataset=speechocean762", "target=phone", "trainer.enable_progress_bar=false"]
+SMOOTH = ["model.covars_prior=5", "model.covars_weight=10"]  # inverse gamma: variances of few frames are too small
 EM = ["trainer.max_epochs=40"]
 FLOW = [*MFCC, "model.n_couplings=4", "model.n_hidden=16", "model.n_passes=2", "model.learning_rate=0.002"]
-FLOW += ["model.first_fit=15", "trainer.max_epochs=8"]
+FLOW += ["model.first_fit=15", "trainer.max_epochs=6"]
 PLAIN = [*MFCC, "augmentation=none"]
 BOTH = ["model.hidden_size=128", "model.bidirectional=true", "optimizer.lr=0.003", "trainer.max_epochs=12"]
-RECURRENT: list[list[str]] = [
-    [*PLAIN, *BOTH],
-    [*PLAIN, *BOTH, "context_s=0.05", "model.dropout=0.5"],
-    [*PLAIN, *BOTH, "context_s=0.1", "model.dropout=0.5"],
-    [*MFCC, *BOTH, "context_s=0.1", "model.dropout=0.5"],
-]
+SMALL = ["model.hidden_size=64", "model.bidirectional=true", "optimizer.lr=0.005", "trainer.max_epochs=10"]
 WIDE = ["context_s=0.1", "model.width=2"]
 # Four trials a row; the first row is what the others are compared with.
 TRIALS: dict[str, list[list[str]]] = {
     "gmmhmm": [
         [*MFCC, *EM],
-        [*MFCC, *EM, "model.n_mix=4"],
+        [*MFCC, *EM, "model.n_states=3", "model.n_mix=16", *SMOOTH],
         [*MFCC, *EM, "model.n_mix=16"],
         [*MFCC, *EM, "model.n_states=3", "model.n_mix=16"],
     ],
@@ -78,8 +75,18 @@ TRIALS: dict[str, list[list[str]]] = {
         [*PLAIN, "trainer.max_epochs=10", "context_s=0.03"],
         [*PLAIN, "trainer.max_epochs=10", "context_s=0.05", "model.n_states=5", "model.dropout=0.5"],
     ],
-    "lstm": RECURRENT,
-    "gru": RECURRENT,
+    "lstm": [
+        [*PLAIN, *BOTH],
+        [*PLAIN, *BOTH, "context_s=0.05", "model.dropout=0.5"],
+        [*PLAIN, *BOTH, "context_s=0.1", "model.dropout=0.5"],
+        [*MFCC, *BOTH, "context_s=0.1", "model.dropout=0.5"],
+    ],
+    "gru": [
+        [*PLAIN, *SMALL],
+        [*PLAIN, *SMALL, "context_s=0.05", "model.dropout=0.5"],
+        [*PLAIN, *SMALL, "context_s=0.1", "model.dropout=0.5"],
+        [*MFCC, *SMALL, "context_s=0.1", "model.dropout=0.5"],
+    ],
     "tc-res8": [
         [*PLAIN, "trainer.max_epochs=15"],
         [*PLAIN, "trainer.max_epochs=15", "context_s=0.05"],
@@ -87,6 +94,34 @@ TRIALS: dict[str, list[list[str]]] = {
         [*MFCC, "trainer.max_epochs=20", *WIDE],
     ],
 }
+TWO, HELD = [*FLOW, "model.n_mix=2"], "model.flow_prior=10"
+RESEARCH = ["model.n_couplings=8", "model.n_hidden=24", "model.n_passes=5", "model.learning_rate=0.004"]
+# What else was tried for GenHMM, and the GMM-HMM of the same features, states and components beside it.
+ABLATION: dict[str, list[list[str]]] = {
+    "gmmhmm": [
+        [*MFCC, *EM, "model.n_mix=1"],
+        [*MFCC, *EM, "model.n_mix=2"],
+        [*MFCC, *EM, "model.n_mix=4"],
+        [*MFCC, *EM, "model.n_mix=2", "model.n_states=3"],
+        [*MFCC, *EM, "model.n_mix=2", "features.deltas=0"],
+        ["features=melspec", "normalizer=cmvn", *EM, "model.n_mix=2"],
+    ],
+    "genhmm": [
+        [*FLOW, "model.n_mix=1"],
+        [*FLOW, "model.n_mix=1", HELD],
+        [*FLOW, *RESEARCH, "model.n_mix=1", "model.first_fit=0"],
+        [*FLOW, *RESEARCH, "model.n_mix=1"],
+        [*TWO, HELD, "model.permutation=reverse"],
+        [*TWO, HELD, "model.permutation=conv1x1"],
+        [*TWO, HELD, "model.mask=chunk"],
+        [*TWO, HELD, "model.n_couplings=2"],
+        [*TWO, HELD, "model.learning_rate=0.0005"],
+        [*TWO, HELD, "model.n_states=3"],
+        [*TWO, HELD, "features.deltas=0"],
+        [*TWO, HELD, "features=melspec"],
+    ],
+}
+TABLES = {"trials": TRIALS, "ablation": ABLATION}
 DENSITIES = ("gmmhmm", "genhmm", "lathmm", "gshmm")
 
 
@@ -117,25 +152,24 @@ class Bench:
             print(f"failed: {' '.join(words)}; see {log}", flush=True)
         return done.returncode == 0
 
-    def trial(self, row: str, number: int) -> None:
+    def trial(self, row: str, number: int, table: str = "trials") -> None:
         """One setting on fold 0."""
-        if not self.metrics(row, number):
-            where = [f"output_dir={self.folder / 'trials' / row}", f"experiment_id=t{number}", f"model={row}"]
-            self.phonaut(
-                "train", *self.common, *TRIALS[row][number], *where, log=self.folder / f"logs/{row}_{number}.log"
-            )
+        if not self.metrics(row, number, table):
+            where = [f"output_dir={self.folder / table / row}", f"experiment_id=t{number}", f"model={row}"]
+            log = self.folder / f"logs/{table}_{row}_{number}.log"
+            self.phonaut("train", *self.common, *TABLES[table][row][number], *where, log=log)
 
-    def metrics(self, row: str, number: int) -> dict[str, Any]:
+    def metrics(self, row: str, number: int, table: str = "trials") -> dict[str, Any]:
         """Figures of a trial, or none."""
-        path = self.folder / "trials" / row / f"t{number}" / row / "metrics.json"
+        path = self.folder / table / row / f"t{number}" / row / "metrics.json"
         return json.loads(path.read_text()) if path.exists() else {}
 
-    def trials(self, row: str) -> list[dict[str, Any]]:
+    def trials(self, row: str, table: str = "trials") -> list[dict[str, Any]]:
         """Settings and validation accuracy of what is done."""
         found = []
-        for number, settings in enumerate(TRIALS[row]):
-            if metrics := self.metrics(row, number):
-                model = json.loads((self.folder / "trials" / row / f"t{number}" / row / "model.json").read_text())
+        for number, settings in enumerate(TABLES[table].get(row, [])):
+            if metrics := self.metrics(row, number, table):
+                model = json.loads((self.folder / table / row / f"t{number}" / row / "model.json").read_text())
                 found.append(
                     {"settings": " ".join(settings), "validation": metrics["validation"]["accuracy"]}
                     | {key: model[key] for key in ("parameters", "train_seconds", "epochs", "best_epoch")}
@@ -175,20 +209,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("alignment", type=Path)
     parser.add_argument("--noise", type=Path, help="folder of noise recordings; without it nothing is scored in noise")
-    parser.add_argument("--snr-db", default="5,10,20,30")
+    parser.add_argument("--snr-db", default="5,15,25")
     parser.add_argument("--folder", type=Path, default=Path("trained_models/phones"))
     parser.add_argument("--only", nargs="*", default=list(TRIALS), choices=list(TRIALS))
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
-    parser.add_argument("--steps", nargs="*", default=["trials", "folds", "noise", "compare"])
+    parser.add_argument("--steps", nargs="*", default=["trials", "ablation", "folds", "noise", "compare"])
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     bench, rows = Bench(arguments.folder.resolve(), arguments.alignment), arguments.only
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        if "trials" in arguments.steps:
-            list(pool.map(lambda job: bench.trial(*job), [(row, n) for row in rows for n in range(len(TRIALS[row]))]))
-        for row in rows:
-            for trial in bench.trials(row):
-                print(f"{row:9} {trial['validation']['value']:.4f}  {trial['settings']}", flush=True)
+        for table in (name for name in TABLES if name in arguments.steps):
+            jobs = [(row, n, table) for row in rows for n in range(len(TABLES[table].get(row, [])))]
+            list(pool.map(lambda job: bench.trial(*job), jobs))
+            for row in rows:
+                for trial in bench.trials(row, table):
+                    print(f"{row:9} {trial['validation']['value']:.4f}  {trial['settings']}", flush=True)
         if "folds" in arguments.steps:
             list(pool.map(lambda job: bench.fold(*job), [(row, fold) for row in rows for fold in range(FOLDS)]))
         names = [name for row in rows for name in (row, *[f"{row}_linear"] * (row in DENSITIES))]
@@ -197,11 +232,12 @@ def main() -> None:
             list(pool.map(lambda job: bench.noise(*job), jobs))
     if "compare" in arguments.steps:
         runs = [str(bench.folder / "folds" / name) for name in names]
+        runs += [str(path) for name in PLAIN_TOOLS if (path := bench.folder / "folds" / name).exists()]
         subprocess.run([sys.executable, "-m", "phonaut", "compare", *runs, f"output={bench.folder / 'comparison'}"])
-        with (bench.folder / "comparison" / "compare.csv").open(newline="") as table:
-            rows_found = list(csv.DictReader(table))
-        trials = {row: bench.trials(row) for row in rows}
-        write_result(arguments.output, {"machine": machine(), "rows": rows_found, "trials": trials})
+        with (bench.folder / "comparison" / "compare.csv").open(newline="") as table_file:
+            compared = list(csv.DictReader(table_file))
+        tried = {table: {row: bench.trials(row, table) for row in rows} for table in TABLES}
+        write_result(arguments.output, {"machine": machine(), "rows": compared, **tried})
 
 
 if __name__ == "__main__":
