@@ -22,6 +22,8 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "lstm causal": lambda **sizes: LSTM(**sizes, causal=True),
     "lstm deep": lambda **sizes: LSTM(**sizes, n_layers=2),
     "lstm both ways": lambda **sizes: LSTM(**sizes, bidirectional=True),
+    "lstm deep, both ways": lambda **sizes: LSTM(**sizes, n_layers=2, bidirectional=True),
+    "rnn both ways": lambda **sizes: RNN(**sizes, bidirectional=True),
     "gru": GRU,
     "gru both ways": lambda **sizes: GRU(**sizes, bidirectional=True),
     "rnn": RNN,

@@ -76,7 +76,7 @@ def moved_to_rest(x: Array, centres: Array, n_iter: int) -> Array:
 def nested(
     x: Array, n: int, m: int, rng: np.random.Generator, states: NDArray[np.int64] | None = None, *, n_init: int = 10
 ) -> tuple[Array, Array]:
-    """Centres `(n, m, D)` by k-means over the frames of each state; and the way of each frame from its centre, `(N, D)`.
+    """Centres `(n, m, D)` by k-means over the frames of each state; the way of each frame from its centre, `(N, D)`.
 
     Where nobody says which of n states a frame is of, `states (N,)`, k-means over all frames does. Centres repeat where
     there are fewer frames.

@@ -268,7 +268,7 @@ class HMM(Saved):
             )
 
     def _apportioned(self, frames: Array, lengths: Any) -> Index | None:
-        """Where a chain only goes forward from its first state, the states of all frames: equal shares of each sequence.
+        """The states of all frames where a chain only goes forward from its first: equal shares of each sequence.
 
         Clusters of frames would not be in the order of the states, and EM does not reorder them.
         """

@@ -122,6 +122,7 @@ class FrameCache:
         """Run the front end over a split, into a folder of its own."""
         dataset, model = self.data.dataset(split), self.model
         folder = Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
+        before = [(module, module.training) for module in model.modules()]
         model.eval()
         device = next((b.device for b in model.front_end.buffers()), torch.device("cpu"))
         n = np.zeros(len(dataset), dtype=np.int64)
@@ -133,6 +134,8 @@ class FrameCache:
                 n[numbers] = lengths.cpu().numpy()
                 valid = torch.arange(frames.shape[1], device=device) < lengths[:, None]
                 file.write(frames[valid].float().cpu().numpy().tobytes())
+        for module, training in before:  # Lightning trains modules in the mode that it finds
+            module.training = training
         offset = np.concatenate([np.zeros(1, np.int64), np.cumsum(n)])
         np.savez(folder / WINDOWS, offset=offset)
         write_json(folder / ABOUT, {"split": split, "frames": int(offset[-1]), "features": model.front_end.n_features})

@@ -61,7 +61,7 @@ def predict(
         for batch in data.batches(split):
             batch = batch.to(device)
             frames, lengths = model.segments(change(batch) if change else batch)
-            scores = network(frames, lengths)
+            scores = model.classify(frames, lengths)
             columns["n_frames"].append(lengths.cpu().numpy())
             if "log_likelihood" in columns:
                 assert isinstance(network, Fitted)
