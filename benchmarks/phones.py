@@ -29,12 +29,16 @@ PLAIN_TOOLS = ("hmmlearn", "bare-lstm")  # of benchmarks/plain_phones.py
 MFCC = ["features.n_mfcc=13", "features.deltas=2", "normalizer=cmvn"]
 COMMON = ["dataset=speechocean762", "target=phone", "trainer.enable_progress_bar=false"]
 SMOOTH = ["model.covars_prior=5", "model.covars_weight=10"]  # inverse gamma: variances of few frames are too small
+MEL = ["features=melspec", "features.n_mels=40", "features.deltas=1", "normalizer=cmvn"]
 EM = ["trainer.max_epochs=40"]
 FLOW = [*MFCC, "model.n_couplings=4", "model.n_hidden=16", "model.n_passes=2", "model.learning_rate=0.002"]
 FLOW += ["model.first_fit=15", "trainer.max_epochs=6"]
 PLAIN = [*MFCC, "augmentation=none"]
 BOTH = ["model.hidden_size=128", "model.bidirectional=true", "optimizer.lr=0.003", "trainer.max_epochs=12"]
 SMALL = ["model.hidden_size=64", "model.bidirectional=true", "optimizer.lr=0.005", "trainer.max_epochs=10"]
+# The loss of segments says little of a network that is trained on frames.
+FRAMEWISE = ["optimizer.lr=0.002", "trainer.max_epochs=10", "checkpoint.monitor=validation/accuracy"]
+FRAMEWISE += ["checkpoint.mode=max"]
 WIDE = ["context_s=0.1", "model.width=2"]
 # Four trials a row; the first row is what the others are compared with.
 TRIALS: dict[str, list[list[str]]] = {
@@ -70,28 +74,28 @@ TRIALS: dict[str, list[list[str]]] = {
         [*FLOW, "model.n_mix=4", "model.flow_prior=10"],
     ],
     "dnnhmm": [
-        [*PLAIN, "trainer.max_epochs=10"],
-        [*MFCC, "trainer.max_epochs=10"],
-        [*PLAIN, "trainer.max_epochs=10", "context_s=0.03"],
-        [*PLAIN, "trainer.max_epochs=10", "context_s=0.05", "model.n_states=5", "model.dropout=0.5"],
+        [*PLAIN, *FRAMEWISE],
+        [*PLAIN, *FRAMEWISE, "model.over=recording"],
+        [*PLAIN, *FRAMEWISE, "model.over=recording", "model.dropout=0.5", "model.hidden_size=512"],
+        [*MFCC, *FRAMEWISE, "model.over=recording"],
     ],
     "lstm": [
         [*PLAIN, *BOTH],
         [*PLAIN, *BOTH, "context_s=0.05", "model.dropout=0.5"],
-        [*PLAIN, *BOTH, "context_s=0.1", "model.dropout=0.5"],
-        [*MFCC, *BOTH, "context_s=0.1", "model.dropout=0.5"],
+        [*MFCC, *BOTH, "model.dropout=0.5", "trainer.max_epochs=25"],
+        [*MEL, *BOTH, "model.dropout=0.5", "trainer.max_epochs=20"],
     ],
     "gru": [
         [*PLAIN, *SMALL],
-        [*PLAIN, *SMALL, "context_s=0.05", "model.dropout=0.5"],
-        [*PLAIN, *SMALL, "context_s=0.1", "model.dropout=0.5"],
-        [*MFCC, *SMALL, "context_s=0.1", "model.dropout=0.5"],
+        [*PLAIN, *SMALL, "model.dropout=0.5"],
+        [*MFCC, *SMALL, "model.dropout=0.5", "trainer.max_epochs=16"],
+        [*PLAIN, *SMALL, "model.dropout=0.5", "model.over=recording"],
     ],
     "tc-res8": [
         [*PLAIN, "trainer.max_epochs=15"],
         [*PLAIN, "trainer.max_epochs=15", "context_s=0.05"],
         [*PLAIN, "trainer.max_epochs=15", *WIDE],
-        [*MFCC, "trainer.max_epochs=20", *WIDE],
+        [*MFCC, "trainer.max_epochs=15", "model.width=2"],
     ],
 }
 TWO, HELD = [*FLOW, "model.n_mix=2"], "model.flow_prior=10"
