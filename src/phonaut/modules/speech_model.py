@@ -27,7 +27,10 @@ class SpeechModel(nn.Module):
         self.network = network
 
     def frames(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised frames `(B, T, D)` of whole recordings `(B, S)`, with their lengths `(B,)`."""
+        """Normalised frames `(B, T, D)` of whole recordings `(B, S)`, with their lengths `(B,)`.
+
+        Where the front end is `Frames`, they are given in place of audio.
+        """
         frames, lengths = self.front_end(audio, audio_lengths)
         if self.normalizer is not None:
             frames = self.normalizer(frames, lengths)
@@ -35,7 +38,7 @@ class SpeechModel(nn.Module):
 
     def segments(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The frames of each span of `batch`: `(N, T, D)` with lengths `(N,)`."""
-        frames, lengths = self.frames(batch.audio, batch.audio_lengths)
+        frames, lengths = self.frames(*batch.given)
         return slice_spans(
             frames,
             lengths,
@@ -44,7 +47,7 @@ class SpeechModel(nn.Module):
             batch.span_end_s,
             frame_shift_s=self.front_end.frame_shift_s,
             frame_offset_s=self.front_end.frame_offset_s,
-            durations_s=batch.audio_lengths.double() / self.front_end.sample_rate,
+            durations_s=batch.durations_s(self.front_end.sample_rate),
         )
 
     def scores(self, batch: Batch) -> Tensor:

@@ -199,6 +199,8 @@ def evaluate(
     if batch_size is not None:
         config.batch_size = batch_size
     data = speech_data(config, prepared_corpus(config), run.classes)
+    if noise and data.prepared.frames is not None:
+        raise ValueError(f"noise= is added to waveforms, and {data.prepared.name} has frames: leave it out")
     recordings = noise.recordings(data) if noise else None
     predictions, rates = score(model, data, split, config)
     predictions.save(run.folder / "predictions" / f"{name}.npz")
@@ -219,12 +221,13 @@ def evaluate(
 
 
 def new_folder(config: DictConfig, data_folder: Path, overrides: Sequence[str], clip_s: float | None) -> DictConfig:
-    """The configuration of a folder whose recordings are all test recordings."""
+    """The configuration of a folder whose recordings, or frames, are all tested."""
     from phonaut.configuration import compose
 
-    wanted = [f"target={config.target}", "dataset=folder", f"dataset.data_folder={data_folder}"]
+    kind = "frames" if config.choices.features == "frames" else "folder"
+    wanted = [f"target={config.target}", f"dataset={kind}", f"dataset.data_folder={data_folder}"]
     dataset = compose([*wanted, "dataset.protocol=all_test", *overrides]).dataset
-    if dataset.clip_s is None:
+    if kind == "folder" and dataset.clip_s is None:
         dataset.clip_s = clip_s  # the model was trained on windows of this length
     assert isinstance(dataset, DictConfig)
     OmegaConf.resolve(dataset)
