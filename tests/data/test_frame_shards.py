@@ -220,6 +220,8 @@ def test_a_damaged_shard_is_named(damage: str, tmp_path: Path) -> None:
         path.write_bytes(b"\xff" * 8 + path.read_bytes()[8:])
     else:
         save_file({"frames": np.zeros((250, 3)) if damage == "float64" else np.zeros((250, 4), np.float32)}, path)
-    message = {"short": "shorter than its header says", "head": "no safetensors file"}.get(damage, "the manifest says F32")
+    message = {"short": "shorter than its header says", "head": "no safetensors file"}.get(
+        damage, "the manifest says F32"
+    )
     with pytest.raises(ValueError, match=f"{path.name}.*{message}"):
         list(FrameShards(tmp_path / "f").sequences())

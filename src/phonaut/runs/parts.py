@@ -89,8 +89,8 @@ def training_loop(config: DictConfig, model: SpeechModel, data: SpeechData) -> L
 
 
 def augmentation_of(config: DictConfig) -> Any:
-    """The augmentation of training batches, or None."""
-    if not config.get("augmentation"):
+    """The augmentation of training batches, or None: of frames there is none."""
+    if not config.get("augmentation") or "sample_rate" not in config.features:
         return None
     return instantiate(config.augmentation, sample_rate=config.features.sample_rate)
 
