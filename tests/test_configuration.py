@@ -38,7 +38,7 @@ def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: st
     with_model = {"em": ["model=gmmhmm"], "hybrid": ["model=dnnhmm"]}.get(name, []) if group == "module" else []
     config, found = draft([f"{group}={name}", *with_model])
     allowed = [
-        problem for problem in found if "sparse_adam" in problem or name == "frames" and "for dataset=" in problem
+        problem for problem in found if "sparse_adam" in problem or (name == "frames" and "for dataset=" in problem)
     ]
     assert found == allowed, "only sparse_adam is refused, and frames of a corpus of recordings"
     part = config[group]
