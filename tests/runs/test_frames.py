@@ -160,7 +160,7 @@ def test_validation_is_cut_from_training_by_speaker_or_else_by_sequence(tmp_path
     unknown = prepared(write_speakers(tmp_path / "b", known=False))
     assert 1 <= len(ids(unknown)["validation"]) <= 20
     assert len(ids(unknown)["test"]) == 20
-    assert "by sequence" in unknown.notes[0]
+    assert "by a hash of the session" in unknown.notes[0]
     assert unknown.speakers == []
     assert unknown.cuts("train").speaker_name(0) == ""
     own = prepared(write_speakers(tmp_path / "c", validation=True))

@@ -31,8 +31,8 @@ class FrameCorpus:
     """A folder of frames (`phonaut.data.frame_shards`), divided as it says.
 
     Where nothing is for validation, it is cut from training: by speaker where the test speakers are absent from
-    training and enough are left, else by sequence. With `target=speaker` and speakers in the test that training lacks,
-    each speaker's sequences are divided among the splits, by session where it is known.
+    training and enough are left, else by session where it is known, else by sequence. With `target=speaker` and
+    speakers in the test that training lacks, each speaker's sequences are divided among the splits likewise.
 
     Args:
         data_folder: the folder.
@@ -112,12 +112,13 @@ class FrameCorpus:
     def _divided(self) -> tuple[dict[str, str], str]:
         """The splits of sequences where they are not the folder's own, and the protocol in words."""
         speakers: dict[str, set[str]] = {"train": set(), "validation": set(), "test": set()}
-        ids: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
         units: list[tuple[str, str, str]] = []
+        training: dict[str, str] = {}
         for line in self.sequences():
             speakers[line.split].add(line.speaker)
-            ids[line.split].append(line.id)
             units.append((line.id, line.speaker, line.session or line.id))
+            if line.split == "train":
+                training[line.id] = line.session or line.id
         if self.target == "speaker" and self.protocol == "auto" and speakers["test"] - speakers["train"]:
             within = WithinSpeakers(DEV_PCT, TEST_PCT)
             for speaker, unit in sorted({(speaker, unit) for _, speaker, unit in units}):
@@ -126,18 +127,17 @@ class FrameCorpus:
                 "speakers: every speaker in all splits, divided by session where known, else by sequence: 70 % train, "
                 "10 % validate, 20 % test"
             )
-        if ids["validation"] or not ids["train"] or self.protocol == "given":
+        if speakers["validation"] or not training or self.protocol == "given":
             return {}, "in the splits of their folder"
         chosen = speakers_to_validate(speakers["train"], speakers["test"], DEV_PCT)
         if chosen and "" not in speakers["train"]:
             moved = {name for name, speaker, _ in units if speaker in chosen}
             how = "by speaker"
         else:
-            cuts = balanced_cuts(map(hash_percent, ids["train"]), DEV_PCT, 0.0)
-            moved = {name for name in ids["train"] if cuts.split(name) == "validation"}
-            how = "by sequence"
-        training = set(ids["train"])
-        return dict.fromkeys(moved & training, "validation"), (
+            cuts = balanced_cuts(map(hash_percent, training.values()), DEV_PCT, 0.0)
+            moved = {name for name, unit in training.items() if cuts.split(unit) == "validation"}
+            how = "by a hash of the session where it is known, else of the sequence"
+        return dict.fromkeys(moved & training.keys(), "validation"), (
             f"in the splits of their folder; validation is cut from training {how}"
         )
 
