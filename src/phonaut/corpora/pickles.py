@@ -82,7 +82,13 @@ class Bounded:
         return self.n
 
 
-def read_pickle(path: Path, *, most_bytes: int = MOST_BYTES, until: Callable[[Any], bool] | None = None) -> Any:
+def read_pickle(
+    path: Path,
+    *,
+    most_bytes: int = MOST_BYTES,
+    until: Callable[[Any], bool] | None = None,
+    count: Callable[[int], object] | None = None,
+) -> Any:
     """The content of a pickle, packed by gzip or not.
 
     Arrays are read-only and share the memory of their bytes; arrays of objects come as lists.
@@ -91,6 +97,7 @@ def read_pickle(path: Path, *, most_bytes: int = MOST_BYTES, until: Callable[[An
         path: the file.
         most_bytes: that it may unpack to.
         until: stop at the first array for which this says yes, and give that one.
+        count: is told how many bytes were unpacked.
 
     Raises:
         RefusedPickleError: it asks for anything but arrays and built-in containers (what it asked for is named), is too
@@ -104,12 +111,15 @@ def read_pickle(path: Path, *, most_bytes: int = MOST_BYTES, until: Callable[[An
         file: Any = stack.enter_context(gzip.open(raw, "rb")) if packed else raw
         source = Bounded(file, most_bytes, path.stat().st_size if packed else None)
         try:
-            return Machine().run(source, until)
+            content = Machine().run(source, until)
         except RefusedPickleError as error:
             raise RefusedPickleError(f"{path} is refused: {error}") from error
         except DAMAGE as error:
             reason = f"{type(error).__name__}, {str(error)[:200]}"
             raise RefusedPickleError(f"{path} is refused: it is no whole pickle ({reason})") from error
+        if count is not None:
+            count(source.n)
+        return content
 
 
 class Machine:

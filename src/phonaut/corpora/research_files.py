@@ -51,13 +51,17 @@ def read_research_file(path: Path, *, most_gb: float = 4.0) -> ResearchFile:
         ValueError: it is no data file of this kind, its parts do not fit together, or it is refused as a pickle.
         OSError: it cannot be read.
     """
-    content = read_pickle(path, most_bytes=int(most_gb * 2**30))
+    read: list[int] = []
+    content = read_pickle(path, most_bytes=int(most_gb * 2**30), count=read.append)
     parts = parts_of(path, content)
     for name in PARTS[1:]:
         beside = sibling(path, name)
         if name not in parts and beside is not None:
             parts[name] = read_pickle(beside, most_bytes=int(most_gb * 2**30))
     arrays = arrays_of(path, parts["data"], parts.get("lengths"))
+    size = sum(one.nbytes for one in arrays)
+    if size > read[0]:
+        raise ValueError(f"{path}: its arrays have {size:,} bytes, more than the file: one is in it many times")
     found = ResearchFile(path, arrays)
     if parts.get("keys") is not None:
         found.keys = [text_of(key) for key in listed(parts["keys"])]
@@ -80,7 +84,7 @@ def parts_of(path: Path, content: Any) -> dict[str, Any]:
         return {"data": content}
     if not isinstance(content, (list, tuple)) or not content:
         raise ValueError(f"{path} holds a {type(content).__name__}, and no list of arrays")
-    if is_matrix(content[0]) and not (len(content) in (4, 5) and not is_matrix(content[1])):
+    if is_matrix(content[0]) and (len(content) == 1 or is_matrix(content[1])):
         return {"data": content}
     if len(content) == 5:
         return dict(zip(("data", "keys", "lengths", "codebook", "phones"), content, strict=True))
