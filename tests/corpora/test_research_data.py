@@ -307,3 +307,14 @@ def test_one_command_trains_on_them(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
     assert accuracy["value"] > 0.9, "phones that lie this far apart are told apart"
     assert main(["evaluate", "trained_models/a"]) == 0
+
+
+def test_the_command_of_the_page_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "from_genhmm.md").read_text(encoding="utf-8")
+    (command,) = [line for line in page.splitlines() if line.startswith("phonaut train dataset=genhmm_data")]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    for name in ("train", "test"):
+        dump(tmp_path / "data" / f"{name}.39.pkl", [utterance(0)])
+    config = compose(command.split()[2:])
+    assert (config.features.n_features, config.model._target_.rsplit(".", 1)[-1]) == (D, "ClassDensities")

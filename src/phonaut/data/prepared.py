@@ -295,8 +295,10 @@ class CutTable:
 
         Raises:
             DamagedCorpusError: the audio is not what was written.
+            ValueError: the corpus has frames, and no audio.
         """
-        assert isinstance(self.recordings, RecordingTable)
+        if not isinstance(self.recordings, RecordingTable):
+            raise ValueError(f"{self.corpus.name} has frames, and no audio")
         stop = start + len(into)
         before, valid, first = int(self.before[row]), int(self.valid[row]), int(self.start[row])
         a, b = max(start, before), min(stop, before + valid)
@@ -313,9 +315,10 @@ class CutTable:
         """Frames `start` to `stop` of a cut of a corpus that has frames, `(stop - start, D)`; not to be written to.
 
         Raises:
-            DamagedCorpusError: they are not there any more.
+            ValueError: they are not there any more, or the corpus has audio.
         """
-        assert isinstance(self.recordings, ShardTable)
+        if not isinstance(self.recordings, ShardTable):
+            raise ValueError(f"{self.corpus.name} has audio, and no frames")
         return self.recordings.frames(int(self.number[row]), start, stop)
 
 
