@@ -291,7 +291,9 @@ def test_what_is_wrong_with_a_command_is_said(words: list[str], message: str) ->
         absent.source()
 
 
-def test_one_command_trains_on_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_command_trains_on_them_and_another_tests_on_a_noisy_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     train, test = content(timit(12)), content(timit(4, first=40), seed=90)
     dump(tmp_path / "train.39.gz", list(train))
@@ -307,6 +309,20 @@ def test_one_command_trains_on_them(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
     assert accuracy["value"] > 0.9, "phones that lie this far apart are told apart"
     assert main(["evaluate", "trained_models/a"]) == 0
+    noisy = [np.column_stack([one[:, :1], np.random.default_rng(1).standard_normal((len(one), D))]) for one in test[0]]
+    dump(tmp_path / "test.39.white.15db.pkl", [noisy, *test[1:3], BOOK, test[3]])
+    assert main(["evaluate", "trained_models/a", "dataset.test=test.39.white.15db.pkl"]) == 0
+    metrics = Run("trained_models/a").metrics
+    assert metrics["test"]["accuracy"] == accuracy
+    assert metrics["test.39.white.15db"]["accuracy"]["n"] == accuracy["n"]
+    assert metrics["test.39.white.15db"]["accuracy"]["value"] < 0.7
+    capsys.readouterr()
+    for words, message in (
+        (["dataset.test=none.pkl"], "dataset.test=none.pkl is not there"),
+        (["dataset.train=test.39.gz"], "settings of the data go with a new folder"),
+    ):
+        assert main(["evaluate", "trained_models/a", *words]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_the_command_of_the_page_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
