@@ -249,6 +249,7 @@ def test_frames_are_taken_as_they_are_without_being_asked(folder_of_frames: Path
     [
         (["features=mfcc"], "features=mfcc makes frames of recordings, and dataset=frames has frames already: leave"),
         (["augmentation=default"], "dataset=frames has none: type augmentation=none"),
+        (["features=mfcc", "streaming=true"], "streaming=true begins with a waveform"),
         (["augmentation.speed_low=0.9"], "augmentation changes waveforms"),
         (["streaming=true"], "streaming=true begins with a waveform"),
         (["features.n_features=13"], "features.n_features=13: the frames of dataset=frames have 3; leave it out"),
@@ -267,3 +268,9 @@ def test_a_folder_without_frames_is_refused_before_any_work(tmp_path: Path) -> N
     assert problems("dataset=frames", f"dataset.data_folder={tmp_path}") == [
         f"{tmp_path} is no folder of frames: there is no manifest.jsonl in it"
     ]
+
+
+@pytest.mark.parametrize("name", choices()["dataset"])
+def test_corpora_of_recordings_are_taken_with_any_front_end(name: str) -> None:
+    _, found = draft([f"dataset={name}", "features=melspec"])
+    assert any("has frames already" in problem for problem in found) == (name in ("frames", "genhmm_data"))

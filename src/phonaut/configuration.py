@@ -326,10 +326,10 @@ def frame_layout(config: DictConfig) -> FrameLayout | None:
     """What the frames of a corpus share, where it has frames and they are on disk."""
     from hydra.utils import get_class, instantiate
 
-    if not hasattr(get_class(config.dataset._target_), "layout"):
+    if not hasattr(get_class(config.dataset._target_), "frame_layout"):
         return None
     try:
-        layout: FrameLayout | None = instantiate(config.dataset).layout()
+        layout: FrameLayout | None = instantiate(config.dataset).frame_layout()
     except Exception:  # `wrong_corpus` says what is wrong
         return None
     return layout
@@ -341,22 +341,22 @@ def wrong_frames(config: DictConfig) -> list[str]:
     from omegaconf import OmegaConf
 
     dataset, features = config.choices.dataset, config.choices.features
-    has_frames = hasattr(get_class(config.dataset._target_), "layout")
+    has_frames = hasattr(get_class(config.dataset._target_), "frame_layout")
     if not has_frames:
         here = f"features=frames is for dataset=frames, and dataset={dataset} has recordings: type features=mfcc"
         return [here] if features == "frames" else []
+    problems = []
     if features != "frames":
-        return [
+        problems.append(
             f"features={features} makes frames of recordings, and dataset={dataset} has frames already: leave "
             "features= out, or type features=frames"
-        ]
-    problems = []
+        )
     if config.get("augmentation") and config.augmentation != OmegaConf.load(CONF / "augmentation" / "none.yaml"):
         problems.append(f"augmentation changes waveforms, and dataset={dataset} has none: type augmentation=none")
     if config.streaming:
         problems.append(f"streaming=true begins with a waveform, and dataset={dataset} has none: leave it out")
     layout = frame_layout(config)
-    if layout is not None:
+    if features == "frames" and layout is not None:
         problems += [
             f"features.{key}={config.features[key]}: the frames of dataset={dataset} have {getattr(layout, key)}; "
             "leave it out"

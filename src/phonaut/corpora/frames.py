@@ -55,9 +55,9 @@ class FrameCorpus:
     @classmethod
     def problems(cls, **options: Any) -> list[str]:
         """What is wrong with options, as far as can be seen at a glance, for the check of a configuration."""
-        return seen_at_once(cls, lambda corpus: corpus.layout(), options)
+        return seen_at_once(cls, lambda corpus: corpus.frame_layout(), options)
 
-    def layout(self) -> FrameLayout | None:
+    def frame_layout(self) -> FrameLayout | None:
         """What the frames share; None where the folder is not there.
 
         Raises:

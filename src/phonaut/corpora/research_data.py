@@ -82,12 +82,12 @@ class ResearchCorpus(FrameCorpus):
     def problems(cls, **options: Any) -> list[str]:
         """What is wrong with options, as far as can be seen at a glance, for the check of a configuration."""
         try:
-            cls(**options).layout()
+            cls(**options).frame_layout()
         except ValueError as error:
             return [str(error)]
         return []
 
-    def layout(self) -> FrameLayout | None:
+    def frame_layout(self) -> FrameLayout | None:
         """What the frames share, by the first array of the training file; None where it is not there."""
         path = self.files["train"]
         if not path.is_file():
