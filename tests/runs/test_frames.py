@@ -73,6 +73,7 @@ def test_the_segments_of_phones_are_the_same(longest_s: float, tmp_path: Path) -
         cache = FrameCache(parts.speech_model(config, len(data.classes)), data)
         if longest_s < 2:
             assert data.dataset("train").windows.part.max() > 0, "some recordings are read in parts"
+            assert data.dataset("train").windows.start.max() > 0, "and not from their beginning"
         found.append((cache.segments("train"), [cache.model.eval().segments(batch) for batch in data.batches("test")]))
     (recorded, scored), (kept, given_scored) = found
     np.testing.assert_array_equal(kept.lengths, recorded.lengths)
@@ -168,6 +169,23 @@ def test_validation_is_cut_from_training_by_speaker_or_else_by_sequence(tmp_path
     assert "frames of 2 features, one every 10 ms" in describe(own)
     with pytest.raises(ValueError, match="frames has frames, and no audio"):
         own.cuts("train").audio(0)
+
+
+@pytest.mark.parametrize("longest_s", [30.0, 2.0], ids=["whole", "in windows"])
+def test_the_last_phone_owns_the_frame_at_the_end_of_its_recording(longest_s: float, tmp_path: Path) -> None:
+    with FrameWriter(tmp_path / "f", n_features=1, frame_shift_s=0.01) as writer:
+        for i, split in enumerate(["train", "train", "test"]):
+            phones = [("a", 0.0, 1.0), ("b", 1.0, 4.0 - 0.5), ("a", 3.5, 4.0)]
+            frames = np.arange(401.0)[:, None] + i
+            writer.add(frames, id=str(i), split=split, phones=phones, duration_s=4.0)
+    words = [f"dataset.data_folder={tmp_path / 'f'}", "target=phone", f"max_recording_s={max(longest_s, 2.6)}"]
+    config = compose(["dataset=frames", *words])
+    data = parts.speech_data(config, parts.prepared_corpus(config))
+    model = parts.speech_model(config, 2)
+    lengths = FrameCache(model, data).segments("test").lengths
+    assert sorted(lengths.tolist()) == [51, 100, 250], "centred at 4.0 s is the last one"
+    scored = [model.segments(batch)[1] for batch in data.batches("test")]
+    assert sorted(torch.cat(scored).tolist()) == [51, 100, 250]
 
 
 def test_speakers_are_told_apart_within_themselves(tmp_path: Path) -> None:
