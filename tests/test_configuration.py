@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hydra.utils import get_object, instantiate
@@ -36,8 +37,13 @@ def problems(*overrides: str) -> list[str]:
 def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: str) -> None:
     with_model = {"em": ["model=gmmhmm"], "hybrid": ["model=dnnhmm"]}.get(name, []) if group == "module" else []
     config, found = draft([f"{group}={name}", *with_model])
-    allowed = [problem for problem in found if "sparse_adam" in problem]
-    assert found == allowed, "only sparse_adam is refused"
+    allowed = [
+        problem for problem in found if "sparse_adam" in problem or (name == "frames" and "for dataset=" in problem)
+    ]
+    allowed += [
+        problem for problem in found if "has labels for target=" in problem or "needs dataset.train=" in problem
+    ]
+    assert found == allowed, "only sparse_adam is refused, and what needs more words"
     part = config[group]
     if "_target_" not in part:
         assert group == "trainer"
@@ -218,3 +224,53 @@ def test_the_speech_commands_keys_set_the_augmentation() -> None:
     config = compose(["dataset=kws", "dataset.timeshift_ms=37", "dataset.train_snr_low=3", "dataset.train_snr_high=9"])
     set_to = config.augmentation
     assert (set_to.timeshift_ms, set_to.snr_low_db, set_to.snr_high_db) == (37, 3, 9)
+
+
+@pytest.fixture
+def folder_of_frames(tmp_path: Path) -> Path:
+    from phonaut.data.frame_writer import FrameWriter
+
+    with FrameWriter(tmp_path / "f", n_features=3, frame_shift_s=0.02, frame_offset_s=0.005) as writer:
+        writer.add(np.zeros((4, 3)), id="a", split="train")
+    return tmp_path / "f"
+
+
+def test_frames_are_taken_as_they_are_without_being_asked(folder_of_frames: Path) -> None:
+    config = compose(["dataset=frames", f"dataset.data_folder={folder_of_frames}", "model=gmmhmm", "normalizer=cmvn"])
+    assert (config.choices.features, config.choices.augmentation) == ("frames", "none")
+    features = config.features
+    assert (features.n_features, features.frame_shift_s, features.frame_offset_s) == (3, 0.02, 0.005)
+    for words in ("augmentation=null", "features=frames", "features.n_features=3"):
+        assert compose(["dataset=frames", f"dataset.data_folder={folder_of_frames}", words]).features == features
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["features=mfcc"], "features=mfcc makes frames of recordings, and dataset=frames has frames already: leave"),
+        (["augmentation=default"], "dataset=frames has none: type augmentation=none"),
+        (["features=mfcc", "streaming=true"], "streaming=true begins with a waveform"),
+        (["augmentation.speed_low=0.9"], "augmentation changes waveforms"),
+        (["streaming=true"], "streaming=true begins with a waveform"),
+        (["features.n_features=13"], "features.n_features=13: the frames of dataset=frames have 3; leave it out"),
+        (["features.frame_shift_s=0"], "frame_shift_s=0: must be above 0"),
+        (["features.frame_shift_s=0.01"], "frame_shift_s=0.01: the frames of dataset=frames have 0.02"),
+        (["dataset.protocol=gven"], "dataset.protocol is one of auto, given, all_test; received gven"),
+        (["dataset=fsdd", "features=frames"], "dataset=fsdd has recordings: type features=mfcc"),
+    ],
+)
+def test_what_frames_cannot_be_combined_with_says_why(words: list[str], message: str, folder_of_frames: Path) -> None:
+    base = [] if words[0].startswith("dataset=") else ["dataset=frames", f"dataset.data_folder={folder_of_frames}"]
+    assert message in "\n".join(problems(*base, *words))
+
+
+def test_a_folder_without_frames_is_refused_before_any_work(tmp_path: Path) -> None:
+    assert problems("dataset=frames", f"dataset.data_folder={tmp_path}") == [
+        f"{tmp_path} is no folder of frames: there is no manifest.jsonl in it"
+    ]
+
+
+@pytest.mark.parametrize("name", choices()["dataset"])
+def test_corpora_of_recordings_are_taken_with_any_front_end(name: str) -> None:
+    _, found = draft([f"dataset={name}", "features=melspec"])
+    assert any("has frames already" in problem for problem in found) == (name in ("frames", "genhmm_data"))

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from phonaut.data.frame_shards import FrameLayout
+
 CONF = Path(__file__).parent / "conf"
 # Keys whose value may be of another type than their default.
 MIXED = re.compile(
@@ -22,6 +24,7 @@ MIXED = re.compile(
 # Training loops of models that are not trained by gradient descent on scores.
 LEAST_SHIFT_S = 0.002  # between frames that dynamic time warping compares
 TRAINED_BY = {"ClassDensities": "em", "Majority": "em", "Templates": "em", "DNNHMM": "hybrid"}
+FROM_FOLDER = ("n_features", "frame_shift_s", "frame_offset_s")  # of features=frames
 REQUIRED = ("dataset", "features", "model", "module", "optimizer", "checkpoint", "trainer")
 SPARSE_ADAM = (
     "optimizer=sparse_adam takes sparse gradients only, and the networks here have dense ones: use optimizer=adam"
@@ -112,6 +115,10 @@ def finish(config: DictConfig) -> DictConfig:
                 config[part][key] = value
     if config.dataset.get("downsample"):
         config.features.sample_rate = config.dataset.downsample
+    layout = frame_layout(config) if config.choices.features == "frames" else None
+    for key in FROM_FOLDER if layout is not None else ():
+        if config.features[key] is None:
+            config.features[key] = getattr(layout, key)
     return config
 
 
@@ -241,7 +248,7 @@ def flat(config: DictConfig, prefix: str = "") -> dict[str, Any]:
 def impossible(config: DictConfig) -> list[str]:
     """Everything about a composed configuration that could not be run: the one place for combinations."""
     problems = unknown_options(config) + wrong_features(config) + wrong_streaming(config) + wrong_corpus(config)
-    problems += wrong_module(config)
+    problems += wrong_module(config) + wrong_frames(config)
     if config.target not in ("keyword", "phone", "speaker"):
         problems.append(f"target={config.target} is none of keyword, phone, speaker")
     if config.batch_size < 1:
@@ -277,7 +284,7 @@ def wrong_module(config: DictConfig) -> list[str]:
             for key, value in whole.items()
             if config.trainer[key] != value
         ]
-    if wrong_features(config):
+    if wrong_features(config) or config.features.get("n_features", 0) is None:
         return problems
     from hydra.utils import instantiate
 
@@ -312,6 +319,50 @@ def wrong_corpus(config: DictConfig) -> list[str]:
     options = OmegaConf.to_container(config.dataset, resolve=True)
     assert isinstance(options, dict)
     problems: list[str] = corpus.problems(**{str(key): value for key, value in options.items() if key != "_target_"})
+    return problems
+
+
+def frame_layout(config: DictConfig) -> FrameLayout | None:
+    """What the frames of a corpus share, where it has frames and they are on disk."""
+    from hydra.utils import get_class, instantiate
+
+    if not hasattr(get_class(config.dataset._target_), "frame_layout"):
+        return None
+    try:
+        layout: FrameLayout | None = instantiate(config.dataset).frame_layout()
+    except Exception:  # `wrong_corpus` says what is wrong
+        return None
+    return layout
+
+
+def wrong_frames(config: DictConfig) -> list[str]:
+    """Frames where recordings are wanted, recordings where frames are, and what can only be done to a waveform."""
+    from hydra.utils import get_class
+    from omegaconf import OmegaConf
+
+    dataset, features = config.choices.dataset, config.choices.features
+    has_frames = hasattr(get_class(config.dataset._target_), "frame_layout")
+    if not has_frames:
+        here = f"features=frames is for dataset=frames, and dataset={dataset} has recordings: type features=mfcc"
+        return [here] if features == "frames" else []
+    problems = []
+    if features != "frames":
+        problems.append(
+            f"features={features} makes frames of recordings, and dataset={dataset} has frames already: leave "
+            "features= out, or type features=frames"
+        )
+    if config.get("augmentation") and config.augmentation != OmegaConf.load(CONF / "augmentation" / "none.yaml"):
+        problems.append(f"augmentation changes waveforms, and dataset={dataset} has none: type augmentation=none")
+    if config.streaming:
+        problems.append(f"streaming=true begins with a waveform, and dataset={dataset} has none: leave it out")
+    layout = frame_layout(config)
+    if features == "frames" and layout is not None:
+        problems += [
+            f"features.{key}={config.features[key]}: the frames of dataset={dataset} have {getattr(layout, key)}; "
+            "leave it out"
+            for key in FROM_FOLDER
+            if config.features[key] != getattr(layout, key)
+        ]
     return problems
 
 

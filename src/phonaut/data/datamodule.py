@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from phonaut.data.batches import Batch, SpeechDataset
 from phonaut.data.sampler import BatchSampler
 from phonaut.data.spans import check_target, label_names, spans_of
-from phonaut.data.windows import windows_of
+from phonaut.data.windows import GRID, windows_of
 
 if TYPE_CHECKING:
     from phonaut.data.prepared import PreparedCorpus
@@ -179,11 +179,17 @@ class SpeechData(L.LightningDataModule):
         """What gives the batches of a split."""
         if split not in self.datasets:
             table, spans = self.prepared.cuts(split), self.spans[split]
-            spans = spans.widened(self.context_s, table.n_samples / table.sample_rate)
+            spans = spans.widened(self.context_s, table.durations_s)
             rate, clip_s, longest_s = self.prepared.sample_rate, self.prepared.clip_s, self.max_recording_s
-            windows = windows_of(table.n_samples, spans, sample_rate=rate, max_recording_s=longest_s).with_spans()
+            frames = self.prepared.frames
+            windows = windows_of(
+                table.n_samples, spans, sample_rate=rate, max_recording_s=longest_s, grid=1 if frames else GRID
+            ).with_spans()
             clip_samples = round(clip_s * rate) if clip_s is not None and clip_s <= longest_s else None
-            self.datasets[split] = SpeechDataset(table, spans, windows, clip_samples=clip_samples)
+            n_features = frames.n_features if frames else None
+            self.datasets[split] = SpeechDataset(
+                table, spans, windows, clip_samples=clip_samples, n_features=n_features
+            )
         return self.datasets[split]
 
     def sampler(self, split: str, *, rank: int = 0, world_size: int = 1) -> BatchSampler:

@@ -87,8 +87,7 @@ def spans_of(table: CutTable, target: str, classes: Sequence[str]) -> Spans:
     label_of_code = np.array([index.get(name, -1) for name in names] + [-1], dtype=np.int64)  # code -1 is the last
     labels = label_of_code[codes]
     if target != "phone":
-        end_s = table.n_samples / table.sample_rate
-        return Spans(np.arange(len(table) + 1), np.zeros(len(table)), end_s, labels)
+        return Spans(np.arange(len(table) + 1), np.zeros(len(table)), table.durations_s, labels)
     start_s = np.asarray(table.phone_start_s, dtype=np.float64)
     end_s = np.asarray(table.phone_end_s, dtype=np.float64)
     return Spans(np.asarray(table.phone_offset, dtype=np.int64), start_s, end_s, labels)

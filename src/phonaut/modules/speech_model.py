@@ -28,7 +28,10 @@ class SpeechModel(nn.Module):
         self.network = network
 
     def frames(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised frames `(B, T, D)` of whole recordings `(B, S)`, with their lengths `(B,)`."""
+        """Normalised frames `(B, T, D)` of whole recordings `(B, S)`, with their lengths `(B,)`.
+
+        Where the front end is `Frames`, they are given in place of audio.
+        """
         frames, lengths = self.front_end(audio, audio_lengths)
         if self.normalizer is not None:
             frames = self.normalizer(frames, lengths)
@@ -44,12 +47,12 @@ class SpeechModel(nn.Module):
             batch.span_end_s,
             frame_shift_s=self.front_end.frame_shift_s,
             frame_offset_s=self.front_end.frame_offset_s,
-            durations_s=batch.audio_lengths.double() / self.front_end.sample_rate,
+            durations_s=batch.durations_s(self.front_end.sample_rate),
         )
 
     def segments(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What `classify` takes: the frames, or the states, of each span of `batch`, with lengths `(N,)`."""
-        frames, lengths = self.frames(batch.audio, batch.audio_lengths)
+        frames, lengths = self.frames(*batch.given)
         if self.over_recording:
             frames = self.network.states(frames, lengths)  # type: ignore[operator]
         return self.cut(frames, lengths, batch)

@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMon
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig
 
+from phonaut.corpora.frames import FrameCorpus, prepare_frames
 from phonaut.corpora.prepare import prepare
 from phonaut.data.datamodule import SpeechData
 from phonaut.data.prepared import PreparedCorpus
@@ -26,8 +27,24 @@ from phonaut.modules.monitoring import EpochLines, HistoryFile, TensorBoardPictu
 
 
 def prepared_corpus(config: DictConfig, *, progress: bool = True) -> PreparedCorpus:
-    """The corpus of `config.dataset`, prepared at the sample rate of `config.features`."""
-    return prepare(instantiate(config.dataset), sample_rate=config.features.sample_rate, progress=progress)
+    """The corpus of `config.dataset`, prepared at the sample rate of `config.features`, or its frames as they are.
+
+    Raises:
+        ValueError: the corpus cannot be used, or its frames are not those of `config.features`.
+    """
+    corpus = instantiate(config.dataset)
+    if not isinstance(corpus, FrameCorpus):
+        return prepare(corpus, sample_rate=config.features.sample_rate, progress=progress)
+    prepared, features = prepare_frames(corpus), config.features
+    found = prepared.frames
+    assert found is not None
+    wanted = (features.n_features, features.frame_shift_s, features.frame_offset_s)
+    if wanted != (found.n_features, found.frame_shift_s, found.frame_offset_s):
+        raise ValueError(
+            f"the frames of {corpus.source()} have n_features={found.n_features} frame_shift_s={found.frame_shift_s} "
+            f"frame_offset_s={found.frame_offset_s}; wanted are {', '.join(map(str, wanted))}"
+        )
+    return prepared
 
 
 def speech_data(config: DictConfig, prepared: PreparedCorpus, classes: Sequence[str] | None = None) -> SpeechData:
@@ -72,8 +89,8 @@ def training_loop(config: DictConfig, model: SpeechModel, data: SpeechData) -> L
 
 
 def augmentation_of(config: DictConfig) -> Any:
-    """The augmentation of training batches, or None."""
-    if not config.get("augmentation"):
+    """The augmentation of training batches, or None: of frames there is none."""
+    if not config.get("augmentation") or "sample_rate" not in config.features:
         return None
     return instantiate(config.augmentation, sample_rate=config.features.sample_rate)
 
