@@ -18,6 +18,12 @@ from phonaut.modules.class_densities import KINDS
 
 EVERY_CHOICE = [(group, name) for group, names in choices().items() for name in names]
 SELF = {"self", "args", "kwargs"}
+# What a choice needs beside it.
+WITH = {
+    ("module", "em"): ["model=gmmhmm"],
+    ("module", "hybrid"): ["model=dnnhmm"],
+    **{("dataset", name): ["target=speaker"] for name in ("librispeech", "speechocean762", "timit")},  # no keywords
+}
 
 
 @pytest.fixture(autouse=True)
@@ -34,8 +40,7 @@ def problems(*overrides: str) -> list[str]:
 
 @pytest.mark.parametrize(("group", "name"), EVERY_CHOICE, ids=lambda value: value)
 def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: str) -> None:
-    with_model = {"em": ["model=gmmhmm"], "hybrid": ["model=dnnhmm"]}.get(name, []) if group == "module" else []
-    config, found = draft([f"{group}={name}", *with_model])
+    config, found = draft([f"{group}={name}", *WITH.get((group, name), [])])
     allowed = [problem for problem in found if "sparse_adam" in problem]
     assert found == allowed, "only sparse_adam is refused"
     part = config[group]

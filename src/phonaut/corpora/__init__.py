@@ -6,11 +6,13 @@ from phonaut.corpora.fsdd import FSDD
 from phonaut.corpora.kws import KeywordCorpus
 from phonaut.corpora.speechocean import Speechocean762
 from phonaut.corpora.synthetic import SyntheticCorpus
+from phonaut.corpora.timit import TIMIT
 
 __all__ = [
     "FSDD",
     "NOISE_SPLITS",
     "SPLITS",
+    "TIMIT",
     "Corpus",
     "FolderCorpus",
     "Item",
