@@ -152,6 +152,13 @@ def test_everything_wrong_is_said_at_once_with_the_nearest_name() -> None:
         (["model=null", "~optimizer"], "(?s)model=null: a run needs one.*optimizer=null: a run needs one"),
         (["features.window=hanning"], "window"),
         (["trainer.enable_progress_bar=1"], "true or false"),
+        (["classes=1"], "classes=1: at least 2 are told apart"),
+        (["classes=[AA]"], r"classes=\['AA'\]: at least 2 are told apart"),
+        (["classes=[AA,AA]"], "at least 2 are told apart"),
+        (["classes=AA"], r"classes=AA: a number of classes is wanted, or a list of them: 'classes=\[AA,IY\]'"),
+        (["classes=true"], "classes=True: a number of classes is wanted"),
+        (["classes=[true,no]"], "written in quotes"),
+        (["classes=2", "n_classes=3"], "n_classes=3 and classes=2: give one of them"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_any_work(overrides: list[str], message: str) -> None:
@@ -208,6 +215,13 @@ def test_a_corpus_is_looked_at_before_any_work(tmp_path: Path) -> None:
         (tmp_path / word / "00176480_nohash_0.wav").touch()
     (found,) = problems("dataset=kws", f"dataset.data_folder={tmp_path}", "dataset.wanted_words=[bed,cta]")
     assert "lacks cta (cat?)" in found
+
+
+def test_n_classes_is_another_name_of_classes() -> None:
+    config = compose(["n_classes=2"])
+    assert (config.classes, config.n_classes) == (2, None)
+    assert compose(["classes=[AA,IY]"]).classes == ["AA", "IY"]
+    assert compose(["n_classes=[AA,IY]"]) == compose(["classes=[AA,IY]"])
 
 
 def test_downsampling_a_corpus_sets_the_front_end() -> None:

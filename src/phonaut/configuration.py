@@ -350,10 +350,11 @@ def wrong_streaming(config: DictConfig) -> list[str]:
 def unknown_options(config: DictConfig) -> list[str]:
     """Options (added with +) that the class they go to does not take."""
     from hydra.utils import get_object
+    from omegaconf import DictConfig
 
     problems = []
     for group, part in ((str(name), part) for name, part in config.items()):
-        target = part.get("_target_") if hasattr(part, "get") else None
+        target = part.get("_target_") if isinstance(part, DictConfig) else None
         if group in ("features", "scheduler") or not target:
             continue  # the front end speaks for itself; a scheduler's interval is taken out first
         taken = inspect.signature(get_object(target)).parameters

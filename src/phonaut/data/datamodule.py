@@ -183,7 +183,8 @@ class SpeechData(L.LightningDataModule):
         notes = self.prepared.notes
         if not self.limited:
             return notes
-        counts = [f"{n:,} of {n + len(self.spans[split].label):,} in {split}" for split, n in self.n_left_out.items()]
+        totals = {split: n + len(self.spans[split].label) for split, n in self.n_left_out.items()}
+        counts = [f"{self.n_left_out[split]:,} of {total:,} in {split}" for split, total in totals.items() if total]
         names = f"{len(self.classes)} classes, {', '.join(self.classes)}"
         limit = f"limited to {names}; spans of others are left out: {', '.join(counts)}"
         return [f"{notes[0]}; {limit}" if notes else limit, *notes[1:]]
