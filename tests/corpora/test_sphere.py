@@ -56,8 +56,8 @@ ODD: dict[str, tuple[dict[str, Any], str]] = {
     "negative count": ({"sample_count": "-i -5"}, "says sample_count -i -5"),
     "shortened": ({"sample_count": "-i 16000"}, "^truncated: 16000 of 32000 bytes are there$"),
     "of a shorter one": ({"sample_count": "-i 4000"}, "promises 8000 bytes of samples, and 16000 are there"),
-    "wrong order, by its peaks": ({"sample_byte_format": "-s2 10"}, "the other order of bytes than sample_byte_format"),
-    "wrong order, by its sound": (
+    "wrong order": ({"sample_byte_format": "-s2 10"}, "the other order of bytes than sample_byte_format"),
+    "wrong order, without peaks": (
         {"sample_byte_format": "-s2 10", "sample_min": None, "sample_max": None},
         "the other order of bytes than sample_byte_format",
     ),
@@ -90,6 +90,17 @@ def test_noise_has_no_order_that_could_be_wrong() -> None:
     differentiated = np.diff(noise, prepend=np.int16(0)).astype(np.int16)
     for audio in (noise, differentiated, np.zeros(16000, np.int16), (noise // 256 * 256).astype(np.int16)):
         assert not swapped(audio)
+
+
+def test_the_order_of_a_quiet_recording_is_known_by_its_peaks_alone(tmp_path: Path) -> None:
+    quiet = AUDIO // 50
+    assert not swapped(quiet.byteswap()), "its sound does not tell"
+    assert swapped(quiet.byteswap(), (int(quiet.min()), int(quiet.max())))
+    write_sphere(tmp_path / "x.WAV", quiet, sample_byte_format="-s2 10")
+    with pytest.raises(BadRecordingError, match="the other order of bytes"):
+        samples(tmp_path / "x.WAV")
+    write_sphere(tmp_path / "y.WAV", quiet, sample_min="-i -2191", sample_max="-i 2790")
+    np.testing.assert_array_equal(samples(tmp_path / "y.WAV"), quiet)
 
 
 @pytest.mark.corpus

@@ -28,6 +28,7 @@ from phonaut.corpora.mistakes import (
     wrong_choice,
     wrong_pattern,
 )
+from phonaut.corpora.naming import how_speakers_are_known, merged_spellings
 from phonaut.corpora.splits import wrong_shares, wrong_target
 
 LAYOUTS = ("auto", "directories", "csv", "kaldi")
@@ -235,11 +236,12 @@ class FolderCorpus:
                 survey.add(found, self._speaker(found))
             protocol = self._protocol()
             if self.target != "phone":
-                self._merge_spellings(survey)
+                self._spelling, self._notes = merged_spellings(survey)
             if self.target == "keyword" and protocol != "all_test" and survey.n:
                 check_words(survey)
             self._check_speakers(survey, protocol)
-            self._describe(survey)
+            pattern, guessed = self.speaker_pattern and self.speaker_pattern.pattern, self._guessed()
+            self._notes.append(how_speakers_are_known(survey, pattern, guessed=guessed, anonymous=self._anonymous))
             self._plan = self._divide(survey, protocol)
         return self._plan
 
@@ -307,36 +309,6 @@ class FolderCorpus:
         elif survey.n == survey.n_without_speaker:
             deque(self._spoken(), maxlen=0)  # to refuse them by name
             raise nothing_left(self._refused, self.data_folder, self.speaker_pattern)
-
-    def _merge_spellings(self, survey: Survey) -> None:
-        """Classes that differ in case alone are one class."""
-        spellings: dict[str, list[str]] = {}
-        for word in sorted(survey.words):
-            spellings.setdefault(word.casefold(), []).append(word)
-        for folded, words in spellings.items():
-            if len(words) > 1:
-                self._spelling |= dict.fromkeys(words, folded)
-                n = sum(survey.words.pop(word) for word in words)
-                survey.words[folded] = n
-                self._notes.append(f"{' and '.join(words)} differ in case alone: they are one class, {folded}")
-
-    def _describe(self, survey: Survey) -> None:
-        """Say how classes and speakers were found."""
-        name, speaker = survey.examples[0], next(iter(survey.speakers), "")
-        if self._anonymous:
-            self._notes.append("who speaks is not known: each recording counts as a speaker of its own")
-        elif self._guessed():
-            self._notes.append(
-                f"the speaker is what stands before the first _ of the file name: {speaker} in {name}; "
-                f"{len(survey.speakers)} speakers. If that is not who speaks: dataset.speaker_pattern=..."
-            )
-        else:
-            pattern = self.speaker_pattern
-            how = f"dataset.speaker_pattern='{pattern.pattern}'" if pattern else "the table"
-            alone = ", each with one recording" if survey.own_speakers() else ""
-            self._notes.append(
-                f"the speaker is read by {how}: {speaker} in {name}; {len(survey.speakers)} speakers{alone}"
-            )
 
     def _noise_folder(self) -> Path | None:
         layout = self.found_layout()
