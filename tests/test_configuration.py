@@ -19,6 +19,12 @@ from phonaut.modules.class_densities import KINDS
 
 EVERY_CHOICE = [(group, name) for group, names in choices().items() for name in names]
 SELF = {"self", "args", "kwargs"}
+# What a choice needs beside it.
+WITH = {
+    ("module", "em"): ["model=gmmhmm"],
+    ("module", "hybrid"): ["model=dnnhmm"],
+    **{("dataset", name): ["target=speaker"] for name in ("librispeech", "speechocean762", "timit")},  # no keywords
+}
 
 
 @pytest.fixture(autouse=True)
@@ -35,14 +41,9 @@ def problems(*overrides: str) -> list[str]:
 
 @pytest.mark.parametrize(("group", "name"), EVERY_CHOICE, ids=lambda value: value)
 def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: str) -> None:
-    with_model = {"em": ["model=gmmhmm"], "hybrid": ["model=dnnhmm"]}.get(name, []) if group == "module" else []
-    config, found = draft([f"{group}={name}", *with_model])
-    allowed = [
-        problem for problem in found if "sparse_adam" in problem or (name == "frames" and "for dataset=" in problem)
-    ]
-    allowed += [
-        problem for problem in found if "has labels for target=" in problem or "needs dataset.train=" in problem
-    ]
+    config, found = draft([f"{group}={name}", *WITH.get((group, name), [])])
+    wanted = ("sparse_adam", "needs dataset.train=", "for dataset=" if name == "frames" else "sparse_adam")
+    allowed = [problem for problem in found if any(text in problem for text in wanted)]
     assert found == allowed, "only sparse_adam is refused, and what needs more words"
     part = config[group]
     if "_target_" not in part:
@@ -153,6 +154,13 @@ def test_everything_wrong_is_said_at_once_with_the_nearest_name() -> None:
         (["model=null", "~optimizer"], "(?s)model=null: a run needs one.*optimizer=null: a run needs one"),
         (["features.window=hanning"], "window"),
         (["trainer.enable_progress_bar=1"], "true or false"),
+        (["classes=1"], "classes=1: at least 2 are told apart"),
+        (["classes=[AA]"], r"classes=\['AA'\]: at least 2 are told apart"),
+        (["classes=[AA,AA]"], "at least 2 are told apart"),
+        (["classes=AA"], r"classes=AA: a number of classes is wanted, or a list of them: 'classes=\[AA,IY\]'"),
+        (["classes=true"], "classes=True: a number of classes is wanted"),
+        (["classes=[true,no]"], "written in quotes"),
+        (["classes=2", "n_classes=3"], "n_classes=3 and classes=2: give one of them"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_any_work(overrides: list[str], message: str) -> None:
@@ -209,6 +217,13 @@ def test_a_corpus_is_looked_at_before_any_work(tmp_path: Path) -> None:
         (tmp_path / word / "00176480_nohash_0.wav").touch()
     (found,) = problems("dataset=kws", f"dataset.data_folder={tmp_path}", "dataset.wanted_words=[bed,cta]")
     assert "lacks cta (cat?)" in found
+
+
+def test_n_classes_is_another_name_of_classes() -> None:
+    config = compose(["n_classes=2"])
+    assert (config.classes, config.n_classes) == (2, None)
+    assert compose(["classes=[AA,IY]"]).classes == ["AA", "IY"]
+    assert compose(["n_classes=[AA,IY]"]) == compose(["classes=[AA,IY]"])
 
 
 def test_downsampling_a_corpus_sets_the_front_end() -> None:

@@ -119,6 +119,8 @@ def finish(config: DictConfig) -> DictConfig:
     for key in FROM_FOLDER if layout is not None else ():
         if config.features[key] is None:
             config.features[key] = getattr(layout, key)
+    if config.n_classes is not None and config.classes in (None, config.n_classes):
+        config.classes, config.n_classes = config.n_classes, None
     return config
 
 
@@ -248,7 +250,7 @@ def flat(config: DictConfig, prefix: str = "") -> dict[str, Any]:
 def impossible(config: DictConfig) -> list[str]:
     """Everything about a composed configuration that could not be run: the one place for combinations."""
     problems = unknown_options(config) + wrong_features(config) + wrong_streaming(config) + wrong_corpus(config)
-    problems += wrong_module(config) + wrong_frames(config)
+    problems += wrong_module(config) + wrong_frames(config) + wrong_classes(config)
     if config.target not in ("keyword", "phone", "speaker"):
         problems.append(f"target={config.target} is none of keyword, phone, speaker")
     if config.batch_size < 1:
@@ -270,6 +272,22 @@ def impossible(config: DictConfig) -> list[str]:
     if config.optimizer._target_.endswith("LBFGS") and config.trainer.accumulate_grad_batches != 1:
         problems.append("optimizer=lbfgs evaluates a batch several times: use trainer.accumulate_grad_batches=1")
     return problems
+
+
+def wrong_classes(config: DictConfig) -> list[str]:
+    """What is wrong with the classes that a run is limited to; which names there are, the corpus says."""
+    wanted = config.classes
+    if config.n_classes is not None:
+        return [f"n_classes={config.n_classes} and classes={wanted}: give one of them"]
+    if wanted is None:
+        return []
+    if isinstance(wanted, (str, bool, float)) or not isinstance(wanted, (int, Sequence)):
+        return [f"classes={wanted}: a number of classes is wanted, or a list of them: 'classes=[AA,IY]'"]
+    if isinstance(wanted, int):
+        return [] if wanted > 1 else [f"classes={wanted}: at least 2 are told apart"]
+    if any(isinstance(name, (bool, type(None))) for name in wanted):
+        return [f"classes={wanted}: a name that reads as true, false or null is written in quotes"]
+    return [] if len({str(name) for name in wanted}) > 1 else [f"classes={wanted}: at least 2 are told apart"]
 
 
 def wrong_module(config: DictConfig) -> list[str]:
@@ -383,10 +401,11 @@ def wrong_streaming(config: DictConfig) -> list[str]:
 def unknown_options(config: DictConfig) -> list[str]:
     """Options (added with +) that the class they go to does not take."""
     from hydra.utils import get_object
+    from omegaconf import DictConfig
 
     problems = []
     for group, part in ((str(name), part) for name, part in config.items()):
-        target = part.get("_target_") if hasattr(part, "get") else None
+        target = part.get("_target_") if isinstance(part, DictConfig) else None
         if group in ("features", "scheduler") or not target:
             continue  # the front end speaks for itself; a scheduler's interval is taken out first
         taken = inspect.signature(get_object(target)).parameters

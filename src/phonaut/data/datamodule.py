@@ -111,9 +111,11 @@ class SpeechData(L.LightningDataModule):
         n_workers: processes that read audio; 0 is fastest for decoded audio, which is all there is.
         max_recording_s: longer recordings are read in parts; a longer span is refused.
         context_s: what a model sees of a recording before and after a span, seconds.
+        limited: spans of other classes are left out of all splits; else they are kept, with the label -1.
 
     Attributes:
         refused: what was left out, `{"path", "reason"}`.
+        n_left_out: spans of other classes that were left out, by split.
         whole_epochs: an epoch is one step of a training loop that has the data already: EM.
 
     Raises:
@@ -131,6 +133,7 @@ class SpeechData(L.LightningDataModule):
         n_workers: int = 0,
         max_recording_s: float = 30.0,
         context_s: float = 0.0,
+        limited: bool = False,
     ) -> None:
         super().__init__()
         check_target(target)
@@ -145,9 +148,10 @@ class SpeechData(L.LightningDataModule):
         self.target = target
         self.classes = list(classes)
         self.batch_size, self.seed, self.n_workers = batch_size, seed, n_workers
-        self.max_recording_s, self.context_s = max_recording_s, context_s
+        self.max_recording_s, self.context_s, self.limited = max_recording_s, context_s, limited
         self.refused: list[dict[str, str]] = []
         self.whole_epochs = False
+        self.n_left_out: dict[str, int] = {}
         self.spans: dict[str, Spans] = {}
         self.known: dict[str, NDArray[np.bool_]] = {}  # which spans of the table these are
         self.datasets: dict[str, SpeechDataset] = {}
@@ -160,15 +164,30 @@ class SpeechData(L.LightningDataModule):
             )
 
     def read_spans(self, split: str) -> None:
-        """The spans of a split; too long ones are refused."""
+        """The spans of a split; too long ones are refused, and those of other classes left out where that is asked."""
         table = self.prepared.cuts(split)
         spans = spans_of(table, self.target, self.classes)
-        too_long = spans.end_s - spans.start_s > self.max_recording_s
+        other = (spans.label < 0) & self.limited
+        self.n_left_out[split] = int(other.sum())
+        too_long = (spans.end_s - spans.start_s > self.max_recording_s) & ~other
         for row, seconds in zip(spans.row[too_long], (spans.end_s - spans.start_s)[too_long], strict=True):
             reason = f"{seconds:.1f} s to classify at once; max_recording_s={self.max_recording_s:g} is the limit"
             self.refused.append({"path": table.recording(row), "reason": reason})
-        self.spans[split] = spans.select(~too_long) if too_long.any() else spans
-        self.known[split] = ~too_long
+        kept = ~(too_long | other)
+        self.spans[split] = spans if kept.all() else spans.select(kept)
+        self.known[split] = kept
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the figures must know: the corpus's notes; a limit to some classes stands in the first."""
+        notes = self.prepared.notes
+        if not self.limited:
+            return notes
+        totals = {split: n + len(self.spans[split].label) for split, n in self.n_left_out.items()}
+        counts = [f"{self.n_left_out[split]:,} of {total:,} in {split}" for split, total in totals.items() if total]
+        names = f"{len(self.classes)} classes, {', '.join(self.classes)}"
+        limit = f"limited to {names}; spans of others are left out: {', '.join(counts)}"
+        return [f"{notes[0]}; {limit}" if notes else limit, *notes[1:]]
 
     def label_names(self, split: str) -> list[str]:
         """The true label of every span as text, known to a model or not, in the order of the corpus."""

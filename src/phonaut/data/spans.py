@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from phonaut.data.prepared import CutTable, PreparedCorpus
+    from phonaut.data.prepared import CutTable
 
 TARGETS = ("keyword", "phone", "speaker")
 
@@ -98,22 +98,3 @@ def label_names(table: CutTable, target: str) -> list[str]:
     codes, names = codes_of(table, target)
     named = [*names, ""]
     return [named[code] for code in codes]
-
-
-def classes_of(prepared: PreparedCorpus, target: str) -> list[str]:
-    """The classes that a model of this corpus can learn: those of the training split, in the corpus's order.
-
-    Raises:
-        ValueError: the target does not exist, or fewer than two classes are there to learn.
-    """
-    codes, names = codes_of(prepared.cuts("train"), target)
-    present = np.unique(codes[codes >= 0])
-    classes = [names[code] for code in present]
-    if len(classes) < 2:
-        found = f"only {classes[0]}" if classes else "none"
-        have = [other for other in TARGETS if len(np.unique(codes_of(prepared.cuts("train"), other)[0])) > 1]
-        hint = f"; this corpus has target={' or '.join(have)}" if have else ""
-        raise ValueError(
-            f"target={target} needs two classes in the training split of {prepared.name}, found {found}{hint}"
-        )
-    return classes

@@ -192,6 +192,7 @@ def evaluate(
     name = split
     if data_folder is not None:
         config.dataset = new_folder(config, data_folder, overrides, run.corpus["summary"]["clip_s"])
+        config.classes = None  # what the model does not know is reported apart
         split, name = "test", data_folder.resolve().name
     elif overrides:
         file = other_test(config, overrides)

@@ -18,9 +18,9 @@ from omegaconf import DictConfig
 
 from phonaut.corpora.frames import FrameCorpus, prepare_frames
 from phonaut.corpora.prepare import prepare
+from phonaut.data.classes import classes_of
 from phonaut.data.datamodule import SpeechData
 from phonaut.data.prepared import PreparedCorpus
-from phonaut.data.spans import classes_of
 from phonaut.modules import SpeechModel
 from phonaut.modules.checkpointing import AtomicCheckpointIO, ResumePoint
 from phonaut.modules.monitoring import EpochLines, HistoryFile, TensorBoardPictures
@@ -48,11 +48,18 @@ def prepared_corpus(config: DictConfig, *, progress: bool = True) -> PreparedCor
 
 
 def speech_data(config: DictConfig, prepared: PreparedCorpus, classes: Sequence[str] | None = None) -> SpeechData:
-    """Batches of the corpus for `config.target`."""
+    """Batches of the corpus for `config.target`; `classes` are those of a trained model, where there is one.
+
+    Raises:
+        ValueError: `config.classes` asks for what the corpus does not have.
+    """
+    wanted = config.get("classes")
+    limit = wanted if wanted is None or isinstance(wanted, int) else list(wanted)
     return SpeechData(
         prepared,
         target=config.target,
-        classes=list(classes) if classes is not None else classes_of(prepared, config.target),
+        classes=list(classes) if classes is not None else classes_of(prepared, config.target, limit),
+        limited=limit is not None,
         batch_size=config.batch_size,
         seed=config.seed,
         n_workers=config.n_workers,

@@ -138,7 +138,7 @@ def conclude(config: DictConfig, folder: Path, module: Any, data: SpeechData) ->
     prepared = data.prepared
     about = {
         "name": prepared.name,
-        "notes": prepared.notes,
+        "notes": data.notes,
         "folder": str(prepared.folder),
         "summary": prepared.summary,
     }
