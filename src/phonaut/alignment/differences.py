@@ -21,7 +21,7 @@ from phonaut.metrics.intervals import Rate, bootstrap
 BIN_MS = 0.1  # of the histograms that intervals are made from
 MOST_MS = 2000.0  # beyond it, differences are alike to an interval
 NEAR_MS = 20.0
-SAME_S = 1e-4
+SAME_S = 2.5e-4  # times of a CTM file are rounded
 
 Array = NDArray[np.float64]
 
@@ -147,14 +147,19 @@ def differences(
     counts = np.bincount(whose * n_bins + binned, minlength=len(speakers) * n_bins).reshape(-1, n_bins)
     low, high = bootstrap(counts, figures) if len(speakers) > 1 else (np.full(3, np.nan),) * 2
     values = (float(np.median(size)), float(np.quantile(size, 0.9)), float((size <= NEAR_MS).mean()))
-    rates = [Rate(v, min(float(a), v), max(float(b), v), len(away)) for v, a, b in zip(values, low, high, strict=True)]
+    median, p90, near = (
+        Rate(v, min(float(a), v), max(float(b), v), len(away)) for v, a, b in zip(values, low, high, strict=True)
+    )
     return Differences(
-        *names,
+        names[0],
+        names[1],
         len(both),
         sum(one.same for one in found),
         sum(one.n_phones for one in found),
         sum(one.n_matched for one in found),
-        *rates,
+        median,
+        p90,
+        near,
         float(np.median(away)),
     )
 

@@ -45,6 +45,11 @@ class Framed:
         time_s = self.offset_s + (np.asarray(frame) - 0.5) * self.shift_s
         return np.where(np.asarray(frame) == 0, 0.0, np.clip(time_s, 0.0, self.durations_s[b]))
 
+    def only(self, which: NDArray[np.bool_]) -> Framed:
+        """Those of some of the utterances."""
+        rows = self.frames[np.repeat(which, self.lengths)]
+        return Framed(rows, self.lengths[which], self.durations_s[which], self.shift_s, self.offset_s)
+
 
 def front_end(sample_rate: int, **options: Any) -> MFCC:
     """Thirteen cepstra with slopes and their slopes, every 10 ms, of windows of 25 ms: what speech is aligned by."""
@@ -63,10 +68,10 @@ def framed(prepared: PreparedCorpus, wanted: Sequence[Utterance], made_by: MFCC)
     sums = np.zeros((3, len(speakers), made_by.n_features))
     for first in range(0, len(wanted), AT_ONCE):
         audio = [torch.from_numpy(samples(prepared, one)) for one in wanted[first : first + AT_ONCE]]
-        n = torch.tensor([len(one) for one in audio])
-        frames, n_frames = made_by(torch.nn.utils.rnn.pad_sequence(audio, batch_first=True), n)
+        n_samples = torch.tensor([len(one) for one in audio])
+        frames, n_frames = made_by(torch.nn.utils.rnn.pad_sequence(audio, batch_first=True), n_samples)
         part = slice(first, first + len(audio))
-        lengths[part], seconds[part] = n_frames.numpy(), n.numpy() / prepared.sample_rate
+        lengths[part], seconds[part] = n_frames.numpy(), n_samples.numpy() / prepared.sample_rate
         for one, length, speaker in zip(frames, n_frames, whose[part], strict=True):
             own = one[:length].double().numpy()
             sums[:, speaker] += [np.full(own.shape[1], len(own)), own.sum(axis=0), np.square(own).sum(axis=0)]
@@ -77,7 +82,7 @@ def framed(prepared: PreparedCorpus, wanted: Sequence[Utterance], made_by: MFCC)
     mean = sums[1] / np.maximum(sums[0], 1)
     scale = np.sqrt(np.maximum(sums[2] / np.maximum(sums[0], 1) - mean**2, 1e-10))
     begin = 0
-    for length, speaker in zip(lengths, whose, strict=True):
-        values[begin : begin + length] = (values[begin : begin + length] - mean[speaker]) / scale[speaker]
-        begin += length
+    for n, speaker in zip(lengths.tolist(), whose, strict=True):
+        values[begin : begin + n] = (values[begin : begin + n] - mean[speaker]) / scale[speaker]
+        begin += n
     return Framed(values, lengths, seconds, made_by.frame_shift_s, made_by.frame_offset_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,11 +15,12 @@ from phonaut.alignment.utterances import Aligned, Utterance
 from phonaut.corpora.base import Phone
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.hmm.chains import Index
-from phonaut.hmm.embedded import Sentence, UnitHMM, sentence_of
+from phonaut.hmm.embedded import UnitHMM
+from phonaut.hmm.sentences import Sentence, sentence_of
 from phonaut.hmm.topology import Topology, alternatives, bakis, sentence, sequence
 
 SILENCE = "SIL"
-Report = Callable[[str], None]
+Report = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,24 @@ def segments(path: Index, line: Line, words: Sequence[str], frames: Framed, b: i
     return phones, [Phone(words[number], start, end) for number, start, end in spoken]
 
 
+class Task(NamedTuple):
+    """Utterances that can be aligned, and what they are composed of.
+
+    Attributes:
+        utterances: B of them.
+        lines: their chains.
+        frames: theirs.
+        unit: number of each phone.
+        first: number of the first state of each phone.
+    """
+
+    utterances: list[Utterance]
+    lines: list[Line]
+    frames: Framed
+    unit: dict[str, int]
+    first: Index
+
+
 def align(
     prepared: PreparedCorpus,
     wanted: Sequence[Utterance],
@@ -128,56 +147,23 @@ def align(
         lexicon: pronunciations of words.
         start: phones with times, by utterance, to start from; None: every utterance is divided evenly at first.
         recipe: how the models are trained.
-        report: is told of each EM step, in a sentence.
+        report: is told of each EM step: components of a state, the step, the log-likelihood per frame.
 
     Raises:
-        ValueError: nothing can be aligned, or EM made the models worse.
+        ValueError: EM made the models worse.
     """
-    recipe, tell = recipe or Recipe(), report or (lambda _: None)
-    why = {one.id: reason for one in wanted if (reason := problem(one, lexicon))}
-    usable = [one for one in wanted if one.id not in why]
-    frames = framed(prepared, usable, front_end(prepared.sample_rate))
-    shortest = np.array([recipe.n_states * sum(min(map(len, lexicon[w])) for w in one.words) for one in usable])
-    fits = frames.lengths >= shortest
-    for b in np.flatnonzero(~fits):
-        why[usable[b].id] = f"it has {frames.lengths[b]} frames, and its phones need {shortest[b]}"
-    if not fits.any():
-        raise ValueError(f"nothing can be aligned: {len(why)} utterances of {len(wanted)}, {next(iter(why.items()))}")
-    names = sorted({SILENCE, *chain.from_iterable(p for one in usable for w in one.words for p in lexicon[w])})
-    unit = {name: n for n, name in enumerate(names)}
-    model = UnitHMM([recipe.n_states] * len(names))
-    inside = [b for b in range(len(usable)) if fits[b]]
-    lines = [line_of(usable[b].words, lexicon, unit, model.first, recipe) for b in inside]
-    chosen = chosen_frames(frames, fits)
-    label = []
-    for b, one in enumerate(usable[b] for b in inside):
-        if start is not None and one.id in start:
-            label.append(known_parts(start[one.id], b, chosen, unit, model.first, recipe.n_states))
-        elif start is None:
-            phones = [SILENCE, *chain.from_iterable(lexicon[word][0] for word in one.words), SILENCE]
-            label.append(equal_parts(phones, int(chosen.lengths[b]), unit, model.first, recipe.n_states))
-        else:
-            label.append(np.full(int(chosen.lengths[b]), -1))
-    model.start(chosen.frames, np.concatenate(label))
-    sentences = [line.sentence for line in lines]
-    for stage in range(recipe.n_doublings + 1):
-        if stage:
-            model.divide()
-        steps = recipe.n_flat if stage == 0 and start is None else recipe.n_iter
-        size = f"{2**stage} components a state"
-        told = iter(range(1, steps + 1))
-        model.fit(
-            chosen.frames, chosen.lengths, sentences, n_iter=steps, tol=recipe.tol,
-            report=lambda value, told=told, size=size: tell(f"{size}, step {next(told)}: {value:.4f} a frame"),
-        )  # fmt: skip
-    paths, scores = model.decode(chosen.frames, chosen.lengths, sentences)
-    found: dict[str, Aligned] = {name: Aligned(name, reason=reason) for name, reason in why.items()}
-    for b, (i, line, path) in enumerate(zip(inside, lines, paths, strict=True)):
-        one = usable[i]
-        if np.isfinite(scores[b]):
-            found[one.id] = Aligned(one.id, *map(tuple, segments(path, line, one.words, chosen, b)))
-        else:
-            found[one.id] = Aligned(one.id, reason="no path through its phones has a probability")
+    recipe = recipe or Recipe()
+    found = {one.id: Aligned(one.id, reason=reason) for one in wanted if (reason := problem(one, lexicon))}
+    task, failed = task_of(prepared, [one for one in wanted if one.id not in found], lexicon, recipe)
+    found |= {one.id: one for one in failed}
+    if task.utterances:
+        paths, scores = trained(task, lexicon, start, recipe, report).decode(
+            task.frames.frames, task.frames.lengths, [line.sentence for line in task.lines]
+        )
+        for b, (one, line, path) in enumerate(zip(task.utterances, task.lines, paths, strict=True)):
+            phones, words = segments(path, line, one.words, task.frames, b) if np.isfinite(scores[b]) else ((), ())
+            reason = "" if phones else "no path through its phones has a probability"
+            found[one.id] = Aligned(one.id, tuple(phones), tuple(words), reason)
     return [found[one.id] for one in wanted]
 
 
@@ -189,11 +175,49 @@ def problem(one: Utterance, lexicon: Pronunciations) -> str | None:
     return f"no pronunciation is known of {', '.join(unknown)}" if unknown else None
 
 
-def chosen_frames(frames: Framed, which: np.ndarray) -> Framed:
-    """The frames of some of the utterances."""
-    if which.all():
-        return frames
-    rows = np.repeat(which, frames.lengths)
-    return Framed(
-        frames.frames[rows], frames.lengths[which], frames.durations_s[which], frames.shift_s, frames.offset_s
-    )
+def task_of(
+    prepared: PreparedCorpus, wanted: Sequence[Utterance], lexicon: Pronunciations, recipe: Recipe
+) -> tuple[Task, list[Aligned]]:
+    """Frames and chains of utterances; and those that are too short for their phones."""
+    frames = framed(prepared, wanted, front_end(prepared.sample_rate))
+    shortest = [recipe.n_states * sum(min(map(len, lexicon[word])) for word in one.words) for one in wanted]
+    fits = frames.lengths >= shortest
+    failed = [
+        Aligned(one.id, reason=f"it has {n} frames, and its phones need {least}")
+        for one, n, least, fit in zip(wanted, frames.lengths, shortest, fits, strict=True)
+        if not fit
+    ]
+    usable = [one for one, fit in zip(wanted, fits, strict=True) if fit]
+    spoken = {phone for one in usable for word in one.words for variant in lexicon[word] for phone in variant}
+    unit = {name: number for number, name in enumerate(sorted(spoken | {SILENCE}))}
+    first = recipe.n_states * np.arange(len(unit))
+    lines = [line_of(one.words, lexicon, unit, first, recipe) for one in usable]
+    return Task(usable, lines, frames if fits.all() else frames.only(fits), unit, first), failed
+
+
+def trained(
+    task: Task,
+    lexicon: Pronunciations,
+    start: Mapping[str, Sequence[Phone]] | None,
+    recipe: Recipe,
+    report: Report | None,
+) -> UnitHMM:
+    """Models of all phones, from a start on, with more and more components."""
+    frames, n_states = task.frames, recipe.n_states
+    labels = []
+    for b, one in enumerate(task.utterances):
+        if start is None:
+            phones = [SILENCE, *(phone for word in one.words for phone in lexicon[word][0]), SILENCE]
+            labels.append(equal_parts(phones, int(frames.lengths[b]), task.unit, task.first, n_states))
+        else:
+            labels.append(known_parts(start.get(one.id, ()), b, frames, task.unit, task.first, n_states))
+    model = UnitHMM([n_states] * len(task.unit))
+    model.start(frames.frames, np.concatenate(labels))
+    sentences = [line.sentence for line in task.lines]
+    for doubling in range(recipe.n_doublings + 1):
+        if doubling:
+            model.divide()
+        n_iter = recipe.n_flat if start is None and not doubling else recipe.n_iter
+        tell = None if report is None else partial(report, 2**doubling)
+        model.fit(frames.frames, frames.lengths, sentences, n_iter=n_iter, tol=recipe.tol, report=tell)
+    return model

@@ -1,92 +1,43 @@
 """Embedded re-estimation: models of units, such as phones, trained on sentences that are composed of them.
 
 Where a unit begins and ends in a sentence need not be known. The sentence is a chain composed of its units, with every
-way to say it (`phonaut.hmm.topology`); forward and backward recursions over that chain say how probable each state is
+way to say it (`phonaut.hmm.sentences`); forward and backward recursions over that chain say how probable each state is
 at each frame, and these posteriors are summed over all places where the same state of the same unit occurs.
-
-A state i is left with probability `1 - stay_i`, for those states that the structure of the sentence puts behind it:
-
-    A = diag(stay) + diag(1 - stay) J        J[i, j]: p(j is next | i is left)
-
-so that a sentence is composed once, and its chain follows from the parameters of the moment.
 
 Source: Young et al. 2006, "The HTK book", section 8.5.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from phonaut.densities.gaussian import Statistics
+from phonaut.densities.gaussian import Statistics, features, from_features
 from phonaut.hmm import inference
 from phonaut.hmm.chains import Array, Chains, Index
 from phonaut.hmm.em import Monitor
 from phonaut.hmm.gmmhmm import GMMHMM
-from phonaut.hmm.topology import Topology
+from phonaut.hmm.sentences import BATCH_CELLS, Sentence, chains_of, groups, padded
 
-BATCH_CELLS = 2**22  # transitions, and frames times states, that are worked on at once: 32 MB each
 PRIOR_FRAMES = 5.0  # what the prior of a variance is worth
 PRIOR_VARIANCE = 0.3  # of that of all frames: about what is left within a state
 APART = 0.2  # standard deviations that halves of a component move
 LEAST_FRAMES = 20.0  # of a component that is divided
+NEGLIGIBLE = 1e-10  # probability of a state at a frame
 
 Frames = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class Sentence:
-    """A composed chain whose states are states of units; `stay` is not in it.
-
-    Attributes:
-        start: `p(s_1 = i)`, `(S,)`.
-        end: `p(the sentence ends | i is left)`, `(S,)`.
-        origin: of each pair of states that may follow each other, the first, `(A,)`.
-        target: the second.
-        probability: `p(target is next | origin is left)`, `(A,)`.
-        emission: which state of the units each state is, `(S,)`.
-        node: which of the sentence's units, `(S,)`.
-    """
-
-    start: Array
-    end: Array
-    origin: Index
-    target: Index
-    probability: Array
-    emission: Index
-    node: Index
-
-    @property
-    def n_states(self) -> int:
-        """S."""
-        return len(self.start)
-
-
-def sentence_of(topology: Topology, unit: Sequence[int], first: Index) -> Sentence:
-    """A sentence from what is composed of units that do not stay in a state (`bakis(n, stay=0)`).
-
-    Args:
-        topology: the composition.
-        unit: of each of its nodes.
-        first: number of the first state of each unit.
-
-    Raises:
-        ValueError: a state may follow itself.
-    """
-    if np.diagonal(topology.transition).any():
-        raise ValueError("units of a sentence are composed with stay=0, and no state may follow itself")
-    origin, target = topology.transition.nonzero()
-    emission = first[np.asarray(unit)[topology.node]] + topology.state
-    probability = topology.transition[origin, target]
-    return Sentence(topology.start, topology.end, origin, target, probability, emission, topology.node)
-
-
-class Found(NamedTuple):
+class Found:
     """What an E-step finds.
 
     Attributes:
@@ -100,6 +51,15 @@ class Found(NamedTuple):
     stays: Array
     visits: Array
     emissions: Statistics
+
+    def __add__(self, other: Any) -> Found:
+        """That of both sets of sentences."""
+        return Found(
+            self.log_prob + other.log_prob,
+            self.stays + other.stays,
+            self.visits + other.visits,
+            self.emissions + other.emissions,
+        )
 
 
 class Batch(NamedTuple):
@@ -193,7 +153,7 @@ class UnitHMM:
         *,
         n_iter: int,
         tol: float = 0.0,
-        report: Callable[[float], None] | None = None,
+        report: Callable[[int, float], None] | None = None,
     ) -> Monitor:
         """EM steps, until one gains less than `tol` a frame.
 
@@ -203,7 +163,7 @@ class UnitHMM:
             sentences: each at least as long as its shortest path.
             n_iter: the most steps.
             tol: nats.
-            report: is told the log-likelihood per frame at each step.
+            report: is told the number of each step, and the log-likelihood per frame before it.
 
         Raises:
             ValueError: a sentence has no path, or the objective (log-likelihood and priors) fell.
@@ -218,35 +178,45 @@ class UnitHMM:
                 raise ValueError(f"the objective fell from {last:.9g} to {objective:.9g} in step {monitor.iter} of EM")
             monitor.report(found.log_prob, objective)
             if report is not None:
-                report(found.log_prob / n_frames)
+                report(monitor.iter, found.log_prob / n_frames)
             self.maximize(found)
         return monitor
 
-    def expect(
-        self, frames: Frames, lengths: Index, sentences: Sequence[Sentence], origin: torch.Tensor
-    ) -> Found:
+    def expect(self, frames: Frames, lengths: Index, sentences: Sequence[Sentence], origin: torch.Tensor) -> Found:
         """The E-step; sums are taken about `origin (D,)`.
 
         Raises:
             ValueError: a sentence has no path.
         """
-        total: Found | None = None
-        for batch in self.batches(frames, lengths, sentences):
-            rows = self.rows(batch)
-            found = inference.forward_backward(rows, batch.chains, batch.lengths, chain=np.arange(len(batch.which)))
-            wrong = np.flatnonzero(~np.isfinite(found.log_likelihood))
-            if len(wrong):
-                raise ValueError(f"sentence {batch.which[wrong[0]]} has no path through its frames")
-            state = torch.zeros(len(rows), self.n_distinct + 1, dtype=torch.float64)
-            state = state.scatter_add_(1, batch.emission, torch.from_numpy(found.state))[:, :-1].contiguous()
-            again = np.diagonal(found.transitions, axis1=1, axis2=2)
-            own = padded([sentences[b].emission for b in batch.which], self.n_distinct)
-            stays = np.bincount(own.ravel(), again.ravel(), self.n_distinct + 1)[:-1]
-            sums = self.emissions._emission_statistics(batch.frames, state, origin)
-            part = Found(float(found.log_likelihood.sum()), stays, state.sum(dim=0).numpy(), sums)
-            total = part if total is None else Found(*(a + b for a, b in zip(total, part, strict=True)))
-        assert total is not None
-        return total
+        parts = [self.expect_batch(batch, origin) for batch in self.batches(frames, lengths, sentences)]
+        return reduce(operator.add, parts)
+
+    def expect_batch(self, batch: Batch, origin: torch.Tensor) -> Found:
+        """The E-step of some sentences."""
+        joint = self.joint(batch.frames)
+        rows = self.rows(batch, joint)
+        found = inference.forward_backward(rows, batch.chains, batch.lengths, chain=np.arange(len(batch.which)))
+        wrong = np.flatnonzero(~np.isfinite(found.log_likelihood))
+        if len(wrong):
+            raise ValueError(f"sentence {batch.which[wrong[0]]} has no path through its frames")
+        state = torch.zeros(len(rows), self.n_distinct + 1, dtype=torch.float64)
+        state = state.scatter_add_(1, batch.emission, torch.from_numpy(found.state))[:, :-1]
+        again = np.diagonal(found.transitions, axis1=1, axis2=2)
+        own = batch.emission.numpy()[np.cumsum(batch.lengths) - batch.lengths]
+        stays = np.bincount(own.ravel(), again.ravel(), self.n_distinct + 1)[:-1].astype(np.float64)
+        sums = self.statistics(batch.frames, joint, state, origin)
+        return Found(float(found.log_likelihood.sum()), stays, state.sum(dim=0).numpy(), sums)
+
+    def statistics(self, x: torch.Tensor, joint: torch.Tensor, state: torch.Tensor, origin: torch.Tensor) -> Statistics:
+        """Sums over frames, of the few states that each is likely to be in."""
+        frame, of = (state > NEGLIGIBLE).nonzero(as_tuple=True)
+        r = torch.softmax(joint[frame, of], dim=1).mul_(state[frame, of, None])  # (pairs, M)
+        n_mix = joint.shape[2]
+        component = of[:, None] * n_mix + torch.arange(n_mix)
+        where = (component.flatten().numpy(), frame.repeat_interleave(n_mix).numpy())
+        weights = csr_array((r.flatten().numpy(), where), shape=(self.n_distinct * n_mix, len(x)))
+        sums = torch.from_numpy(weights @ features(x - origin, full=False).numpy())
+        return from_features(sums, origin, x.shape[1], full=False)
 
     def maximize(self, found: Found) -> None:
         """The M-step."""
@@ -259,15 +229,16 @@ class UnitHMM:
 
     # --- the best path
 
-    def decode(
-        self, frames: Frames, lengths: Index, sentences: Sequence[Sentence]
-    ) -> tuple[list[Index], Array]:
+    def decode(self, frames: Frames, lengths: Index, sentences: Sequence[Sentence]) -> tuple[list[Index], Array]:
         """The most probable state of its sentence for each frame, -1 where there is no path; and log-probabilities."""
         paths: list[Index] = [np.empty(0, np.int64)] * len(sentences)
         scores = np.full(len(sentences), -np.inf)
         for batch in self.batches(frames, lengths, sentences):
             path, score = inference.viterbi(
-                self.rows(batch), batch.chains, batch.lengths, chain=np.arange(len(batch.which))
+                self.rows(batch, self.joint(batch.frames)),
+                batch.chains,
+                batch.lengths,
+                chain=np.arange(len(batch.which)),
             )
             for b, own in zip(batch.which, np.split(path, np.cumsum(batch.lengths)[:-1]), strict=True):
                 paths[b] = own
@@ -279,15 +250,22 @@ class UnitHMM:
         result = np.empty(len(sentences))
         for batch in self.batches(frames, lengths, sentences):
             result[batch.which] = inference.log_likelihood(
-                self.rows(batch), batch.chains, batch.lengths, chain=np.arange(len(batch.which))
+                self.rows(batch, self.joint(batch.frames)),
+                batch.chains,
+                batch.lengths,
+                chain=np.arange(len(batch.which)),
             )
         return result
 
     # --- batches
 
-    def rows(self, batch: Batch) -> Array:
+    def joint(self, x: torch.Tensor) -> torch.Tensor:
+        """`log w_m N(x_t; state, m)` of frames in all components of all states, `(N, P, M)`."""
+        return self.emissions._joint(x, self.emissions._gaussians())
+
+    def rows(self, batch: Batch, joint: torch.Tensor) -> Array:
         """Log-likelihoods of the frames in the states of their sentences, `(M, S)`."""
-        logs = self.emissions._frame_log_prob(batch.frames)
+        logs = joint.logsumexp(dim=2)
         logs = torch.cat([logs, logs.new_full((len(logs), 1), -torch.inf)], dim=1)
         return np.asarray(logs.gather(1, batch.emission).numpy())
 
@@ -307,39 +285,3 @@ def stay_of(stays: Array | Index, visits: Array | Index) -> Array:
     """Most probable `stay` under the prior Beta(2, 2), which keeps it from 0 and 1."""
     result: Array = (stays + 1.0) / (visits + 2.0)
     return result
-
-
-def groups(n_states: Index, lengths: Index) -> Iterator[Index]:
-    """Numbers of sentences, sorted by states, as many at a time as `BATCH_CELLS` allows, one at least."""
-    chosen: list[int] = []
-    n_frames = 0
-    for b in np.argsort(n_states, kind="stable"):
-        n_frames += int(lengths[b])
-        cells = max((len(chosen) + 1) * int(n_states[b]) ** 2, n_frames * int(n_states[b]))
-        if chosen and cells > BATCH_CELLS:
-            yield np.array(chosen)
-            chosen, n_frames = [], int(lengths[b])
-        chosen.append(int(b))
-    if chosen:
-        yield np.array(chosen)
-
-
-def padded(parts: Sequence[Index], fill: int) -> Index:
-    """Rows of one matrix, `(B, S)`."""
-    result = np.full((len(parts), max(map(len, parts))), fill, dtype=np.int64)
-    for row, part in zip(result, parts, strict=True):
-        row[: len(part)] = part
-    return result
-
-
-def chains_of(sentences: Sequence[Sentence], stay: Array) -> Chains:
-    """A chain for each sentence, of as many states as the largest has; what is beyond its own is never reached."""
-    n, s = len(sentences), max(one.n_states for one in sentences)
-    start, end, transition = np.zeros((n, s)), np.zeros((n, s)), np.zeros((n, s, s))
-    for b, one in enumerate(sentences):
-        left = 1.0 - stay[one.emission]
-        own = np.arange(one.n_states)
-        start[b, own], end[b, own] = one.start, one.end * left
-        transition[b, own, own] = 1.0 - left
-        transition[b, one.origin, one.target] = one.probability * left[one.origin]
-    return Chains(start, transition, end)
