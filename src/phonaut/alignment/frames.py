@@ -52,8 +52,8 @@ class Framed:
 
 
 def front_end(sample_rate: int, **options: Any) -> MFCC:
-    """Thirteen cepstra with slopes and their slopes, every 10 ms, of windows of 25 ms: what speech is aligned by."""
-    window = {"win_length": round(0.025 * sample_rate), "hop_length": round(0.010 * sample_rate)}
+    """Thirteen cepstra with slopes and their slopes, every 10 ms, of windows of 20 ms: what speech is aligned by."""
+    window = {"win_length": round(0.020 * sample_rate), "hop_length": round(0.010 * sample_rate)}
     return MFCC(**({"sample_rate": sample_rate, "n_mfcc": 13, "deltas": 2, **window} | options))
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from phonaut.corpora.arpabet import PHONES
 from phonaut.corpora.kaldi import read
 from phonaut.corpora.speechocean import pronunciations
 
@@ -15,7 +16,7 @@ DICTIONARY = "en-us/cmudict-en-us.dict"
 
 
 def lexicon_of(own: Path | None, words: Collection[str]) -> dict[str, list[tuple[str, ...]]]:
-    """Pronunciations of `words`, in upper case: those of a lexicon, and of the dictionary for words that it lacks.
+    """Pronunciations of `words`, in upper case: those of a lexicon and, if its phones are English, of the dictionary.
 
     Args:
         own: lines `WORD P1 P2 ...`, with a line for each variant; None: there is none.
@@ -32,7 +33,8 @@ def lexicon_of(own: Path | None, words: Collection[str]) -> dict[str, list[tuple
         if not listed:
             raise ValueError(f"lexicon={own} has no line WORD P1 P2 ...")
         merge(found, ((VARIANT.sub("", word).upper(), said) for word, says in listed.items() for said in says))
-    lacking = {word for word in words if word not in found}
+    spoken = {phone for says in found.values() for said in says for phone in said}
+    lacking = {word for word in words if word not in found} if spoken <= set(PHONES) else set()
     known = dictionary(lacking)
     if known is None and own is None:
         raise ValueError(

@@ -31,13 +31,14 @@ class Recipe:
         n_states: of a phone, left to right.
         n_doublings: of the components of each state: one becomes `2 ** n_doublings`.
         n_iter: EM steps before the first doubling and after each.
-        n_flat: those before the first doubling where no alignment is known to start from.
+        n_flat: EM steps of single Gaussians from an even division, where no alignment is known to start from; theirs
+            is then the start, for states within a phone have gone astray by then.
         silence_probability: of each place between words.
         tol: nats a frame; a step that gains less is the last before the next doubling.
     """
 
     n_states: int = 3
-    n_doublings: int = 3
+    n_doublings: int = 2
     n_iter: int = 5
     n_flat: int = 15
     silence_probability: float = 0.5
@@ -74,25 +75,6 @@ def line_of(
         nodes.append((SILENCE, -1))
     phone, word = zip(*nodes, strict=True)
     return Line(sentence_of(composed, [unit[name] for name in phone], first), phone, word)
-
-
-def equal_parts(phones: Sequence[str], length: int, unit: Mapping[str, int], first: Index, n_states: int) -> Index:
-    """States of the frames of an utterance that is divided evenly among the states of its phones."""
-    states = [int(first[unit[name]]) + state for name in phones for state in range(n_states)]
-    return np.asarray(states)[np.arange(length) * len(states) // max(1, length)]
-
-
-def known_parts(
-    phones: Sequence[Phone], b: int, frames: Framed, unit: Mapping[str, int], first: Index, n_states: int
-) -> Index:
-    """States of the frames of an utterance whose phones have times: each phone is divided evenly among its states."""
-    label = np.full(int(frames.lengths[b]), -1)
-    centre_s = frames.offset_s + np.arange(len(label)) * frames.shift_s
-    for phone in phones:
-        inside = np.flatnonzero((centre_s >= phone.start_s) & (centre_s < phone.end_s))
-        if phone.label in unit:
-            label[inside] = first[unit[phone.label]] + np.arange(len(inside)) * n_states // max(1, len(inside))
-    return label
 
 
 def segments(path: Index, line: Line, words: Sequence[str], frames: Framed, b: int) -> tuple[list[Phone], list[Phone]]:
@@ -203,21 +185,46 @@ def trained(
     report: Report | None,
 ) -> UnitHMM:
     """Models of all phones, from a start on, with more and more components."""
-    frames, n_states = task.frames, recipe.n_states
-    labels = []
-    for b, one in enumerate(task.utterances):
-        if start is None:
-            phones = [SILENCE, *(phone for word in one.words for phone in lexicon[word][0]), SILENCE]
-            labels.append(equal_parts(phones, int(frames.lengths[b]), task.unit, task.first, n_states))
-        else:
-            labels.append(known_parts(start.get(one.id, ()), b, frames, task.unit, task.first, n_states))
-    model = UnitHMM([n_states] * len(task.unit))
-    model.start(frames.frames, np.concatenate(labels))
-    sentences = [line.sentence for line in task.lines]
+    frames, sentences = task.frames, [line.sentence for line in task.lines]
+    model = UnitHMM([recipe.n_states] * len(task.unit))
+
+    def fit(n_iter: int, n_mix: int = 1) -> None:
+        tell = None if report is None else partial(report, n_mix)
+        model.fit(frames.frames, frames.lengths, sentences, n_iter=n_iter, tol=recipe.tol, report=tell)
+
+    if start is None:
+        model.start(frames.frames, np.concatenate([evenly(task, b, lexicon, recipe) for b in range(len(sentences))]))
+        fit(recipe.n_flat)
+        paths, _ = model.decode(frames.frames, frames.lengths, sentences)
+        start = {
+            one.id: segments(path, line, one.words, frames, b)[0]
+            for b, (one, line, path) in enumerate(zip(task.utterances, task.lines, paths, strict=True))
+        }
+    known = [start.get(one.id, ()) for one in task.utterances]
+    model.start(frames.frames, np.concatenate([by_phones(task, b, own, recipe) for b, own in enumerate(known)]))
     for doubling in range(recipe.n_doublings + 1):
         if doubling:
             model.divide()
-        n_iter = recipe.n_flat if start is None and not doubling else recipe.n_iter
-        tell = None if report is None else partial(report, 2**doubling)
-        model.fit(frames.frames, frames.lengths, sentences, n_iter=n_iter, tol=recipe.tol, report=tell)
+        fit(recipe.n_iter, 2**doubling)
     return model
+
+
+def evenly(task: Task, b: int, lexicon: Pronunciations, recipe: Recipe) -> Index:
+    """States of the frames of an utterance that is divided evenly among the states of its phones."""
+    phones = [SILENCE, *(phone for word in task.utterances[b].words for phone in lexicon[word][0]), SILENCE]
+    states = [int(task.first[task.unit[name]]) + state for name in phones for state in range(recipe.n_states)]
+    n = int(task.frames.lengths[b])
+    return np.asarray(states)[np.arange(n) * len(states) // n]
+
+
+def by_phones(task: Task, b: int, phones: Sequence[Phone], recipe: Recipe) -> Index:
+    """States of the frames of an utterance whose phones have times: each phone is divided evenly among its states."""
+    frames = task.frames
+    label = np.full(int(frames.lengths[b]), -1)
+    centre_s = frames.offset_s + np.arange(len(label)) * frames.shift_s
+    for phone in phones:
+        inside = np.flatnonzero((centre_s >= phone.start_s) & (centre_s < phone.end_s))
+        if phone.label in task.unit:
+            part = np.arange(len(inside)) * recipe.n_states // max(1, len(inside))
+            label[inside] = task.first[task.unit[phone.label]] + part
+    return label
