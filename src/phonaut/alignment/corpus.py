@@ -74,6 +74,9 @@ def align(
         problems.append(f"n_jobs={n_jobs}: at least 1")
     if "pocketsphinx" in names and (lacking := pocket.missing()):
         problems.append(f"{lacking}; aligner=hmm works without it, with lexicon=FILE or the corpus's own")
+    if prepared.sample_rate != SAMPLE_RATE:
+        problems.append(f"audio must be at {SAMPLE_RATE} Hz, for that is what pocketsphinx knows; "
+                        f"got {prepared.sample_rate}")  # fmt: skip
     if problems:
         raise ValueError("; ".join(problems))
     wanted = list(utterances(prepared))
