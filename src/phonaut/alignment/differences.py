@@ -1,7 +1,7 @@
 """How far two alignments of the same utterances differ: at phone boundaries, in milliseconds.
 
 Phones are matched by their sequence: one to one where both have the same, else by the least number of insertions,
-deletions and substitutions (Levenshtein 1966), of which the phones that agree count. Boundaries are where a matched
+deletions and substitutions (Levenshtein 1966), and those that agree count. Boundaries are where a matched
 phone begins and where it ends; where the next one is matched too and no silence lies between, that is one boundary.
 Where both begin with the recording, or end with it, there is nothing to compare.
 """
@@ -58,7 +58,8 @@ class Differences(NamedTuple):
 
 
 def matched(first: Sequence[str], second: Sequence[str]) -> list[tuple[int, int]]:
-    """Places of the elements that agree when one sequence is turned into the other in the fewest steps.
+    """Places of the elements that agree when one sequence is turned into the other in the fewest steps; of ways with as
+    few, one in which most agree.
 
     >>> matched(["K", "AE", "T"], ["K", "T", "S"])
     [(0, 0), (2, 1)]
@@ -68,18 +69,20 @@ def matched(first: Sequence[str], second: Sequence[str]) -> list[tuple[int, int]
         return [(i, i) for i in range(n)]
     names = {name: code for code, name in enumerate(dict.fromkeys([*first, *second]))}
     a, b = (np.array([names[name] for name in part], dtype=np.int64) for part in (first, second))
+    step = n + m + 1  # what an edit costs; to agree costs -1, so that no number of agreements is worth one
+    pair = np.where(a[:, None] == b, -1, step)
     cost = np.zeros((n + 1, m + 1), dtype=np.int64)
-    cost[0] = steps = np.arange(m + 1)
+    cost[0] = steps = step * np.arange(m + 1)
     for i in range(n):
-        row = np.append(i + 1, np.minimum(cost[i, 1:] + 1, cost[i, :-1] + (a[i] != b)))
+        row = np.append(cost[i, 0] + step, np.minimum(cost[i, 1:] + step, cost[i, :-1] + pair[i]))
         cost[i + 1] = np.minimum.accumulate(row - steps) + steps  # insertions, from the left
     pairs, i, j = [], n, m
     while i and j:
-        if cost[i, j] == cost[i - 1, j - 1] + (a[i - 1] != b[j - 1]):
+        if cost[i, j] == cost[i - 1, j - 1] + pair[i - 1, j - 1]:
             i, j = i - 1, j - 1
             if a[i] == b[j]:
                 pairs.append((i, j))
-        elif cost[i, j] == cost[i - 1, j] + 1:
+        elif cost[i, j] == cost[i - 1, j] + step:
             i -= 1
         else:
             j -= 1
