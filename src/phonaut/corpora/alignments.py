@@ -1,13 +1,18 @@
-"""Phone alignments in NIST's CTM format: a line for each phone, `<cut id> 1 <start_s> <duration_s> <phone>`."""
+"""Phone alignments in NIST's CTM format: a line for each phone, `<cut id> 1 <start_s> <duration_s> <phone>`.
+
+In ids, white space and % are written as in addresses, `%20` and `%25`.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from phonaut.corpora.base import Phone
 from phonaut.corpora.listing import Refused
@@ -43,7 +48,7 @@ class Alignment:
                         raise ValueError(
                             f"{path}, line {number}: '<cut id> 1 <start> <duration> <phone>' is wanted, got {got!r}"
                         )
-                    name = fields[0].decode(errors="replace")
+                    name = unquote(fields[0].decode(errors="replace"))
                     if name != current and name in self._places:
                         raise ValueError(f"{path}, line {number}: the lines of {name} do not stand together")
                     first, _ = self._places.get(name, (at, at))
@@ -74,7 +79,7 @@ class Alignment:
         found: list[Phone] = []
         for line in lines:
             fields = line.split()
-            if len(fields) < 5 or fields[0] != cut:
+            if len(fields) < 5 or unquote(fields[0]) != cut:
                 continue
             try:
                 start_s, duration_s = float(fields[2]), float(fields[3])
@@ -235,9 +240,18 @@ def wrong_alignment(target: str, alignment: object, min_phone_count: object, how
 def write_ctm(path: Path, alignments: Iterable[tuple[str, Iterable[Phone]]]) -> None:
     """Write the phones of cuts to a CTM file, atomically."""
     lines = (
-        f"{cut} 1 {phone.start_s:.4f} {phone.end_s - phone.start_s:.4f} {phone.label}\n"
+        f"{one_field(cut)} 1 {phone.start_s:.4f} {phone.end_s - phone.start_s:.4f} {phone.label}\n"
         for cut, phones in alignments
         for phone in phones
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, "".join(lines).encode())
+
+
+def one_field(name: str) -> str:
+    """An id without white space.
+
+    >>> one_field("my recordings/100%")
+    'my%20recordings/100%25'
+    """
+    return re.sub(r"[\s%]", lambda found: quote(found[0]), name)
