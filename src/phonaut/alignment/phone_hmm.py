@@ -161,7 +161,7 @@ def task_of(
     prepared: PreparedCorpus, wanted: Sequence[Utterance], lexicon: Pronunciations, recipe: Recipe
 ) -> tuple[Task, list[Aligned]]:
     """Frames and chains of utterances; and those that are too short for their phones."""
-    frames = framed(prepared, wanted, front_end(prepared.sample_rate))
+    frames = framed(prepared, wanted, front_end(round(prepared.sample_rate)))
     shortest = [recipe.n_states * sum(min(map(len, lexicon[word])) for word in one.words) for one in wanted]
     fits = frames.lengths >= shortest
     failed = [
