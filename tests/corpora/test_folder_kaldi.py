@@ -215,3 +215,14 @@ def test_a_folder_that_is_all_tested_keeps_rare_phones(tmp_path: Path) -> None:
     path = aligned(tmp_path / "a.ctm", "anna-NO")
     corpus = FolderCorpus(data_folder=folder, target="phone", alignment=path, protocol="all_test")
     assert [(item.id, len(item.phones)) for item in corpus.items()] == [("anna-NO", 2)]
+
+
+def test_only_speakers_who_are_aligned_are_divided(tmp_path: Path) -> None:
+    many = tuple(f"s{i:02d}" for i in range(40))
+    folder = make(tmp_path, speakers=many)
+    path = aligned(tmp_path / "a.ctm", *(f"{speaker}-NO" for speaker in many[:5]))
+    corpus = FolderCorpus(data_folder=folder, target="phone", alignment=path, min_phone_count=1)
+    found = {item.speaker: item.split for item in corpus.items()}
+    assert set(found) == set(many[:5])
+    assert set(found.values()) == {"train", "validation", "test"}, "no split is left empty"
+    assert "5 speakers" in corpus.notes()[1]

@@ -136,6 +136,17 @@ def test_what_is_missing_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     }
 
 
+def test_only_speakers_who_are_aligned_are_divided(tmp_path: Path) -> None:
+    root = write(tmp_path, train_clean_100=list(range(100, 120)))
+    path = aligned(
+        root, [item.id for item in items(root) if item.speaker in ("100", "101", "102", "103", "104", "105")]
+    )
+    found = items(root, target="phone", alignment=path, min_phone_count=1)
+    assert {item.split for item in found} == {"train", "validation", "test"}
+    with pytest.raises(ValueError, match="no cut of this corpus"):
+        items(root, target="phone", alignment=aligned(root, ["other"]), min_phone_count=1)
+
+
 def test_the_folder_above_will_do_in_any_case(tmp_path: Path) -> None:
     write(tmp_path / "LibriSpeech", train_clean_100=[19, 26])
     assert len(items(tmp_path)) == len(items(tmp_path / "librispeech")) == 12

@@ -165,17 +165,23 @@ class AlignedPhones:
             )
         return frozenset(kept)
 
+    def has(self, cut: str, path: str, refused: Refused) -> bool:
+        """Whether the file has a cut; one that it lacks is refused, by its path."""
+        if cut in self.alignment:
+            self._n_met += 1
+            return True
+        self._missing = cut
+        refused.add(path, f"{self.path} does not align it")
+        return False
+
     def phones(self, cut: str, path: str, refused: Refused) -> tuple[Phone, ...] | None:
         """The classes among the phones of a cut; None where that is refused, by its path.
 
         Raises:
             ValueError: the file cannot be read, or leaves nothing to tell apart.
         """
-        if cut not in self.alignment:
-            self._missing = cut
-            refused.add(path, f"{self.path} does not align it")
+        if not self.has(cut, path, refused):
             return None
-        self._n_met += 1
         try:
             phones = self.alignment.phones(cut)
         except ValueError as error:

@@ -193,8 +193,6 @@ class FolderCorpus:
                 duration_s=found.duration_s,
                 session=found.session,
             )
-        if self.aligned:
-            self.aligned.check_met()
         if noise := self._noise_folder():
             shares = {"train": self.shares.train, "validation": self.shares.dev, "test": self.shares.test}
             yield from Background(noise, shares, self._refused).items({}, 1.0, seed=0)
@@ -234,6 +232,8 @@ class FolderCorpus:
             self._notes, survey = [], Survey()
             for found in self._labelled():
                 survey.add(found, self._speaker(found))
+            if self.aligned:
+                self.aligned.check_met()
             protocol = self._protocol()
             if self.target != "phone":
                 self._spelling, self._notes = merged_spellings(survey)
@@ -270,10 +270,12 @@ class FolderCorpus:
         return division.by_speaker(survey, self._spoken, self.shares, self.validation_speakers, self.test_speakers)
 
     def _labelled(self) -> Iterator[Found]:
-        """Every cut; those without a class are refused."""
+        """Every cut; those without a class or, where phones are wanted, without an alignment are refused."""
         for found in self.found_layout().found():
             if found.word is None and self.target == "keyword":
                 self._refused.add(found.path, "its class is not known")
+            elif self.aligned and not self.aligned.has(found.id, found.path, self._refused):
+                continue  # before anything is divided: a split of speakers without phones would be empty
             elif found.word in self._spelling:
                 yield found._replace(word=self._spelling[found.word])
             else:

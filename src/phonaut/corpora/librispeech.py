@@ -153,8 +153,6 @@ class LibriSpeech:
                 phones=phones,
                 session=found.session,
             )
-        if self.aligned:
-            self.aligned.check_met()
 
     def notes(self) -> list[str]:
         """The protocol, and which phones."""
@@ -174,6 +172,8 @@ class LibriSpeech:
             survey = Survey()
             for spoken in self._spoken():
                 survey.add(spoken.found, spoken.speaker)
+            if self.aligned:
+                self.aligned.check_met()
             if not survey.n:
                 raise ValueError(
                     f"{', '.join(map(str, self.subsets().values()))} hold no recordings like 19-198-0000.flac"
@@ -206,12 +206,14 @@ class LibriSpeech:
         return with_validation(given, trained, tested, self._spoken, self.shares, note)
 
     def _spoken(self) -> Iterator[Spoken]:
-        """Every utterance with its speaker."""
+        """Every utterance with its speaker; where phones are wanted, those that are aligned: only they are divided."""
         for subset, folder in self.subsets().items():
             split = SPLIT_OF[subset.partition("-")[0]]
             for speaker in entries(str(folder), self._refused)[1]:
                 for chapter in entries(str(folder / speaker), self._refused)[1]:
                     for found in chapter_of(folder / speaker / chapter, self._refused):
+                        if self.aligned and not self.aligned.has(found.id, found.path, self._refused):
+                            continue
                         yield Spoken(found._replace(split=split, session=f"{speaker}-{chapter}"), speaker)
 
 
