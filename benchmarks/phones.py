@@ -22,7 +22,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+from safetensors.torch import load_file
+
 from machine import machine, write_result
+from phonaut.runs import Run, parts
+from phonaut.runs.training import conclude
 
 FOLDS = 5
 PLAIN_TOOLS = ("hmmlearn", "bare-lstm")  # of benchmarks/plain_phones.py
@@ -174,25 +179,32 @@ class Bench:
         return found
 
     def fold(self, row: str, fold: int) -> None:
-        """The chosen settings on one fold; and with a linear layer, from the same densities."""
+        """The chosen settings on one fold."""
         scores = {n: self.metrics(row, n)["validation"]["accuracy"]["value"] for n in range(len(TRIALS[row]))}
         best = max(scores, key=lambda n: scores[n])
-        for name, more in [(row, [])] + [(f"{row}_linear", ["model.linear=true"])] * (row in DENSITIES):
-            run = self.folder / "folds" / name / f"{fold}_fold" / row
-            if not (run / "metrics.json").exists():
-                if more:
-                    self.take_up(self.folder / "folds" / row / f"{fold}_fold" / row, run)
-                where = [f"output_dir={run.parent.parent}", f"experiment_id={run.parent.name}", f"model={row}"]
-                words = [*self.common, *TRIALS[row][best], *where, f"dataset.fold={fold}", *more]
-                self.phonaut("train", *words, log=self.folder / f"logs/{name}_fold{fold}.log")
+        if not (self.folder / "folds" / row / f"{fold}_fold" / row / "metrics.json").exists():
+            where = [f"output_dir={self.folder / 'folds' / row}", f"experiment_id={fold}_fold", f"model={row}"]
+            words = [*self.common, *TRIALS[row][best], *where, f"dataset.fold={fold}"]
+            self.phonaut("train", *words, log=self.folder / f"logs/{row}_fold{fold}.log")
 
-    def take_up(self, done: Path, run: Path) -> None:
-        """Begin a run with a linear layer where one without ended: its densities are the same."""
-        shutil.rmtree(run, ignore_errors=True)
-        shutil.copytree(done, run)
-        (run / "metrics.json").unlink()
-        config = run / "config.yaml"
-        config.write_text(config.read_text().replace("linear: false", "linear: true"))
+    def linear(self, row: str, fold: int) -> None:
+        """A linear layer on the log-likelihoods of densities that are trained: what `model.linear=true` fits."""
+        done, run = (self.folder / "folds" / name / f"{fold}_fold" / row for name in (row, f"{row}_linear"))
+        if not (run / "metrics.json").exists() and (done / "metrics.json").exists():
+            shutil.rmtree(run, ignore_errors=True)
+            shutil.copytree(
+                done, run, ignore=shutil.ignore_patterns("checkpoints", "*.html", "events.*", "metrics.json")
+            )
+            config, before, weights = Run(done).config, Run(done), load_file(done / "model.safetensors")
+            config.model.linear = True
+            (run / "config.yaml").write_text(OmegaConf.to_yaml(config))
+            data = parts.speech_data(config, parts.prepared_corpus(config, progress=False))
+            model = parts.speech_model(config, len(data.classes))
+            model.network.adopt(weights, prefix="network.")
+            model.load_state_dict(weights, strict=False)  # it lacks the layer
+            module: Any = parts.training_loop(config, model, data)
+            module.history, module.seconds = before.history, before.model["train_seconds"]
+            conclude(config, run, module, data)
 
     def noise(self, name: str, fold: int, noise_folder: Path, snr_db: str) -> None:
         """Score a fold in noise."""
@@ -223,6 +235,10 @@ def main() -> None:
                     print(f"{row:9} {trial['validation']['value']:.4f}  {trial['settings']}", flush=True)
         if "folds" in arguments.steps:
             list(pool.map(lambda job: bench.fold(*job), [(row, fold) for row in rows for fold in range(FOLDS)]))
+        if "folds" in arguments.steps:
+            for row in (row for row in rows if row in DENSITIES):
+                for fold in range(FOLDS):
+                    bench.linear(row, fold)
         names = [name for row in rows for name in (row, *[f"{row}_linear"] * (row in DENSITIES))]
         if "noise" in arguments.steps and arguments.noise:
             jobs = [(name, fold, arguments.noise, arguments.snr_db) for name in names for fold in range(FOLDS)]
