@@ -235,11 +235,11 @@ def main() -> None:
                     print(f"{row:9} {trial['validation']['value']:.4f}  {trial['settings']}", flush=True)
         if "folds" in arguments.steps:
             list(pool.map(lambda job: bench.fold(*job), [(row, fold) for row in rows for fold in range(FOLDS)]))
-        if "folds" in arguments.steps:
             for row in (row for row in rows if row in DENSITIES):
                 for fold in range(FOLDS):
                     bench.linear(row, fold)
         names = [name for row in rows for name in (row, *[f"{row}_linear"] * (row in DENSITIES))]
+        names = [name for name in names if len(list((bench.folder / "folds" / name).glob("*/*/metrics.json"))) == FOLDS]
         if "noise" in arguments.steps and arguments.noise:
             jobs = [(name, fold, arguments.noise, arguments.snr_db) for name in names for fold in range(FOLDS)]
             list(pool.map(lambda job: bench.noise(*job), jobs))
@@ -248,7 +248,7 @@ def main() -> None:
         runs += [str(path) for name in PLAIN_TOOLS if (path := bench.folder / "folds" / name).exists()]
         subprocess.run([sys.executable, "-m", "phonaut", "compare", *runs, f"output={bench.folder / 'comparison'}"])
         with (bench.folder / "comparison" / "compare.csv").open(newline="") as table_file:
-            compared = list(csv.DictReader(table_file))
+            compared = [{k: v for k, v in row.items() if k != "folder"} for row in csv.DictReader(table_file)]
         tried = {table: {row: bench.trials(row, table) for row in rows} for table in TABLES}
         write_result(arguments.output, {"machine": machine(), "rows": compared, **tried})
 
