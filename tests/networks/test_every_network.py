@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -163,3 +164,9 @@ def test_a_gpu_gives_the_scores_of_the_cpu(network: nn.Module) -> None:
     batch, lengths = padded([frames(20), frames(30)], 30)
     expected = network(batch, lengths)
     torch.testing.assert_close(network.cuda()(batch.cuda(), lengths.cuda()).cpu(), expected, rtol=0, atol=1e-9)
+
+
+def test_many_segments_of_all_lengths_get_the_scores_that_each_gets_alone(network: nn.Module) -> None:
+    segments = [frames(n, seed=n) for n in np.random.default_rng(0).integers(1, 40, 23).tolist()]
+    together = network(*padded(segments, 45, padding=float("nan")))
+    torch.testing.assert_close(together, alone(network, segments), rtol=1e-9, atol=1e-9)

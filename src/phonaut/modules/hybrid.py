@@ -64,12 +64,12 @@ class DNNHMM(nn.Module):
                 f"{n_features}, {n_classes}, {n_states}, {hidden_size}, {n_layers}, {context}"
             )
         self.n_classes, self.n_states = n_classes, n_states
-        sizes = [n_features, *[hidden_size] * n_layers]
+        self.context = context
+        sizes = [(2 * context + 1) * n_features, *[hidden_size] * n_layers]
         layers: list[nn.Module] = []
         for i in range(n_layers):
-            width = 2 * context + 1 if i == 0 else 1
-            layers += [nn.Conv1d(sizes[i], sizes[i + 1], width, padding=width // 2), nn.ReLU(), nn.Dropout(dropout)]
-        self.network = nn.Sequential(*layers, nn.Conv1d(hidden_size, n_classes * n_states, 1))
+            layers += [nn.Linear(sizes[i], sizes[i + 1]), nn.ReLU(), nn.Dropout(dropout)]
+        self.network = nn.Sequential(*layers, nn.Linear(hidden_size, n_classes * n_states))
         self.log_state_prior: Tensor
         self.log_class_prior: Tensor
         self.chain_start: Tensor
@@ -83,9 +83,14 @@ class DNNHMM(nn.Module):
 
     def states(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Logits of `p(c, s | x_t)`, `(B, T', C S)`, state s of class c at `c S + s`; T' is the longest length."""
-        frames, _ = without_padding(frames, lengths)
-        logits: Tensor = self.network(frames.mT).mT
-        return logits
+        frames, mask = without_padding(frames, lengths)
+        around = nn.functional.pad(frames, (0, 0, self.context, self.context))
+        windows = around.unfold(1, 2 * self.context + 1, 1).flatten(2)  # (B, T', D (2 context + 1))
+        if mask is None or torch.compiler.is_compiling():
+            logits: Tensor = self.network(windows)
+            return logits
+        valid: Tensor = self.network(windows[mask])  # of phones most of a batch is padding
+        return valid.new_zeros(*mask.shape, valid.shape[1]).masked_scatter(mask[:, :, None], valid)
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Scores `(B, C)` of segments `(B, T, D)` with `lengths (B,)`."""
