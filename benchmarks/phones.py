@@ -33,24 +33,29 @@ FOLDS = 5
 PLAIN_TOOLS = ("hmmlearn", "bare-lstm")  # of benchmarks/plain_phones.py
 MFCC = ["features.n_mfcc=13", "features.deltas=2", "normalizer=cmvn"]
 COMMON = ["dataset=speechocean762", "target=phone", "trainer.enable_progress_bar=false"]
-SMOOTH = ["model.covars_prior=5", "model.covars_weight=10"]  # inverse gamma: variances of few frames are too small
 MEL = ["features=melspec", "features.n_mels=40", "features.deltas=1", "normalizer=cmvn"]
 EM = ["trainer.max_epochs=40"]
+WEIGHED = ["model.durations=true", "model.acoustic_scale=0.25"]
 FLOW = [*MFCC, "model.n_couplings=4", "model.n_hidden=16", "model.n_passes=2", "model.learning_rate=0.002"]
 FLOW += ["model.first_fit=15", "trainer.max_epochs=6"]
-PLAIN = [*MFCC, "augmentation=none"]
-BOTH = ["model.hidden_size=128", "model.bidirectional=true", "optimizer.lr=0.003", "trainer.max_epochs=12"]
-SMALL = ["model.hidden_size=64", "model.bidirectional=true", "optimizer.lr=0.005", "trainer.max_epochs=10"]
+BOTH = ["model.hidden_size=128", "model.bidirectional=true", "model.dropout=0.5", "optimizer.lr=0.003"]
+BOTH += ["trainer.max_epochs=25"]
+RECURRENT = [
+    [*MFCC, *BOTH],
+    [*MFCC, *BOTH, "model.n_layers=2"],
+    [*MFCC, *BOTH, "model.hidden_size=192", "trainer.max_epochs=30"],
+    [*MEL, *BOTH],
+]
 # The loss of segments says little of a network that is trained on frames.
-FRAMEWISE = ["optimizer.lr=0.002", "trainer.max_epochs=10", "checkpoint.monitor=validation/accuracy"]
-FRAMEWISE += ["checkpoint.mode=max"]
-# Four trials a row, two of the slower networks; the first row is what the others are compared with.
+FRAMEWISE = ["trainer.max_epochs=10", "checkpoint.monitor=validation/accuracy", "checkpoint.mode=max"]
+# Four trials a row, one of the majority class, which has no settings; the first row is what the others are compared
+# with.
 TRIALS: dict[str, list[list[str]]] = {
     "gmmhmm": [
-        [*MFCC, *EM],
-        [*MFCC, *EM, "model.n_states=3", "model.n_mix=16", *SMOOTH],
         [*MFCC, *EM, "model.n_mix=16"],
-        [*MFCC, *EM, "model.n_states=3", "model.n_mix=16"],
+        [*MFCC, *EM, "model.n_mix=16", "model.n_states=3"],
+        [*MFCC, *EM, "model.n_mix=16", *WEIGHED],
+        [*MFCC, *EM, "model.n_mix=16", "model.n_states=3", *WEIGHED],
     ],
     "majority": [[*MFCC]],
     "dtw": [
@@ -60,40 +65,36 @@ TRIALS: dict[str, list[list[str]]] = {
         [*MFCC, "model.n_templates=50", "model.n_nearest=5"],
     ],
     "genhmm": [
-        [*FLOW, "model.n_mix=2"],
-        [*FLOW, "model.n_mix=2", "model.flow_prior=10"],
         [*FLOW, "model.n_mix=2", "model.flow_prior=100"],
         [*FLOW, "model.n_mix=4", "model.flow_prior=100"],
+        [*FLOW, "model.n_mix=4", "model.flow_prior=100", *WEIGHED],
+        [*FLOW, "model.n_mix=4", "model.flow_prior=100", "model.n_states=3", *WEIGHED],
     ],
     "lathmm": [
-        [*FLOW, "model.n_mix=8"],
         [*FLOW, "model.n_mix=8", "model.flow_prior=10"],
         [*FLOW, "model.n_mix=8", "model.flow_prior=100"],
-        [*FLOW, "model.n_mix=4", "model.flow_prior=10"],
+        [*FLOW, "model.n_mix=8", "model.flow_prior=100", *WEIGHED],
+        [*FLOW, "model.n_mix=16", "model.flow_prior=100", *WEIGHED],
     ],
     "gshmm": [
-        [*FLOW, "model.n_mix=8"],
         [*FLOW, "model.n_mix=8", "model.flow_prior=10"],
         [*FLOW, "model.n_mix=8", "model.flow_prior=100"],
-        [*FLOW, "model.n_mix=4", "model.flow_prior=10"],
+        [*FLOW, "model.n_mix=8", "model.flow_prior=100", *WEIGHED],
+        [*FLOW, "model.n_mix=16", "model.flow_prior=100", *WEIGHED],
     ],
     "dnnhmm": [
-        [*PLAIN, *FRAMEWISE],
-        [*PLAIN, *FRAMEWISE, "model.over=recording"],
+        [*MFCC, "augmentation=none", *FRAMEWISE, "optimizer.lr=0.002"],
+        [*MFCC, "augmentation=none", *FRAMEWISE, "optimizer.lr=0.001"],
+        [*MFCC, *FRAMEWISE, "optimizer.lr=0.001"],
+        [*MFCC, *FRAMEWISE, "optimizer.lr=0.002", "trainer.max_epochs=20"],
     ],
-    "lstm": [
-        [*PLAIN, *BOTH],
-        [*PLAIN, *BOTH, "context_s=0.05", "model.dropout=0.5"],
-        [*MFCC, *BOTH, "model.dropout=0.5", "trainer.max_epochs=25"],
-        [*MEL, *BOTH, "model.dropout=0.5", "trainer.max_epochs=20"],
-    ],
-    "gru": [
-        [*PLAIN, *SMALL],
-        [*PLAIN, *SMALL, "model.dropout=0.5"],
-    ],
+    "lstm": RECURRENT,
+    "gru": RECURRENT,
     "tc-res8": [
-        [*PLAIN, "trainer.max_epochs=15"],
-        [*PLAIN, "trainer.max_epochs=15", "context_s=0.05"],
+        [*MFCC, "trainer.max_epochs=25"],
+        [*MFCC, "trainer.max_epochs=25", "context_s=0.05"],
+        [*MFCC, "trainer.max_epochs=25", "context_s=0.1"],
+        [*MEL, "trainer.max_epochs=25", "context_s=0.05"],
     ],
 }
 TWO, HELD = [*FLOW, "model.n_mix=2"], "model.flow_prior=10"
@@ -182,7 +183,10 @@ class Bench:
         """The chosen settings on one fold."""
         scores = {n: self.metrics(row, n)["validation"]["accuracy"]["value"] for n in range(len(TRIALS[row]))}
         best = max(scores, key=lambda n: scores[n])
-        if not (self.folder / "folds" / row / f"{fold}_fold" / row / "metrics.json").exists():
+        run = self.folder / "folds" / row / f"{fold}_fold" / row
+        if fold == 0 and not run.exists():  # the trial is that run
+            shutil.copytree(self.folder / "trials" / row / f"t{best}" / row, run)
+        if not (run / "metrics.json").exists():
             where = [f"output_dir={self.folder / 'folds' / row}", f"experiment_id={fold}_fold", f"model={row}"]
             words = [*self.common, *TRIALS[row][best], *where, f"dataset.fold={fold}"]
             self.phonaut("train", *words, log=self.folder / f"logs/{row}_fold{fold}.log")

@@ -26,7 +26,11 @@ MONITORED = ("history", "objective")
 
 
 class ClassDensities(Fitted):
-    """Scores of segments, `frames (B, T, D), lengths (B,) -> scores (B, C)`: `log p(x | c) + log p(c)`.
+    """Scores of segments, `frames (B, T, D), lengths (B,) -> scores (B, C)`: `k log p(x | c, T) + log p(T | c) + log p(c)`.
+
+    A chain without an end says nothing of the number of frames T; `durations` adds the log-normal density that the
+    training segments of a class have. Frames that overlap are not as many as they seem, which the acoustic scale k
+    makes up for, as in speech recognition.
 
     Each class has a hidden Markov model of its own; a mixture or a flow is one of a single state. Parameters are kept
     in float64 as they are in the estimators of `phonaut.hmm`, by the names `<class>:<parameter>`.
@@ -45,6 +49,8 @@ class ClassDensities(Fitted):
         costs: of taking class i for class j, `costs[i][j]`; the decision is the one of least expected cost. None: every
             mistake costs the same.
         linear: a linear layer on the log-likelihoods, fitted to the validation split.
+        durations: whether `log p(T | c)` counts; without it all lengths are taken to be as likely.
+        acoustic_scale: k.
         **settings: of the estimator.
 
     Raises:
@@ -68,6 +74,8 @@ class ClassDensities(Fitted):
         priors: Literal["training", "uniform"] = "training",
         costs: Sequence[Sequence[float]] | None = None,
         linear: bool = False,
+        durations: bool = False,
+        acoustic_scale: float = 1.0,
         **settings: Any,
     ) -> None:
         super().__init__(n_features, n_classes, Decision(n_classes, priors=priors, costs=costs, linear=linear))
@@ -78,7 +86,10 @@ class ClassDensities(Fitted):
         if first_fit and density == "gmmhmm":
             raise ValueError("first_fit is for models with flows: a GMM-HMM needs no other to start from")
         self.kind, self.n_states, self.topology, self.start, self.skips = density, n_states, topology, start, skips
+        if not acoustic_scale > 0:
+            raise ValueError(f"acoustic_scale must be positive, got {acoustic_scale}")
         self.tol, self.first_fit = tol, first_fit
+        self.durations, self.acoustic_scale = durations, acoustic_scale
         start_probabilities(start, 1)
         transition_probabilities(topology, 1, skips=skips)
         self.settings = {key: tuple(v) if key == "gamma_prior" else v for key, v in settings.items()}
@@ -133,6 +144,8 @@ class ClassDensities(Fitted):
             ValueError: a class has no segment.
         """
         super().begin(segments, seed, rank, world_size)
+        if self.durations:
+            self._fit_durations(segments)
         for c in range(self.n_classes):
             own = segments.chosen(np.flatnonzero(segments.labels == c))
             n_states = self.states_for(own.lengths)
@@ -227,6 +240,26 @@ class ClassDensities(Fitted):
 
     # --- scores
 
+    def _fit_durations(self, segments: Segments) -> None:
+        """Mean and standard deviation of log T in each class; the variance as if one more segment had that of all."""
+        known = segments.labels >= 0
+        labels, logs = segments.labels[known], np.log(segments.lengths[known])
+        n = np.bincount(labels, minlength=self.n_classes)
+        means = np.bincount(labels, logs, minlength=self.n_classes) / n
+        away = np.square(logs - means[labels])
+        variances = (np.bincount(labels, away, minlength=self.n_classes) + max(away.mean(), 1e-4)) / (n + 1)
+        self.put("durations:mean", torch.from_numpy(means))
+        self.put("durations:scale", torch.from_numpy(np.sqrt(variances)))
+
+    def evidence(self, found: Array, lengths: Index) -> Array:
+        """`k log p(x | c, T) + log p(T | c)`, `(B, C)`, from log-likelihoods and numbers of frames `(B,)`."""
+        scaled: Array = self.acoustic_scale * found
+        if self.durations:
+            mean, scale = (self.fitted()[f"durations:{k}"].detach().cpu().numpy() for k in ("mean", "scale"))
+            logs = np.log(lengths)[:, None]
+            scaled = scaled - 0.5 * np.square((logs - mean) / scale) - np.log(scale * np.sqrt(2 * np.pi)) - logs
+        return scaled
+
     @property
     def most_states(self) -> int:
         """States of the class that has most of them."""
@@ -279,7 +312,7 @@ class ClassDensities(Fitted):
         A diagonal Gaussian takes 2 D of them, a full one D + D (D + 1) / 2; a flow those of its layers; the recursion
         S^2.
         """
-        parameters, macs, d = 0, 0, self.n_features
+        parameters, macs, d = 2 * self.n_classes * self.durations, 0, self.n_features
         for model in self.models:
             parameters += model.n_parameters
             components = model.n_components * getattr(model, "n_mix", 1)
