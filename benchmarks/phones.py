@@ -89,7 +89,7 @@ TRIALS: dict[str, list[list[str]]] = {
         [*MFCC, *FRAMEWISE, "optimizer.lr=0.002", "trainer.max_epochs=20"],
     ],
     "lstm": RECURRENT,
-    "gru": RECURRENT,
+    "gru": [[*settings, "trainer.max_epochs=15"] for settings in RECURRENT],
     "tc-res8": [
         [*MFCC, "trainer.max_epochs=25"],
         [*MFCC, "trainer.max_epochs=25", "context_s=0.05"],
@@ -122,6 +122,8 @@ ABLATION: dict[str, list[list[str]]] = {
         [*TWO, HELD, "model.n_states=3"],
         [*TWO, HELD, "features.deltas=0"],
         [*TWO, HELD, "features=melspec"],
+        TWO,
+        [*TWO, HELD],
     ],
 }
 TABLES = {"trials": TRIALS, "ablation": ABLATION}
