@@ -28,7 +28,8 @@ MONITORED = ("history", "objective")
 class ClassDensities(Fitted):
     """Scores of segments, `frames (B, T, D), lengths (B,) -> scores (B, C)`.
 
-    `score_c = k log p(x | c) + log p(T | c) + log p(c)`, where by default k is 1 and T, the number of frames, is left out.
+    `score_c = k log p(x | c) + log p(T | c) + log p(c)`, where by default k is 1, and T, the number of frames,
+    is left out.
 
     A chain without an end says nothing of the number of frames T; `durations` adds the log-normal density that the
     training segments of a class have. Frames that overlap are not as many as they seem, which the acoustic scale k
