@@ -36,8 +36,9 @@ COMMON = ["dataset=speechocean762", "target=phone", "trainer.enable_progress_bar
 MEL = ["features=melspec", "features.n_mels=40", "features.deltas=1", "normalizer=cmvn"]
 EM = ["trainer.max_epochs=40"]
 WEIGHED = ["model.durations=true", "model.acoustic_scale=0.25"]
-FLOW = [*MFCC, "model.n_couplings=4", "model.n_hidden=16", "model.n_passes=2", "model.learning_rate=0.002"]
-FLOW += ["model.first_fit=15", "trainer.max_epochs=6"]
+SMALL = ["model.n_couplings=4", "model.n_hidden=16", "model.n_passes=2", "model.learning_rate=0.002"]
+SMALL += ["model.first_fit=15", "trainer.max_epochs=6"]
+FLOW = [*MFCC, *SMALL]
 BOTH = ["model.hidden_size=128", "model.bidirectional=true", "model.dropout=0.5", "optimizer.lr=0.003"]
 BOTH += ["trainer.max_epochs=25"]
 RECURRENT = [
@@ -121,7 +122,7 @@ ABLATION: dict[str, list[list[str]]] = {
         [*TWO, HELD, "model.learning_rate=0.0005"],
         [*TWO, HELD, "model.n_states=3"],
         [*TWO, HELD, "features.deltas=0"],
-        [*TWO, HELD, "features=melspec"],
+        ["features=melspec", "normalizer=cmvn", *SMALL, "model.n_mix=2", HELD],
         TWO,
         [*TWO, HELD],
     ],
@@ -215,8 +216,10 @@ class Bench:
     def noise(self, name: str, fold: int, noise_folder: Path, snr_db: str) -> None:
         """Score a fold in noise."""
         (run,) = (self.folder / "folds" / name / f"{fold}_fold").iterdir()
-        if not list((run / "predictions").glob("test.recorded_*")):
-            words = ["evaluate", str(run), "noise=white,recorded", f"snr_db={snr_db}", f"noise_folder={noise_folder}"]
+        missing = [n for n in snr_db.split(",") if not (run / "predictions" / f"test.recorded_{n}_db.npz").exists()]
+        if missing:
+            words = ["evaluate", str(run), "noise=white,recorded", f"snr_db={','.join(missing)}"]
+            words.append(f"noise_folder={noise_folder}")
             self.phonaut(*words, log=self.folder / f"logs/{name}_noise{fold}.log")
 
 
