@@ -188,7 +188,10 @@ class Bench:
         best = max(scores, key=lambda n: scores[n])
         run = self.folder / "folds" / row / f"{fold}_fold" / row
         if fold == 0 and not run.exists():  # the trial is that run
-            shutil.copytree(self.folder / "trials" / row / f"t{best}" / row, run)
+            part = run.with_name("part")  # a copy that was broken off is no run
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.copytree(self.folder / "trials" / row / f"t{best}" / row, part)
+            part.rename(run)
         if not (run / "metrics.json").exists():
             where = [f"output_dir={self.folder / 'folds' / row}", f"experiment_id={fold}_fold", f"model={row}"]
             words = [*self.common, *TRIALS[row][best], *where, f"dataset.fold={fold}"]

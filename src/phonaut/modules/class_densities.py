@@ -28,12 +28,9 @@ MONITORED = ("history", "objective")
 class ClassDensities(Fitted):
     """Scores of segments, `frames (B, T, D), lengths (B,) -> scores (B, C)`.
 
-    `score_c = k log p(x | c) + log p(T | c) + log p(c)`, where by default k is 1, and T, the number of frames,
-    is left out.
-
-    A chain without an end says nothing of the number of frames T; `durations` adds the log-normal density that the
-    training segments of a class have. Frames that overlap are not as many as they seem, which the acoustic scale k
-    makes up for, as in speech recognition.
+    `score_c = k log p(x | c) + log p(T | c) + log p(c)`. A chain without an end says nothing of the number of frames T:
+    `durations` adds a log-normal density of it, which is else left out. Frames that overlap are not as many as they
+    seem; an acoustic scale k below 1 makes up for that, as in speech recognition.
 
     Each class has a hidden Markov model of its own; a mixture or a flow is one of a single state. Parameters are kept
     in float64 as they are in the estimators of `phonaut.hmm`, by the names `<class>:<parameter>`.
@@ -88,9 +85,9 @@ class ClassDensities(Fitted):
             raise ValueError(f"n_states is auto or at least 1, got {n_states}")
         if first_fit and density == "gmmhmm":
             raise ValueError("first_fit is for models with flows: a GMM-HMM needs no other to start from")
-        self.kind, self.n_states, self.topology, self.start, self.skips = density, n_states, topology, start, skips
         if not acoustic_scale > 0:
             raise ValueError(f"acoustic_scale must be positive, got {acoustic_scale}")
+        self.kind, self.n_states, self.topology, self.start, self.skips = density, n_states, topology, start, skips
         self.tol, self.first_fit = tol, first_fit
         self.durations, self.acoustic_scale = durations, acoustic_scale
         start_probabilities(start, 1)
@@ -255,7 +252,7 @@ class ClassDensities(Fitted):
         self.put("durations:scale", torch.from_numpy(np.sqrt(variances)))
 
     def evidence(self, found: Array, lengths: Index) -> Array:
-        """`k log p(x | c, T) + log p(T | c)`, `(B, C)`, from log-likelihoods and numbers of frames `(B,)`."""
+        """`k log p(x | c) + log p(T | c)`, `(B, C)`, from log-likelihoods and numbers of frames `(B,)`."""
         scaled: Array = self.acoustic_scale * found
         if self.durations:
             mean, scale = (self.fitted()[f"durations:{k}"].detach().cpu().numpy() for k in ("mean", "scale"))
