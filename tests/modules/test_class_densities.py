@@ -112,6 +112,9 @@ def test_a_state_dict_is_all_there_is(name: str) -> None:
     incomplete = {key: value for key, value in weights.items() if not key.endswith("1:transmat_")}
     with pytest.raises(ValueError, match="class 1 has no transmat_"):
         made(name).adopt(incomplete, prefix="network.")
+    without = {key: value for key, value in weights.items() if "durations:" not in key}
+    with pytest.raises(ValueError, match="there is no durations:mean, durations:scale"):
+        made(name, durations=True).adopt(without, prefix="network.")
 
 
 @every

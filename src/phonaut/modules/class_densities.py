@@ -23,6 +23,7 @@ SCORED_CELLS = 2**22  # frames times states of all classes that are scored at on
 ADAPTIVE = (3, 5)  # states of a class, by its mean length
 LONGEST = 20  # frames that a state is shown for
 MONITORED = ("history", "objective")
+DURATIONS = ("durations:mean", "durations:scale")  # of log T in each class
 
 
 class ClassDensities(Fitted):
@@ -114,6 +115,9 @@ class ClassDensities(Fitted):
     def read_back(self) -> None:
         """The estimators' parameters, as they are in the tensors."""
         tensors = self.fitted()
+        lacking = [key for key in DURATIONS if self.durations and key not in tensors]
+        if lacking:
+            raise ValueError(f"there is no {', '.join(lacking)}")
         for c, model in enumerate(self.models):
             own = {name: tensors.get(f"{c}:{name}") for name in model.codes.values()}
             missing = [name for name, value in own.items() if value is None]
@@ -248,14 +252,14 @@ class ClassDensities(Fitted):
         means = np.bincount(labels, logs, minlength=self.n_classes) / n
         away = np.square(logs - means[labels])
         variances = (np.bincount(labels, away, minlength=self.n_classes) + max(away.mean(), 1e-4)) / (n + 1)
-        self.put("durations:mean", torch.from_numpy(means))
-        self.put("durations:scale", torch.from_numpy(np.sqrt(variances)))
+        for key, value in zip(DURATIONS, (means, np.sqrt(variances)), strict=True):
+            self.put(key, torch.from_numpy(value))
 
     def evidence(self, found: Array, lengths: Index) -> Array:
         """`k log p(x | c) + log p(T | c)`, `(B, C)`, from log-likelihoods and numbers of frames `(B,)`."""
         scaled: Array = self.acoustic_scale * found
         if self.durations:
-            mean, scale = (self.fitted()[f"durations:{k}"].detach().cpu().numpy() for k in ("mean", "scale"))
+            mean, scale = (self.fitted()[key].detach().cpu().numpy() for key in DURATIONS)
             logs = np.log(lengths)[:, None]
             scaled = scaled - 0.5 * np.square((logs - mean) / scale) - np.log(scale * np.sqrt(2 * np.pi)) - logs
         return scaled
