@@ -22,85 +22,112 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+from safetensors.torch import load_file
+
 from machine import machine, write_result
+from phonaut.runs import Run, parts
+from phonaut.runs.training import conclude
 
 FOLDS = 5
+PLAIN_TOOLS = ("hmmlearn", "bare-lstm")  # of benchmarks/plain_phones.py
 MFCC = ["features.n_mfcc=13", "features.deltas=2", "normalizer=cmvn"]
 COMMON = ["dataset=speechocean762", "target=phone", "trainer.enable_progress_bar=false"]
-FLOW = ["model.n_couplings=4", "model.n_hidden=16", "model.n_passes=2", "model.learning_rate=0.002"]
-FLOW += ["model.first_fit=15", "trainer.max_epochs=8"]
-BOTH = ["model.hidden_size=128", "model.bidirectional=true", "optimizer.lr=0.003", "trainer.max_epochs=10"]
+MEL = ["features=melspec", "features.n_mels=40", "features.deltas=1", "normalizer=cmvn"]
 EM = ["trainer.max_epochs=40"]
-RECURRENT: list[list[str]] = [
-    [*MFCC, *BOTH, "augmentation=none"],
+WEIGHED = ["model.durations=true", "model.acoustic_scale=0.25"]
+SMALL = ["model.n_couplings=4", "model.n_hidden=16", "model.n_passes=2", "model.learning_rate=0.002"]
+SMALL += ["model.first_fit=15", "trainer.max_epochs=6"]
+FLOW = [*MFCC, *SMALL]
+BOTH = ["model.hidden_size=128", "model.bidirectional=true", "model.dropout=0.5", "optimizer.lr=0.003"]
+BOTH += ["trainer.max_epochs=25"]
+RECURRENT = [
     [*MFCC, *BOTH],
-    [*MFCC, *BOTH, "augmentation=none", "context_s=0.05"],
-    [*MFCC, *BOTH, "augmentation=none", "context_s=0.05", "model.dropout=0.5"],
-    [*MFCC, *BOTH, "augmentation=none", "context_s=0.1", "model.dropout=0.5"],
-    [*MFCC, *BOTH, "context_s=0.05", "trainer.max_epochs=15"],
+    [*MFCC, *BOTH, "model.n_layers=2"],
+    [*MFCC, *BOTH, "model.hidden_size=192", "trainer.max_epochs=30"],
+    [*MEL, *BOTH],
 ]
+# The loss of segments says little of a network that is trained on frames.
+FRAMEWISE = ["trainer.max_epochs=10", "checkpoint.monitor=validation/accuracy", "checkpoint.mode=max"]
+# Four trials a row, one of the majority class, which has no settings; the first row is what the others are compared
+# with.
 TRIALS: dict[str, list[list[str]]] = {
+    "gmmhmm": [
+        [*MFCC, *EM, "model.n_mix=16"],
+        [*MFCC, *EM, "model.n_mix=16", "model.n_states=3"],
+        [*MFCC, *EM, "model.n_mix=16", *WEIGHED],
+        [*MFCC, *EM, "model.n_mix=16", "model.n_states=3", *WEIGHED],
+    ],
     "majority": [[*MFCC]],
     "dtw": [
         [*MFCC],
+        [*MFCC, "model.n_nearest=1"],
         [*MFCC, "model.n_templates=50"],
         [*MFCC, "model.n_templates=50", "model.n_nearest=5"],
-        [*MFCC, "model.n_templates=50", "model.n_nearest=1"],
-        [*MFCC, "model.n_templates=100", "model.n_nearest=5"],
-    ],
-    "gmmhmm": [
-        [*MFCC, *EM],
-        [*MFCC, *EM, "model.n_mix=4"],
-        [*MFCC, *EM, "model.n_mix=16"],
-        [*MFCC, *EM, "model.n_states=3"],
-        [*MFCC, *EM, "model.n_states=3", "model.n_mix=16"],
-        [*MFCC, *EM, "model.n_mix=1", "model.covariance_type=full"],
-        [*MFCC, *EM, "model.n_states=3", "context_s=0.02"],
-        [*MFCC, *EM, "model.n_states=5", "context_s=0.03"],
     ],
     "genhmm": [
-        [*MFCC, *FLOW, "model.n_mix=1"],
-        [*MFCC, *FLOW, "model.n_mix=2"],
-        [*MFCC, *FLOW, "model.n_mix=4", "model.flow_prior=10"],
-        [*MFCC, *FLOW, "model.n_mix=4", "model.flow_prior=30"],
-        [*MFCC, *FLOW, "model.n_mix=4", "model.flow_prior=100"],
-        [*MFCC, *FLOW, "model.n_mix=8", "model.flow_prior=100"],
+        [*FLOW, "model.n_mix=2", "model.flow_prior=100"],
+        [*FLOW, "model.n_mix=4", "model.flow_prior=100"],
+        [*FLOW, "model.n_mix=4", "model.flow_prior=100", *WEIGHED],
+        [*FLOW, "model.n_mix=4", "model.flow_prior=100", "model.n_states=3", *WEIGHED],
     ],
     "lathmm": [
-        [*MFCC, *FLOW],
-        [*MFCC, *FLOW, "model.flow_prior=10"],
-        [*MFCC, *FLOW, "model.flow_prior=30"],
-        [*MFCC, *FLOW, "model.flow_prior=100"],
-        [*MFCC, *FLOW, "model.n_mix=4", "model.flow_prior=10"],
-        [*MFCC, *FLOW, "model.n_mix=4"],
+        [*FLOW, "model.n_mix=8", "model.flow_prior=10"],
+        [*FLOW, "model.n_mix=8", "model.flow_prior=100"],
+        [*FLOW, "model.n_mix=8", "model.flow_prior=100", *WEIGHED],
+        [*FLOW, "model.n_mix=16", "model.flow_prior=100", *WEIGHED],
     ],
     "gshmm": [
-        [*MFCC, *FLOW],
-        [*MFCC, *FLOW, "model.flow_prior=10"],
-        [*MFCC, *FLOW, "model.flow_prior=30"],
-        [*MFCC, *FLOW, "model.flow_prior=100"],
-        [*MFCC, *FLOW, "model.n_mix=4", "model.flow_prior=10"],
-        [*MFCC, *FLOW, "model.n_mix=4"],
+        [*FLOW, "model.n_mix=8", "model.flow_prior=10"],
+        [*FLOW, "model.n_mix=8", "model.flow_prior=100"],
+        [*FLOW, "model.n_mix=8", "model.flow_prior=100", *WEIGHED],
+        [*FLOW, "model.n_mix=16", "model.flow_prior=100", *WEIGHED],
     ],
     "dnnhmm": [
-        [*MFCC, "trainer.max_epochs=10"],
-        [*MFCC, "trainer.max_epochs=10", "model.context=8"],
-        [*MFCC, "trainer.max_epochs=10", "model.hidden_size=512"],
-        [*MFCC, "trainer.max_epochs=10", "model.dropout=0.5"],
-        [*MFCC, "trainer.max_epochs=10", "context_s=0.03"],
-        [*MFCC, "trainer.max_epochs=10", "context_s=0.05", "model.n_states=5", "model.dropout=0.5"],
+        [*MFCC, "augmentation=none", *FRAMEWISE, "optimizer.lr=0.002"],
+        [*MFCC, "augmentation=none", *FRAMEWISE, "optimizer.lr=0.001"],
+        [*MFCC, *FRAMEWISE, "optimizer.lr=0.001"],
+        [*MFCC, *FRAMEWISE, "optimizer.lr=0.002", "trainer.max_epochs=20"],
     ],
     "lstm": RECURRENT,
-    "gru": RECURRENT,
+    "gru": [[*settings, "trainer.max_epochs=15"] for settings in RECURRENT],
     "tc-res8": [
-        [*MFCC, "augmentation=none", "trainer.max_epochs=15"],
-        [*MFCC, "trainer.max_epochs=15"],
-        [*MFCC, "augmentation=none", "trainer.max_epochs=15", "context_s=0.05"],
-        [*MFCC, "augmentation=none", "trainer.max_epochs=15", "context_s=0.1"],
-        [*MFCC, "augmentation=none", "trainer.max_epochs=15", "context_s=0.1", "model.width=2"],
-        [*MFCC, "trainer.max_epochs=20", "context_s=0.1", "model.width=2"],
+        [*MFCC, "trainer.max_epochs=25"],
+        [*MFCC, "trainer.max_epochs=25", "context_s=0.05"],
+        [*MFCC, "trainer.max_epochs=25", "context_s=0.1"],
+        [*MEL, "trainer.max_epochs=25", "context_s=0.05"],
     ],
 }
+TWO, HELD = [*FLOW, "model.n_mix=2"], "model.flow_prior=10"
+RESEARCH = ["model.n_couplings=8", "model.n_hidden=24", "model.n_passes=5", "model.learning_rate=0.004"]
+# What else was tried for GenHMM, and the GMM-HMM of the same features, states and components beside it.
+ABLATION: dict[str, list[list[str]]] = {
+    "gmmhmm": [
+        [*MFCC, *EM, "model.n_mix=1"],
+        [*MFCC, *EM, "model.n_mix=2"],
+        [*MFCC, *EM, "model.n_mix=4"],
+        [*MFCC, *EM, "model.n_mix=2", "model.n_states=3"],
+        [*MFCC, *EM, "model.n_mix=2", "features.deltas=0"],
+        ["features=melspec", "normalizer=cmvn", *EM, "model.n_mix=2"],
+    ],
+    "genhmm": [
+        [*FLOW, "model.n_mix=1"],
+        [*FLOW, "model.n_mix=1", HELD],
+        [*FLOW, *RESEARCH, "model.n_mix=1", "model.first_fit=0"],
+        [*FLOW, *RESEARCH, "model.n_mix=1"],
+        [*TWO, HELD, "model.permutation=reverse"],
+        [*TWO, HELD, "model.permutation=conv1x1"],
+        [*TWO, HELD, "model.mask=chunk"],
+        [*TWO, HELD, "model.n_couplings=2"],
+        [*TWO, HELD, "model.learning_rate=0.0005"],
+        [*TWO, HELD, "model.n_states=3"],
+        [*TWO, HELD, "features.deltas=0"],
+        ["features=melspec", "normalizer=cmvn", *SMALL, "model.n_mix=2", HELD],
+        TWO,
+        [*TWO, HELD],
+    ],
+}
+TABLES = {"trials": TRIALS, "ablation": ABLATION}
 DENSITIES = ("gmmhmm", "genhmm", "lathmm", "gshmm")
 
 
@@ -131,25 +158,24 @@ class Bench:
             print(f"failed: {' '.join(words)}; see {log}", flush=True)
         return done.returncode == 0
 
-    def trial(self, row: str, number: int) -> None:
+    def trial(self, row: str, number: int, table: str = "trials") -> None:
         """One setting on fold 0."""
-        if not self.metrics(row, number):
-            where = [f"output_dir={self.folder / 'trials' / row}", f"experiment_id=t{number}", f"model={row}"]
-            self.phonaut(
-                "train", *self.common, *TRIALS[row][number], *where, log=self.folder / f"logs/{row}_{number}.log"
-            )
+        if not self.metrics(row, number, table):
+            where = [f"output_dir={self.folder / table / row}", f"experiment_id=t{number}", f"model={row}"]
+            log = self.folder / f"logs/{table}_{row}_{number}.log"
+            self.phonaut("train", *self.common, *TABLES[table][row][number], *where, log=log)
 
-    def metrics(self, row: str, number: int) -> dict[str, Any]:
+    def metrics(self, row: str, number: int, table: str = "trials") -> dict[str, Any]:
         """Figures of a trial, or none."""
-        path = self.folder / "trials" / row / f"t{number}" / row / "metrics.json"
+        path = self.folder / table / row / f"t{number}" / row / "metrics.json"
         return json.loads(path.read_text()) if path.exists() else {}
 
-    def trials(self, row: str) -> list[dict[str, Any]]:
+    def trials(self, row: str, table: str = "trials") -> list[dict[str, Any]]:
         """Settings and validation accuracy of what is done."""
         found = []
-        for number, settings in enumerate(TRIALS[row]):
-            if metrics := self.metrics(row, number):
-                model = json.loads((self.folder / "trials" / row / f"t{number}" / row / "model.json").read_text())
+        for number, settings in enumerate(TABLES[table].get(row, [])):
+            if metrics := self.metrics(row, number, table):
+                model = json.loads((self.folder / table / row / f"t{number}" / row / "model.json").read_text())
                 found.append(
                     {"settings": " ".join(settings), "validation": metrics["validation"]["accuracy"]}
                     | {key: model[key] for key in ("parameters", "train_seconds", "epochs", "best_epoch")}
@@ -157,31 +183,46 @@ class Bench:
         return found
 
     def fold(self, row: str, fold: int) -> None:
-        """The chosen settings on one fold; and with a linear layer, from the same densities."""
+        """The chosen settings on one fold."""
         scores = {n: self.metrics(row, n)["validation"]["accuracy"]["value"] for n in range(len(TRIALS[row]))}
         best = max(scores, key=lambda n: scores[n])
-        for name, more in [(row, [])] + [(f"{row}_linear", ["model.linear=true"])] * (row in DENSITIES):
-            run = self.folder / "folds" / name / f"{fold}_fold" / row
-            if not (run / "metrics.json").exists():
-                if more:
-                    self.take_up(self.folder / "folds" / row / f"{fold}_fold" / row, run)
-                where = [f"output_dir={run.parent.parent}", f"experiment_id={run.parent.name}", f"model={row}"]
-                words = [*self.common, *TRIALS[row][best], *where, f"dataset.fold={fold}", *more]
-                self.phonaut("train", *words, log=self.folder / f"logs/{name}_fold{fold}.log")
+        run = self.folder / "folds" / row / f"{fold}_fold" / row
+        if fold == 0 and not run.exists():  # the trial is that run
+            part = run.with_name("part")  # a copy that was broken off is no run
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.copytree(self.folder / "trials" / row / f"t{best}" / row, part)
+            part.rename(run)
+        if not (run / "metrics.json").exists():
+            where = [f"output_dir={self.folder / 'folds' / row}", f"experiment_id={fold}_fold", f"model={row}"]
+            words = [*self.common, *TRIALS[row][best], *where, f"dataset.fold={fold}"]
+            self.phonaut("train", *words, log=self.folder / f"logs/{row}_fold{fold}.log")
 
-    def take_up(self, done: Path, run: Path) -> None:
-        """Begin a run with a linear layer where one without ended: its densities are the same."""
-        shutil.rmtree(run, ignore_errors=True)
-        shutil.copytree(done, run)
-        (run / "metrics.json").unlink()
-        config = run / "config.yaml"
-        config.write_text(config.read_text().replace("linear: false", "linear: true"))
+    def linear(self, row: str, fold: int) -> None:
+        """A linear layer on the log-likelihoods of densities that are trained: what `model.linear=true` fits."""
+        done, run = (self.folder / "folds" / name / f"{fold}_fold" / row for name in (row, f"{row}_linear"))
+        if not (run / "metrics.json").exists() and (done / "metrics.json").exists():
+            shutil.rmtree(run, ignore_errors=True)
+            shutil.copytree(
+                done, run, ignore=shutil.ignore_patterns("checkpoints", "*.html", "events.*", "metrics.json")
+            )
+            config, before, weights = Run(done).config, Run(done), load_file(done / "model.safetensors")
+            config.model.linear = True
+            (run / "config.yaml").write_text(OmegaConf.to_yaml(config))
+            data = parts.speech_data(config, parts.prepared_corpus(config, progress=False))
+            model = parts.speech_model(config, len(data.classes))
+            model.network.adopt(weights, prefix="network.")
+            model.load_state_dict(weights, strict=False)  # it lacks the layer
+            module: Any = parts.training_loop(config, model, data)
+            module.history, module.seconds = before.history, before.model["train_seconds"]
+            conclude(config, run, module, data)
 
     def noise(self, name: str, fold: int, noise_folder: Path, snr_db: str) -> None:
         """Score a fold in noise."""
         (run,) = (self.folder / "folds" / name / f"{fold}_fold").iterdir()
-        if not list((run / "predictions").glob("test.recorded_*")):
-            words = ["evaluate", str(run), "noise=white,recorded", f"snr_db={snr_db}", f"noise_folder={noise_folder}"]
+        missing = [n for n in snr_db.split(",") if not (run / "predictions" / f"test.recorded_{n}_db.npz").exists()]
+        if missing:
+            words = ["evaluate", str(run), "noise=white,recorded", f"snr_db={','.join(missing)}"]
+            words.append(f"noise_folder={noise_folder}")
             self.phonaut(*words, log=self.folder / f"logs/{name}_noise{fold}.log")
 
 
@@ -189,33 +230,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("alignment", type=Path)
     parser.add_argument("--noise", type=Path, help="folder of noise recordings; without it nothing is scored in noise")
-    parser.add_argument("--snr-db", default="5,10,20,30")
+    parser.add_argument("--snr-db", default="5,15,25")
     parser.add_argument("--folder", type=Path, default=Path("trained_models/phones"))
     parser.add_argument("--only", nargs="*", default=list(TRIALS), choices=list(TRIALS))
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
-    parser.add_argument("--steps", nargs="*", default=["trials", "folds", "noise", "compare"])
+    parser.add_argument("--steps", nargs="*", default=["trials", "ablation", "folds", "noise", "compare"])
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     bench, rows = Bench(arguments.folder.resolve(), arguments.alignment), arguments.only
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        if "trials" in arguments.steps:
-            list(pool.map(lambda job: bench.trial(*job), [(row, n) for row in rows for n in range(len(TRIALS[row]))]))
-        for row in rows:
-            for trial in bench.trials(row):
-                print(f"{row:9} {trial['validation']['value']:.4f}  {trial['settings']}", flush=True)
+        for table in (name for name in TABLES if name in arguments.steps):
+            jobs = [(row, n, table) for row in rows for n in range(len(TABLES[table].get(row, [])))]
+            list(pool.map(lambda job: bench.trial(*job), jobs))
+            for row in rows:
+                for trial in bench.trials(row, table):
+                    print(f"{row:9} {trial['validation']['value']:.4f}  {trial['settings']}", flush=True)
         if "folds" in arguments.steps:
             list(pool.map(lambda job: bench.fold(*job), [(row, fold) for row in rows for fold in range(FOLDS)]))
+            for row in (row for row in rows if row in DENSITIES):
+                for fold in range(FOLDS):
+                    bench.linear(row, fold)
         names = [name for row in rows for name in (row, *[f"{row}_linear"] * (row in DENSITIES))]
+        names = [name for name in names if len(list((bench.folder / "folds" / name).glob("*/*/metrics.json"))) == FOLDS]
         if "noise" in arguments.steps and arguments.noise:
             jobs = [(name, fold, arguments.noise, arguments.snr_db) for name in names for fold in range(FOLDS)]
             list(pool.map(lambda job: bench.noise(*job), jobs))
     if "compare" in arguments.steps:
         runs = [str(bench.folder / "folds" / name) for name in names]
+        runs += [str(path) for name in PLAIN_TOOLS if (path := bench.folder / "folds" / name).exists()]
         subprocess.run([sys.executable, "-m", "phonaut", "compare", *runs, f"output={bench.folder / 'comparison'}"])
-        with (bench.folder / "comparison" / "compare.csv").open(newline="") as table:
-            rows_found = list(csv.DictReader(table))
-        trials = {row: bench.trials(row) for row in rows}
-        write_result(arguments.output, {"machine": machine(), "rows": rows_found, "trials": trials})
+        with (bench.folder / "comparison" / "compare.csv").open(newline="") as table_file:
+            compared = [{k: v for k, v in row.items() if k != "folder"} for row in csv.DictReader(table_file)]
+        tried = {table: {row: bench.trials(row, table) for row in rows} for table in TABLES}
+        write_result(arguments.output, {"machine": machine(), "rows": compared, **tried})
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hydra.utils import get_object, instantiate
@@ -30,6 +31,7 @@ WITH_MODEL = {
     "target_features=fbank": [*PRETRAINING, "features=fbank"],
     "target_features=mfcc": [*PRETRAINING, "features=mfcc"],
     "target_features=spectrogram": [*PRETRAINING, "features=mfcc"],
+    **{f"dataset={name}": ["target=speaker"] for name in ("librispeech", "speechocean762", "timit")},  # no keywords
 }
 
 
@@ -48,8 +50,9 @@ def problems(*overrides: str) -> list[str]:
 @pytest.mark.parametrize(("group", "name"), EVERY_CHOICE, ids=lambda value: value)
 def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: str) -> None:
     config, found = draft([f"{group}={name}", *WITH_MODEL.get(f"{group}={name}", WITH_MODEL.get(group, []))])
-    allowed = [problem for problem in found if "sparse_adam" in problem]
-    assert found == allowed, "only sparse_adam is refused"
+    wanted = ("sparse_adam", "needs dataset.train=", "for dataset=" if name == "frames" else "sparse_adam")
+    allowed = [problem for problem in found if any(text in problem for text in wanted)]
+    assert found == allowed, "only sparse_adam is refused, and what needs more words"
     part = config[group]
     if "_target_" not in part:
         assert group == "trainer"
@@ -160,6 +163,13 @@ def test_everything_wrong_is_said_at_once_with_the_nearest_name() -> None:
         (["model=null", "~optimizer"], "(?s)model=null: a run needs one.*optimizer=null: a run needs one"),
         (["features.window=hanning"], "window"),
         (["trainer.enable_progress_bar=1"], "true or false"),
+        (["classes=1"], "classes=1: at least 2 are told apart"),
+        (["classes=[AA]"], r"classes=\['AA'\]: at least 2 are told apart"),
+        (["classes=[AA,AA]"], "at least 2 are told apart"),
+        (["classes=AA"], r"classes=AA: a number of classes is wanted, or a list of them: 'classes=\[AA,IY\]'"),
+        (["classes=true"], "classes=True: a number of classes is wanted"),
+        (["classes=[true,no]"], "written in quotes"),
+        (["classes=2", "n_classes=3"], "n_classes=3 and classes=2: give one of them"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_any_work(overrides: list[str], message: str) -> None:
@@ -275,6 +285,13 @@ def test_a_corpus_is_looked_at_before_any_work(tmp_path: Path) -> None:
     assert "lacks cta (cat?)" in found
 
 
+def test_n_classes_is_another_name_of_classes() -> None:
+    config = compose(["n_classes=2"])
+    assert (config.classes, config.n_classes) == (2, None)
+    assert compose(["classes=[AA,IY]"]).classes == ["AA", "IY"]
+    assert compose(["n_classes=[AA,IY]"]) == compose(["classes=[AA,IY]"])
+
+
 def test_downsampling_a_corpus_sets_the_front_end() -> None:
     config = compose(["dataset=kws", "dataset.downsample=8000", "features.f_max=4000"])
     assert config.features.sample_rate == 8000
@@ -288,3 +305,53 @@ def test_the_speech_commands_keys_set_the_augmentation() -> None:
     config = compose(["dataset=kws", "dataset.timeshift_ms=37", "dataset.train_snr_low=3", "dataset.train_snr_high=9"])
     set_to = config.augmentation
     assert (set_to.timeshift_ms, set_to.snr_low_db, set_to.snr_high_db) == (37, 3, 9)
+
+
+@pytest.fixture
+def folder_of_frames(tmp_path: Path) -> Path:
+    from phonaut.data.frame_writer import FrameWriter
+
+    with FrameWriter(tmp_path / "f", n_features=3, frame_shift_s=0.02, frame_offset_s=0.005) as writer:
+        writer.add(np.zeros((4, 3)), id="a", split="train")
+    return tmp_path / "f"
+
+
+def test_frames_are_taken_as_they_are_without_being_asked(folder_of_frames: Path) -> None:
+    config = compose(["dataset=frames", f"dataset.data_folder={folder_of_frames}", "model=gmmhmm", "normalizer=cmvn"])
+    assert (config.choices.features, config.choices.augmentation) == ("frames", "none")
+    features = config.features
+    assert (features.n_features, features.frame_shift_s, features.frame_offset_s) == (3, 0.02, 0.005)
+    for words in ("augmentation=null", "features=frames", "features.n_features=3"):
+        assert compose(["dataset=frames", f"dataset.data_folder={folder_of_frames}", words]).features == features
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["features=mfcc"], "features=mfcc makes frames of recordings, and dataset=frames has frames already: leave"),
+        (["augmentation=default"], "dataset=frames has none: type augmentation=none"),
+        (["features=mfcc", "streaming=true"], "streaming=true begins with a waveform"),
+        (["augmentation.speed_low=0.9"], "augmentation changes waveforms"),
+        (["streaming=true"], "streaming=true begins with a waveform"),
+        (["features.n_features=13"], "features.n_features=13: the frames of dataset=frames have 3; leave it out"),
+        (["features.frame_shift_s=0"], "frame_shift_s=0: must be above 0"),
+        (["features.frame_shift_s=0.01"], "frame_shift_s=0.01: the frames of dataset=frames have 0.02"),
+        (["dataset.protocol=gven"], "dataset.protocol is one of auto, given, all_test; received gven"),
+        (["dataset=fsdd", "features=frames"], "dataset=fsdd has recordings: type features=mfcc"),
+    ],
+)
+def test_what_frames_cannot_be_combined_with_says_why(words: list[str], message: str, folder_of_frames: Path) -> None:
+    base = [] if words[0].startswith("dataset=") else ["dataset=frames", f"dataset.data_folder={folder_of_frames}"]
+    assert message in "\n".join(problems(*base, *words))
+
+
+def test_a_folder_without_frames_is_refused_before_any_work(tmp_path: Path) -> None:
+    assert problems("dataset=frames", f"dataset.data_folder={tmp_path}") == [
+        f"{tmp_path} is no folder of frames: there is no manifest.jsonl in it"
+    ]
+
+
+@pytest.mark.parametrize("name", choices()["dataset"])
+def test_corpora_of_recordings_are_taken_with_any_front_end(name: str) -> None:
+    _, found = draft([f"dataset={name}", "features=melspec"])
+    assert any("has frames already" in problem for problem in found) == (name in ("frames", "genhmm_data"))

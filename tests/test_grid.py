@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from omegaconf import DictConfig
 
+from frames_of_runs import write_frames
 from phonaut.configuration import ConfigurationError, choices, compose
 from phonaut.corpora.espeak import missing
 from phonaut.runs import parts
@@ -40,14 +42,22 @@ FEATURES = {
 PRETRAINED = {"mockingjay_base", "mockingjay_large", "mockingjay_small"}  # in tests/runs/test_pretraining.py
 SAME_AS_OTHERS = {"mel", "linear", "fbank"}  # melspec, spectrogram and melspec_kaldi with other numbers
 CELLS = [(model, target, features) for model in SMALL for target in TARGETS for features in FEATURES]
+ON_FRAMES = [
+    ("gmmhmm", "phone"),
+    ("genhmm", "phone"),
+    ("dnnhmm", "phone"),
+    ("dtw", "phone"),
+    ("lstm", "keyword"),
+    ("gmm", "keyword"),
+    ("tc-res8", "speaker"),
+    ("lathmm", "speaker"),
+]
 
 
 def overrides(model: str, target: str, features: str) -> list[str]:
     return [
-        f"model={model}",
-        f"target={target}",
+        *of_model(model, target),
         f"features={features}",
-        *SMALL[model],
         *FEATURES[features],
         "dataset.n_speakers=10",
         "dataset.words=[yes,no]",
@@ -55,6 +65,14 @@ def overrides(model: str, target: str, features: str) -> list[str]:
         "dataset.n_sessions=3",
         "dataset.n_sentences=1",
         "dataset.n_phrases=0",
+    ]
+
+
+def of_model(model: str, target: str) -> list[str]:
+    return [
+        f"model={model}",
+        f"target={target}",
+        *SMALL[model],
         "trainer.max_epochs=1",
         "trainer.accelerator=cpu",
         "trainer.enable_progress_bar=false",
@@ -64,13 +82,30 @@ def overrides(model: str, target: str, features: str) -> list[str]:
 
 def test_every_model_and_front_end_is_in_the_grid() -> None:
     assert set(SMALL) | PRETRAINED == set(choices()["model"])
-    assert set(FEATURES) | SAME_AS_OTHERS == set(choices()["features"])
+    assert set(FEATURES) | SAME_AS_OTHERS | {"frames"} == set(choices()["features"])
 
 
 @pytest.mark.parametrize(("model", "target", "features"), CELLS)
 def test_a_cell_trains_and_is_scored(model: str, target: str, features: str, tmp_path: Path) -> None:
-    config = compose(overrides(model, target, features))
-    folder = tmp_path / "run" / model
+    check_cell(compose(overrides(model, target, features)), tmp_path / "run" / model)
+
+
+@pytest.fixture(scope="module")
+def folders_of_frames(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("frames")
+    return {
+        target: write_frames(compose(overrides("majority", target, "mfcc")), root / target)
+        for target in sorted({target for _, target in ON_FRAMES})
+    }
+
+
+@pytest.mark.parametrize(("model", "target"), ON_FRAMES)
+def test_a_cell_trains_on_frames(model: str, target: str, folders_of_frames: dict[str, Path], tmp_path: Path) -> None:
+    place = ["dataset=frames", f"dataset.data_folder={folders_of_frames[target]}", "normalizer=cmvn"]
+    check_cell(compose([*place, *of_model(model, target)]), tmp_path / "run" / model)
+
+
+def check_cell(config: DictConfig, folder: Path) -> None:
     folder.mkdir(parents=True)
     begin(config, folder, ["phonaut", "train"])
     module, data = fit(config, folder)

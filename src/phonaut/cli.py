@@ -203,6 +203,36 @@ def compare(words: Sequence[str]) -> int:
     return 0
 
 
+def align(words: Sequence[str]) -> int:
+    """Find when each phone is spoken in a transcribed corpus, by pocketsphinx and by phone models of our own."""
+    mine = [text for text in words if not text.startswith(("dataset=", "dataset.", "target="))]
+    options = options_of("align", mine, {"aligner", "output", "n_jobs", "lexicon"})
+    if not options.get("n_jobs", "1").isdigit():
+        raise ValueError(f"n_jobs={options['n_jobs']}: a whole number of at least 1 is wanted")
+    from hydra.utils import instantiate
+
+    from phonaut.alignment.corpus import SAMPLE_RATE
+    from phonaut.alignment.corpus import align as align_corpus
+    from phonaut.configuration import compose
+    from phonaut.corpora.prepare import prepare as prepare_corpus
+    from phonaut.reports.alignment import show as show_alignment
+
+    # Of the targets, the one that has every sentence and needs no phones.
+    config = compose(["target=speaker", *(text for text in words if text not in mine)])
+    corpus = instantiate(config.dataset)
+    own = corpus.lexicon() if hasattr(corpus, "lexicon") else None
+    result = align_corpus(
+        prepare_corpus(corpus, sample_rate=SAMPLE_RATE),
+        output=Path(options.get("output", f"alignments/{config.choices.dataset}")),
+        aligner=options.get("aligner", "both"),
+        lexicon=Path(options["lexicon"]) if "lexicon" in options else own if own and own.is_file() else None,
+        n_jobs=int(options.get("n_jobs", 2)),
+        tell=lambda text: print(text, file=sys.stderr, flush=True),
+    )
+    show_alignment(result)
+    return 0
+
+
 def report(words: Sequence[str]) -> int:
     """Write the report of a run again."""
     paths, _ = split_paths(words, "report RUN")
@@ -215,7 +245,7 @@ def report(words: Sequence[str]) -> int:
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    command.__name__: command for command in (train, prepare, evaluate, compare, report)
+    command.__name__: command for command in (train, prepare, align, evaluate, compare, report)
 }
 
 

@@ -15,6 +15,8 @@ from phonaut import pretraining
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from phonaut.data.frame_shards import FrameLayout
+
 CONF = Path(__file__).parent / "conf"
 # Keys whose value may be of another type than their default.
 MIXED = re.compile(
@@ -25,6 +27,7 @@ MIXED = re.compile(
 LEAST_SHIFT_S = 0.002  # between frames that dynamic time warping compares
 TRAINED_BY = {"ClassDensities": "em", "Majority": "em", "Templates": "em", "DNNHMM": "hybrid"}
 TRAINED_BY |= {"Mockingjay": "representation"}
+FROM_FOLDER = ("n_features", "frame_shift_s", "frame_offset_s")  # of features=frames
 REQUIRED = ("dataset", "features", "model", "module", "optimizer", "checkpoint", "trainer")
 SPARSE_ADAM = (
     "optimizer=sparse_adam takes sparse gradients only, and the networks here have dense ones: use optimizer=adam"
@@ -109,14 +112,21 @@ def hydra_compose(overrides: Sequence[str]) -> DictConfig:
 def finish(config: DictConfig) -> DictConfig:
     """Carry out the switches that set several keys."""
     if config.streaming:
-        causal = (("features", "framing", "causal"), ("features", "top_db", None), ("model", "causal", True))
-        causal += (("target_features", "framing", "causal"), ("target_features", "top_db", None))
+        causal = [("model", "causal", True)]
+        for part in ("features", "target_features"):
+            causal += [(part, "framing", "causal"), (part, "top_db", None)]
         for part, key, value in causal:
             if config.get(part) and key in config[part]:
                 config[part][key] = value
     if config.dataset.get("downsample"):
         config.features.sample_rate = config.dataset.downsample
     pretraining.finish(config)
+    layout = frame_layout(config) if config.choices.features == "frames" else None
+    for key in FROM_FOLDER if layout is not None else ():
+        if config.features[key] is None:
+            config.features[key] = getattr(layout, key)
+    if config.n_classes is not None and config.classes in (None, config.n_classes):
+        config.classes, config.n_classes = config.n_classes, None
     return config
 
 
@@ -242,7 +252,7 @@ def flat(config: DictConfig, prefix: str = "") -> dict[str, Any]:
 def impossible(config: DictConfig) -> list[str]:
     """Everything about a composed configuration that could not be run: the one place for combinations."""
     problems = unknown_options(config) + wrong_features(config) + wrong_streaming(config) + wrong_corpus(config)
-    problems += wrong_module(config) + pretraining.problems(config)
+    problems += wrong_module(config) + wrong_frames(config) + wrong_classes(config) + pretraining.problems(config)
     if config.target not in ("keyword", "phone", "speaker") and not pretraining.pretrains(config):
         problems.append(f"target={config.target} is none of keyword, phone, speaker")
     if config.batch_size < 1:
@@ -266,6 +276,22 @@ def impossible(config: DictConfig) -> list[str]:
     return problems
 
 
+def wrong_classes(config: DictConfig) -> list[str]:
+    """What is wrong with the classes that a run is limited to; which names there are, the corpus says."""
+    wanted = config.classes
+    if config.n_classes is not None:
+        return [f"n_classes={config.n_classes} and classes={wanted}: give one of them"]
+    if wanted is None:
+        return []
+    if isinstance(wanted, (str, bool, float)) or not isinstance(wanted, (int, Sequence)):
+        return [f"classes={wanted}: a number of classes is wanted, or a list of them: 'classes=[AA,IY]'"]
+    if isinstance(wanted, int):
+        return [] if wanted > 1 else [f"classes={wanted}: at least 2 are told apart"]
+    if any(isinstance(name, (bool, type(None))) for name in wanted):
+        return [f"classes={wanted}: a name that reads as true, false or null is written in quotes"]
+    return [] if len({str(name) for name in wanted}) > 1 else [f"classes={wanted}: at least 2 are told apart"]
+
+
 def wrong_module(config: DictConfig) -> list[str]:
     """A training loop that cannot train the model, and what EM has no use for."""
     name, model = config.choices.module, config.choices.model
@@ -278,7 +304,7 @@ def wrong_module(config: DictConfig) -> list[str]:
             for key, value in whole.items()
             if config.trainer[key] != value
         ]
-    if wrong_features(config) or fits == "representation":
+    if wrong_features(config) or fits == "representation" or config.features.get("n_features", 0) is None:
         return problems
     from hydra.utils import instantiate
 
@@ -320,6 +346,50 @@ def wrong_corpus(config: DictConfig) -> list[str]:
     return problems
 
 
+def frame_layout(config: DictConfig) -> FrameLayout | None:
+    """What the frames of a corpus share, where it has frames and they are on disk."""
+    from hydra.utils import get_class, instantiate
+
+    if not hasattr(get_class(config.dataset._target_), "frame_layout"):
+        return None
+    try:
+        layout: FrameLayout | None = instantiate(config.dataset).frame_layout()
+    except Exception:  # `wrong_corpus` says what is wrong
+        return None
+    return layout
+
+
+def wrong_frames(config: DictConfig) -> list[str]:
+    """Frames where recordings are wanted, recordings where frames are, and what can only be done to a waveform."""
+    from hydra.utils import get_class
+    from omegaconf import OmegaConf
+
+    dataset, features = config.choices.dataset, config.choices.features
+    has_frames = hasattr(get_class(config.dataset._target_), "frame_layout")
+    if not has_frames:
+        here = f"features=frames is for dataset=frames, and dataset={dataset} has recordings: type features=mfcc"
+        return [here] if features == "frames" else []
+    problems = []
+    if features != "frames":
+        problems.append(
+            f"features={features} makes frames of recordings, and dataset={dataset} has frames already: leave "
+            "features= out, or type features=frames"
+        )
+    if config.get("augmentation") and config.augmentation != OmegaConf.load(CONF / "augmentation" / "none.yaml"):
+        problems.append(f"augmentation changes waveforms, and dataset={dataset} has none: type augmentation=none")
+    if config.streaming:
+        problems.append(f"streaming=true begins with a waveform, and dataset={dataset} has none: leave it out")
+    layout = frame_layout(config)
+    if features == "frames" and layout is not None:
+        problems += [
+            f"features.{key}={config.features[key]}: the frames of dataset={dataset} have {getattr(layout, key)}; "
+            "leave it out"
+            for key in FROM_FOLDER
+            if config.features[key] != getattr(layout, key)
+        ]
+    return problems
+
+
 def wrong_streaming(config: DictConfig) -> list[str]:
     """What cannot stream: statistics over a whole recording, networks that look ahead."""
     problems = []
@@ -337,10 +407,11 @@ def wrong_streaming(config: DictConfig) -> list[str]:
 def unknown_options(config: DictConfig) -> list[str]:
     """Options (added with +) that the class they go to does not take."""
     from hydra.utils import get_object
+    from omegaconf import DictConfig
 
     problems = []
     for group, part in ((str(name), part) for name, part in config.items()):
-        target = part.get("_target_") if hasattr(part, "keys") else None
+        target = part.get("_target_") if isinstance(part, DictConfig) else None
         if group in ("features", "target_features", "scheduler") or not target:
             continue  # the front end speaks for itself; a scheduler's interval is taken out first
         taken = inspect.signature(get_object(target)).parameters

@@ -24,7 +24,7 @@ def finish(config: DictConfig) -> None:
     Raises:
         ValueError: a part of the mix is not described as it should be.
     """
-    from hydra.utils import get_class
+    from hydra.utils import get_object
     from omegaconf import open_dict
 
     if not pretrains(config):
@@ -34,7 +34,7 @@ def finish(config: DictConfig) -> None:
         if config.target == "keyword":  # the default
             config.target = "none"
         if objective and "causal" in config.model and config.model.causal is None:
-            config.model.causal = bool(get_class(objective._target_).causal)
+            config.model.causal = bool(get_object(objective._target_).causal)
         config.dataset = mixed(config)
         rates = {part.corpus.get("downsample") for part in config.dataset.corpora} - {None}
         if len(rates) == 1:

@@ -15,8 +15,8 @@ import soundfile
 
 from phonaut.corpora.base import Item
 from phonaut.corpora.prepare import prepare
+from phonaut.data.classes import classes_of
 from phonaut.data.prepared import CutTable, PreparedCorpus
-from phonaut.data.spans import classes_of
 
 RATE = 16000
 GOOD = np.random.default_rng(0).standard_normal(8000) / 10

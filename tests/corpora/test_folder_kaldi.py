@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from phonaut.corpora import FolderCorpus
+from phonaut.corpora.alignments import write_ctm
+from phonaut.corpora.base import Phone
 from phonaut.corpora.kaldi import Lookup
 
 SPEAKERS = ("anna", "bert", "carl", "dora")
@@ -164,3 +166,63 @@ def test_real_speech_of_45_speakers_is_read(real_speech) -> None:
     assert all(item.path.is_file() and item.text for item in items)
     assert all({i.speaker for i in items if i.split == s} == {i.speaker for i in items} for s in ("train", "test"))
     assert corpus.refused() == []
+
+
+def aligned(path: Path, *names: str) -> Path:
+    phones = [Phone("SIL", 0.0, 0.1), Phone("N", 0.1, 0.2), Phone("OW", 0.2, 0.3)]
+    write_ctm(path, [(name, phones) for name in names])
+    return path
+
+
+def test_phones_come_from_an_alignment_of_the_utterances(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    names = [f"{speaker}-{word}" for speaker in SPEAKERS for word in ("NO", "YES")]
+    path = aligned(tmp_path / "a.ctm", *names[1:])
+    edit(folder / "text", "dora-YES YES\n", "")
+    corpus = FolderCorpus(data_folder=folder, target="phone", alignment=path, min_phone_count=1)
+    items = list(corpus.items())
+    assert {item.id for item in items} == set(names[1:]), "an utterance without text has phones all the same"
+    assert all([phone.label for phone in item.phones] == ["N", "OW"] for item in items)
+    assert {item.split for item in items} == {"train", "validation", "test"}
+    assert [line["reason"] for line in corpus.refused()] == [f"{path} does not align it"]
+    assert corpus.notes()[-1].startswith(f"phones by {path}, those with at least 1 tokens")
+    assert corpus.settings()["phones"]["min_phone_count"] == 1
+
+
+def test_phones_without_an_alignment_or_with_that_of_another_corpus_say_what_is_wrong(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"target=phone needs the times of phones: dataset.alignment=FILE.ctm; phonaut al"
+    ):
+        FolderCorpus(data_folder=folder, target="phone")
+    other = aligned(tmp_path / "a.ctm", "anna_NO")
+    with pytest.raises(ValueError, match="It has anna_NO and so on; the corpus has dora-YES"):
+        list(FolderCorpus(data_folder=folder, target="phone", alignment=other, min_phone_count=1).items())
+    (found,) = FolderCorpus.problems(data_folder=folder, target="phone", alignment=tmp_path / "gone.ctm")
+    assert "gone.ctm is not a file" in found
+
+
+def test_sentences_have_phones_and_their_spelling_is_no_class(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    edit(folder / "text", "anna-NO NO", "anna-NO no")
+    path = aligned(tmp_path / "a.ctm", *(f"{speaker}-{word}" for speaker in SPEAKERS for word in ("NO", "YES")))
+    corpus = FolderCorpus(data_folder=folder, target="phone", alignment=path, min_phone_count=1)
+    assert not any("differ in case" in note for note in (list(corpus.items()), corpus.notes())[1])
+
+
+def test_a_folder_that_is_all_tested_keeps_rare_phones(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    path = aligned(tmp_path / "a.ctm", "anna-NO")
+    corpus = FolderCorpus(data_folder=folder, target="phone", alignment=path, protocol="all_test")
+    assert [(item.id, len(item.phones)) for item in corpus.items()] == [("anna-NO", 2)]
+
+
+def test_only_speakers_who_are_aligned_are_divided(tmp_path: Path) -> None:
+    many = tuple(f"s{i:02d}" for i in range(40))
+    folder = make(tmp_path, speakers=many)
+    path = aligned(tmp_path / "a.ctm", *(f"{speaker}-NO" for speaker in many[:5]))
+    corpus = FolderCorpus(data_folder=folder, target="phone", alignment=path, min_phone_count=1)
+    found = {item.speaker: item.split for item in corpus.items()}
+    assert set(found) == set(many[:5])
+    assert set(found.values()) == {"train", "validation", "test"}, "no split is left empty"
+    assert "5 speakers" in corpus.notes()[1]

@@ -26,6 +26,7 @@ class Table:
         self.recordings = [np.asarray(a, dtype=np.float32) for a in audio]
         self.sample_rate = RATE
         self.n_samples = np.array([len(a) for a in audio], dtype=np.int64)
+        self.durations_s = self.n_samples / RATE
         self.key = np.arange(n, dtype=np.uint64) * np.uint64(0xD1342543DE82EF95) + np.uint64(2**63)
         words = words if words is not None else ["a", "b"] * n
         speakers = speakers if speakers is not None else [f"s{i % 3}" for i in range(n)]
@@ -62,6 +63,7 @@ class Corpus:
 
     def __init__(self, clip_s: float | None = None, **tables: Table) -> None:
         self.name, self.sample_rate, self.clip_s, self.tables = "fake", RATE, clip_s, tables
+        self.frames = None
 
     @classmethod
     def example(cls) -> "Corpus":

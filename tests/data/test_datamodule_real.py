@@ -11,9 +11,9 @@ import soundfile
 from phonaut.corpora import FSDD
 from phonaut.corpora.prepare import prepare
 from phonaut.data.augmentation import Augmentation
+from phonaut.data.classes import classes_of
 from phonaut.data.datamodule import SpeechData
 from phonaut.data.prepared import PreparedCorpus
-from phonaut.data.spans import classes_of
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from phonaut.data.spans import classes_of, label_names, spans_of
+from phonaut.data.spans import label_names, spans_of
 
 PHONES = [[("sil", 0.0, 0.2), ("k", 0.2, 0.25), ("a", 0.25, 0.5)], [], [("a", 0.0, 0.1), ("t", 0.1, 0.3)]]
 
@@ -55,20 +55,6 @@ def test_selected_spans_keep_their_rows(table: Any) -> None:
     assert kept.offset.tolist() == [0, 1, 1, 2]
     assert kept.row.tolist() == [0, 2]
     assert kept.start_s.tolist() == [0.2, 0.1]
-
-
-def test_classes_are_those_of_the_training_split_in_the_order_of_the_corpus(make_table: Any, make_corpus: Any) -> None:
-    train = make_table([np.zeros(10)] * 3, words=["b", "a", "b"])
-    train.words = ["c", "b", "a"]  # the corpus fixes an order, and "c" occurs in the test split alone
-    train.word = np.array([1, 2, 1])
-    test = make_table([np.zeros(10)], words=["c"])
-    assert classes_of(make_corpus(train=train, test=test), "keyword") == ["b", "a"]
-
-
-def test_a_corpus_without_two_classes_is_refused_with_what_it_has(make_table: Any, make_corpus: Any) -> None:
-    corpus = make_corpus(train=make_table([np.zeros(10)] * 3, words=["a", "a", "a"]))
-    with pytest.raises(ValueError, match=r"target=keyword needs two classes .* found only a; .* target=speaker"):
-        classes_of(corpus, "keyword")
 
 
 def test_an_unknown_target_is_refused_with_the_nearest(table: Any) -> None:

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from phonaut.features import KALDI, KALDI_MFCC, FrontEnd
+from phonaut.features import KALDI, KALDI_MFCC, Frames, FrontEnd
 
 CONF = Path(str(files("phonaut"))) / "conf"
 FEATURES = sorted(path.stem for path in (CONF / "features").glob("*.yaml"))
@@ -26,7 +26,7 @@ def composed(group: str, name: str) -> dict[str, Any]:
     return {str(key): value for key, value in container.items()}
 
 
-@pytest.mark.parametrize("name", FEATURES)
+@pytest.mark.parametrize("name", [name for name in FEATURES if name != "frames"])
 def test_every_front_end_shows_all_its_keys_and_builds(name: str) -> None:
     configuration = composed("features", name)
     front_end = instantiate(configuration)
@@ -34,6 +34,17 @@ def test_every_front_end_shows_all_its_keys_and_builds(name: str) -> None:
     assert set(configuration) - {"_target_"} == set(front_end.Options.__dataclass_fields__)
     frames, _ = front_end(torch.randn(1, 16000), torch.tensor([16000]))
     assert frames.shape[2] == front_end.n_features
+
+
+def test_frames_as_they_are_need_what_their_folder_says() -> None:
+    configuration = composed("features", "frames")
+    assert set(configuration) - {"_target_"} == set(Frames.Options.__dataclass_fields__)
+    with pytest.raises(Exception, match="features=frames goes with dataset=frames"):
+        instantiate(configuration)
+    front_end = instantiate({**configuration, "n_features": 3, "frame_shift_s": 0.02, "frame_offset_s": 0.0})
+    frames, lengths = torch.randn(2, 9, 3), torch.tensor([9, 4])
+    assert front_end(frames, lengths) == (frames, lengths)
+    assert (front_end.sample_rate, front_end.frame_shift_s) == (50.0, 0.02)
 
 
 @pytest.mark.parametrize("name", NORMALIZERS)

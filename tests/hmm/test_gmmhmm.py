@@ -227,3 +227,24 @@ def test_the_order_of_sequences_changes_nothing_on_the_frames_of_hmmlearns_issue
         assert not fitted.monitor_.fell
         scores.append(fitted.score(parts))
     np.testing.assert_allclose(scores, np.mean(scores), rtol=5e-3)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("cls", [GMMHMM, GaussianHMM])
+def test_a_chain_that_only_goes_forward_starts_from_equal_shares_of_each_sequence(cls: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, lengths = rng.standard_normal((18, 2)), np.array([6, 12])
+    made = cls(3, init_params="mc")
+    made.startprob_, made.transmat_ = np.array([1.0, 0, 0]), np.array([[0.5, 0.5, 0], [0, 0.5, 0.5], [0, 0, 1.0]])
+    made._init(x, lengths)
+    first, second = x[:6], x[6:]
+    expected = [np.concatenate([first[2 * s : 2 * s + 2], second[4 * s : 4 * s + 4]]).mean(axis=0) for s in range(3)]
+    np.testing.assert_allclose(made.means_.reshape(3, 2), expected, atol=1e-12)
+
+
+def test_states_of_a_chain_that_goes_back_start_from_clusters() -> None:
+    x = np.random.default_rng(0).permutation(np.repeat([[0.0], [5.0], [9.0]], 10, axis=0))
+    made = GaussianHMM(3, init_params="mc")
+    made.startprob_, made.transmat_ = np.array([1.0, 0, 0]), np.array([[0.5, 0.5, 0], [0.1, 0.4, 0.5], [0, 0.5, 0.5]])
+    made._init(x, np.array([30]))
+    np.testing.assert_allclose(np.sort(made.means_[:, 0]), [0, 5, 9])

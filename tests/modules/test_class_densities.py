@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 
 from phonaut.hmm import GMMHMM, GSHMM, GenHMM, LatHMM
@@ -98,17 +99,22 @@ def test_padding_batch_and_order_change_nothing(name: str) -> None:
 
 @every
 def test_a_state_dict_is_all_there_is(name: str) -> None:
-    densities, data = fitted(name), segments()
-    other = made(name)
+    densities, data = fitted(name, durations=True), segments()
+    other = made(name, durations=True)
     weights = {f"network.{key}": value for key, value in densities.state_dict().items()}
     other.adopt(weights, prefix="network.")
     other.load_state_dict(densities.state_dict())
     x = torch.from_numpy(data.frames)
     np.testing.assert_array_equal(other.log_likelihoods(x, data.lengths), densities.log_likelihoods(x, data.lengths))
     np.testing.assert_array_equal(other.decision.log_prior, densities.decision.log_prior)
+    zeros = np.zeros((len(data), 3))
+    np.testing.assert_array_equal(other.evidence(zeros, data.lengths), densities.evidence(zeros, data.lengths))
     incomplete = {key: value for key, value in weights.items() if not key.endswith("1:transmat_")}
     with pytest.raises(ValueError, match="class 1 has no transmat_"):
         made(name).adopt(incomplete, prefix="network.")
+    without = {key: value for key, value in weights.items() if "durations:" not in key}
+    with pytest.raises(ValueError, match="there is no durations:mean, durations:scale"):
+        made(name, durations=True).adopt(without, prefix="network.")
 
 
 @every
@@ -122,6 +128,46 @@ def test_what_was_killed_goes_on_to_the_same_result(name: str) -> None:
         resumed.em_step(parts)
     for key, value in whole.state_dict().items():
         np.testing.assert_array_equal(resumed.state_dict()[key], value, err_msg=key)
+
+
+@pytest.mark.oracle
+def test_lengths_count_as_log_normal_densities_beside_scaled_log_likelihoods() -> None:
+    densities, data = fitted("gmmhmm", durations=True, acoustic_scale=0.25), segments()
+    found = densities.log_likelihoods(torch.from_numpy(data.frames), data.lengths)
+    evidence = densities.evidence(found, data.lengths)
+    of_all = np.log(data.lengths)
+    within = np.mean([of_all[data.labels == c].var() for c in range(3)])  # the classes are equally frequent
+    for c in range(3):
+        own = of_all[data.labels == c]
+        s = np.sqrt((own.var() * len(own) + within) / (len(own) + 1))
+        density = scipy.stats.lognorm(s=s, scale=np.exp(own.mean())).logpdf(data.lengths)
+        np.testing.assert_allclose(evidence[:, c], 0.25 * found[:, c] + density, rtol=1e-10)
+    batch = torch.nn.utils.rnn.pad_sequence(
+        [torch.from_numpy(part) for part in np.split(data.frames, np.cumsum(data.lengths)[:-1])], batch_first=True
+    )
+    scores = densities(batch, torch.from_numpy(data.lengths)).numpy()
+    np.testing.assert_allclose(scores, evidence + np.log(1 / 3), rtol=1e-10)
+    np.testing.assert_array_equal(densities.heard, found)  # a log-likelihood stays one
+
+
+def test_lengths_tell_classes_apart_that_sound_alike() -> None:
+    data = segments()
+    lengths = np.array([2, 6, 18])[data.labels]
+    frames = np.random.default_rng(1).standard_normal((int(lengths.sum()), 3)).astype(np.float32)
+    alike = Segments(frames, lengths, data.labels, data.speakers)
+    right = {}
+    for durations in (False, True):
+        densities = ClassDensities(n_features=3, n_classes=3, n_states=1, n_mix=1, durations=durations)
+        densities.begin(alike, 0)
+        found = densities.log_likelihoods(torch.from_numpy(frames), alike.lengths)
+        right[durations] = (densities.scores(found, alike.lengths).argmax(dim=1).numpy() == alike.labels).mean()
+    assert right[True] == 1.0
+    assert right[False] < 0.9
+
+
+def test_an_acoustic_scale_is_positive() -> None:
+    with pytest.raises(ValueError, match="acoustic_scale must be positive, got 0"):
+        made("gmmhmm", acoustic_scale=0.0)
 
 
 def test_a_class_is_done_when_it_gains_less_than_it_should() -> None:
@@ -196,3 +242,35 @@ def test_given_states_make_frames_of_their_own_mixtures() -> None:
     for s in range(model.n_components):
         expected = model.weights_[s] @ model.means_[s]
         np.testing.assert_allclose(frames[path == s].mean(axis=0), expected, atol=0.1)
+
+
+@pytest.mark.oracle
+def test_what_starts_from_gaussians_has_their_density() -> None:
+    densities, data = made("genhmm", first_fit=3), segments()
+    densities.begin(data, 0)
+    for c, model in enumerate(densities.models):
+        own = data.chosen(np.flatnonzero(data.labels == c))
+        frames = own.frames.astype(np.float64)
+        gaussian = GMMHMM(model.n_components, 2, init_params="mcw", n_iter=3, tol=-1.0, random_state=0)
+        chain = np.triu(np.tri(model.n_components, k=1)) / 2
+        chain[-1, -1] = 1.0
+        gaussian.startprob_, gaussian.transmat_ = np.eye(model.n_components)[0], chain
+        gaussian.fit(frames, own.lengths)
+        assert model.score(frames, own.lengths) == pytest.approx(gaussian.score(frames, own.lengths), abs=1e-6)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("kind", ["genhmm", "lathmm", "gshmm"])
+def test_rotating_flows_start_from_the_moments_of_gaussians(kind: str) -> None:
+    plain, turned = (made(kind, first_fit=3, permutation=name) for name in ("none", "conv1x1"))
+    for densities in (plain, turned):
+        densities.begin(segments(), 0)
+    before, model = plain.models[1], turned.models[1]
+    assert not np.allclose(before.latent_means_, model.latent_means_)
+    drawn = np.random.default_rng(1).standard_normal((100_000, 3))
+    for s, k in np.ndindex(model.n_components, 2):
+        x = torch.from_numpy(before.latent_means_[s, k] + before.latent_scales_[s, k] * drawn)
+        flow = (s * 2 + k) * model.n_flows // (model.n_components * 2)
+        z = model._flows().double()(x)[0][flow].detach().numpy()
+        np.testing.assert_allclose(z.mean(axis=0), model.latent_means_[s, k], atol=0.02)
+        np.testing.assert_allclose(z.std(axis=0), model.latent_scales_[s, k], rtol=0.02)

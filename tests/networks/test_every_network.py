@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,8 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "lstm causal": lambda **sizes: LSTM(**sizes, causal=True),
     "lstm deep": lambda **sizes: LSTM(**sizes, n_layers=2),
     "lstm both ways": lambda **sizes: LSTM(**sizes, bidirectional=True),
+    "lstm deep, both ways": lambda **sizes: LSTM(**sizes, n_layers=2, bidirectional=True),
+    "rnn both ways": lambda **sizes: RNN(**sizes, bidirectional=True),
     "gru": GRU,
     "gru both ways": lambda **sizes: GRU(**sizes, bidirectional=True),
     "rnn": RNN,
@@ -161,3 +164,9 @@ def test_a_gpu_gives_the_scores_of_the_cpu(network: nn.Module) -> None:
     batch, lengths = padded([frames(20), frames(30)], 30)
     expected = network(batch, lengths)
     torch.testing.assert_close(network.cuda()(batch.cuda(), lengths.cuda()).cpu(), expected, rtol=0, atol=1e-9)
+
+
+def test_many_segments_of_all_lengths_get_the_scores_that_each_gets_alone(network: nn.Module) -> None:
+    segments = [frames(n, seed=n) for n in np.random.default_rng(0).integers(1, 40, 23).tolist()]
+    together = network(*padded(segments, 45, padding=float("nan")))
+    torch.testing.assert_close(together, alone(network, segments), rtol=1e-9, atol=1e-9)

@@ -16,14 +16,14 @@ def curves(n_models: int, start: float = 0.3) -> dict[str, dict[float, tuple[flo
 
 
 def test_every_model_has_its_line_in_every_panel_and_the_legend_is_sorted_by_height() -> None:
-    clean = {f"model-{i}": (0.7, 0.65, 0.75) for i in range(12)}
-    figure = against_snr({"white": curves(12), "recorded": curves(12, 0.4)}, clean)
+    clean = {f"model-{i}": (0.7, 0.65, 0.75) for i in range(16)}
+    figure = against_snr({"white": curves(16), "recorded": curves(16, 0.4)}, clean)
     assert [axes.get_title() for axes in figure.axes] == ["white noise", "recorded noise"]
     for axes, start in zip(figure.axes, (0.3, 0.4), strict=True):
         lines = [line for line in axes.lines if len(line.get_xdata()) == len(SNR)]
-        assert len(lines) == 12
+        assert len(lines) == 16
         looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in lines}
-        assert len(looks) == 12
+        assert len(looks) == 16
         np.testing.assert_allclose(lines[3].get_ydata(), [start + 0.06 + 0.01 * snr for snr in SNR])
         assert np.abs(np.array([line.get_xdata() for line in lines]) - SNR).max() < 2.5
         bars = axes.collections[3].get_segments()
@@ -31,7 +31,7 @@ def test_every_model_has_its_line_in_every_panel_and_the_legend_is_sorted_by_hei
         np.testing.assert_allclose(bars[-1][:, 1], [0.65, 0.75])
         assert [tick.get_text() for tick in axes.get_xticklabels()] == ["5", "10", "20", "clean"]
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names == [f"model-{i}" for i in reversed(range(12))]
+    assert names == [f"model-{i}" for i in reversed(range(16))]
     assert png(figure).startswith(b"\x89PNG")
 
 

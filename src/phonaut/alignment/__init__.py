@@ -1,5 +1,5 @@
 """Phone alignments of transcribed recordings: by pocketsphinx, and by phone models trained on the recordings."""
 
-from phonaut.alignment.utterances import NotAligned, Utterance
+from phonaut.alignment.utterances import Aligned, Utterance
 
-__all__ = ["NotAligned", "Utterance"]
+__all__ = ["Aligned", "Utterance"]

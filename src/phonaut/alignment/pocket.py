@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 
-from phonaut.alignment.utterances import NotAligned, Utterance, samples
+from phonaut.alignment.lexicon import VARIANT, Pronunciations
+from phonaut.alignment.utterances import Aligned, Utterance, samples
 from phonaut.corpora.base import Phone
 from phonaut.data.prepared import PreparedCorpus
 
@@ -23,9 +24,6 @@ AT_ONCE = 20  # utterances that a process is given
 # Wide beams, for what does not fit well is to be aligned and not given up; and no search of the lattice for a better
 # path afterwards, which fails on a quarter of what it is given where there is but one path.
 SEARCH = {"beam": 1e-64, "pbeam": 1e-64, "wbeam": 1e-48, "bestpath": False}
-
-Pronunciations = Mapping[str, Sequence[Sequence[str]]]
-Aligned = tuple[str, tuple[Phone, ...] | str]  # the phones of a cut, or why there are none
 
 
 def missing() -> str | None:
@@ -52,13 +50,13 @@ class Aligner:
         self.decoder: Any = Decoder(lm=None, loglevel="FATAL", **SEARCH)
 
     def align(self, utterance: Utterance) -> Aligned:
-        """The phones of an utterance, silence included, one after another without gaps; or why there are none."""
+        """The phones and words of an utterance, or why there are none."""
         words = [word.lower() for word in utterance.words]
         if not words:
-            return utterance.id, "it has no transcript"
+            return Aligned(utterance.id, reason="it has no transcript")
         unknown = [word for word in dict.fromkeys(words) if not self.knows(word)]
         if unknown:
-            return utterance.id, f"neither dictionary nor lexicon has {', '.join(unknown)}"
+            return Aligned(utterance.id, reason=f"no pronunciation is known of {', '.join(unknown).upper()}")
         audio = samples(self.prepared, utterance)
         sound = (np.clip(audio, -1, 1) * 32767).astype(np.int16).tobytes()
         try:
@@ -66,12 +64,19 @@ class Aligner:
             self.listen(sound)
             self.decoder.set_alignment()
             self.listen(sound)
-            found = [
-                (phone.name, phone.start, phone.duration) for word in self.decoder.get_alignment() for phone in word
+            said = [
+                (word.name, [(phone.name, phone.start, phone.duration) for phone in word])
+                for word in self.decoder.get_alignment()
             ]
         except (RuntimeError, TypeError):
-            return utterance.id, "pocketsphinx finds no path through the words"
-        return utterance.id, timed(found, len(audio) / RATE)
+            return Aligned(utterance.id, reason="pocketsphinx finds no path through the words")
+        phones = timed([phone for _, parts in said for phone in parts], len(audio) / RATE)
+        spans = [
+            (VARIANT.sub("", name).upper(), parts[0][1], sum(n for _, _, n in parts))
+            for name, parts in said
+            if name[0] not in "<[("  # silence and noises
+        ]
+        return Aligned(utterance.id, phones, timed(spans, len(audio) / RATE, whole=False))
 
     def knows(self, word: str) -> bool:
         """Whether the decoder can say `word`, once the lexicon has been asked."""
@@ -92,18 +97,25 @@ class Aligner:
             self.decoder.end_utt()
 
 
-def timed(found: Sequence[tuple[str, int, int]], duration_s: float) -> tuple[Phone, ...]:
-    """Phones with times in seconds from `(name, first frame, frames)`; noises are silence, and silences are joined."""
+def timed(found: Sequence[tuple[str, int, int]], duration_s: float, *, whole: bool = True) -> tuple[Phone, ...]:
+    """Phones with times in seconds from `(name, first frame, frames)`; noises are silence, and silences are joined.
+
+    Args:
+        found: by pocketsphinx.
+        duration_s: of the recording.
+        whole: the first begins with the recording, and the last ends with it.
+    """
     phones: list[Phone] = []
     for name, first, n in found:
-        label = "SIL" if name.startswith("+") or name == "SIL" else name
-        start_s = min(first * FRAME_S + BORDER_S if phones else 0.0, duration_s)
-        end_s = min((first + n) * FRAME_S + BORDER_S, duration_s)
+        label = "SIL" if name.startswith("+") else name
+        start_s, end_s = (min(frame * FRAME_S + BORDER_S, duration_s) for frame in (first, first + n))
+        if whole and not phones:
+            start_s = 0.0
         if phones and label == "SIL" and phones[-1].label == "SIL":
             phones[-1] = Phone("SIL", phones[-1].start_s, end_s)
         elif end_s > start_s:
             phones.append(Phone(label, start_s, end_s))
-    if phones:
+    if whole and phones:
         phones[-1] = Phone(phones[-1].label, phones[-1].start_s, duration_s)
     return tuple(phones)
 
@@ -129,4 +141,4 @@ def align(
         yield from pool.map(_align_some, parts)
 
 
-__all__ = ["Aligned", "Aligner", "NotAligned", "align", "missing", "timed"]
+__all__ = ["Aligner", "align", "missing", "timed"]

@@ -35,11 +35,20 @@ class Utterance:
     speaker: str
 
 
-class NotAligned(NamedTuple):
-    """An utterance without an alignment, and why."""
+class Aligned(NamedTuple):
+    """What an aligner found of an utterance.
+
+    Attributes:
+        id: of the cut.
+        phones: one after another without gaps, silence (`SIL`) included; empty where it could not be aligned.
+        words: as they are said, with their times.
+        reason: why there are no phones.
+    """
 
     id: str
-    reason: str
+    phones: tuple[Phone, ...] = ()
+    words: tuple[Phone, ...] = ()
+    reason: str = ""
 
 
 def utterances(prepared: PreparedCorpus) -> Iterator[Utterance]:

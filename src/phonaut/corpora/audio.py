@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phonaut.corpora.headers import promised_bytes
+from phonaut.corpora.sphere import header_of, problem_of, swapped
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
@@ -81,12 +82,15 @@ def open_recording(path: Path, sample_rate: int) -> tuple[Recording, Iterator[Sa
     try:
         if path.stat().st_size == 0:
             raise BadRecordingError("an empty file")
-        file = soundfile.SoundFile(path)
-        missing = bytes_missing(path, file.format)
+        with path.open("rb") as raw:
+            problem = problem_of(raw)
+        if problem is None:
+            file = soundfile.SoundFile(path)
+            problem = bytes_missing(path, file.format) or wrong_order(path, file)
     except (OSError, RuntimeError) as error:
         raise BadRecordingError(f"not readable as audio: {plain(error)}") from error
-    if missing:
-        raise BadRecordingError(missing)
+    if problem:
+        raise BadRecordingError(problem)
     if file.frames == 0:
         raise BadRecordingError("no samples")
     if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
@@ -189,6 +193,23 @@ def bytes_missing(path: Path, kind: str) -> str | None:
         start, length = promised
         there = os.fstat(file.fileno()).st_size - start
     return f"truncated: {there} of {length} bytes are there" if there < length else None
+
+
+def wrong_order(path: Path, file: SoundFile) -> str | None:
+    """What is wrong with the order of bytes that a SPHERE header names, judged by the beginning of the samples."""
+    if file.format != "NIST" or file.subtype != "PCM_16":
+        return None
+    beginning = file.read(int(BLOCK_S * file.samplerate), dtype="int16", always_2d=True)[:, 0]
+    file.seek(0)
+    with path.open("rb") as raw:
+        header = header_of(raw)
+    peaks = header.peaks() if header and len(beginning) == file.frames else None  # peaks are those of all samples
+    if not swapped(beginning, peaks):
+        return None
+    return (
+        "the samples are in the other order of bytes than sample_byte_format of the SPHERE header says; write it "
+        "anew: sox -t raw -e signed -b 16 ..., or correct 01 to 10, or 10 to 01, in the header"
+    )
 
 
 def is_utf8(path: Path) -> bool:

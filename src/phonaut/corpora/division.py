@@ -171,7 +171,7 @@ def by_speaker(
         split_of = dict.fromkeys(tested, "test") | dict.fromkeys(validated, "validation")
         return Plan(lambda spoken: split_of.get(spoken.speaker, "train"), [_by_lists(survey, tested, validated)])
     if tested:
-        return _with_validation(
+        return with_validation(
             lambda spoken: "test" if spoken.speaker in tested else "train",
             everybody - tested, tested, recordings, shares, _by_lists(survey, tested),
         )  # fmt: skip
@@ -231,7 +231,7 @@ def as_given(
     if "validation" in survey.splits:
         return Plan(_given, [note])
     by_name = trained if not anonymous else set()
-    return _with_validation(_given, by_name, tested, recordings, shares, note)
+    return with_validation(_given, by_name, tested, recordings, shares, note)
 
 
 def _given(spoken: Spoken) -> str:
@@ -255,12 +255,12 @@ def _by_hash(survey: Survey, recordings: Recordings, shares: Shares) -> Plan:
     if len(names) > 2:
         return Plan(lambda spoken: cuts.split(spoken.speaker), [note])
     tested = {name for name in names if cuts.split(name) == "test"}
-    return _with_validation(
+    return with_validation(
         lambda spoken: cuts.split(spoken.speaker), set(names) - tested, tested, recordings, shares, note
     )
 
 
-def _with_validation(
+def with_validation(
     split: Callable[[Spoken], str],
     trained: set[str],
     tested: set[str],

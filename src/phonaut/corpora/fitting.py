@@ -11,7 +11,7 @@ from phonaut.corpora.audio import ENERGY_HOP_S, BadRecordingError, Recording
 from phonaut.corpora.base import NOISE_SPLITS, SPLITS, Item
 from phonaut.corpora.decoding import shown
 
-TOLERANCE_S = 0.1  # by which a cut may end after its recording without a remark: times in tables are rounded
+TOLERANCE_S = 0.1  # by which a cut or a phone may end after its recording: times in tables are rounded
 ENDS_LATE = "a cut ends after the recording: shortened"
 
 
@@ -22,12 +22,18 @@ def fitted(item: Item, recording: Recording, number: int, sample_rate: int, clip
     Of a cut longer than `clip_s` the loudest window is taken, to 10 ms; a shorter one stands in the middle.
 
     Raises:
-        BadRecordingError: the cut lies outside its recording.
+        BadRecordingError: the cut lies outside its recording, or its phones outside the cut.
         ValueError: the adapter named a split that does not exist.
     """
     if item.split not in (*SPLITS, *NOISE_SPLITS):
         raise ValueError(f"split {item.split!r} of {item.id}: it is one of {', '.join((*SPLITS, *NOISE_SPLITS))}")
     start, n = bounds(item, recording, sample_rate)
+    last_s = item.phones[-1].end_s if item.phones else 0.0
+    if clip_s is None and last_s > n / sample_rate + TOLERANCE_S:
+        raise BadRecordingError(
+            f"its phones end at {last_s:.2f} s, but {n / sample_rate:.2f} s are there: it was shortened, or they are "
+            "of another recording"
+        )
     total, valid, skipped = n, n, 0
     if clip_s is not None and item.split not in NOISE_SPLITS:
         total = round(clip_s * sample_rate)

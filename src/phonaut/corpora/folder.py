@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from phonaut.corpora import division
+from phonaut.corpora.alignments import SILENCES, aligned_phones, check_there, wrong_alignment
 from phonaut.corpora.background import Background, find_noise_folder
 from phonaut.corpora.base import Item
 from phonaut.corpora.detection import find_layout
@@ -27,11 +28,14 @@ from phonaut.corpora.mistakes import (
     wrong_choice,
     wrong_pattern,
 )
+from phonaut.corpora.naming import how_speakers_are_known, merged_spellings
 from phonaut.corpora.splits import wrong_shares, wrong_target
 
 LAYOUTS = ("auto", "directories", "csv", "kaldi")
 WHERE = ": where are your recordings? Type dataset.data_folder=PATH"
 PROTOCOLS = ("auto", "given", "speakers", "recordings", "all_test")
+TARGETS = ("keyword", "phone", "speaker")
+HOW = "phonaut align dataset=folder dataset.data_folder=... makes one of recordings with transcripts"
 
 
 class FolderCorpus:
@@ -39,11 +43,12 @@ class FolderCorpus:
 
     A class per folder (`yes/anna_1.wav`; below `train`, `validation`, `test` where there are such folders), or a CSV or
     TSV table with columns path, label, speaker (and split, start, end, text, session), or a Kaldi data directory, whose
-    `text` is the class.
+    `text` is the class. `target=phone` takes phones from an alignment, whose ids are those of the cuts: Kaldi's
+    utterance ids, or the paths without suffix.
 
     Args:
         data_folder: the folder, or a table in it.
-        target: `keyword` or `speaker`.
+        target: `keyword`, `phone` or `speaker`.
         layout: `directories`, `csv`, `kaldi`, or `auto`: Kaldi's `wav.scp` if it is there, else a table, else folders.
         table: which table, where there are several.
         columns: what a table calls path, label, speaker ..., where it is none of the usual names.
@@ -59,6 +64,10 @@ class FolderCorpus:
         test_speakers: likewise. Given alone, validation is cut from training.
         shared_speakers: true accepts a given split that has speakers in several parts.
         clip_s: seconds of a clip: shorter ones are padded, of longer ones the loudest window is taken; null: whole.
+        alignment: a CTM file of phones, for `target=phone`.
+        drop_phones: phones that are no classes.
+        min_phone_count: phones with fewer tokens in the whole alignment are no classes; with `all_test` any number will
+            do, for the model has classes already.
 
     Raises:
         ValueError: a value is not possible. The disk is first looked at by the methods.
@@ -84,9 +93,13 @@ class FolderCorpus:
         test_speakers: Sequence[object] | None = None,
         shared_speakers: bool = False,
         clip_s: float | None = None,
+        alignment: str | Path | None = None,
+        drop_phones: Sequence[str] = SILENCES,
+        min_phone_count: int = 50,
     ) -> None:
         problems = [
-            *wrong_target(target, self.name),
+            *wrong_target(target, self.name, TARGETS),
+            *wrong_alignment(target, alignment, min_phone_count, HOW),
             *wrong_shares(train_pct, dev_pct, test_pct),
             *wrong_choice("layout", layout, LAYOUTS),
             *wrong_choice("protocol", protocol, PROTOCOLS),
@@ -109,6 +122,8 @@ class FolderCorpus:
         self.speaker_pattern = re.compile(speaker_pattern) if speaker_pattern else None
         self.shares = Shares(train_pct, dev_pct, test_pct)
         self.shared_speakers, self.clip_s = shared_speakers, clip_s
+        least = 1 if protocol == "all_test" else min_phone_count
+        self.aligned = aligned_phones(target, alignment, drop_phones, least)
         self._refused = Refused()
         self._layout: Layout | None = None
         self._plan: Plan | None = None
@@ -119,7 +134,17 @@ class FolderCorpus:
     @classmethod
     def problems(cls, **options: Any) -> list[str]:
         """What is wrong with options, as far as can be seen at a glance, for the check of a configuration."""
-        return seen_at_once(cls, lambda corpus: corpus.found_layout(), options)
+        return seen_at_once(cls, lambda corpus: corpus.first_look(), options)
+
+    def first_look(self) -> None:
+        """Find what is needed.
+
+        Raises:
+            ValueError: it is not there.
+        """
+        self.found_layout()
+        if self.aligned:
+            check_there(self.aligned.path)
 
     def settings(self) -> dict[str, Any]:
         """Everything beside the recordings that decides which cuts there are."""
@@ -137,6 +162,7 @@ class FolderCorpus:
             "test_speakers": self.test_speakers,
             "shared_speakers": self.shared_speakers,
             "clip_s": self.clip_s,
+            **({"phones": self.aligned.settings()} if self.aligned else {}),
         }
 
     def words(self) -> list[str] | None:
@@ -152,13 +178,17 @@ class FolderCorpus:
         plan = self.plan()
         for spoken in self._spoken():
             found = spoken.found
+            phones = self.aligned.phones(found.id, found.path, self._refused) if self.aligned else ()
+            if phones is None:
+                continue
             yield Item(
                 id=found.id,
                 path=Path(found.path),
                 split=plan.split(spoken),
                 speaker=spoken.speaker,
-                word=None if self.target == "speaker" and found.word == found.text else found.word,
+                word=None if self.target != "keyword" and found.word == found.text else found.word,
                 text=found.text,
+                phones=phones,
                 start_s=found.start_s,
                 duration_s=found.duration_s,
                 session=found.session,
@@ -169,7 +199,7 @@ class FolderCorpus:
 
     def notes(self) -> list[str]:
         """The protocol, and how classes and speakers were found."""
-        return [*self.plan().notes, *self._notes]
+        return [*self.plan().notes, *self._notes, *([self.aligned.note()] if self.aligned else [])]
 
     def refused(self) -> list[dict[str, str]]:
         """Files and rows that cannot be used."""
@@ -202,12 +232,16 @@ class FolderCorpus:
             self._notes, survey = [], Survey()
             for found in self._labelled():
                 survey.add(found, self._speaker(found))
+            if self.aligned:
+                self.aligned.check_met()
             protocol = self._protocol()
-            self._merge_spellings(survey)
+            if self.target != "phone":
+                self._spelling, self._notes = merged_spellings(survey)
             if self.target == "keyword" and protocol != "all_test" and survey.n:
                 check_words(survey)
             self._check_speakers(survey, protocol)
-            self._describe(survey)
+            pattern, guessed = self.speaker_pattern and self.speaker_pattern.pattern, self._guessed()
+            self._notes.append(how_speakers_are_known(survey, pattern, guessed=guessed, anonymous=self._anonymous))
             self._plan = self._divide(survey, protocol)
         return self._plan
 
@@ -236,10 +270,12 @@ class FolderCorpus:
         return division.by_speaker(survey, self._spoken, self.shares, self.validation_speakers, self.test_speakers)
 
     def _labelled(self) -> Iterator[Found]:
-        """Every cut; those without a class are refused."""
+        """Every cut; those without a class or, where phones are wanted, without an alignment are refused."""
         for found in self.found_layout().found():
             if found.word is None and self.target == "keyword":
                 self._refused.add(found.path, "its class is not known")
+            elif self.aligned and not self.aligned.has(found.id, found.path, self._refused):
+                continue  # before anything is divided: a split of speakers without phones would be empty
             elif found.word in self._spelling:
                 yield found._replace(word=self._spelling[found.word])
             else:
@@ -269,42 +305,12 @@ class FolderCorpus:
     def _check_speakers(self, survey: Survey, protocol: str) -> None:
         """Where the guess at the speaker is plainly wrong, do without speakers if the protocol can."""
         if survey.n and self._guessed() and survey.wrong_guess():
-            self._anonymous = self.target == "keyword" and protocol in ("all_test", "recordings", "given")
+            self._anonymous = self.target != "speaker" and protocol in ("all_test", "recordings", "given")
             if not self._anonymous:
                 raise no_speaker(survey, self.target)
         elif survey.n == survey.n_without_speaker:
             deque(self._spoken(), maxlen=0)  # to refuse them by name
             raise nothing_left(self._refused, self.data_folder, self.speaker_pattern)
-
-    def _merge_spellings(self, survey: Survey) -> None:
-        """Classes that differ in case alone are one class."""
-        spellings: dict[str, list[str]] = {}
-        for word in sorted(survey.words):
-            spellings.setdefault(word.casefold(), []).append(word)
-        for folded, words in spellings.items():
-            if len(words) > 1:
-                self._spelling |= dict.fromkeys(words, folded)
-                n = sum(survey.words.pop(word) for word in words)
-                survey.words[folded] = n
-                self._notes.append(f"{' and '.join(words)} differ in case alone: they are one class, {folded}")
-
-    def _describe(self, survey: Survey) -> None:
-        """Say how classes and speakers were found."""
-        name, speaker = survey.examples[0], next(iter(survey.speakers), "")
-        if self._anonymous:
-            self._notes.append("who speaks is not known: each recording counts as a speaker of its own")
-        elif self._guessed():
-            self._notes.append(
-                f"the speaker is what stands before the first _ of the file name: {speaker} in {name}; "
-                f"{len(survey.speakers)} speakers. If that is not who speaks: dataset.speaker_pattern=..."
-            )
-        else:
-            pattern = self.speaker_pattern
-            how = f"dataset.speaker_pattern='{pattern.pattern}'" if pattern else "the table"
-            alone = ", each with one recording" if survey.own_speakers() else ""
-            self._notes.append(
-                f"the speaker is read by {how}: {speaker} in {name}; {len(survey.speakers)} speakers{alone}"
-            )
 
     def _noise_folder(self) -> Path | None:
         layout = self.found_layout()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from typing import BinaryIO
+
+from phonaut.corpora.sphere import header_of
 
 # Where the length was not known when the header was written (a pipe), ffmpeg leaves 0 or all ones there, SoX a round
 # number just below 2 GiB.
@@ -27,7 +28,9 @@ def promised_bytes(file: BinaryIO, kind: str) -> tuple[int, int] | None:
     if kind == "AIFF":
         return chunk(file, b"SSND", ">")
     if kind == "NIST":
-        return sphere(file)
+        header = header_of(file)
+        promised = header.promised() if header else None
+        return None if header is None or promised is None else (header.size, promised)
     return None
 
 
@@ -40,14 +43,3 @@ def chunk(file: BinaryIO, wanted: bytes, order: str) -> tuple[int, int] | None:
             return (file.tell(), length) if 0 < length < UNKNOWN_FROM else None
         file.seek(length + length % 2, 1)
     return None
-
-
-def sphere(file: BinaryIO) -> tuple[int, int] | None:
-    """The place and the length of the samples of a NIST SPHERE file, whose header is lines of text."""
-    header = file.read(1024)
-    size = re.match(rb"NIST_1A\n\s*(\d+)\n", header)
-    fields = dict(re.findall(rb"(sample_count|sample_n_bytes|channel_count) -i (\d+)", header))
-    if size is None or b"sample_count" not in fields:
-        return None
-    n_bytes = int(fields.get(b"sample_n_bytes", 2)) * int(fields.get(b"channel_count", 1))
-    return int(size.group(1)), int(fields[b"sample_count"]) * n_bytes

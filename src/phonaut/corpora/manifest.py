@@ -11,18 +11,28 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phonaut.corpora.base import NOISE_SPLITS, SPLITS, Corpus
+from phonaut.corpora.base import NOISE_SPLITS, SPLITS
 from phonaut.data.columns import TableWriter
 from phonaut.data.prepared import CUT_COLUMNS, PHONE_COLUMNS
 
 # The same audio in two splits stays in the first of these; noise is nobody's test.
 PRECEDENCE = ("test", "validation", "train")
 NOWHERE_ELSE = 0  # in place of a hash: audio that may be in any number of splits
+
+
+class Worded(Protocol):
+    """What has a name, and perhaps an order of its words."""
+
+    name: str
+
+    def words(self) -> list[str] | None:
+        """The order of the keyword classes where it is fixed."""
+        ...
 
 
 class Labels:
@@ -41,7 +51,8 @@ class Labels:
             ranks.append(PRECEDENCE.index("train" if is_noise else cut["split"]))
             if is_noise:
                 continue
-            self.speakers.add(cut["speaker"])
+            if cut["speaker"]:
+                self.speakers.add(cut["speaker"])
             if cut["word"] is not None:
                 self.words.add(cut["word"])
                 if cut["split"] == "train":
@@ -55,7 +66,7 @@ class Labels:
         """The split that holds the same audio as a cut and keeps it, if it is another one."""
         return PRECEDENCE[self.home[row]] if self.home[row] != self.rank[row] else None
 
-    def ordered_words(self, corpus: Corpus) -> list[str]:
+    def ordered_words(self, corpus: Worded) -> list[str]:
         """The keyword labels in the corpus's order; those that training lacks come last."""
         fixed = corpus.words()
         first = fixed if fixed is not None else sorted(self.training_words)
@@ -90,7 +101,7 @@ def first_repeated(ids: NDArray[np.uint64]) -> int | None:
 
 
 def write_cuts(
-    spool: Path, folder: Path, corpus: Corpus, refuse: Callable[..., None], sample_rate: int
+    spool: Path, folder: Path, corpus: Worded, refuse: Callable[..., None], sample_rate: float
 ) -> dict[str, Any]:
     """Write a table and a manifest for each split that has cuts.
 
@@ -145,7 +156,7 @@ class SplitWriter:
         raw = stack.enter_context((folder / f"cuts.{split}.jsonl.gz").open("wb"))
         self.manifest = stack.enter_context(gzip.GzipFile("", "wb", 3, raw, mtime=0))
 
-    def write(self, cut: dict[str, Any], sample_rate: int) -> None:
+    def write(self, cut: dict[str, Any], sample_rate: float) -> None:
         """Add a cut."""
         for label, start_s, end_s in cut["phones"]:
             self.phones.append(label=self.codes["phone"][label], start_s=start_s, end_s=end_s)
@@ -165,21 +176,23 @@ class SplitWriter:
             session=cut["session"],
             phone_end=self.n_phones,
         )
-        self.manifest.write((json.dumps(lhotse_cut(cut, sample_rate), ensure_ascii=False) + "\n").encode("utf-8"))
+        if cut["source"]:  # frames have no recording that could be read
+            self.manifest.write((json.dumps(lhotse_cut(cut, sample_rate), ensure_ascii=False) + "\n").encode("utf-8"))
         self.n_cuts += 1
         self.n_samples += cut["n_samples"]
-        self.speakers.add(cut["speaker"])
+        if cut["speaker"]:
+            self.speakers.add(cut["speaker"])
         if cut["word"] is not None:
             self.n_of_word[cut["word"]] += 1
 
-    def counted(self, sample_rate: int) -> dict[str, Any]:
+    def counted(self, sample_rate: float) -> dict[str, Any]:
         """What was written, for the summary."""
         hours = round(self.n_samples / sample_rate / 3600, 4)
         words = dict(sorted(self.n_of_word.items()))
         return {"cuts": self.n_cuts, "speakers": len(self.speakers), "hours": hours, "words": words}
 
 
-def lhotse_cut(cut: dict[str, Any], sample_rate: int) -> dict[str, Any]:
+def lhotse_cut(cut: dict[str, Any], sample_rate: float) -> dict[str, Any]:
     """A cut as lhotse's MonoCut, in the times of the user's own recording: without the padding of a short clip.
 
     Of several channels it names the first, for a MonoCut has one; the tables hold the mix of all.

@@ -110,5 +110,5 @@ def no_speaker(survey: Survey, target: str) -> ValueError:
         f"cannot be it, {survey.wrong_guess()}. Say "
         "where the speaker stands, by the group of a regular expression on the file name "
         "(dataset.speaker_pattern='_([^_]+)_') or on the path (dataset.speaker_pattern='^[^/]+/([^/]+)/'), or give a "
-        f"table with columns path,label,speaker{by_recording if target == 'keyword' else ''}"
+        f"table with columns path,label,speaker{by_recording if target != 'speaker' else ''}"
     )

@@ -12,7 +12,7 @@ import time
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, TextIO
@@ -58,7 +58,18 @@ def prepare(corpus: Corpus, *, sample_rate: int, progress: bool = True, n_jobs: 
         OSError: the disk of the cache is full.
     """
     key, n_items = fingerprint(corpus, sample_rate)
-    folder = cache_dir() / "corpora" / f"{corpus.name}-{key}"
+    n_jobs = n_jobs or min(os.cpu_count() or 1, MOST_JOBS)
+    shown_items = n_items if progress else None
+    return kept(f"{corpus.name}-{key}", lambda folder: build(corpus, folder, sample_rate, shown_items, n_jobs))
+
+
+def kept(name: str, make: Callable[[Path], None]) -> PreparedCorpus:
+    """The prepared corpus of a name in the cache; where it is not there and whole, `make` fills its folder.
+
+    Raises:
+        OSError: the disk of the cache is full.
+    """
+    folder = cache_dir() / "corpora" / name
     ready = whole(folder, quiet=True)
     if ready is not None:
         return ready
@@ -70,14 +81,13 @@ def prepare(corpus: Corpus, *, sample_rate: int, progress: bool = True, n_jobs: 
             shutil.rmtree(left, ignore_errors=True)
         try:
             with atomic_folder(folder) as temporary:
-                n_jobs = n_jobs or min(os.cpu_count() or 1, MOST_JOBS)
-                build(corpus, temporary, sample_rate, n_items if progress else None, n_jobs)
+                make(temporary)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
             free = shutil.disk_usage(folder.parent).free / 2**30
             raise OSError(
-                f"the disk of {folder.parent} is full ({free:.1f} GB free) while decoding {corpus.name}; "
+                f"the disk of {folder.parent} is full ({free:.1f} GB free) while preparing {name}; "
                 "set PHONAUT_CACHE to a folder on another disk, or delete prepared corpora there"
             ) from error
         return PreparedCorpus(folder)
@@ -255,7 +265,10 @@ def describe(prepared: PreparedCorpus) -> str:
     for kind, names in (("words", prepared.words), ("phones", prepared.phones)):
         if names:
             lines.append(f"  {len(names)} {kind}: {', '.join(names[:20])}{' ...' * (len(names) > 20)}")
-    lines.append(f"  audio at {rate} Hz")
+    if prepared.frames is not None:
+        lines.append(f"  frames of {prepared.frames.n_features} features, one every {1000 / rate:g} ms")
+    else:
+        lines.append(f"  audio at {rate} Hz")
     padded, loudest = summary["fitted"]["padded"], summary["fitted"]["loudest"]
     if padded or loudest:
         lines[-1] += f" in clips of {prepared.clip_s:g} s: {padded:,} padded, of {loudest:,} the loudest part"

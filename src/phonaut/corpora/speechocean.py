@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from phonaut.corpora.alignments import Alignment
-from phonaut.corpora.base import Item, Phone
+from phonaut.corpora.alignments import SILENCES, aligned_phones, check_there, wrong_alignment
+from phonaut.corpora.base import Item
 from phonaut.corpora.kaldi import KaldiDirectory, find_kaldi, read
 from phonaut.corpora.layouts import Found
 from phonaut.corpora.listing import Refused, digests, find_folder
@@ -54,7 +53,7 @@ class Speechocean762:
         protocol: str = "folds",
         n_folds: int = 5,
         fold: int = 0,
-        drop_phones: Sequence[str] = ("SIL", "SPN"),
+        drop_phones: Sequence[str] = SILENCES,
         min_phone_count: int = 50,
     ) -> None:
         problems = [*wrong_target(target, self.name, TARGETS), *wrong_choice("protocol", protocol, PROTOCOLS)]
@@ -62,23 +61,28 @@ class Speechocean762:
             problems.append(f"dataset.n_folds={n_folds}: at least 3, to train, choose and test on different speakers")
         elif not 0 <= fold < n_folds:
             problems.append(f"dataset.fold={fold}: with dataset.n_folds={n_folds} it is from 0 to {n_folds - 1}")
-        if target == "phone" and alignment is None:
-            problems.append(f"target=phone needs the times of phones: dataset.alignment=FILE.ctm; {HOW}")
-        refuse(problems)
+        refuse([*problems, *wrong_alignment(target, alignment, min_phone_count, HOW)])
         self.data_folder, self.target, self.protocol = Path(data_folder), target, protocol
         self.n_folds, self.fold = n_folds, fold
-        self.alignment_path = None if alignment is None else Path(alignment)
-        self.drop_phones, self.min_phone_count = tuple(drop_phones), min_phone_count
+        self.aligned = aligned_phones(target, alignment, drop_phones, min_phone_count)
         self._refused = Refused()
         self._layout: KaldiDirectory | None = None
-        self._alignment: Alignment | None = None
-        self._classes: set[str] | None = None
         self._place: dict[str, str] | None = None
 
     @classmethod
     def problems(cls, **options: Any) -> list[str]:
         """What is wrong with options, as far as can be seen at a glance, for the check of a configuration."""
-        return seen_at_once(cls, lambda corpus: corpus.layout(), options)
+        return seen_at_once(cls, lambda corpus: corpus.first_look(), options)
+
+    def first_look(self) -> None:
+        """Find what is needed.
+
+        Raises:
+            ValueError: it is not there.
+        """
+        self.layout()
+        if self.aligned:
+            check_there(self.aligned.path)
 
     def settings(self) -> dict[str, Any]:
         """Everything beside the recordings that decides which cuts there are."""
@@ -89,9 +93,7 @@ class Speechocean762:
             "n_folds": self.n_folds,
             "fold": self.fold,
             "tables": digests(self.layout().tables()),
-            "alignment": self.alignment.digest if self.alignment else None,
-            "drop_phones": list(self.drop_phones),
-            "min_phone_count": self.min_phone_count,
+            "phones": self.aligned.settings() if self.aligned else None,
         }
 
     def words(self) -> list[str] | None:
@@ -122,28 +124,6 @@ class Speechocean762:
             self._layout = KaldiDirectory(folders, self._refused)
         return self._layout
 
-    @property
-    def alignment(self) -> Alignment | None:
-        """The phones of every utterance."""
-        if self._alignment is None and self.alignment_path is not None:
-            self._alignment = Alignment(self.alignment_path)
-        return self._alignment
-
-    def classes(self) -> set[str]:
-        """The phones that are told apart: those with enough tokens in the whole corpus."""
-        if self._classes is None:
-            assert self.alignment is not None
-            counts: Counter[str] = Counter()
-            for name in self.alignment:
-                try:
-                    counts.update(phone.label for phone in self.alignment.phones(name))
-                except ValueError:
-                    continue  # refused by name in `items`
-            self._classes = {
-                label for label, n in counts.items() if n >= self.min_phone_count and label not in self.drop_phones
-            }
-        return self._classes
-
     def items(self) -> Iterator[Item]:
         """Every utterance.
 
@@ -157,18 +137,9 @@ class Speechocean762:
         for found in self._utterances():
             speaker = str(found.speaker)
             split = within.split(speaker, found.name) if self.target == "speaker" else self._split(found)
-            phones: tuple[Phone, ...] = ()
-            if self.target == "phone":
-                assert self.alignment is not None
-                if found.id not in self.alignment:
-                    self._refused.add(found.path, f"{self.alignment_path} does not align it")
-                    continue
-                try:
-                    known = self.classes()
-                    phones = tuple(phone for phone in self.alignment.phones(found.id) if phone.label in known)
-                except ValueError as error:
-                    self._refused.add(found.path, f"{self.alignment_path}: {error}")
-                    continue
+            phones = self.aligned.phones(found.id, found.path, self._refused) if self.aligned else ()
+            if phones is None:
+                continue
             yield Item(
                 id=found.id,
                 path=Path(found.path),
@@ -177,6 +148,8 @@ class Speechocean762:
                 text=found.text,
                 phones=phones,
             )
+        if self.aligned:
+            self.aligned.check_met()
 
     def notes(self) -> list[str]:
         """The protocol."""
@@ -186,7 +159,8 @@ class Speechocean762:
                 "validate, 20 % test"
             ]
         n = len(self._places())
-        how = f"phones by {self.alignment_path}, those with at least {self.min_phone_count} tokens in the whole corpus"
+        assert self.aligned is not None
+        how = self.aligned.note()
         if self.protocol == "official":
             return [f"speechocean762, official split; validation is cut from training by speaker; {how}"]
         return [

@@ -17,13 +17,15 @@ from phonaut.data.windows import Windows
 if TYPE_CHECKING:
     from phonaut.data.prepared import CutTable
 
+Index = NDArray[np.int64]
+
 
 @dataclass
 class Batch:
     """Recordings and the spans in them; padding is zero.
 
     Attributes:
-        audio: `(B, S)` float32.
+        audio: `(B, S)` float32; S is 0 where there are frames in its place.
         audio_lengths: valid samples, `(B,)` int64.
         keys: what random draws of a recording derive from, `(B,)` int64 (the bits of a uint64). They stay on the CPU,
             where draws are made: a GPU would have to be waited for.
@@ -35,7 +37,9 @@ class Batch:
         labels: its class, -1 unknown, `(N,)` int64.
         epoch: of training.
         clip_samples: the length that every recording is fitted to, or None where each has its own.
-        frames: in place of audio where frames are computed once.
+        frames: in place of audio, `(B, T, D)` float32, or None.
+        frame_lengths: valid frames, `(B,)` int64, or None.
+        frame_durations_s: how long what they were made from is, seconds, `(B,)` float64, or None.
     """
 
     audio: Tensor
@@ -50,6 +54,8 @@ class Batch:
     epoch: int = 0
     clip_samples: int | None = None
     frames: Tensor | None = None
+    frame_lengths: Tensor | None = None
+    frame_durations_s: Tensor | None = None
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """The batch on another device."""
@@ -59,6 +65,20 @@ class Batch:
             if isinstance(value, Tensor) and name != "keys"
         }
         return replace(self, **moved)
+
+    @property
+    def given(self) -> tuple[Tensor, Tensor]:
+        """What a front end gets, with lengths: audio, or the frames in its place."""
+        if self.frames is None:
+            return self.audio, self.audio_lengths
+        assert self.frame_lengths is not None
+        return self.frames, self.frame_lengths
+
+    def durations_s(self, sample_rate: float) -> Tensor:
+        """How long the recordings are, seconds, `(B,)`; `sample_rate` is that of the audio."""
+        if self.frame_durations_s is not None:
+            return self.frame_durations_s
+        return self.audio_lengths.double() / sample_rate
 
     @property
     def draw_keys(self) -> NDArray[np.uint64]:
@@ -75,13 +95,23 @@ class SpeechDataset:
         spans: what is to be classified in them.
         windows: what is read in one go.
         clip_samples: the length that every cut was fitted to, or None.
+        n_features: of the frames that are there in place of audio, or None.
     """
 
-    def __init__(self, table: CutTable, spans: Spans, windows: Windows, *, clip_samples: int | None = None) -> None:
+    def __init__(
+        self,
+        table: CutTable,
+        spans: Spans,
+        windows: Windows,
+        *,
+        clip_samples: int | None = None,
+        n_features: int | None = None,
+    ) -> None:
         self.table = table
         self.spans = spans
         self.windows = windows
         self.clip_samples = clip_samples
+        self.n_features = n_features
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -89,20 +119,16 @@ class SpeechDataset:
     def __getitem__(self, numbers: NDArray[np.int64]) -> Batch:
         windows, spans, table = self.windows, self.spans, self.table
         rows, start, stop = windows.row[numbers], windows.start[numbers], windows.stop[numbers]
-        lengths = stop - start
-        audio = torch.empty(len(numbers), int(lengths.max(initial=0)))
-        into = audio.numpy()
-        for i, (row, first, n) in enumerate(zip(rows, start.tolist(), lengths.tolist(), strict=True)):
-            table.write_audio(row, first, into[i, :n])
-            into[i, n:] = 0.0
         n_spans = windows.n_spans[numbers]
         recording = np.repeat(np.arange(len(numbers)), n_spans)
         within = np.arange(n_spans.sum()) - np.repeat(np.cumsum(n_spans) - n_spans, n_spans)
         span = windows.span[windows.offset[numbers][recording] + within]
         start_s = start / table.sample_rate
+        given: dict[str, Any] = (
+            self.audio(rows, start, stop) if self.n_features is None else self.frames(rows, start, stop, numbers)
+        )
         return Batch(
-            audio=audio,
-            audio_lengths=torch.from_numpy(lengths),
+            **given,
             keys=torch.from_numpy(nth_key(table.key[rows], windows.part[numbers]).view(np.int64)),
             rows=torch.from_numpy(rows),
             audio_start_s=torch.from_numpy(start_s),
@@ -112,3 +138,38 @@ class SpeechDataset:
             labels=torch.from_numpy(spans.label[span]),
             clip_samples=self.clip_samples,
         )
+
+    def audio(self, rows: Index, start: Index, stop: Index) -> dict[str, Tensor]:
+        """Samples of cuts from `start` to `stop`, each `(B,)`, with their lengths."""
+        lengths = stop - start
+        audio = torch.empty(len(rows), int(lengths.max(initial=0)))
+        into = audio.numpy()
+        for i, (row, first, n) in enumerate(zip(rows, start.tolist(), lengths.tolist(), strict=True)):
+            self.table.write_audio(row, first, into[i, :n])
+            into[i, n:] = 0.0
+        return {"audio": audio, "audio_lengths": torch.from_numpy(lengths)}
+
+    def frames(self, rows: Index, start: Index, stop: Index, numbers: Index) -> dict[str, Tensor]:
+        """Frames likewise, in place of samples."""
+        lengths = stop - start
+        frames = torch.empty(len(rows), int(lengths.max(initial=0)), self.n_features or 0)
+        into = frames.numpy()
+        for i, (row, first, n) in enumerate(zip(rows, start.tolist(), lengths.tolist(), strict=True)):
+            into[i, :n] = self.table.frames(row, first, first + n)
+            into[i, n:] = 0.0
+        return {
+            "audio": torch.empty(len(rows), 0),
+            "audio_lengths": torch.zeros(len(rows), dtype=torch.int64),
+            "frames": frames,
+            "frame_lengths": torch.from_numpy(lengths),
+            "frame_durations_s": torch.from_numpy(self.durations_s(numbers)),
+        }
+
+    def durations_s(self, numbers: Index) -> NDArray[np.float64]:
+        """How long windows are, seconds, `(B,)`; that which reaches the end of its cut ends with it."""
+        rows, start, stop = (column[numbers] for column in (self.windows.row, self.windows.start, self.windows.stop))
+        rate = self.table.sample_rate
+        whole = stop == self.table.n_samples[rows]
+        end_s = np.where(whole, self.table.durations_s[rows], stop / rate)
+        found: NDArray[np.float64] = end_s - start / rate
+        return found

@@ -15,7 +15,7 @@ from phonaut.data.batches import Batch, SpeechDataset
 from phonaut.data.frame_sampler import FrameSampler
 from phonaut.data.sampler import BatchSampler
 from phonaut.data.spans import check_target, label_names, spans_of
-from phonaut.data.windows import windows_of
+from phonaut.data.windows import GRID, windows_of
 
 if TYPE_CHECKING:
     from phonaut.data.prepared import PreparedCorpus
@@ -114,9 +114,11 @@ class SpeechData(L.LightningDataModule):
         n_workers: processes that read audio; 0 is fastest for decoded audio, which is all there is.
         max_recording_s: longer recordings are read in parts; a longer span is refused.
         context_s: what a model sees of a recording before and after a span, seconds.
+        limited: spans of other classes are left out of all splits; else they are kept, with the label -1.
 
     Attributes:
         refused: what was left out, `{"path", "reason"}`.
+        n_left_out: spans of other classes that were left out, by split.
         whole_epochs: an epoch is one step of a training loop that has the data already: EM.
 
     Raises:
@@ -134,6 +136,7 @@ class SpeechData(L.LightningDataModule):
         n_workers: int = 0,
         max_recording_s: float = 30.0,
         context_s: float = 0.0,
+        limited: bool = False,
     ) -> None:
         super().__init__()
         check_target(target)
@@ -148,9 +151,10 @@ class SpeechData(L.LightningDataModule):
         self.target = target
         self.classes = list(classes)
         self.batch_size, self.seed, self.n_workers = batch_size, seed, n_workers
-        self.max_recording_s, self.context_s = max_recording_s, context_s
+        self.max_recording_s, self.context_s, self.limited = max_recording_s, context_s, limited
         self.refused: list[dict[str, str]] = []
         self.whole_epochs = False
+        self.n_left_out: dict[str, int] = {}
         self.spans: dict[str, Spans] = {}
         self.known: dict[str, NDArray[np.bool_]] = {}  # which spans of the table these are
         self.datasets: dict[str, SpeechDataset] = {}
@@ -163,15 +167,30 @@ class SpeechData(L.LightningDataModule):
             )
 
     def read_spans(self, split: str) -> None:
-        """The spans of a split; too long ones are refused."""
+        """The spans of a split; too long ones are refused, and those of other classes left out where that is asked."""
         table = self.prepared.cuts(split)
         spans = spans_of(table, self.target, self.classes)
-        too_long = spans.end_s - spans.start_s > self.max_recording_s
+        other = (spans.label < 0) & self.limited
+        self.n_left_out[split] = int(other.sum())
+        too_long = (spans.end_s - spans.start_s > self.max_recording_s) & ~other
         for row, seconds in zip(spans.row[too_long], (spans.end_s - spans.start_s)[too_long], strict=True):
             reason = f"{seconds:.1f} s to classify at once; max_recording_s={self.max_recording_s:g} is the limit"
             self.refused.append({"path": table.recording(row), "reason": reason})
-        self.spans[split] = spans.select(~too_long) if too_long.any() else spans
-        self.known[split] = ~too_long
+        kept = ~(too_long | other)
+        self.spans[split] = spans if kept.all() else spans.select(kept)
+        self.known[split] = kept
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the figures must know: the corpus's notes; a limit to some classes stands in the first."""
+        notes = self.prepared.notes
+        if not self.limited:
+            return notes
+        totals = {split: n + len(self.spans[split].label) for split, n in self.n_left_out.items()}
+        counts = [f"{self.n_left_out[split]:,} of {total:,} in {split}" for split, total in totals.items() if total]
+        names = f"{len(self.classes)} classes, {', '.join(self.classes)}"
+        limit = f"limited to {names}; spans of others are left out: {', '.join(counts)}"
+        return [f"{notes[0]}; {limit}" if notes else limit, *notes[1:]]
 
     def label_names(self, split: str) -> list[str]:
         """The true label of every span as text, known to a model or not, in the order of the corpus."""
@@ -182,11 +201,17 @@ class SpeechData(L.LightningDataModule):
         """What gives the batches of a split."""
         if split not in self.datasets:
             table, spans = self.prepared.cuts(split), self.spans[split]
-            spans = spans.widened(self.context_s, table.n_samples / table.sample_rate)
+            spans = spans.widened(self.context_s, table.durations_s)
             rate, clip_s, longest_s = self.prepared.sample_rate, self.prepared.clip_s, self.max_recording_s
-            windows = windows_of(table.n_samples, spans, sample_rate=rate, max_recording_s=longest_s).with_spans()
+            frames = self.prepared.frames
+            windows = windows_of(
+                table.n_samples, spans, sample_rate=rate, max_recording_s=longest_s, grid=1 if frames else GRID
+            ).with_spans()
             clip_samples = round(clip_s * rate) if clip_s is not None and clip_s <= longest_s else None
-            self.datasets[split] = SpeechDataset(table, spans, windows, clip_samples=clip_samples)
+            n_features = frames.n_features if frames else None
+            self.datasets[split] = SpeechDataset(
+                table, spans, windows, clip_samples=clip_samples, n_features=n_features
+            )
         return self.datasets[split]
 
     def sampler(self, split: str, *, rank: int = 0, world_size: int = 1) -> BatchSampler:

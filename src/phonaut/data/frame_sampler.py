@@ -123,7 +123,8 @@ class FrameSampler:
         cuts = np.searchsorted(middles, nth * (frames.sum() / self.n_batches))
         cuts = np.maximum.accumulate(cuts - nth * least) + nth * least
         cuts = np.maximum(cuts, nth * least)
-        return np.minimum(cuts, len(order) - (self.n_batches - nth) * least)
+        places: NDArray[np.int64] = np.minimum(cuts, len(order) - (self.n_batches - nth) * least)
+        return places
 
     def permutation(self, n: int, stream: str) -> NDArray[np.int64]:
         """A permutation of n things that belongs to (seed, epoch, stream)."""

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phonaut.data.columns import TextColumn, read_column
+from phonaut.data.frame_shards import FrameLayout
+from phonaut.data.shard_table import ShardTable
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -61,7 +63,8 @@ class PreparedCorpus:
 
     Attributes:
         name: of the corpus.
-        sample_rate: of the audio, Hz.
+        sample_rate: of the audio, Hz; where there are frames in its place, a sample is a frame.
+        frames: what they share, where there are frames in place of audio; else None.
         clip_s: length that cuts were fitted to, seconds, or None.
         summary: counts of cuts, speakers, hours and words.
         notes: what a user must know, the protocol first.
@@ -78,7 +81,9 @@ class PreparedCorpus:
         try:
             self.summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
             self.name: str = self.summary["name"]
-            self.sample_rate: int = self.summary["sample_rate"]
+            self.sample_rate: float = self.summary["sample_rate"]
+            about = self.summary.get("frames")
+            self.frames = FrameLayout(**about["layout"]) if about else None
             self.clip_s: float | None = self.summary["clip_s"]
             self.notes: list[str] = self.summary["notes"]
             self.words: list[str] = self.summary["words"]
@@ -89,7 +94,11 @@ class PreparedCorpus:
             raise DamagedCorpusError(f"{folder} is damaged: {type(error).__name__}, {error}") from error
         if problem:
             raise DamagedCorpusError(f"{folder} {problem}")
-        self.recordings = RecordingTable(folder)
+        self.recordings: RecordingTable | ShardTable
+        if self.frames is None:
+            self.recordings = RecordingTable(folder)
+        else:
+            self.recordings = ShardTable(folder / RECORDINGS, Path(about["folder"]), about["shards"], self.frames)
         self.tables: dict[str, CutTable] = {}
 
     def __reduce__(self) -> tuple[type[PreparedCorpus], tuple[Path]]:
@@ -210,6 +219,7 @@ class CutTable:
         self.split = split
         self.sample_rate = corpus.sample_rate
         self.words, self.speakers, self.phones = corpus.words, corpus.speakers, corpus.phones
+        self.recordings = corpus.recordings
         folder = corpus.folder / f"cuts.{split}"  # a split without cuts has none, and empty columns
         read = {name: read_column(folder, name, kind) for name, kind in CUT_COLUMNS.items() if kind != "text"}
         self.key: NDArray[np.uint64] = read["key"]
@@ -240,7 +250,14 @@ class CutTable:
 
     def recording(self, row: int) -> str:
         """Path of the recording."""
-        return self.corpus.recordings.path[int(self.number[row])]
+        return self.recordings.path[int(self.number[row])]
+
+    @property
+    def durations_s(self) -> NDArray[np.float64]:
+        """How long the cuts are, seconds, `(N,)`."""
+        if isinstance(self.recordings, ShardTable):
+            return np.asarray(self.recordings.duration_s[self.number], dtype=np.float64)
+        return self.n_samples / self.sample_rate
 
     def text(self, row: int) -> str:
         """Transcript; empty where there is none."""
@@ -278,7 +295,10 @@ class CutTable:
 
         Raises:
             DamagedCorpusError: the audio is not what was written.
+            ValueError: the corpus has frames, and no audio.
         """
+        if not isinstance(self.recordings, RecordingTable):
+            raise ValueError(f"{self.corpus.name} has frames, and no audio")
         stop = start + len(into)
         before, valid, first = int(self.before[row]), int(self.valid[row]), int(self.start[row])
         a, b = max(start, before), min(stop, before + valid)
@@ -287,9 +307,19 @@ class CutTable:
             return
         into[: a - start] = 0.0
         into[b - start :] = 0.0
-        self.corpus.recordings.samples(
+        self.recordings.samples(
             int(self.number[row]), first + a - before, first + b - before, into[a - start : b - start]
         )
+
+    def frames(self, row: int, start: int, stop: int) -> NDArray[np.float32]:
+        """Frames `start` to `stop` of a cut of a corpus that has frames, `(stop - start, D)`; not to be written to.
+
+        Raises:
+            ValueError: they are not there any more, or the corpus has audio.
+        """
+        if not isinstance(self.recordings, ShardTable):
+            raise ValueError(f"{self.corpus.name} has audio, and no frames")
+        return self.recordings.frames(int(self.number[row]), start, stop)
 
 
 def read_lines(path: Path) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from phonaut.data.prepared import CutTable, PreparedCorpus
+    from phonaut.data.prepared import CutTable
 
 TARGETS = ("keyword", "phone", "speaker")
 
@@ -87,8 +87,7 @@ def spans_of(table: CutTable, target: str, classes: Sequence[str]) -> Spans:
     label_of_code = np.array([index.get(name, -1) for name in names] + [-1], dtype=np.int64)  # code -1 is the last
     labels = label_of_code[codes]
     if target != "phone":
-        end_s = table.n_samples / table.sample_rate
-        return Spans(np.arange(len(table) + 1), np.zeros(len(table)), end_s, labels)
+        return Spans(np.arange(len(table) + 1), np.zeros(len(table)), table.durations_s, labels)
     start_s = np.asarray(table.phone_start_s, dtype=np.float64)
     end_s = np.asarray(table.phone_end_s, dtype=np.float64)
     return Spans(np.asarray(table.phone_offset, dtype=np.int64), start_s, end_s, labels)
@@ -99,22 +98,3 @@ def label_names(table: CutTable, target: str) -> list[str]:
     codes, names = codes_of(table, target)
     named = [*names, ""]
     return [named[code] for code in codes]
-
-
-def classes_of(prepared: PreparedCorpus, target: str) -> list[str]:
-    """The classes that a model of this corpus can learn: those of the training split, in the corpus's order.
-
-    Raises:
-        ValueError: the target does not exist, or fewer than two classes are there to learn.
-    """
-    codes, names = codes_of(prepared.cuts("train"), target)
-    present = np.unique(codes[codes >= 0])
-    classes = [names[code] for code in present]
-    if len(classes) < 2:
-        found = f"only {classes[0]}" if classes else "none"
-        have = [other for other in TARGETS if len(np.unique(codes_of(prepared.cuts("train"), other)[0])) > 1]
-        hint = f"; this corpus has target={' or '.join(have)}" if have else ""
-        raise ValueError(
-            f"target={target} needs two classes in the training split of {prepared.name}, found {found}{hint}"
-        )
-    return classes

@@ -84,7 +84,8 @@ class UnlabelledData(L.LightningDataModule):
     def n_frames(self, split: str) -> NDArray[np.int64]:
         """About how many frames each recording of a split has."""
         windows = self.dataset(split).windows
-        return np.maximum((windows.stop - windows.start) // self.frame_samples, 1)
+        counts: NDArray[np.int64] = np.maximum((windows.stop - windows.start) // self.frame_samples, 1)
+        return counts
 
     def weights_of(self, split: str) -> NDArray[np.float64]:
         """How often each recording of a split comes in an epoch; in validation, once."""

@@ -50,7 +50,13 @@ class Windows:
 
 
 def windows_of(
-    n_samples: NDArray[np.int64], spans: Spans, *, sample_rate: int, max_recording_s: float, margin_s: float = 1.0
+    n_samples: NDArray[np.int64],
+    spans: Spans,
+    *,
+    sample_rate: float,
+    max_recording_s: float,
+    margin_s: float = 1.0,
+    grid: int = GRID,
 ) -> Windows:
     """Divide recordings longer than `max_recording_s` into equal parts of at most that length.
 
@@ -64,6 +70,7 @@ def windows_of(
         sample_rate: Hz.
         max_recording_s: longest part, seconds.
         margin_s: context, seconds.
+        grid: parts start at multiples of so many samples; 1 where a sample is a frame.
     """
     n_samples = np.asarray(n_samples, dtype=np.int64)
     n_parts = np.maximum(np.ceil(n_samples / (max_recording_s * sample_rate)).astype(np.int64), 1)
@@ -80,7 +87,7 @@ def windows_of(
     np.minimum.at(start, window, spans.start_s * sample_rate)
     np.maximum.at(stop, window, spans.end_s * sample_rate)
     margin = margin_s * sample_rate
-    start = np.maximum(start - margin, 0) // GRID * GRID
+    start = np.maximum(start - margin, 0) // grid * grid
     stop = np.minimum(np.ceil(stop + margin), n_samples[row])
     whole = n_parts[row] == 1
     return Windows(

@@ -58,8 +58,9 @@ def moved_to_rest(x: Array, centres: Array, n_iter: int) -> Array:
         distances = squared_distances(x, centres)
         nearest = distances.argmin(axis=1)
         counts = np.bincount(nearest, minlength=k)
+        order, there = np.argsort(nearest, kind="stable"), np.flatnonzero(counts)
         sums = np.zeros_like(centres)
-        np.add.at(sums, nearest, x)
+        sums[there] = np.add.reduceat(x[order], (np.cumsum(counts) - counts)[there], axis=0)
         moved = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centres)
         empty = np.flatnonzero(counts == 0)
         if len(empty):
@@ -72,15 +73,21 @@ def moved_to_rest(x: Array, centres: Array, n_iter: int) -> Array:
     return centres
 
 
-def nested(x: Array, n: int, m: int, rng: np.random.Generator, *, n_init: int = 10) -> tuple[Array, Array]:
-    """Centres `(n, m, D)` by k-means over all frames, and again over those of each of its clusters; and the way of each
-    frame from its centre, `(N, D)`. Centres repeat where there are fewer frames."""
+def nested(
+    x: Array, n: int, m: int, rng: np.random.Generator, states: NDArray[np.int64] | None = None, *, n_init: int = 10
+) -> tuple[Array, Array]:
+    """Centres `(n, m, D)` by k-means over the frames of each state; the way of each frame from its centre, `(N, D)`.
+
+    Where nobody says which of n states a frame is of, `states (N,)`, k-means over all frames does. Centres repeat where
+    there are fewer frames.
+    """
     k = min(n, len(x))
-    centres, nearest = kmeans(x, k, rng, n_init=n_init)
+    nearest = kmeans(x, k, rng, n_init=n_init)[1] if states is None else states
+    k = k if states is None else n
     means, away = np.empty((n, m, x.shape[1])), np.zeros_like(x)
     for state in range(n):
         inside = nearest == state % k
-        own, found, which = x[inside], centres[[state % k]], np.zeros(int(inside.sum()), np.int64)
+        own, found, which = x[inside], x.mean(axis=0, keepdims=True), np.zeros(int(inside.sum()), np.int64)
         if len(own):
             found, which = kmeans(own, min(m, len(own)), rng, n_init=n_init)
         means[state] = found[np.arange(m) % len(found)]

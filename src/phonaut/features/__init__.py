@@ -1,5 +1,6 @@
 """From waveforms to frames: front ends, normalisers, and the spans that are cut out of their frames."""
 
+from phonaut.features.frames import Frames
 from phonaut.features.framing import Framing
 from phonaut.features.front_end import FrontEnd
 from phonaut.features.normalizers import CMVN, FixedPoint, Level
@@ -14,6 +15,7 @@ __all__ = [
     "KALDI_MFCC",
     "MFCC",
     "FixedPoint",
+    "Frames",
     "Framing",
     "FrontEnd",
     "Level",

@@ -57,7 +57,7 @@ class FrontEnd(nn.Module):
         super().__init__()
         self.options = self.Options(**options)
         self.layout: Framing = self.options.layout()
-        self.sample_rate = self.options.sample_rate
+        self.sample_rate: float = self.options.sample_rate
         self.frame_shift_s = self.layout.hop_length / self.sample_rate
         self.frame_offset_s = self.layout.offset / self.sample_rate
         self._exact: dict[str, Tensor] = {}

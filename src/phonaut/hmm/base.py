@@ -80,8 +80,8 @@ class HMM(Saved):
         """Log-density of the emission parameters, up to a constant."""
         return 0.0
 
-    def _init_emissions(self, X: Array, rng: np.random.Generator) -> None:
-        """Parameters to start from."""
+    def _init_emissions(self, X: Array, rng: np.random.Generator, states: Index | None) -> None:
+        """Parameters to start from; frames are of the `states (N,)` that are given."""
         raise NotImplementedError
 
     def _check_emissions(self) -> None:
@@ -256,7 +256,7 @@ class HMM(Saved):
             self.startprob_ = rng.dirichlet(np.full(n, float(n)))
         if self._needs_init("t"):
             self.transmat_ = rng.dirichlet(np.full(n, float(n)), size=n)
-        self._init_emissions(frames, rng)
+        self._init_emissions(frames, rng, self._apportioned(frames, lengths))
         for name, value in self._parameters().items():
             setattr(self, name, of_first(torch.from_numpy(np.ascontiguousarray(value))).numpy())
         if frames.size < self.n_parameters and "f" not in self.codes and not quietly:  # networks always have more
@@ -266,6 +266,19 @@ class HMM(Saved):
                 self.n_parameters,
                 frames.size,
             )
+
+    def _apportioned(self, frames: Array, lengths: Any) -> Index | None:
+        """The states of all frames where a chain only goes forward from its first: equal shares of each sequence.
+
+        Clusters of frames would not be in the order of the states, and EM does not reorder them.
+        """
+        forward = self.startprob_[0] == 1 and not np.tril(self.transmat_, -1).any()
+        if not forward or self.n_components == 1:
+            return None
+        n = np.array([len(frames)] if lengths is None else lengths)
+        within = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
+        shares: Index = within * self.n_components // np.repeat(n, n)
+        return shares
 
     def _needs_init(self, code: str) -> bool:
         """Whether a parameter has to be started; says so where that overwrites what was set."""

@@ -255,7 +255,7 @@ class FlowHMM(HMM):
 
     # --- a start
 
-    def _init_emissions(self, X: Array, rng: np.random.Generator) -> None:
+    def _init_emissions(self, X: Array, rng: np.random.Generator, states: Index | None) -> None:
         n, m = self.n_components, self.n_mix
         if "f" in self.init_params or not hasattr(self, "flows_"):
             self.seed_ = np.array([rng.integers(2**31)])
@@ -267,7 +267,7 @@ class FlowHMM(HMM):
             self.weights_ = np.full((n, m), 1.0 / m)
         if self._needs_init("l"):
             z = (X - self.shift_) / self.stretch_
-            self.latent_means_, away = nested(z, n, m, rng)
+            self.latent_means_, away = nested(z, n, m, rng, states)
             scale = np.sqrt(np.square(away).mean(axis=0) + 1e-4)
             self.latent_scales_ = np.broadcast_to(scale, self.latent_means_.shape).copy()
 

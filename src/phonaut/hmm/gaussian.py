@@ -17,7 +17,7 @@ from phonaut.densities.gaussian import (
     is_quadratic,
     statistics,
 )
-from phonaut.densities.kmeans import kmeans
+from phonaut.densities.kmeans import nested
 from phonaut.densities.priors import GaussianPrior, as_prior, positive_definite
 from phonaut.hmm.base import HMM
 from phonaut.hmm.chains import Array, Index
@@ -150,11 +150,9 @@ class GaussianHMM(HMM):
     def _emission_log_prior(self) -> float:
         return self._prior().log_density(*self._tensors(), self.covariance_type, of_covariances="c" in self.params)
 
-    def _init_emissions(self, X: Array, rng: np.random.Generator) -> None:
+    def _init_emissions(self, X: Array, rng: np.random.Generator, states: Index | None) -> None:
         if self._needs_init("m"):
-            k = min(self.n_components, len(X))
-            centres = kmeans(X, k, rng, n_init=10)[0]
-            self.means_ = centres[np.arange(self.n_components) % k]
+            self.means_ = nested(X, self.n_components, 1, rng, states)[0][:, 0]
         if self._needs_init("c"):
             covariance = np.atleast_2d(np.cov(X.T)) if len(X) > 1 else np.zeros((X.shape[1],) * 2)
             covariance = covariance + self.min_covar * np.eye(X.shape[1])

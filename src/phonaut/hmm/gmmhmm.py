@@ -197,13 +197,13 @@ class GMMHMM(HMM):
 
     # --- a start
 
-    def _init_emissions(self, X: Array, rng: np.random.Generator) -> None:
+    def _init_emissions(self, X: Array, rng: np.random.Generator, states: Index | None) -> None:
         n, m, d = self.n_components, self.n_mix, X.shape[1]
         spread = self._spread(X)
         self._floor = LEAST_OF_VARIANCE * np.where(spread > 0, spread, max(float(spread.max()), 1e-12))
         if self._needs_init("w"):
             self.weights_ = np.full((n, m), 1.0 / m)
-        centres, away = nested(X, n, m, rng)
+        centres, away = nested(X, n, m, rng, states)
         if self._needs_init("m"):
             self.means_ = centres
         if self._needs_init("c"):

@@ -100,7 +100,8 @@ def forward_backward(
     x = laid_out(log_likelihoods, lengths, chains, chain)
     n_chains, n_states = chains.start.shape
     state = np.zeros_like(x.rows)
-    counts = np.zeros((CHUNKS, n_chains, n_states, n_states))
+    shared = len(np.unique(x.chain)) < len(x.chain)
+    counts = np.zeros((CHUNKS if shared else 1, n_chains, n_states, n_states))
     total = np.zeros(len(x.lengths))
     numba_engine.forward_backward(
         x.rows, x.first, x.lengths, x.chain, chains.start, chains.transition, chains.ending, *chains.band, x.bounds,

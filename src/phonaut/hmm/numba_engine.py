@@ -158,10 +158,13 @@ def forward_backward(
     counts: Array,
     total: Array,
 ) -> None:
-    """Posteriors `(M, S)`, transition counts `(chunks, C, S, S)` and log-likelihoods `(B,)`, NaN where it failed."""
+    """Posteriors `(M, S)`, transition counts `(chunks, C, S, S)` and log-likelihoods `(B,)`, NaN where it failed.
+
+    Where no two sequences share a chain, chunks may share their counts, `(1, C, S, S)`.
+    """
     n_states = log_likelihoods.shape[1]
     for k in prange(len(bounds) - 1):
-        longest = 0
+        longest, part = 0, np.int64(k) if len(counts) > 1 else np.int64(0)
         for b in range(bounds[k], bounds[k + 1]):
             longest = max(longest, lengths[b])
         emission, scale = np.empty((longest, n_states)), np.empty(longest)
@@ -181,7 +184,7 @@ def forward_backward(
             if total[b] == total[b]:
                 for i in range(n_states):
                     for j in range(low[c, i], high[c, i]):
-                        counts[k, c, i, j] += own[i, j] * transition[c, i, j]
+                        counts[part, c, i, j] += own[i, j] * transition[c, i, j]
 
 
 @njit(cache=True, nogil=True, parallel=True, error_model="numpy")

@@ -23,10 +23,15 @@ SCORED_CELLS = 2**22  # frames times states of all classes that are scored at on
 ADAPTIVE = (3, 5)  # states of a class, by its mean length
 LONGEST = 20  # frames that a state is shown for
 MONITORED = ("history", "objective")
+DURATIONS = ("durations:mean", "durations:scale")  # of log T in each class
 
 
 class ClassDensities(Fitted):
-    """Scores of segments, `frames (B, T, D), lengths (B,) -> scores (B, C)`: `log p(x | c) + log p(c)`.
+    """Scores of segments, `frames (B, T, D), lengths (B,) -> scores (B, C)`.
+
+    `score_c = k log p(x | c) + log p(T | c) + log p(c)`. A chain without an end says nothing of the number of frames T:
+    `durations` adds a log-normal density of it, which is else left out. Frames that overlap are not as many as they
+    seem; an acoustic scale k below 1 makes up for that, as in speech recognition.
 
     Each class has a hidden Markov model of its own; a mixture or a flow is one of a single state. Parameters are kept
     in float64 as they are in the estimators of `phonaut.hmm`, by the names `<class>:<parameter>`.
@@ -45,6 +50,8 @@ class ClassDensities(Fitted):
         costs: of taking class i for class j, `costs[i][j]`; the decision is the one of least expected cost. None: every
             mistake costs the same.
         linear: a linear layer on the log-likelihoods, fitted to the validation split.
+        durations: whether `log p(T | c)` counts; without it all lengths are taken to be as likely.
+        acoustic_scale: k.
         **settings: of the estimator.
 
     Raises:
@@ -68,6 +75,8 @@ class ClassDensities(Fitted):
         priors: Literal["training", "uniform"] = "training",
         costs: Sequence[Sequence[float]] | None = None,
         linear: bool = False,
+        durations: bool = False,
+        acoustic_scale: float = 1.0,
         **settings: Any,
     ) -> None:
         super().__init__(n_features, n_classes, Decision(n_classes, priors=priors, costs=costs, linear=linear))
@@ -77,8 +86,11 @@ class ClassDensities(Fitted):
             raise ValueError(f"n_states is auto or at least 1, got {n_states}")
         if first_fit and density == "gmmhmm":
             raise ValueError("first_fit is for models with flows: a GMM-HMM needs no other to start from")
+        if not acoustic_scale > 0:
+            raise ValueError(f"acoustic_scale must be positive, got {acoustic_scale}")
         self.kind, self.n_states, self.topology, self.start, self.skips = density, n_states, topology, start, skips
         self.tol, self.first_fit = tol, first_fit
+        self.durations, self.acoustic_scale = durations, acoustic_scale
         start_probabilities(start, 1)
         transition_probabilities(topology, 1, skips=skips)
         self.settings = {key: tuple(v) if key == "gamma_prior" else v for key, v in settings.items()}
@@ -103,6 +115,9 @@ class ClassDensities(Fitted):
     def read_back(self) -> None:
         """The estimators' parameters, as they are in the tensors."""
         tensors = self.fitted()
+        lacking = [key for key in DURATIONS if self.durations and key not in tensors]
+        if lacking:
+            raise ValueError(f"there is no {', '.join(lacking)}")
         for c, model in enumerate(self.models):
             own = {name: tensors.get(f"{c}:{name}") for name in model.codes.values()}
             missing = [name for name, value in own.items() if value is None]
@@ -133,6 +148,8 @@ class ClassDensities(Fitted):
             ValueError: a class has no segment.
         """
         super().begin(segments, seed, rank, world_size)
+        if self.durations:
+            self._fit_durations(segments)
         for c in range(self.n_classes):
             own = segments.chosen(np.flatnonzero(segments.labels == c))
             n_states = self.states_for(own.lengths)
@@ -151,7 +168,7 @@ class ClassDensities(Fitted):
             if self.first_fit:
                 assert isinstance(model, FlowHMM)
                 share = own.chosen(np.arange(len(own))[rank::world_size])
-                self._start_from_gaussians(model, frames, share, seed)
+                self._start_from_gaussians(model, own, share, seed)
             model.monitor_ = Monitor(self.tol * len(frames), model.n_iter)
             model._back = Back()
         self._publish()
@@ -162,17 +179,26 @@ class ClassDensities(Fitted):
             return self.n_states
         return int(np.clip(lengths.mean() // 2, *ADAPTIVE))
 
-    def _start_from_gaussians(self, model: FlowHMM, frames: Array, share: Segments, seed: int) -> None:
-        """Fit a GMM-HMM and put its components into the latents, while flows are still the identity."""
+    def _start_from_gaussians(self, model: FlowHMM, own: Segments, share: Segments, seed: int) -> None:
+        """Fit a GMM-HMM and put its components into the latents.
+
+        Flows are still linear, `z = A x`: the identity, or rotations. The latents take `A mu` and the diagonal of
+        `A diag(sigma^2) A^T`, which for the identity is the GMM-HMM itself.
+        """
         made = self._made(model.n_components, "gmmhmm", n_mix=model.n_mix, random_state=seed, tol=-1.0)
         made.startprob_, made.transmat_ = model.startprob_, model.transmat_
         gaussian: Any = made
-        gaussian._init(frames, None, np.random.default_rng(seed), quietly=True)
+        gaussian._init(own.frames.astype(np.float64), own.lengths, np.random.default_rng(seed), quietly=True)
         gaussian.monitor_ = Monitor(-1.0, self.first_fit)
         gaussian._em(share.frames.astype(np.float64), share.lengths)
         model.startprob_, model.transmat_, model.weights_ = gaussian.startprob_, gaussian.transmat_, gaussian.weights_
-        model.latent_means_ = (gaussian.means_ - model.shift_) / model.stretch_
-        model.latent_scales_ = np.sqrt(gaussian.covars_) / model.stretch_
+        with torch.no_grad():
+            linear = model._flows().double()(torch.eye(self.n_features, dtype=torch.float64))[0].mT.numpy()
+        n = model.n_components * model.n_mix
+        a = linear[np.arange(n) * model.n_flows // n].reshape(*model.weights_.shape, self.n_features, self.n_features)
+        means, variances = (gaussian.means_ - model.shift_) / model.stretch_, gaussian.covars_ / model.stretch_**2
+        model.latent_means_ = np.einsum("skij,skj->ski", a, means)
+        model.latent_scales_ = np.sqrt(np.einsum("skij,skj->ski", a**2, variances))
 
     def em_step(self, parts: Sequence[Segments]) -> list[float]:
         """One EM step of every class that is not done; its log-likelihood before it.
@@ -217,6 +243,26 @@ class ClassDensities(Fitted):
             model._back = Back(before, plain, kept["n_seeded"])
 
     # --- scores
+
+    def _fit_durations(self, segments: Segments) -> None:
+        """Mean and standard deviation of log T in each class; the variance as if one more segment had that of all."""
+        known = segments.labels >= 0
+        labels, logs = segments.labels[known], np.log(segments.lengths[known])
+        n = np.bincount(labels, minlength=self.n_classes)
+        means = np.bincount(labels, logs, minlength=self.n_classes) / n
+        away = np.square(logs - means[labels])
+        variances = (np.bincount(labels, away, minlength=self.n_classes) + max(away.mean(), 1e-4)) / (n + 1)
+        for key, value in zip(DURATIONS, (means, np.sqrt(variances)), strict=True):
+            self.put(key, torch.from_numpy(value))
+
+    def evidence(self, found: Array, lengths: Index) -> Array:
+        """`k log p(x | c) + log p(T | c)`, `(B, C)`, from log-likelihoods and numbers of frames `(B,)`."""
+        scaled: Array = self.acoustic_scale * found
+        if self.durations:
+            mean, scale = (self.fitted()[key].detach().cpu().numpy() for key in DURATIONS)
+            logs = np.log(lengths)[:, None]
+            scaled = scaled - 0.5 * np.square((logs - mean) / scale) - np.log(scale * np.sqrt(2 * np.pi)) - logs
+        return scaled
 
     @property
     def most_states(self) -> int:
@@ -270,7 +316,7 @@ class ClassDensities(Fitted):
         A diagonal Gaussian takes 2 D of them, a full one D + D (D + 1) / 2; a flow those of its layers; the recursion
         S^2.
         """
-        parameters, macs, d = 0, 0, self.n_features
+        parameters, macs, d = 2 * self.n_classes * self.durations, 0, self.n_features
         for model in self.models:
             parameters += model.n_parameters
             components = model.n_components * getattr(model, "n_mix", 1)

@@ -106,7 +106,7 @@ class EM(SpeechClassifier):
             return
         found = self.densities.log_likelihoods(torch.from_numpy(self.held.frames).to(self.device), self.held.lengths)
         labels, n_frames = torch.from_numpy(self.held.labels), self.held.lengths[self.held.labels >= 0].sum()
-        scores = self.densities.decision(torch.from_numpy(found).to(self.device)).cpu()
+        scores = self.densities.scores(found, self.held.lengths).cpu()
         self.validation_statistics.update(torch.zeros(()), scores, labels)
         total = of_own_class(found, self.held.labels)
         self.validation_statistics.loss = torch.tensor([-total, float(n_frames)], dtype=torch.float64)
@@ -147,7 +147,7 @@ class EM(SpeechClassifier):
         if self.densities.decision.linear:
             held = FrameCache(self.model, data).segments("validation")
             found = self.densities.log_likelihoods(torch.from_numpy(held.frames), held.lengths)
-            known = held.labels >= 0
+            found, known = self.densities.evidence(found, held.lengths), held.labels >= 0
             penalty, accuracy = self.densities.decision.fit(found[known], held.labels[known], held.speakers[known])
             about["linear_layer"] = {"penalty": penalty, "cross_validated_accuracy": accuracy}
         return about

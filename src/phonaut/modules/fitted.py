@@ -97,8 +97,17 @@ class Fitted(nn.Module):
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Scores `(B, C)` of segments `(B, T, D)` with `lengths (B,)`."""
         valid = torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]
-        self.heard = self.log_likelihoods(frames[valid], lengths.cpu().numpy())
-        scores: Tensor = self.decision(torch.from_numpy(self.heard).to(frames.device))
+        n = lengths.cpu().numpy()
+        self.heard = self.log_likelihoods(frames[valid], n)
+        return self.scores(self.heard, n)
+
+    def evidence(self, found: NDArray[np.float64], lengths: Index) -> NDArray[np.float64]:
+        """What the decision is made from, `(B, C)`: `log_likelihoods` of sequences, and what their lengths say."""
+        return found
+
+    def scores(self, found: NDArray[np.float64], lengths: Index) -> Tensor:
+        """Scores `(B, C)` from `log_likelihoods` of sequences with `lengths (B,)`, where the decision is."""
+        scores: Tensor = self.decision(torch.from_numpy(self.evidence(found, lengths)))
         return scores
 
     def of_own_class(self, labels: Index) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,16 +69,16 @@ class FrameCache:
 
     def segments(self, split: str) -> Segments:
         """The segments of a split's spans, in the order of the corpus."""
-        frames, offset = self.frames(split)
-        dataset = self.data.dataset(split)
-        windows, spans = dataset.windows, dataset.spans
+        dataset, width = self.data.dataset(split), self.model.front_end.n_features
+        windows, spans, table = dataset.windows, dataset.spans, self.data.prepared.cuts(split)
+        read = self.reader(split)
+        durations_s = torch.from_numpy(dataset.durations_s(np.arange(len(windows))))
         parts: list[NDArray[np.float32]] = []
         lengths, labels, rows = [], [], []
         for w in np.flatnonzero(windows.n_spans):
             which = windows.span[windows.offset[w] : windows.offset[w + 1]]
-            start_s = windows.start[w] / self.model.front_end.sample_rate
-            own = torch.from_numpy(np.array(frames[offset[w] : offset[w + 1]]))
-            duration_s = (windows.stop[w] - windows.start[w]) / self.model.front_end.sample_rate
+            start_s = windows.start[w] / table.sample_rate
+            own = torch.from_numpy(np.array(read(int(w))))
             cut, n = slice_spans(
                 own[None],
                 torch.tensor([len(own)]),
@@ -86,15 +87,14 @@ class FrameCache:
                 torch.from_numpy(spans.end_s[which] - start_s),
                 frame_shift_s=self.model.front_end.frame_shift_s,
                 frame_offset_s=self.model.front_end.frame_offset_s,
-                durations_s=torch.tensor([duration_s], dtype=torch.float64),
+                durations_s=durations_s[w : w + 1],
             )
             valid = torch.arange(cut.shape[1]) < n[:, None]
             parts.append(cut[valid].numpy())
             lengths.append(n.numpy())
             labels.append(spans.label[which])
             rows.append(np.full(len(which), windows.row[w]))
-        width = frames.shape[1]
-        table, empty = self.data.prepared.cuts(split), np.empty(0, np.int64)
+        empty = np.empty(0, np.int64)
         row = np.concatenate([empty, *rows])
         return Segments(
             np.concatenate([np.empty((0, width), np.float32), *parts]),
@@ -102,6 +102,14 @@ class FrameCache:
             np.concatenate([empty, *labels]),
             np.array([table.speaker_name(r) for r in row.tolist()], dtype=np.str_),
         )
+
+    def reader(self, split: str) -> Callable[[int], NDArray[np.float32]]:
+        """What gives the frames of a window by its number; where the corpus has them as they are, from there."""
+        if self.data.prepared.frames is not None and self.model.normalizer is None:
+            windows, table = self.data.dataset(split).windows, self.data.prepared.cuts(split)
+            return lambda w: table.frames(int(windows.row[w]), int(windows.start[w]), int(windows.stop[w]))
+        frames, offset = self.frames(split)
+        return lambda w: frames[offset[w] : offset[w + 1]]
 
     def frames(self, split: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Frames of all windows, one after another `(N, D)`, and where each begins, `(W + 1,)`."""
@@ -122,6 +130,7 @@ class FrameCache:
         """Run the front end over a split, into a folder of its own."""
         dataset, model = self.data.dataset(split), self.model
         folder = Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
+        before = [(module, module.training) for module in model.modules()]
         model.eval()
         device = next((b.device for b in model.front_end.buffers()), torch.device("cpu"))
         n = np.zeros(len(dataset), dtype=np.int64)
@@ -129,10 +138,12 @@ class FrameCache:
             for first in range(0, len(dataset), AT_ONCE):
                 numbers = np.arange(first, min(first + AT_ONCE, len(dataset)))
                 batch = dataset[numbers].to(device)
-                frames, lengths = model.frames(batch.audio, batch.audio_lengths)
+                frames, lengths = model.frames(*batch.given)
                 n[numbers] = lengths.cpu().numpy()
                 valid = torch.arange(frames.shape[1], device=device) < lengths[:, None]
                 file.write(frames[valid].float().cpu().numpy().tobytes())
+        for module, training in before:  # Lightning trains modules in the mode that it finds
+            module.training = training
         offset = np.concatenate([np.zeros(1, np.int64), np.cumsum(n)])
         np.savez(folder / WINDOWS, offset=offset)
         write_json(folder / ABOUT, {"split": split, "frames": int(offset[-1]), "features": model.front_end.n_features})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from phonaut.modules.fitted import Segments
 from phonaut.modules.frame_cache import FrameCache
 from phonaut.modules.speech_classifier import SpeechClassifier
 from phonaut.networks.masking import without_padding
+from phonaut.networks.recurrent import is_recording
 
 
 class DNNHMM(nn.Module):
@@ -37,9 +38,10 @@ class DNNHMM(nn.Module):
         n_layers: hidden layers.
         context: frames on each side that a frame is seen with, as far as they are in its segment.
         dropout: after hidden layers.
+        over: `segment`: context ends where a segment does; `recording`: it is that of the recording.
 
     Raises:
-        ValueError: for sizes that are not positive.
+        ValueError: for sizes that are not positive, or another `over`.
     """
 
     def __init__(
@@ -52,20 +54,22 @@ class DNNHMM(nn.Module):
         n_layers: int = 2,
         context: int = 4,
         dropout: float = 0.3,
+        over: Literal["segment", "recording"] = "segment",
     ) -> None:
         super().__init__()
+        self.over_recording = is_recording(over)
         if min(n_features, n_classes, n_states, hidden_size, n_layers) < 1 or context < 0:
             raise ValueError(
                 "n_features, n_classes, n_states, hidden_size and n_layers must be at least 1, context at least 0; got "
                 f"{n_features}, {n_classes}, {n_states}, {hidden_size}, {n_layers}, {context}"
             )
         self.n_classes, self.n_states = n_classes, n_states
-        sizes = [n_features, *[hidden_size] * n_layers]
+        self.context = context
+        sizes = [(2 * context + 1) * n_features, *[hidden_size] * n_layers]
         layers: list[nn.Module] = []
         for i in range(n_layers):
-            width = 2 * context + 1 if i == 0 else 1
-            layers += [nn.Conv1d(sizes[i], sizes[i + 1], width, padding=width // 2), nn.ReLU(), nn.Dropout(dropout)]
-        self.network = nn.Sequential(*layers, nn.Conv1d(hidden_size, n_classes * n_states, 1))
+            layers += [nn.Linear(sizes[i], sizes[i + 1]), nn.ReLU(), nn.Dropout(dropout)]
+        self.network = nn.Sequential(*layers, nn.Linear(hidden_size, n_classes * n_states))
         self.log_state_prior: Tensor
         self.log_class_prior: Tensor
         self.chain_start: Tensor
@@ -79,20 +83,28 @@ class DNNHMM(nn.Module):
 
     def states(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Logits of `p(c, s | x_t)`, `(B, T', C S)`, state s of class c at `c S + s`; T' is the longest length."""
-        frames, _ = without_padding(frames, lengths)
-        logits: Tensor = self.network(frames.mT).mT
-        return logits
+        frames, mask = without_padding(frames, lengths)
+        around = nn.functional.pad(frames, (0, 0, self.context, self.context))
+        windows = around.unfold(1, 2 * self.context + 1, 1).flatten(2)  # (B, T', D (2 context + 1))
+        if mask is None or torch.compiler.is_compiling():
+            logits: Tensor = self.network(windows)
+            return logits
+        valid: Tensor = self.network(windows[mask])  # of phones most of a batch is padding
+        return valid.new_zeros(*mask.shape, valid.shape[1]).masked_scatter(mask[:, :, None], valid)
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Scores `(B, C)` of segments `(B, T, D)` with `lengths (B,)`."""
-        logits = self.states(frames, lengths)
+        return self.classify(self.states(frames, lengths), lengths)
+
+    def classify(self, logits: Tensor, lengths: Tensor) -> Tensor:
+        """Scores `(B, C)` of segments of logits `(B, T, C S)` with `lengths (B,)`."""
         rows = (logits.log_softmax(dim=2) - self.log_state_prior).view(*logits.shape[:2], self.n_classes, self.n_states)
         by_class = rows.transpose(1, 2).flatten(0, 1).double()  # (B C, T, S)
         chains = Chains(self.chain_start.cpu().numpy(), self.chain_transition.cpu().numpy())
-        which = np.tile(np.arange(self.n_classes), len(frames))
+        which = np.tile(np.arange(self.n_classes), len(logits))
         n = lengths.repeat_interleave(self.n_classes).cpu().numpy()
-        found: Tensor = inference.log_likelihood(by_class, chains, n, chain=which).view(len(frames), self.n_classes)
-        return found.to(frames.dtype) + self.log_class_prior
+        found: Tensor = inference.log_likelihood(by_class, chains, n, chain=which).view(len(logits), self.n_classes)
+        return found.to(logits.dtype) + self.log_class_prior
 
 
 class Hybrid(SpeechClassifier):
@@ -146,12 +158,17 @@ class Hybrid(SpeechClassifier):
         """In training, the cross-entropy of frames, and no need of the recursions; else that of segments."""
         if not self.training:
             return super().scores_and_loss(batch, smoothing)
-        network: Any = self.model.network
-        frames, lengths = self.model.segments(batch)
-        logits = network.states(frames, lengths)
+        model, network = self.model, self.model.network
+        assert isinstance(network, DNNHMM)
+        whole, n_whole = model.frames(*batch.given)
+        frames, lengths = model.cut(whole, n_whole, batch)
+        if network.over_recording:
+            logits, _ = model.cut(network.states(whole, n_whole), n_whole, batch)
+        else:
+            logits = network.states(frames, lengths)
         valid = torch.arange(logits.shape[1], device=logits.device) < lengths[:, None]
         labels = batch.labels
-        per_class = logits.detach().unflatten(2, (network.n_classes, network.n_states)).logsumexp(dim=3)
+        per_class = logits.detach().view(*logits.shape[:2], network.n_classes, network.n_states).logsumexp(dim=3)
         scores = (per_class * valid[:, :, None]).sum(dim=1)
         known = labels >= 0
         if not bool(known.any()):

@@ -89,13 +89,14 @@ class TensorBoardPictures(Callback):
         batch = module.augmented(batch)
         front_end = module.model.front_end
         with torch.no_grad():
-            frames, lengths = module.model.frames(batch.audio, batch.audio_lengths)
-        for i in range(min(self.n_examples, len(batch.audio))):
+            frames, lengths = module.model.frames(*batch.given)
+        for i in range(min(self.n_examples, len(frames))):
             spans = (batch.span_recording == i).nonzero()
             label = int(batch.labels[spans[0, 0]]) if len(spans) else -1
             name = f"{i}_{module.classes[label] if label >= 0 else 'no_label'}"
-            audio = batch.audio[i, : int(batch.audio_lengths[i])].cpu()
-            writer.add_audio(f"train/{name}", audio.clamp(-1, 1), 0, sample_rate=front_end.sample_rate)
+            if batch.frames is None:
+                audio = batch.audio[i, : int(batch.audio_lengths[i])].cpu()
+                writer.add_audio(f"train/{name}", audio.clamp(-1, 1), 0, sample_rate=int(front_end.sample_rate))
             figure = spectrogram(frames[i, : int(lengths[i])].cpu().numpy(), frame_shift_s=front_end.frame_shift_s)
             writer.add_figure(f"train/{name}", figure, 0)
 

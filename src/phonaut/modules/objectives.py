@@ -54,7 +54,10 @@ class Place:
     def normal(self, row: int, stream: str, n: int) -> NDArray[np.float64]:
         """`(n,)` normal draws of one recording."""
         stream = f"{self.stage}/{stream}"
-        return normal(self.keys[row : row + 1], seed=self.seed, epoch=self.epoch, stream=stream, n=n)[0]
+        drawn: NDArray[np.float64] = normal(
+            self.keys[row : row + 1], seed=self.seed, epoch=self.epoch, stream=stream, n=n
+        )[0]
+        return drawn
 
 
 class Objective(Protocol):

@@ -33,7 +33,7 @@ class LossSums:
         """The sums over all processes."""
         total = LossSums()
         own = self.loss.to(strategy.root_device, copy=True)
-        total.loss = strategy.reduce(own, reduce_op="sum").cpu()  # type: ignore[union-attr]
+        total.loss = strategy.reduce(own, reduce_op="sum").cpu()
         return total
 
     def summary(self) -> dict[str, float]:

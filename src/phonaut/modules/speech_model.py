@@ -16,7 +16,8 @@ class SpeechModel(nn.Module):
 
     Args:
         front_end: `(audio (B, S), audio_lengths (B,)) -> (frames (B, T, D), lengths (B,))`.
-        network: `(segments (N, T, D), lengths (N,)) -> scores (N, C)`.
+        network: `(segments (N, T, D), lengths (N,)) -> scores (N, C)`. One that is `over_recording` has two parts,
+            `states`, which runs over whole recordings, and `classify`, which takes the segments of what comes out.
         normalizer: `(frames, lengths) -> frames`, or None.
     """
 
@@ -27,15 +28,17 @@ class SpeechModel(nn.Module):
         self.network = network
 
     def frames(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised frames `(B, T, D)` of whole recordings `(B, S)`, with their lengths `(B,)`."""
+        """Normalised frames `(B, T, D)` of whole recordings `(B, S)`, with their lengths `(B,)`.
+
+        Where the front end is `Frames`, they are given in place of audio.
+        """
         frames, lengths = self.front_end(audio, audio_lengths)
         if self.normalizer is not None:
             frames = self.normalizer(frames, lengths)
         return frames, lengths
 
-    def segments(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The frames of each span of `batch`: `(N, T, D)` with lengths `(N,)`."""
-        frames, lengths = self.frames(batch.audio, batch.audio_lengths)
+    def cut(self, frames: Tensor, lengths: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The part of each span of `batch` in `frames (B, T, D)`: `(N, T, D)` with lengths `(N,)`."""
         return slice_spans(
             frames,
             lengths,
@@ -44,13 +47,30 @@ class SpeechModel(nn.Module):
             batch.span_end_s,
             frame_shift_s=self.front_end.frame_shift_s,
             frame_offset_s=self.front_end.frame_offset_s,
-            durations_s=batch.audio_lengths.double() / self.front_end.sample_rate,
+            durations_s=batch.durations_s(self.front_end.sample_rate),
         )
+
+    def segments(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What `classify` takes: the frames, or the states, of each span of `batch`, with lengths `(N,)`."""
+        frames, lengths = self.frames(*batch.given)
+        if self.over_recording:
+            frames = self.network.states(frames, lengths)  # type: ignore[operator]
+        return self.cut(frames, lengths, batch)
+
+    @property
+    def over_recording(self) -> bool:
+        """Whether the network hears recordings before they are cut."""
+        return bool(getattr(self.network, "over_recording", False))
+
+    def classify(self, segments: Tensor, lengths: Tensor) -> Tensor:
+        """Class scores `(N, C)` of what `segments` gives."""
+        classify = self.network.classify if self.over_recording else self.network
+        scores: Tensor = classify(segments, lengths)  # type: ignore[operator]
+        return scores
 
     def scores(self, batch: Batch) -> Tensor:
         """Class scores `(N, C)` of the spans of `batch`."""
-        scores: Tensor = self.network(*self.segments(batch))
-        return scores
+        return self.classify(*self.segments(batch))
 
     def forward(self, audio: Tensor, audio_lengths: Tensor) -> Tensor:
         """Class scores `(B, C)` where each recording is one span (what is exported)."""

@@ -29,7 +29,7 @@ def attention(qkv: Tensor, lengths: Sequence[int], *, dropout: float = 0.0, caus
         `(N, H d)`.
     """
     groups = list(alike(lengths, qkv.shape[2])) if qkv.device.type == "cpu" else [list(lengths)]
-    parts = qkv.split([sum(group) for group in groups])
+    parts = torch.split(qkv, [sum(group) for group in groups])
     return torch.cat(
         [padded_attention(part, group, dropout, causal) for part, group in zip(parts, groups, strict=True)]
     )
@@ -57,16 +57,18 @@ def padded_attention(qkv: Tensor, lengths: list[int], dropout: float, causal: bo
     n_valid = torch.tensor(lengths, device=qkv.device)
     valid = torch.arange(longest, device=qkv.device) < n_valid[:, None]
     if even:
-        block = qkv.unflatten(0, (n_items, longest))
+        block = qkv.reshape(n_items, longest, *qkv.shape[1:])
     else:
         places = torch.arange(n_items * longest, device=qkv.device)[valid.flatten()]
         block = qkv.new_zeros(n_items * longest, *qkv.shape[1:]).index_copy(0, places, qkv)
-        block = block.unflatten(0, (n_items, longest))
+        block = block.view(n_items, longest, *qkv.shape[1:])
     q, k, v = block.permute(2, 0, 3, 1, 4).unbind()  # (B, H, T, d)
     # What follows a sequence comes later than all of it, so a causal mask hides it too.
     seen = None if even or causal else valid[:, None, None, :]
     if dropout and qkv.device.type == "cpu":
-        found = DroppedAttention.apply(q, k, v, seen, causal, dropout, drawn_seed())
+        found = DroppedAttention.apply(  # type: ignore[no-untyped-call]
+            q, k, v, seen, causal, dropout, drawn_seed()
+        )
     else:
         found = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout, is_causal=causal)
     found = found.transpose(1, 2).reshape(n_items * longest, -1)  # (B T, H d)

@@ -69,5 +69,5 @@ class Dropout(nn.Dropout):
             return x
         if x.device.type != "cpu" or self.p == 1.0 or torch.compiler.is_compiling():
             return super().forward(x)
-        result: Tensor = Dropped.apply(x, self.p, drawn_seed())
+        result: Tensor = Dropped.apply(x, self.p, drawn_seed())  # type: ignore[no-untyped-call]
         return result

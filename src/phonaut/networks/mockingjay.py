@@ -36,7 +36,8 @@ def stacked(frames: Tensor, lengths: Tensor, stride: int) -> tuple[Tensor, Tenso
     wanted = max(1, frames.shape[1] // stride) * stride
     frames = F.pad(frames, (0, 0, 0, max(0, wanted - frames.shape[1])))[:, :wanted]
     inside = torch.arange(wanted, device=frames.device) < torch.minimum(lengths, n_stacked * stride)[:, None]
-    return frames.masked_fill(~inside[:, :, None], 0.0).unflatten(1, (-1, stride)).flatten(2), n_stacked
+    n_items, _, width = frames.shape
+    return frames.masked_fill(~inside[:, :, None], 0.0).reshape(n_items, -1, stride * width), n_stacked
 
 
 def sinusoids(n_frames: int, width: int, like: Tensor) -> Tensor:
@@ -124,8 +125,14 @@ class Mockingjay(nn.Module):
         causal: bool = False,
     ) -> None:
         super().__init__()
-        options = {"hidden_size": hidden_size, "n_layers": n_layers, "n_heads": n_heads, "dropout": dropout}
-        problems = self.problems(**options, intermediate_size=intermediate_size, stride=stride)
+        problems = self.problems(
+            hidden_size=hidden_size,
+            n_layers=n_layers,
+            n_heads=n_heads,
+            intermediate_size=intermediate_size,
+            dropout=dropout,
+            stride=stride,
+        )
         if n_features < 1:
             problems.append(f"n_features={n_features}: at least 1")
         if problems:

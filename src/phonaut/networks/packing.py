@@ -55,6 +55,6 @@ class Packing:
     def unpack(self, packed: Tensor) -> Tensor:
         """`(N, ...) -> (B, T, ...)`, zero where nothing was."""
         if self.is_even:
-            return packed.unflatten(0, (-1, self.n_frames))
-        size = (len(self.lengths) * self.n_frames, *packed.shape[1:])
-        return packed.new_zeros(size).index_copy(0, self.places, packed).unflatten(0, (-1, self.n_frames))
+            return packed.view(-1, self.n_frames, *packed.shape[1:])
+        whole = packed.new_zeros(len(self.lengths) * self.n_frames, *packed.shape[1:])
+        return whole.index_copy(0, self.places, packed).view(-1, self.n_frames, *packed.shape[1:])

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from phonaut.networks.masking import masked_mean, without_padding
+
+GROUPS = 4  # of like length
+
+
+def is_recording(over: str) -> bool:
+    """Whether a network runs over whole recordings.
+
+    Raises:
+        ValueError: `over` is neither `segment` nor `recording`.
+    """
+    if over not in ("segment", "recording"):
+        raise ValueError(f"over is segment or recording, got {over}")
+    return over == "recording"
 
 
 class Recurrent(nn.Module):
     """Scores of segments: `frames (B, T, D), lengths (B,) -> scores (B, C)`, from the mean state of the valid frames.
 
-    Padding never changes a score: one direction comes to it last, two run over packed sequences. The mean, because the
+    Padding never changes a score: each direction comes to it last. The mean, because the
     last state has to carry a word through the silence after it, and hardly learns to: on the ten digits of FSDD, 12
     epochs gave 54 % from the last state and 99 % from the mean.
 
@@ -25,12 +39,15 @@ class Recurrent(nn.Module):
         dropout: between layers and before the linear layer.
         bidirectional: a second direction, from the end; its states are joined to those of the first.
         causal: ask that no later frame is looked at: so it is in one direction, and with two it is refused.
+        over: what the layers run over where segments are parts of recordings: each `segment` alone, or the `recording`,
+            so that the states of a segment know what is around it. The mean is that of the segment's states.
 
     Raises:
-        ValueError: for sizes that are not positive, or a bidirectional network that should be causal.
+        ValueError: for sizes that are not positive, a bidirectional network that should be causal, or another `over`.
     """
 
     kind: ClassVar[Callable[..., nn.RNNBase]]
+    recursion: ClassVar[Callable[..., tuple[Tensor, ...]]]  # of `kind`, as a function of its weights
 
     def __init__(
         self,
@@ -42,6 +59,7 @@ class Recurrent(nn.Module):
         dropout: float = 0.2,
         bidirectional: bool = False,
         causal: bool = False,
+        over: Literal["segment", "recording"] = "segment",
     ) -> None:
         super().__init__()
         if min(n_features, n_classes, hidden_size, n_layers) < 1:
@@ -51,6 +69,7 @@ class Recurrent(nn.Module):
             )
         if causal and bidirectional:
             raise ValueError("model.bidirectional=true looks at later frames: with model.causal=true use false")
+        self.over_recording = is_recording(over)
         between = dropout if n_layers > 1 else 0.0
         self.cells = self.kind(
             n_features, hidden_size, n_layers, batch_first=True, dropout=between, bidirectional=bidirectional
@@ -58,16 +77,64 @@ class Recurrent(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(hidden_size * (2 if bidirectional else 1), n_classes)
 
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Scores `(B, C)` of segments `(B, T, D)` with `lengths (B,)`."""
+    def states(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """States of the last layer `(B, T', H)` for frames `(B, T, D)`; T' is the longest of `lengths (B,)`.
+
+        On a CPU, segments of like length run together: phones last 3 to 80 frames, and most steps would be padding.
+        """
+        if frames.is_cuda or torch.compiler.is_compiling() or len(frames) < 2 * GROUPS:
+            return self._states(frames, lengths)
+        order, longest = lengths.argsort(), int(lengths.max())
+        groups = [self._states(frames[rows], lengths[rows]) for rows in torch.split(order, -(-len(order) // GROUPS))]
+        states = torch.cat([nn.functional.pad(part, (0, 0, 0, longest - part.shape[1])) for part in groups])
+        return states[order.argsort()]
+
+    def _states(self, frames: Tensor, lengths: Tensor) -> Tensor:
         frames, mask = without_padding(frames, lengths)
-        if mask is not None and self.cells.bidirectional:  # the second direction must start at the last valid frame
+        states: Tensor
+        if mask is None or not self.cells.bidirectional:
+            states, _ = self.cells(frames)
+        elif frames.is_cuda:  # whose kernels want all weights in one call
             packed = nn.utils.rnn.pack_padded_sequence(frames, lengths.cpu(), batch_first=True, enforce_sorted=False)
             states, _ = nn.utils.rnn.pad_packed_sequence(self.cells(packed)[0], batch_first=True)
         else:
-            states, _ = self.cells(frames)
+            states = self._both_ways(frames, lengths)
+        return states
+
+    def _both_ways(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """The states of both directions, `(B, T, 2 H)`, each direction a recursion of its own.
+
+        The second one runs over segments that are turned round, for it must start at their last valid frames. On a CPU
+        that takes a sixth of the time of packed sequences, which are stepped through one frame after another.
+        """
+        cells, time = self.cells, torch.arange(frames.shape[1], device=frames.device)
+        place = torch.where(time < lengths[:, None], lengths[:, None] - 1 - time, time)[:, :, None]
+
+        def turned(x: Tensor) -> Tensor:
+            return x.gather(1, place.expand(-1, -1, x.shape[2]))
+
+        def one_way(x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+            zeros = x.new_zeros(1, len(x), cells.hidden_size)
+            start = (zeros, zeros) if isinstance(cells, nn.LSTM) else zeros
+            states: Tensor = self.recursion(x, start, list(weights), True, 1, 0.0, self.training, False, True)[0]
+            return states
+
+        for layer in range(cells.num_layers):
+            if layer:
+                frames = nn.functional.dropout(frames, cells.dropout, self.training)
+            forward, backward = cells.all_weights[2 * layer : 2 * layer + 2]
+            frames = torch.cat([one_way(frames, forward), turned(one_way(turned(frames), backward))], dim=2)
+        return frames
+
+    def classify(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """Scores `(B, C)` of segments of states `(B, T, H)` with `lengths (B,)`."""
+        states, mask = without_padding(states, lengths)
         scores: Tensor = self.classifier(self.dropout(masked_mean(states, mask)))
         return scores
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Scores `(B, C)` of segments `(B, T, D)` with `lengths (B,)`."""
+        return self.classify(self.states(frames, lengths), lengths)
 
 
 class LSTM(Recurrent):
@@ -79,15 +146,18 @@ class LSTM(Recurrent):
     """
 
     kind = nn.LSTM
+    recursion = staticmethod(torch.lstm)
 
 
 class GRU(Recurrent):
     """Gated recurrent units (Cho 2014)."""
 
     kind = nn.GRU
+    recursion = staticmethod(torch.gru)
 
 
 class RNN(Recurrent):
     """Plain recurrent units, `h_t = tanh(W x_t + U h_t-1 + b)` (Elman 1990)."""
 
     kind = nn.RNN
+    recursion = staticmethod(torch.rnn_tanh)

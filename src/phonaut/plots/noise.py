@@ -76,7 +76,7 @@ def draw(
         values, low, high = np.array([*panel[name].values(), clean[name]]).T
         colour = COLOURS[i % len(COLOURS)]
         style = {"color": colour, "marker": MARKERS[i % len(MARKERS)], "markersize": 4.5}
-        dash = DASHES[(i // 3) % len(DASHES)]
+        dash = DASHES[(i // 3 + i // len(COLOURS)) % len(DASHES)]  # no two of 48 lines are alike
         bars = np.maximum([values - low, high - values], 0.0)
         plot.errorbar(x, values, yerr=bars, fmt="none", ecolor=colour, elinewidth=1.0, alpha=0.45)
         (lines[name],) = plot.plot(x[:-1], values[:-1], linestyle=dash, linewidth=1.6, **style)

@@ -104,6 +104,8 @@ def sounds(record: Record, predictions: Predictions, rows: list[int]) -> tuple[d
     """The sound of each row that can be heard, and why others cannot."""
     if record.prepared is None or not rows:
         return {}, record.why_not
+    if record.prepared.frames is not None:
+        return {}, "this corpus has frames, and no sound"
     p, table = predictions, record.prepared.cuts(record.main.name)
     places = find(table, p.cut[rows])
     heard: dict[int, Sound] = {}
@@ -141,7 +143,7 @@ def sound_of(table: CutTable, row: int, start_s: float, end_s: float, n_players:
     Raises:
         ValueError: the audio is damaged.
     """
-    rate = table.sample_rate
+    rate = int(table.sample_rate)
     cut_s = int(table.n_samples[row]) / rate
     longest_s = min(LONGEST_S, SAMPLES / n_players / rate)
     length_s = min(cut_s, longest_s, max(SHORTEST_S, end_s - start_s))

@@ -78,6 +78,13 @@ def encodable(html: str) -> str:
     return html.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def kept_by(config: Any) -> str:
+    """What the kept epoch had most or least of."""
+    watched = config.get("checkpoint") or {}
+    extreme = "highest" if watched.get("mode") == "max" else "lowest"
+    return f"{extreme} {watched.get('monitor', 'validation/loss').replace('/', ' ')}"
+
+
 def contents(record: Record) -> dict[str, Any]:
     """What the template shows."""
     run, evaluation = record.run, record.main
@@ -92,6 +99,7 @@ def contents(record: Record) -> dict[str, Any]:
         "result": result(record, classes, speakers),
         "evaluations": evaluations(record),
         "best_epoch": best_epoch,
+        "kept_by": kept_by(run.config),
         "charts": charts.charts(run.history, best_epoch),
         "learned": learned(run),
         "sampled": sampled(run),

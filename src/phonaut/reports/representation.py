@@ -103,7 +103,7 @@ def examples(run: Run) -> list[Example]:
     except (KeyError, ValueError, OSError) as error:
         raise ValueError(f"{path} is damaged ({error}); delete it") from error
     return [
-        Example(name, *(picture(frames, chosen) for frames in (seen, predicted, truth)), len(seen))
+        Example(name, picture(seen, chosen), picture(predicted, chosen), picture(truth, chosen), len(seen))
         for name, seen, predicted, truth, chosen in zip(names, *parts.values(), strict=True)
     ]
 

@@ -62,7 +62,7 @@ def predict(
         for batch in data.batches(split):
             batch = batch.to(device)
             frames, lengths = model.segments(change(batch) if change else batch)
-            scores = network(frames, lengths)
+            scores = model.classify(frames, lengths)
             columns["n_frames"].append(lengths.cpu().numpy())
             if "log_likelihood" in columns:
                 assert isinstance(network, Fitted)
@@ -174,7 +174,8 @@ def evaluate(
         folder: the run.
         data_folder: recordings of the user's own, all of them tested; None: the run's own corpus.
         split: which split of the run's corpus.
-        overrides: `dataset.key=value` for the new folder (`dataset.speaker_pattern=...`).
+        overrides: `dataset.key=value` for the new folder (`dataset.speaker_pattern=...`); or, without one, the test
+            file of a corpus that has such, `dataset.test=FILE`.
         batch_size: None: that of the run. It changes the time, not the figures.
         noise: score it also with these noises.
 
@@ -194,14 +195,17 @@ def evaluate(
     name = split
     if data_folder is not None:
         config.dataset = new_folder(config, data_folder, overrides, run.corpus["summary"]["clip_s"])
+        config.classes = None  # what the model does not know is reported apart
         split, name = "test", data_folder.resolve().name
     elif overrides:
-        raise ValueError(
-            f"{' '.join(overrides)}: settings of the data go with a new folder; the run's corpus has its own"
-        )
+        file = other_test(config, overrides)
+        config.dataset.test = str(file)
+        split, name = "test", file.name.split(".gz")[0].removesuffix(".pkl")
     if batch_size is not None:
         config.batch_size = batch_size
     data = speech_data(config, prepared_corpus(config), run.classes)
+    if noise and data.prepared.frames is not None:
+        raise ValueError(f"noise= is added to waveforms, and {data.prepared.name} has frames: leave it out")
     recordings = noise.recordings(data) if noise else None
     predictions, rates = score(model, data, split, config)
     predictions.save(run.folder / "predictions" / f"{name}.npz")
@@ -211,23 +215,41 @@ def evaluate(
         noisy.save(run.folder / "predictions" / f"{name}.{told}.npz")
         rates |= under(told, figures(noisy))
     metrics = run.metrics
-    before = metrics.get(name, {}) if data_folder is None else {}  # recordings in a folder may have changed
+    mine = data_folder is None and not overrides
+    before = metrics.get(name, {}) if mine else {}  # recordings in a folder may have changed
     rates = {metric: rate for metric, rate in before.items() if "/" in metric} | rates
     if noise:
         heard = run.read(NOISE_FILE, {})
-        heard[name] = (heard.get(name, {}) if data_folder is None else {}) | about(noise, recordings)
+        heard[name] = (heard.get(name, {}) if mine else {}) | about(noise, recordings)
         write_json(run.folder / NOISE_FILE, heard)
     write_json(run.folder / "metrics.json", metrics | {name: rates})
     return run, name
 
 
+def other_test(config: DictConfig, overrides: Sequence[str]) -> Path:
+    """The file to test on in place of the run's own, where its corpus is made of files.
+
+    Raises:
+        ValueError: the corpus has no test file, more is asked for, or the file is not there.
+    """
+    if config.dataset.get("test") is None or any(not text.startswith("dataset.test=") for text in overrides):
+        raise ValueError(
+            f"{' '.join(overrides)}: settings of the data go with a new folder; the run's corpus has its own"
+        )
+    file = Path(overrides[-1].partition("=")[2]).expanduser()
+    if not file.is_file():
+        raise ValueError(f"dataset.test={file} is not there")
+    return file
+
+
 def new_folder(config: DictConfig, data_folder: Path, overrides: Sequence[str], clip_s: float | None) -> DictConfig:
-    """The configuration of a folder whose recordings are all test recordings."""
+    """The configuration of a folder whose recordings, or frames, are all tested."""
     from phonaut.configuration import compose
 
-    wanted = [f"target={config.target}", "dataset=folder", f"dataset.data_folder={data_folder}"]
+    kind = "frames" if config.choices.features == "frames" else "folder"
+    wanted = [f"target={config.target}", f"dataset={kind}", f"dataset.data_folder={data_folder}"]
     dataset = compose([*wanted, "dataset.protocol=all_test", *overrides]).dataset
-    if dataset.clip_s is None:
+    if kind == "folder" and dataset.clip_s is None:
         dataset.clip_s = clip_s  # the model was trained on windows of this length
     assert isinstance(dataset, DictConfig)
     OmegaConf.resolve(dataset)

@@ -71,7 +71,7 @@ class NoiseTest:
         if RECORDED not in self.kinds:
             return None
         if self.folder is not None:
-            return prepare(NoiseRecordings(self.folder), sample_rate=data.prepared.sample_rate).cuts("noise_test")
+            return prepare(NoiseRecordings(self.folder), sample_rate=int(data.prepared.sample_rate)).cuts("noise_test")
         table = data.prepared.cuts("noise_test")
         if not len(table):
             raise ValueError(

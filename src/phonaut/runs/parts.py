@@ -16,10 +16,11 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMon
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig
 
+from phonaut.corpora.frames import FrameCorpus, prepare_frames
 from phonaut.corpora.prepare import prepare
+from phonaut.data.classes import classes_of
 from phonaut.data.datamodule import SpeechData
 from phonaut.data.prepared import PreparedCorpus
-from phonaut.data.spans import classes_of
 from phonaut.modules import SpeechModel
 from phonaut.modules.checkpointing import AtomicCheckpointIO, ResumePoint
 from phonaut.modules.monitoring import EpochLines, HistoryFile, TensorBoardPictures
@@ -28,16 +29,39 @@ from phonaut.pretraining import pretrains
 
 
 def prepared_corpus(config: DictConfig, *, progress: bool = True) -> PreparedCorpus:
-    """The corpus of `config.dataset`, prepared at the sample rate of `config.features`."""
-    return prepare(instantiate(config.dataset), sample_rate=config.features.sample_rate, progress=progress)
+    """The corpus of `config.dataset`, prepared at the sample rate of `config.features`, or its frames as they are.
+
+    Raises:
+        ValueError: the corpus cannot be used, or its frames are not those of `config.features`.
+    """
+    corpus = instantiate(config.dataset)
+    if not isinstance(corpus, FrameCorpus):
+        return prepare(corpus, sample_rate=config.features.sample_rate, progress=progress)
+    prepared, features = prepare_frames(corpus), config.features
+    found = prepared.frames
+    assert found is not None
+    wanted = (features.n_features, features.frame_shift_s, features.frame_offset_s)
+    if wanted != (found.n_features, found.frame_shift_s, found.frame_offset_s):
+        raise ValueError(
+            f"the frames of {corpus.source()} have n_features={found.n_features} frame_shift_s={found.frame_shift_s} "
+            f"frame_offset_s={found.frame_offset_s}; wanted are {', '.join(map(str, wanted))}"
+        )
+    return prepared
 
 
 def speech_data(config: DictConfig, prepared: PreparedCorpus, classes: Sequence[str] | None = None) -> SpeechData:
-    """Batches of the corpus for `config.target`."""
+    """Batches of the corpus for `config.target`; `classes` are those of a trained model, where there is one.
+
+    Raises:
+        ValueError: `config.classes` asks for what the corpus does not have.
+    """
+    wanted = config.get("classes")
+    limit = wanted if wanted is None or isinstance(wanted, int) else list(wanted)
     return SpeechData(
         prepared,
         target=config.target,
-        classes=list(classes) if classes is not None else classes_of(prepared, config.target),
+        classes=list(classes) if classes is not None else classes_of(prepared, config.target, limit),
+        limited=limit is not None,
         batch_size=config.batch_size,
         seed=config.seed,
         n_workers=config.n_workers,
@@ -74,8 +98,8 @@ def training_loop(config: DictConfig, model: SpeechModel, data: SpeechData) -> L
 
 
 def augmentation_of(config: DictConfig) -> Any:
-    """The augmentation of training batches, or None."""
-    if not config.get("augmentation"):
+    """The augmentation of training batches, or None: of frames there is none."""
+    if not config.get("augmentation") or "sample_rate" not in config.features:
         return None
     return instantiate(config.augmentation, sample_rate=config.features.sample_rate)
 

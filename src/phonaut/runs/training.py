@@ -152,7 +152,7 @@ def conclude(config: DictConfig, folder: Path, module: Any, data: Any) -> None:
     if samples := module.samples(data):
         write_arrays(folder / "samples.npz", samples)
     write_bytes(folder / "model.safetensors", save({k: v.contiguous() for k, v in model.state_dict().items()}))
-    best = min(module.history, key=lambda line: line.get("validation/loss", float("inf")), default={"epoch": -1})
+    best = best_epoch(module.history, config.checkpoint.monitor, config.checkpoint.mode)
     write_json(
         folder / "model.json",
         {
@@ -160,7 +160,7 @@ def conclude(config: DictConfig, folder: Path, module: Any, data: Any) -> None:
             **size_of(model, data),
             "train_seconds": round(module.seconds, 1),
             "epochs": len(module.history),
-            "best_epoch": int(best["epoch"]),
+            "best_epoch": best,
             **more,
         },
     )
@@ -168,7 +168,7 @@ def conclude(config: DictConfig, folder: Path, module: Any, data: Any) -> None:
     prepared = data.prepared
     about = {
         "name": prepared.name,
-        "notes": prepared.notes,
+        "notes": data.notes,
         "folder": str(prepared.folder),
         "summary": prepared.summary,
     }
@@ -176,6 +176,18 @@ def conclude(config: DictConfig, folder: Path, module: Any, data: Any) -> None:
     lines = [*prepared.refused, *data.refused]
     write_json(folder / "refused.json", lines)
     write_json(folder / "metrics.json", metrics)
+
+
+def best_epoch(history: Sequence[dict[str, float]], monitor: str, mode: str) -> int:
+    """The epoch whose weights are kept, or -1 where there was no validation.
+
+    >>> history = [{"epoch": 0, "loss": 2.0, "accuracy": 0.5}, {"epoch": 1, "loss": 3.0, "accuracy": 0.6}]
+    >>> best_epoch(history, "loss", "min"), best_epoch(history, "accuracy", "max"), best_epoch([], "loss", "min")
+    (0, 1, -1)
+    """
+    seen = [line for line in history if monitor in line]
+    best = (max if mode == "max" else min)(seen, key=lambda line: line[monitor], default={"epoch": -1})
+    return int(best["epoch"])
 
 
 def size_of(model: SpeechModel, data: Any) -> dict[str, int]:

@@ -1,0 +1,71 @@
+"""Which classes a model learns: all that training has, or those that a run is limited to."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from phonaut.data.spans import TARGETS, codes_of
+
+if TYPE_CHECKING:
+    from phonaut.data.prepared import PreparedCorpus
+
+Wanted = int | Sequence[object] | None  # so many, or these; None: all
+
+
+def classes_of(prepared: PreparedCorpus, target: str, wanted: Wanted = None) -> list[str]:
+    """The classes that a model of this corpus can learn: those of the training split, in the corpus's order.
+
+    Args:
+        prepared: the corpus.
+        target: `keyword`, `phone` or `speaker`.
+        wanted: a number: the most frequent in the training split (of equals the first); names: these.
+
+    Raises:
+        ValueError: the target does not exist, fewer than two classes are there to learn, or `wanted` asks for more or
+            for others.
+    """
+    codes, names = codes_of(prepared.cuts("train"), target)
+    present, counts = np.unique(codes[codes >= 0], return_counts=True)
+    classes = [names[code] for code in present]
+    if len(classes) < 2:
+        found = f"only {classes[0]}" if classes else "none"
+        have = [other for other in TARGETS if len(np.unique(codes_of(prepared.cuts("train"), other)[0])) > 1]
+        hint = f"; this corpus has target={' or '.join(have)}" if have else ""
+        raise ValueError(
+            f"target={target} needs two classes in the training split of {prepared.name}, found {found}{hint}"
+        )
+    if wanted is None:
+        return classes
+    if isinstance(wanted, int):
+        if wanted > len(classes):
+            raise ValueError(
+                f"classes={wanted}: the training split of {prepared.name} has {len(classes)} for target={target}"
+            )
+        most = np.sort(np.argsort(-counts, kind="stable")[:wanted])
+        return [classes[i] for i in most]
+    chosen = {named(str(name), classes, f"the training split of {prepared.name}") for name in wanted}
+    if len(chosen) < 2:
+        raise ValueError(f"classes=[{', '.join(map(str, wanted))}] is one class: at least two are told apart")
+    return [name for name in classes if name in chosen]
+
+
+def named(asked: str, classes: Sequence[str], where: str) -> str:
+    """The class that a name means: itself, or of numbers the one that is equal, as 18 is 00000018.
+
+    Raises:
+        ValueError: there is none; the nearest are named.
+    """
+    if asked in classes:
+        return asked
+    equal = [name for name in classes if name.isdecimal() and asked.isdecimal() and int(name) == int(asked)]
+    if len(equal) == 1:
+        return equal[0]
+    folded = {name.casefold(): name for name in reversed(classes)}
+    near = [folded[name] for name in difflib.get_close_matches(asked.casefold(), folded, 3, cutoff=0.5)]
+    there = f"the nearest are {', '.join(near)}" if near else f"it has {', '.join(classes[:10])}"
+    more = " ..." if not near and len(classes) > 10 else ""
+    raise ValueError(f"classes names {asked}, which {where} lacks; {there}{more}")
