@@ -112,7 +112,7 @@ def hydra_compose(overrides: Sequence[str]) -> DictConfig:
 def finish(config: DictConfig) -> DictConfig:
     """Carry out the switches that set several keys."""
     if config.streaming:
-        causal = [("model", "causal", True)]
+        causal: list[tuple[str, str, Any]] = [("model", "causal", True)]
         for part in ("features", "target_features"):
             causal += [(part, "framing", "causal"), (part, "top_db", None)]
         for part, key, value in causal:

@@ -65,6 +65,11 @@ class UnlabelledData(L.LightningDataModule):
             if not len(prepared.cuts(split)):
                 raise ValueError(f"{prepared.name} has no recordings in its {split} split")
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the figures must know: the corpus's notes."""
+        return self.prepared.notes
+
     def dataset(self, split: str) -> SpeechDataset:
         """What gives the batches of a split."""
         if split not in self.datasets:

@@ -66,7 +66,7 @@ def padded_attention(qkv: Tensor, lengths: list[int], dropout: float, causal: bo
     # What follows a sequence comes later than all of it, so a causal mask hides it too.
     seen = None if even or causal else valid[:, None, None, :]
     if dropout and qkv.device.type == "cpu":
-        found = DroppedAttention.apply(  # type: ignore[no-untyped-call]
+        found: Tensor = DroppedAttention.apply(  # type: ignore[no-untyped-call]
             q, k, v, seen, causal, dropout, drawn_seed()
         )
     else:
