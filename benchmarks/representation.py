@@ -5,7 +5,10 @@ runs in a process of its own, which gives its peak of memory; rounds of them alt
 printed. s3prl's modules are read from its source (pip download --no-deps s3prl, unpacked), of which nothing but
 s3prl/upstream/mockingjay/model.py is needed.
 
-    python benchmarks/representation.py [--s3prl FOLDER] [--rounds 5] [--output benchmarks/results/representation.json]
+With --cuda it measures the step on a GPU alone: its share of the peak, which is that of a product of 8192 x 8192
+matrices in bfloat16 in the same process, and the hours of 100,000 steps.
+
+    python benchmarks/representation.py [--cuda] [--s3prl FOLDER] [--rounds 5] [--output FILE]
 """
 
 from __future__ import annotations
@@ -95,6 +98,59 @@ def measure(variant: str, precision: str, folder: Path | None, n_steps: int) -> 
     print(statistics.median(seconds[1:]), peak_mb())
 
 
+def on_gpu(n_steps: int) -> dict[str, Any]:
+    """Seconds of a step of BASE in bfloat16 on a GPU, and what share that is of what the GPU can do."""
+    device = torch.device("cuda")
+    torch.manual_seed(0)
+    network, head = Mockingjay(n_features=N_FEATURES).train().to(device), PredictionHead(768, N_FEATURES).to(device)
+    parameters = [*network.parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=4e-4, fused=True)
+    frames = torch.randn(N_ITEMS, N_FRAMES, N_FEATURES, device=device)
+    rows = torch.randperm(BATCH_FRAMES)[: round(0.15 * BATCH_FRAMES)].to(device)
+    counts = torch.full((N_ITEMS,), N_FRAMES)
+    targets = frames.flatten(0, 1)[rows]
+
+    def step() -> None:
+        optimizer.zero_grad()
+        with torch.autocast("cuda", dtype=torch.bfloat16):
+            predicted = head(network(frames, counts)[0].flatten(0, 1)[rows])
+        (predicted.float() - targets).abs().mean().backward()
+        optimizer.step()
+
+    a = torch.randn(8192, 8192, device=device, dtype=torch.bfloat16)
+    product_s = statistics.median(timed(lambda: a @ a, 20))
+    step_s = statistics.median(timed(step, n_steps))
+    weights = sum(p.numel() for p in network.parameters() if p.ndim == 2)
+    of_head = sum(p.numel() for p in head.parameters() if p.ndim == 2)
+    # Forward and twice that backward; attention multiplies all pairs of frames twice.
+    pairs = 2 * 2 * N_ITEMS * N_FRAMES**2 * 768 * len(network.layers)
+    flop = 3 * (2 * weights * BATCH_FRAMES + 2 * of_head * len(rows) + pairs)
+    peak = 2 * 8192**3 / product_s
+    return {
+        "gpu": torch.cuda.get_device_name(),
+        "torch": torch.__version__,
+        "step_s": step_s,
+        "tflops": flop / step_s / 1e12,
+        "peak_tflops": peak / 1e12,
+        "share_of_peak": flop / step_s / peak,
+        "hours_per_100k_steps": 100_000 * step_s / 3600,
+        "peak_mb": torch.cuda.max_memory_allocated() / 2**20,
+    }
+
+
+def timed(run: Callable[[], object], n: int) -> list[float]:
+    """Seconds of n runs on a GPU, after ten that do not count."""
+    seconds = []
+    for i in range(n + 10):
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        run()
+        torch.cuda.synchronize()
+        if i >= 10:
+            seconds.append(time.perf_counter() - started)
+    return seconds
+
+
 def lengths() -> tuple[str, np.ndarray]:
     """Frames of LibriSpeech's utterances, where there are a thousand; else of as many that are as long as they are."""
     import soundfile
@@ -116,9 +172,15 @@ def main() -> None:
     parser.add_argument("--s3prl", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--cuda", action="store_true")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--measure", nargs=2, metavar=("VARIANT", "PRECISION"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.cuda:
+        found = on_gpu(50)
+        print(found)
+        write_result(arguments.output, found)
+        return
     if arguments.measure:
         measure(*arguments.measure, arguments.s3prl, arguments.steps)
         return

@@ -112,7 +112,7 @@ def sweep(overrides: Sequence[str]) -> int:
         mine = [text for text in HydraConfig.get().overrides.task if not text.startswith("experiment_id=")]
         with open_dict(config):
             config.choices = {group: name for group, name in chosen.items() if group in choices()}
-        problems = impossible(finish(config))
+        problems = impossible(finish(config), mine)
         if str(config.trainer.strategy).startswith("ddp") and config.trainer.strategy != "ddp_spawn":
             problems.append(f"trainer.strategy={config.trainer.strategy} would start the sweep again: use ddp_spawn")
         if problems:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phonaut import pretraining
+from phonaut import encoding, pretraining
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -91,7 +91,7 @@ def draft(overrides: Sequence[str]) -> tuple[DictConfig, list[str]]:
         config = finish(hydra_compose([*groups, *values]))
     except Exception as error:  # Hydra's and OmegaConf's errors share no class but this
         return base, [*problems, str(error).splitlines()[0]]
-    return config, problems + impossible(config)
+    return config, problems + impossible(config, texts)
 
 
 def hydra_compose(overrides: Sequence[str]) -> DictConfig:
@@ -111,6 +111,7 @@ def hydra_compose(overrides: Sequence[str]) -> DictConfig:
 
 def finish(config: DictConfig) -> DictConfig:
     """Carry out the switches that set several keys."""
+    encoding.finish(config)
     if config.streaming:
         causal: list[tuple[str, str, Any]] = [("model", "causal", True)]
         for part in ("features", "target_features"):
@@ -249,12 +250,17 @@ def flat(config: DictConfig, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def impossible(config: DictConfig) -> list[str]:
+def impossible(config: DictConfig, overrides: Sequence[str] = ()) -> list[str]:
     """Everything about a composed configuration that could not be run: the one place for combinations."""
     problems = unknown_options(config) + wrong_features(config) + wrong_streaming(config) + wrong_corpus(config)
     problems += wrong_module(config) + wrong_frames(config) + wrong_classes(config) + pretraining.problems(config)
+    problems += encoding.problems(config, overrides)
     if config.target not in ("keyword", "phone", "speaker") and not pretraining.pretrains(config):
         problems.append(f"target={config.target} is none of keyword, phone, speaker")
+    if not 0 < config.labels_pct <= 100:
+        problems.append(f"labels_pct={config.labels_pct}: above 0 and at most 100")
+    if config.labels_each is not None and not (isinstance(config.labels_each, int) and config.labels_each > 0):
+        problems.append(f"labels_each={config.labels_each}: a whole number of at least 1, or null")
     if config.batch_size < 1:
         problems.append(f"batch_size={config.batch_size}: at least 1")
     if config.n_workers < 0:
@@ -309,6 +315,8 @@ def wrong_module(config: DictConfig) -> list[str]:
     from hydra.utils import instantiate
 
     front_end = instantiate(config.features)
+    if encoding.encodes(config):
+        return problems  # what it gives is wide enough
     if config.model.get("n_couplings") and front_end.n_features < 2:
         problems.append(f"model={model} couples dimensions: it needs 2 features, features={config.choices.features} "
                         f"has {front_end.n_features}")  # fmt: skip

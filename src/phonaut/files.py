@@ -20,6 +20,23 @@ UMASK = os.umask(0)  # can only be read by setting it: once, before there are th
 os.umask(UMASK)
 
 
+def run_folder(path: Path | str) -> Path:
+    """The folder of a run, with its `config.yaml`: `path`, or the one run in it.
+
+    Raises:
+        ValueError: there is no run, or there are several.
+    """
+    folder = Path(path)
+    if (folder / "config.yaml").exists():
+        return folder
+    inside = sorted(file.parent for file in folder.glob("*/config.yaml"))
+    if len(inside) != 1:
+        found = ", ".join(str(one) for one in inside[:5])
+        hint = f"name one of the runs in it: {found}" if inside else "there is no config.yaml in it"
+        raise ValueError(f"{folder} is not a run: {hint}")
+    return inside[0]
+
+
 def cache_dir() -> Path:
     """`$PHONAUT_CACHE`, else `~/.cache/phonaut`; made on first use."""
     folder = Path(os.environ.get("PHONAUT_CACHE") or Path.home() / ".cache" / "phonaut")

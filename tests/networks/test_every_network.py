@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from phonaut.modules import DNNHMM
-from phonaut.networks import GRU, LSTM, RNN, TCResNet8
+from phonaut.networks import GRU, LSTM, RNN, Probe, TCResNet8
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "tc-res8": TCResNet8,
@@ -29,6 +29,9 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "gru both ways": lambda **sizes: GRU(**sizes, bidirectional=True),
     "rnn": RNN,
     "dnnhmm": DNNHMM,
+    "probe": Probe,
+    "probe, hidden layer": lambda **sizes: Probe(**sizes, hidden_size=5),
+    "probe of segments": lambda **sizes: Probe(**sizes, over="segment"),
 }
 
 

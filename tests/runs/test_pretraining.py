@@ -13,8 +13,9 @@ import torch
 from safetensors.torch import load_file
 
 from phonaut.configuration import compose
+from phonaut.metrics import mean_over
 from phonaut.runs import Run
-from phonaut.runs.pretraining import cuts_of, mean_over
+from phonaut.runs.pretraining import cuts_of
 from phonaut.runs.training import begin, conclude, fit
 from runs_of_tones import write_tones
 

@@ -14,7 +14,8 @@ from phonaut.corpora.listing import Refused, digests, find_folder
 from phonaut.corpora.mistakes import refuse, seen_at_once, wrong_choice
 from phonaut.corpora.splits import WithinSpeakers, hash_percent, wrong_target
 
-PROTOCOLS = ("folds", "official")
+PROTOCOLS = ("folds", "fixed", "official")
+N_TESTED, N_VALIDATED = 10, 5  # speakers, with protocol=fixed
 TARGETS = ("phone", "speaker")
 DEV_PCT = 10.0
 HOW = "phonaut align dataset=speechocean762 makes one"
@@ -25,13 +26,15 @@ class Speechocean762:
 
     With `protocol=folds`, all speakers are dealt out to `n_folds` folds in the order of a hash of their ids. The test
     set is fold `fold`, validation is cut from the next one: half of its speakers, so that every speaker is tested once
-    and training loses few. With `protocol=official` the corpus's own `train` and `test` are kept.
+    and training loses few. With `protocol=fixed` the first 10 speakers in that order are tested and the next 5
+    validated, so that an encoder can be pre-trained on the others. With `protocol=official` the corpus's own `train`
+    and `test` are kept.
 
     Args:
         data_folder: the corpus: `train/` (and `test/`), `WAVE/`, `resource/`.
         target: `phone` or `speaker`.
         alignment: a CTM file of phones, for `target=phone`.
-        protocol: `folds` or `official`.
+        protocol: `folds`, `fixed` or `official`.
         n_folds: how many.
         fold: which is tested, from 0.
         drop_phones: phones that are no classes.
@@ -163,6 +166,12 @@ class Speechocean762:
         how = self.aligned.note()
         if self.protocol == "official":
             return [f"speechocean762, official split; validation is cut from training by speaker; {how}"]
+        if self.protocol == "fixed":
+            n_tested, n_validated = (list(self._places().values()).count(s) for s in ("test", "validation"))
+            return [
+                f"speechocean762, one fixed split by speaker: {n - n_tested - n_validated} train, {n_validated} "
+                f"validate, {n_tested} test; {how}"
+            ]
         return [
             f"speechocean762, fold {self.fold} of {self.n_folds}: {n} speakers, each tested in one fold; no speaker is "
             f"in two splits; validation is half of the next fold; {how}"
@@ -195,6 +204,16 @@ class Speechocean762:
                 self._place = {s: "validation" if hash_percent(s) < DEV_PCT else "train" for s in speakers}
                 return self._place
             self._place = {}
+            if self.protocol == "fixed":
+                if len(speakers) <= N_TESTED + N_VALIDATED:
+                    raise ValueError(
+                        f"{len(speakers)} speakers are too few for dataset.protocol=fixed, which tests {N_TESTED} and "
+                        f"validates {N_VALIDATED}: type dataset.protocol=folds"
+                    )
+                order = ["test"] * N_TESTED + ["validation"] * N_VALIDATED
+                order += ["train"] * (len(speakers) - len(order))
+                self._place = dict(zip(speakers, order, strict=True))
+                return self._place
             following = (self.fold + 1) % self.n_folds
             for i, speaker in enumerate(speakers):
                 nth, own = divmod(i, self.n_folds)

@@ -40,6 +40,7 @@ class Batch:
         frames: in place of audio, `(B, T, D)` float32, or None.
         frame_lengths: valid frames, `(B,)` int64, or None.
         frame_durations_s: how long what they were made from is, seconds, `(B,)` float64, or None.
+        is_computed: the frames are normalised and encoded already.
     """
 
     audio: Tensor
@@ -56,6 +57,7 @@ class Batch:
     frames: Tensor | None = None
     frame_lengths: Tensor | None = None
     frame_durations_s: Tensor | None = None
+    is_computed: bool = False
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """The batch on another device."""
@@ -96,6 +98,10 @@ class SpeechDataset:
         windows: what is read in one go.
         clip_samples: the length that every cut was fitted to, or None.
         n_features: of the frames that are there in place of audio, or None.
+
+    Attributes:
+        computed: frames of all windows one after another `(N, D)`, normalised and encoded, and where each window begins
+            `(W + 1,)`; then they are given in place of what they were computed from. None: nothing was.
     """
 
     def __init__(
@@ -112,6 +118,7 @@ class SpeechDataset:
         self.windows = windows
         self.clip_samples = clip_samples
         self.n_features = n_features
+        self.computed: tuple[NDArray[np.float32], NDArray[np.int64]] | None = None
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -124,9 +131,16 @@ class SpeechDataset:
         within = np.arange(n_spans.sum()) - np.repeat(np.cumsum(n_spans) - n_spans, n_spans)
         span = windows.span[windows.offset[numbers][recording] + within]
         start_s = start / table.sample_rate
-        given: dict[str, Any] = (
-            self.audio(rows, start, stop) if self.n_features is None else self.frames(rows, start, stop, numbers)
-        )
+        given: dict[str, Any]
+        if self.computed is not None:
+            frames, offset = self.computed
+            parts = [frames[offset[number] : offset[number + 1]] for number in numbers]
+            given = self.in_place_of_audio(parts, frames.shape[1], numbers) | {"is_computed": True}
+        elif self.n_features is not None:
+            parts = [self.table.frames(*place) for place in zip(rows, start.tolist(), stop.tolist(), strict=True)]
+            given = self.in_place_of_audio(parts, self.n_features, numbers)
+        else:
+            given = self.audio(rows, start, stop)
         return Batch(
             **given,
             keys=torch.from_numpy(nth_key(table.key[rows], windows.part[numbers]).view(np.int64)),
@@ -149,17 +163,19 @@ class SpeechDataset:
             into[i, n:] = 0.0
         return {"audio": audio, "audio_lengths": torch.from_numpy(lengths)}
 
-    def frames(self, rows: Index, start: Index, stop: Index, numbers: Index) -> dict[str, Tensor]:
-        """Frames likewise, in place of samples."""
-        lengths = stop - start
-        frames = torch.empty(len(rows), int(lengths.max(initial=0)), self.n_features or 0)
+    def in_place_of_audio(
+        self, parts: list[NDArray[np.float32]], n_features: int, numbers: NDArray[np.int64]
+    ) -> dict[str, Tensor]:
+        """The frames `(T, D)` of each window in one tensor, with their lengths."""
+        lengths = np.array([len(part) for part in parts], dtype=np.int64)
+        frames = torch.empty(len(parts), int(lengths.max(initial=0)), n_features)
         into = frames.numpy()
-        for i, (row, first, n) in enumerate(zip(rows, start.tolist(), lengths.tolist(), strict=True)):
-            into[i, :n] = self.table.frames(row, first, first + n)
-            into[i, n:] = 0.0
+        for i, part in enumerate(parts):
+            into[i, : len(part)] = part
+            into[i, len(part) :] = 0.0
         return {
-            "audio": torch.empty(len(rows), 0),
-            "audio_lengths": torch.zeros(len(rows), dtype=torch.int64),
+            "audio": torch.empty(len(parts), 0),
+            "audio_lengths": torch.zeros(len(parts), dtype=torch.int64),
             "frames": frames,
             "frame_lengths": torch.from_numpy(lengths),
             "frame_durations_s": torch.from_numpy(self.durations_s(numbers)),

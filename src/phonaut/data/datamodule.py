@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from phonaut.data.batches import Batch, SpeechDataset
+from phonaut.data.draws import uniform
 from phonaut.data.frame_sampler import FrameSampler
 from phonaut.data.sampler import BatchSampler
 from phonaut.data.spans import check_target, label_names, spans_of
 from phonaut.data.windows import GRID, windows_of
 
 if TYPE_CHECKING:
-    from phonaut.data.prepared import PreparedCorpus
+    from phonaut.data.prepared import CutTable, PreparedCorpus
     from phonaut.data.spans import Spans
 
 SPLITS = ("train", "validation", "test")
@@ -115,6 +116,9 @@ class SpeechData(L.LightningDataModule):
         max_recording_s: longer recordings are read in parts; a longer span is refused.
         context_s: what a model sees of a recording before and after a span, seconds.
         limited: spans of other classes are left out of all splits; else they are kept, with the label -1.
+        labels_pct: per cent of the training recordings whose labels are used, at least one recording; those of a
+            smaller share are among those of a larger one.
+        labels_each: recordings of each class and speaker whose labels are used in training; None: all.
 
     Attributes:
         refused: what was left out, `{"path", "reason"}`.
@@ -137,9 +141,16 @@ class SpeechData(L.LightningDataModule):
         max_recording_s: float = 30.0,
         context_s: float = 0.0,
         limited: bool = False,
+        labels_pct: float = 100.0,
+        labels_each: int | None = None,
     ) -> None:
         super().__init__()
         check_target(target)
+        if not 0 < labels_pct <= 100:
+            raise ValueError(f"labels_pct is above 0 and at most 100, got {labels_pct}")
+        if labels_each is not None and labels_each < 1:
+            raise ValueError(f"labels_each is at least 1, got {labels_each}")
+        self.labels_pct, self.labels_each = labels_pct, labels_each
         for name, value, least in (("n_workers", n_workers, 0), ("batch_size", batch_size, 1)):
             if value < least:
                 raise ValueError(f"{name} is at least {least}, got {value}")
@@ -177,13 +188,37 @@ class SpeechData(L.LightningDataModule):
             reason = f"{seconds:.1f} s to classify at once; max_recording_s={self.max_recording_s:g} is the limit"
             self.refused.append({"path": table.recording(row), "reason": reason})
         kept = ~(too_long | other)
+        if split == "train":
+            kept &= self.labelled(table, spans)
         self.spans[split] = spans if kept.all() else spans.select(kept)
         self.known[split] = kept
+
+    def labelled(self, table: CutTable, spans: Spans) -> NDArray[np.bool_]:
+        """Which spans of the training split keep their label; recordings are drawn by their ids, whatever the seed."""
+        draw = uniform(table.key, seed=0, epoch=0, stream="labels")[:, 0]
+        rows, kept = spans.row, np.ones(len(spans.label), dtype=np.bool_)
+        if self.labels_pct < 100:
+            there = np.unique(rows)
+            n_kept = max(1, round(self.labels_pct / 100 * len(there)))
+            kept &= np.isin(rows, there[np.argsort(draw[there], kind="stable")[:n_kept]])
+        if self.labels_each is not None:
+            order = np.lexsort((draw[rows], table.speaker[rows], spans.label))
+            same = np.stack([spans.label, table.speaker[rows]])[:, order]
+            first = np.r_[True, (same[:, 1:] != same[:, :-1]).any(axis=0)] if len(order) else np.zeros(0, np.bool_)
+            begin = np.flatnonzero(first)
+            nth = np.arange(len(order)) - np.repeat(begin, np.diff(np.r_[begin, len(order)]))
+            kept[order[nth >= self.labels_each]] = False
+        return kept
 
     @property
     def notes(self) -> list[str]:
         """What a reader of the figures must know: the corpus's notes; a limit to some classes stands in the first."""
         notes = self.prepared.notes
+        if self.labels_pct < 100 or self.labels_each is not None:
+            share = f"labels_pct={self.labels_pct:g}, labels_each={self.labels_each}"
+            n = f"{len(self.spans['train'].label):,} spans of {len(np.unique(self.spans['train'].row)):,} recordings"
+            told = f"trained on few labels ({share}): {n}"
+            notes = [f"{notes[0]}; {told}" if notes else told, *notes[1:]]
         if not self.limited:
             return notes
         totals = {split: n + len(self.spans[split].label) for split, n in self.n_left_out.items()}

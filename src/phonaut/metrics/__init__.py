@@ -10,7 +10,7 @@ from phonaut.metrics.classification import (
     rates_from_confusion,
     recall,
 )
-from phonaut.metrics.intervals import Rate, bootstrap, wilson
+from phonaut.metrics.intervals import Rate, bootstrap, mean_over, wilson
 from phonaut.metrics.paired import (
     Difference,
     Disagreement,
@@ -39,6 +39,7 @@ __all__ = [
     "f1",
     "mcnemar",
     "mcnemar_of",
+    "mean_over",
     "rates_from_confusion",
     "recall",
     "wilson",

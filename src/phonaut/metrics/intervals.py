@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,3 +106,23 @@ def rate(value: float, n: int, *, n_independent: float, low: float = math.nan, h
     if high - low >= by_items[1] - by_items[0]:  # no if NaN
         return Rate(value, min(low, value), max(high, value), n)
     return Rate(value, *by_items, n)
+
+
+def mean_over(sums: NDArray[np.float64], speakers: NDArray[Any]) -> Rate:
+    """A mean of counts with its interval: bootstrap over speakers, or over recordings where there is one speaker.
+
+    Args:
+        sums: sum and number of what counts in each recording, `(R, 2)`.
+        speakers: who speaks, `(R,)`.
+
+    >>> mean_over(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0, 1])).value
+    0.6666666666666666
+    """
+    names, group = np.unique(speakers, return_inverse=True)
+    if len(names) < 2:
+        group = np.arange(len(sums))
+    counts = np.zeros((group.max(initial=0) + 1, 2))
+    np.add.at(counts, group, sums)
+    low, high = bootstrap(counts, lambda drawn: drawn[:, 0] / np.where(drawn[:, 1] > 0, drawn[:, 1], np.nan))
+    value = float(sums[:, 0].sum() / sums[:, 1].sum()) if sums[:, 1].sum() else float("nan")
+    return Rate(value, float(low), float(high), len(sums))

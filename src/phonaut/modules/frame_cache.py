@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 CAP_GB = "PHONAUT_FRAMES_GB"
 DEFAULT_CAP_GB = 20.0
 # What decides the frames: the packages whose code makes them.
-CODE = ("features", "data/windows.py", "data/batches.py", "modules/speech_model.py", "modules/frame_cache.py")
+CODE = (
+    "features", "data/windows.py", "data/batches.py", "modules/speech_model.py", "modules/encoded.py",
+    "modules/frame_cache.py", "networks/mockingjay.py", "networks/attention.py", "networks/packing.py",
+)  # fmt: skip
 AT_ONCE = 32  # windows
 FRAMES, WINDOWS, ABOUT = "frames.f32", "windows.npz", "about.json"
 

@@ -160,7 +160,7 @@ class Hybrid(SpeechClassifier):
             return super().scores_and_loss(batch, smoothing)
         model, network = self.model, self.model.network
         assert isinstance(network, DNNHMM)
-        whole, n_whole = model.frames(*batch.given)
+        whole, n_whole = model.frames_of(batch)
         frames, lengths = model.cut(whole, n_whole, batch)
         if network.over_recording:
             logits, _ = model.cut(network.states(whole, n_whole), n_whole, batch)

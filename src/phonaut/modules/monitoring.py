@@ -89,7 +89,7 @@ class TensorBoardPictures(Callback):
         batch = module.augmented(batch)
         front_end = module.model.front_end
         with torch.no_grad():
-            frames, lengths = module.model.frames(*batch.given)
+            frames, lengths = module.model.frames_of(batch)
         for i in range(min(self.n_examples, len(frames))):
             spans = (batch.span_recording == i).nonzero()
             label = int(batch.labels[spans[0, 0]]) if len(spans) else -1

@@ -42,6 +42,7 @@ class RepresentationModel(SpeechModel):
         target_front_end: of the target; None: that of the input. Its frames lie where those of the input do.
     """
 
+    front_end: FrontEnd
     network: Mockingjay
 
     def __init__(

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from phonaut.data.batches import Batch
 from phonaut.features import FrontEnd, slice_spans
+from phonaut.modules.encoded import EncodedFrontEnd
 
 
 class SpeechModel(nn.Module):
@@ -15,17 +16,23 @@ class SpeechModel(nn.Module):
     normalisation and receptive field are those of its true context.
 
     Args:
-        front_end: `(audio (B, S), audio_lengths (B,)) -> (frames (B, T, D), lengths (B,))`.
+        front_end: `(audio (B, S), audio_lengths (B,)) -> (frames (B, T, D), lengths (B,))`; or an encoder in its place.
         network: `(segments (N, T, D), lengths (N,)) -> scores (N, C)`. One that is `over_recording` has two parts,
             `states`, which runs over whole recordings, and `classify`, which takes the segments of what comes out.
         normalizer: `(frames, lengths) -> frames`, or None.
     """
 
-    def __init__(self, front_end: FrontEnd, network: nn.Module, normalizer: nn.Module | None = None) -> None:
+    def __init__(
+        self, front_end: FrontEnd | EncodedFrontEnd, network: nn.Module, normalizer: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.front_end = front_end
         self.normalizer = normalizer
         self.network = network
+
+    def frames_of(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Normalised frames `(B, T, D)` of the recordings of `batch`, with their lengths; computed before or now."""
+        return batch.given if batch.is_computed else self.frames(*batch.given)
 
     def frames(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised frames `(B, T, D)` of whole recordings `(B, S)`, with their lengths `(B,)`.
@@ -52,7 +59,7 @@ class SpeechModel(nn.Module):
 
     def segments(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What `classify` takes: the frames, or the states, of each span of `batch`, with lengths `(N,)`."""
-        frames, lengths = self.frames(*batch.given)
+        frames, lengths = self.frames_of(batch)
         if self.over_recording:
             frames = self.network.states(frames, lengths)  # type: ignore[operator]
         return self.cut(frames, lengths, batch)

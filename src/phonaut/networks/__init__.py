@@ -5,7 +5,19 @@ Encoders give representations in place of scores: `-> (frames (B, T', H), length
 
 from phonaut.networks.counting import LayerSize, ModelSize, count
 from phonaut.networks.mockingjay import Mockingjay, PredictionHead
+from phonaut.networks.probe import Probe
 from phonaut.networks.recurrent import GRU, LSTM, RNN
 from phonaut.networks.tc_resnet import TCResNet8
 
-__all__ = ["GRU", "LSTM", "RNN", "LayerSize", "Mockingjay", "ModelSize", "PredictionHead", "TCResNet8", "count"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "LayerSize",
+    "Mockingjay",
+    "ModelSize",
+    "PredictionHead",
+    "Probe",
+    "TCResNet8",
+    "count",
+]

@@ -15,7 +15,7 @@ from phonaut.data.batches import Batch
 from phonaut.data.datamodule import SpeechData
 from phonaut.data.prepared import CutTable
 from phonaut.files import write_json
-from phonaut.metrics import accuracy, f1, recall
+from phonaut.metrics import accuracy, f1, mean_over, recall
 from phonaut.modules import Fitted, SpeechModel
 from phonaut.pretraining import pretrains
 from phonaut.runs.folder import NOISE_FILE, Run, condition
@@ -58,6 +58,8 @@ def predict(
     network = model.network
     if isinstance(network, Fitted) and network.is_density:
         columns["log_likelihood"] = []
+    if frame_wise := bool(getattr(network, "frame_wise", False)):
+        columns["n_right"] = []
     with torch.inference_mode():
         for batch in data.batches(split):
             batch = batch.to(device)
@@ -67,6 +69,10 @@ def predict(
             if "log_likelihood" in columns:
                 assert isinstance(network, Fitted)
                 columns["log_likelihood"].append(network.of_own_class(batch.labels.cpu().numpy()))
+            if frame_wise:
+                of_frames, segment = network.of_frames(frames, lengths)  # type: ignore[operator]
+                right = of_frames.argmax(dim=1) == batch.labels[segment]
+                columns["n_right"].append(torch.bincount(segment[right], minlength=len(lengths)).cpu().numpy())
             columns["row"].append(batch.rows[batch.span_recording].cpu().numpy())
             columns["label"].append(batch.labels.cpu().numpy())
             columns["scores"].append(scores.float().cpu().numpy())
@@ -88,13 +94,23 @@ def predict(
 
 
 def figures(predictions: Predictions) -> dict[str, dict[str, float]]:
-    """Accuracy, macro recall and macro F1 with 95 % intervals over speakers; unknown words are left out."""
+    """Accuracy, macro recall and macro F1 with 95 % intervals over speakers; unknown words are left out.
+
+    Of a model that classifies frames, also `frame_accuracy`, the share of all frames that are right; its n are frames.
+    """
     arguments = (predictions.label, predictions.predicted, predictions.speaker)
     n_classes = len(predictions.classes)
+    of_frames = {}
+    if predictions.n_right is not None and predictions.n_frames is not None:
+        known = predictions.label >= 0
+        counts = np.stack([predictions.n_right, predictions.n_frames], axis=1)[known].astype(np.float64)
+        found = mean_over(counts, predictions.speaker[known])
+        of_frames["frame_accuracy"] = found._replace(n=int(counts[:, 1].sum())).as_dict()
     return {
         "accuracy": accuracy(*arguments).as_dict(),
         "recall": recall(*arguments, n_classes=n_classes).as_dict(),
         "f1": f1(*arguments, n_classes=n_classes).as_dict(),
+        **of_frames,
     }
 
 

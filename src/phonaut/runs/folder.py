@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from phonaut.files import run_folder
 from phonaut.runs.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -50,15 +51,7 @@ class Run:
     """
 
     def __init__(self, folder: Path | str) -> None:
-        folder = Path(folder)
-        if not (folder / "config.yaml").exists():
-            inside = sorted(path.parent for path in folder.glob("*/config.yaml"))
-            if len(inside) != 1:
-                found = ", ".join(str(path) for path in inside[:5])
-                hint = f"name one of the runs in it: {found}" if inside else "there is no config.yaml in it"
-                raise ValueError(f"{folder} is not a run: {hint}")
-            folder = inside[0]
-        self.folder = folder
+        self.folder = run_folder(folder)
 
     def read(self, name: str, default: Any = None) -> Any:
         """The content of a JSON file of the run, or `default` where it is not there (yet)."""

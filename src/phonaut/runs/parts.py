@@ -14,7 +14,7 @@ import torch
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from phonaut.corpora.frames import FrameCorpus, prepare_frames
 from phonaut.corpora.prepare import prepare
@@ -25,7 +25,8 @@ from phonaut.modules import SpeechModel
 from phonaut.modules.checkpointing import AtomicCheckpointIO, ResumePoint
 from phonaut.modules.monitoring import EpochLines, HistoryFile, TensorBoardPictures
 from phonaut.modules.reconstructions import Reconstructions
-from phonaut.pretraining import pretrains
+from phonaut.pretraining import CONF, pretrains
+from phonaut.runs import encoders
 
 
 def prepared_corpus(config: DictConfig, *, progress: bool = True) -> PreparedCorpus:
@@ -62,6 +63,8 @@ def speech_data(config: DictConfig, prepared: PreparedCorpus, classes: Sequence[
         target=config.target,
         classes=list(classes) if classes is not None else classes_of(prepared, config.target, limit),
         limited=limit is not None,
+        labels_pct=config.get("labels_pct", 100.0),
+        labels_each=config.get("labels_each"),
         batch_size=config.batch_size,
         seed=config.seed,
         n_workers=config.n_workers,
@@ -73,7 +76,7 @@ def speech_data(config: DictConfig, prepared: PreparedCorpus, classes: Sequence[
 def speech_model(config: DictConfig, n_classes: int) -> SpeechModel:
     """Front end, normaliser and network, with fresh weights drawn from `config.seed`."""
     torch.manual_seed(config.seed)
-    front_end = instantiate(config.features)
+    front_end = encoders.front_end_of(config)
     normalizer = instantiate(config.normalizer) if config.get("normalizer") else None
     network = instantiate(config.model, n_features=front_end.n_features, n_classes=n_classes)
     return SpeechModel(front_end, network, normalizer)
@@ -98,8 +101,10 @@ def training_loop(config: DictConfig, model: SpeechModel, data: SpeechData) -> L
 
 
 def augmentation_of(config: DictConfig) -> Any:
-    """The augmentation of training batches, or None: of frames there is none."""
+    """The augmentation of training batches, or None: of frames there is none, and augmentation=none is none."""
     if not config.get("augmentation") or "sample_rate" not in config.features:
+        return None
+    if config.augmentation == OmegaConf.load(CONF / "augmentation" / "none.yaml"):
         return None
     return instantiate(config.augmentation, sample_rate=config.features.sample_rate)
 
@@ -168,5 +173,6 @@ def quiet() -> None:
         ".*Checkpoint directory.*exists and is not empty.*",
         ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
         ".*Detected call of `lr_scheduler.step.*",
+        ".*module(s) in eval mode at the start of training.*",
     ):
         warnings.filterwarnings("ignore", message=message)

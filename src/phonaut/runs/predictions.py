@@ -29,6 +29,8 @@ class Predictions:
         n_frames: frames of the span, `(N,)`; None where nobody asked.
         log_likelihood: of the span under its own class, NaN where that is not known, `(N,)`; None where the model is no
             density.
+        n_right: frames of the span that are classified right each on its own, `(N,)`; None where frames are not
+            classified.
     """
 
     cut: NDArray[np.str_]
@@ -42,6 +44,7 @@ class Predictions:
     classes: NDArray[np.str_]
     n_frames: NDArray[np.int64] | None = None
     log_likelihood: NDArray[np.float64] | None = None
+    n_right: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.label)

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from hydra.utils import instantiate
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from phonaut.data.unlabelled import UnlabelledData
 from phonaut.files import write_bytes
-from phonaut.metrics import Rate, bootstrap
+from phonaut.metrics import mean_over
 from phonaut.modules import Representation, RepresentationModel
 from phonaut.modules.memory import Memory, estimate
 from phonaut.runs import parts
@@ -120,23 +119,3 @@ def evaluated(
         "head_parameters": sum(p.numel() for p in module.model.head.parameters()),
     }
     return {"validation": {"loss": mean_over(np.concatenate(sums).astype(np.float64), speakers).as_dict()}}, about
-
-
-def mean_over(sums: NDArray[np.float64], speakers: NDArray[Any]) -> Rate:
-    """Mean error with its interval: bootstrap over speakers, or over recordings where there is one speaker.
-
-    Args:
-        sums: sum and number of errors of each recording, `(R, 2)`.
-        speakers: who speaks, `(R,)`.
-
-    >>> mean_over(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0, 1])).value
-    0.6666666666666666
-    """
-    names, group = np.unique(speakers, return_inverse=True)
-    if len(names) < 2:
-        group = np.arange(len(sums))
-    counts = np.zeros((group.max(initial=0) + 1, 2))
-    np.add.at(counts, group, sums)
-    low, high = bootstrap(counts, lambda drawn: drawn[:, 0] / np.where(drawn[:, 1] > 0, drawn[:, 1], np.nan))
-    value = float(sums[:, 0].sum() / sums[:, 1].sum()) if sums[:, 1].sum() else float("nan")
-    return Rate(value, float(low), float(high), len(sums))

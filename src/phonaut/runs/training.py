@@ -25,8 +25,10 @@ from phonaut.data.unlabelled import UnlabelledData
 from phonaut.files import locked, write_json, write_text
 from phonaut.modules import Fitted, Representation, SpeechModel
 from phonaut.modules.checkpointing import newest_readable_checkpoint
+from phonaut.modules.encoded import EncodedFrontEnd
+from phonaut.networks import ModelSize, count
 from phonaut.pretraining import pretrains
-from phonaut.runs import parts, pretraining
+from phonaut.runs import encoders, parts, pretraining
 from phonaut.runs.evaluation import score
 from phonaut.runs.folder import Run, empty, state_of
 
@@ -87,7 +89,9 @@ def classification(config: DictConfig) -> tuple[L.LightningModule, SpeechData]:
     data = parts.speech_data(config, prepared)
     if not len(data.dataset("test")):
         raise ValueError(f"{prepared.name} has no test recordings for target={config.target}; {TEST_HINT}")
-    return parts.training_loop(config, parts.speech_model(config, len(data.classes)), data), data
+    model = parts.speech_model(config, len(data.classes))
+    encoders.prepare(model, data, config, augmented=parts.augmentation_of(config) is not None)
+    return parts.training_loop(config, model, data), data
 
 
 def representation(config: DictConfig, folder: Path) -> tuple[Representation, UnlabelledData]:
@@ -192,15 +196,25 @@ def best_epoch(history: Sequence[dict[str, float]], monitor: str, mode: str) -> 
 
 def size_of(model: SpeechModel, data: Any) -> dict[str, int]:
     """Parameters, multiply-accumulates and activation memory for one clip, or one second where clips differ."""
-    from phonaut.networks import count
-
     clip_s = data.prepared.clip_s or 1.0
     samples = torch.tensor([round(clip_s * model.front_end.sample_rate)])
     n_frames = int(model.front_end.n_frames(samples)[0])
+    found = {"parameters": 0, "macs": 0, "activation_bytes": 0}
+    if isinstance(model.front_end, EncodedFrontEnd):
+        front = model.front_end
+        n_inputs = int(front.front_end.n_frames(samples)[0])
+        found = as_dict(count(front.network, n_inputs, front.front_end.n_features))
     if isinstance(model.network, Fitted):
         parameters, macs = model.network.size(n_frames)
-        return {"parameters": parameters, "macs": macs, "activation_bytes": 0}
-    size = count(model.network, n_frames, model.front_end.n_features)
+        own = {"parameters": parameters, "macs": macs, "activation_bytes": 0}
+    else:
+        own = as_dict(count(model.network, n_frames, model.front_end.n_features))
+    both = {name: found[name] + own[name] for name in ("parameters", "macs")}
+    return both | {"activation_bytes": max(found["activation_bytes"], own["activation_bytes"])}
+
+
+def as_dict(size: ModelSize) -> dict[str, int]:
+    """What `model.json` keeps of the cost of a network."""
     return {"parameters": size.parameters, "macs": size.macs, "activation_bytes": size.activation_bytes}
 
 

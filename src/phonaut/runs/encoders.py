@@ -1,0 +1,112 @@
+"""The encoder of a pre-training run in front of another model: built, loaded, its projection fitted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from phonaut.data.datamodule import SpeechData
+from phonaut.features import FrontEnd
+from phonaut.files import run_folder
+from phonaut.modules import SpeechModel
+from phonaut.modules.encoded import EncodedFrontEnd
+from phonaut.modules.frame_cache import FrameCache
+
+MOST_FRAMES = 200_000  # of training, that a projection is fitted to
+ENCODER = "network."  # what the names of an encoder's weights begin with in a pre-training run
+
+
+def front_end_of(config: DictConfig) -> FrontEnd | EncodedFrontEnd:
+    """The front end of `config.features`, or the encoder of `config.encoder` with fresh weights in its place."""
+    chosen = config.get("encoder")
+    if not chosen or not chosen.run:
+        front_end: FrontEnd = instantiate(config.features)
+        return front_end
+    return encoder_of(chosen.built, mode=chosen.mode, layer=chosen.layer, n_components=chosen.n_components)
+
+
+def encoder_of(built: DictConfig, **use: Any) -> EncodedFrontEnd:
+    """An encoder with fresh weights by the configuration of its run."""
+    front_end = instantiate(built.features)
+    network = instantiate(built.model, n_features=front_end.n_features)
+    return EncodedFrontEnd(
+        front_end, network, instantiate(built.normalizer) if built.get("normalizer") else None, **use
+    )
+
+
+def load(encoder: EncodedFrontEnd, path: Path | str) -> None:
+    """Give an encoder the weights of a pre-training run.
+
+    Raises:
+        ValueError: there are none, they are damaged or do not fit; the names that differ are given.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    file = run_folder(path) / "model.safetensors"
+    if not file.exists():
+        raise ValueError(f"encoder.run={path} has no trained encoder yet: let its training end")
+    try:
+        weights = load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{file} is damaged: {error}") from error
+    found = {name.removeprefix(ENCODER): value for name, value in weights.items() if name.startswith(ENCODER)}
+    fitting(encoder.network.state_dict(), found, str(file))
+    encoder.network.load_state_dict(found)
+
+
+def fitting(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor], where: str) -> None:
+    """Refuse weights that are not those of a network.
+
+    Raises:
+        ValueError: names or shapes differ; all of them are told.
+    """
+    wrong = [f"{name} is missing" for name in sorted(expected.keys() - found.keys())]
+    wrong += [f"{name} is not known" for name in sorted(found.keys() - expected.keys())]
+    wrong += [
+        f"{name} is {tuple(found[name].shape)}, not {tuple(expected[name].shape)}"
+        for name in sorted(expected.keys() & found.keys())
+        if expected[name].shape != found[name].shape
+    ]
+    if wrong:
+        raise ValueError(f"{where} does not fit this encoder: {'; '.join(wrong)}")
+
+
+def prepare(model: SpeechModel, data: SpeechData, config: DictConfig, *, augmented: bool) -> None:
+    """Load the encoder in front of `model`, if there is one; fit its projection; compute frames that stay as they are.
+
+    Raises:
+        ValueError: the weights are not there or do not fit, or there are fewer frames than components.
+    """
+    encoder = model.front_end
+    if not isinstance(encoder, EncodedFrontEnd):
+        return
+    load(encoder, config.encoder.run)
+    if encoder.projection is not None:
+        fit_projection(model, data, config.seed)
+    if encoder.is_fixed and not augmented:
+        cache = FrameCache(model, data)
+        for split in ("train", "validation"):
+            if len(data.dataset(split)):
+                data.dataset(split).computed = cache.frames(split)
+
+
+def fit_projection(model: SpeechModel, data: SpeechData, seed: int) -> None:
+    """Choose principal components by the training split."""
+    encoder, normalizer = model.front_end, model.normalizer
+    assert isinstance(encoder, EncodedFrontEnd)
+    projection = encoder.projection
+    assert projection is not None
+    encoder.projection, model.normalizer = None, None
+    try:
+        frames, _ = FrameCache(model, data).frames("train")
+        n = min(MOST_FRAMES, len(frames))
+        rows = np.sort(np.random.default_rng(seed).choice(len(frames), n, replace=False))
+        projection.fit(torch.from_numpy(np.array(frames[rows])))
+    finally:
+        encoder.projection, model.normalizer = projection, normalizer
