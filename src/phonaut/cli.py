@@ -30,6 +30,7 @@ Examples
   phonaut train dataset=kws -c job                  print every key with its value, and what is wrong
   phonaut evaluate trained_models/ID new_recordings score a folder with a trained model
   phonaut evaluate trained_models/ID noise=white    score the test split in noise of 5 to 30 dB SNR
+  phonaut extract trained_models/ID dataset=fsdd    representations of a corpus, for dataset=frames
   phonaut compare trained_models/A trained_models/B side by side, with intervals and paired tests
 
 Choices, as group=choice
@@ -233,6 +234,41 @@ def align(words: Sequence[str]) -> int:
     return 0
 
 
+def extract(words: Sequence[str]) -> int:
+    """Write what a run's encoder or front end makes of a corpus, as frames that dataset=frames takes."""
+    usage = "extract RUN dataset=... [target=...] [layer=last|all|weighted|NUMBER] [output=FOLDER] [overwrite=true]"
+    paths, overrides = split_paths(words, usage)
+    mine = [text for text in overrides if not text.startswith(("dataset=", "dataset.", "target="))]
+    options = options_of("extract", mine, {"layer", "output", "overwrite"})
+    if len(paths) != 1:
+        raise ValueError(f"extract takes one RUN; it got {len(paths)} paths: {', '.join(paths)}")
+    if options.get("overwrite", "false") not in ("true", "false"):
+        raise ValueError(f"overwrite={options['overwrite']}: write true or false")
+    if not any(text.startswith("dataset=") for text in overrides):
+        raise ValueError(f"which recordings? Name a corpus: phonaut {usage}")
+    from phonaut.configuration import compose
+    from phonaut.reports.terminal import show_extracted
+    from phonaut.runs import Run
+    from phonaut.runs.extraction import extract as extract_from
+    from phonaut.runs.parts import prepared_corpus
+
+    run, layer = Run(paths[0]), options.get("layer")
+    config = compose([text for text in overrides if text not in mine])
+    config.features.sample_rate = run.config.features.sample_rate
+    name = "-".join([str(config.choices.dataset), config.target, run.folder.parent.name, *([layer] if layer else [])])
+    result = extract_from(
+        run,
+        prepared_corpus(config),
+        Path(options.get("output", f"representations/{name}")),
+        layer=int(layer) if layer is not None and layer.isdigit() else layer,
+        overwrite=options.get("overwrite") == "true",
+        max_recording_s=config.max_recording_s,
+        tell=lambda text: print(text, file=sys.stderr, flush=True),
+    )
+    show_extracted(result, config.target)
+    return 0
+
+
 def report(words: Sequence[str]) -> int:
     """Write the report of a run again."""
     paths, _ = split_paths(words, "report RUN")
@@ -245,7 +281,7 @@ def report(words: Sequence[str]) -> int:
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    command.__name__: command for command in (train, prepare, align, evaluate, compare, report)
+    command.__name__: command for command in (train, prepare, align, extract, evaluate, compare, report)
 }
 
 

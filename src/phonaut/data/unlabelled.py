@@ -17,7 +17,17 @@ from phonaut.data.spans import Spans
 from phonaut.data.windows import windows_of
 
 if TYPE_CHECKING:
-    from phonaut.data.prepared import PreparedCorpus
+    from phonaut.data.prepared import CutTable, PreparedCorpus
+
+
+def without_spans(table: CutTable, max_recording_s: float) -> SpeechDataset:
+    """All cuts of a table, nothing in them to classify; longer ones in parts."""
+    nothing = np.zeros(0)
+    spans = Spans(np.zeros(len(table) + 1, np.int64), nothing, nothing, np.zeros(0, np.int64))
+    windows = windows_of(
+        table.n_samples, spans, sample_rate=table.sample_rate, max_recording_s=max_recording_s, margin_s=0.0
+    )
+    return SpeechDataset(table, spans, windows)
 
 
 class UnlabelledData(L.LightningDataModule):
@@ -73,17 +83,7 @@ class UnlabelledData(L.LightningDataModule):
     def dataset(self, split: str) -> SpeechDataset:
         """What gives the batches of a split."""
         if split not in self.datasets:
-            table = self.prepared.cuts(split)
-            nothing = np.zeros(0)
-            spans = Spans(np.zeros(len(table) + 1, np.int64), nothing, nothing, np.zeros(0, np.int64))
-            windows = windows_of(
-                table.n_samples,
-                spans,
-                sample_rate=self.prepared.sample_rate,
-                max_recording_s=self.max_recording_s,
-                margin_s=0.0,
-            )
-            self.datasets[split] = SpeechDataset(table, spans, windows)
+            self.datasets[split] = without_spans(self.prepared.cuts(split), self.max_recording_s)
         return self.datasets[split]
 
     def n_frames(self, split: str) -> NDArray[np.int64]:

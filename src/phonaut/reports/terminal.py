@@ -14,6 +14,7 @@ from phonaut.reports.record import Evaluation, Record, read
 from phonaut.reports.result import how, unknown_words
 from phonaut.reports.setup import size
 from phonaut.reports.text import interval, percent, seconds, things
+from phonaut.runs.extraction import Extracted
 from phonaut.runs.folder import Run, parsed
 
 LABEL_WIDTH = 13
@@ -41,6 +42,20 @@ def summarize(run: Run, name: str | None = None, *, console: Console | None = No
         line = Text.assemble((label.ljust(LABEL_WIDTH), "dim"), (figure, "bold"), rest)
         line.plain = line.plain.encode(encoding, "backslashreplace").decode(encoding)
         console.print(line, soft_wrap=True, highlight=False)
+
+
+def show_extracted(result: Extracted, target: str, *, console: Console | None = None) -> None:
+    """Print what `extract` wrote, how fast, and what takes it."""
+    splits = ", ".join(f"{n:,} {split}" for split, n in result.splits.items())
+    rate = result.hours * 3600 / max(result.seconds, 1e-9)
+    what = f"{result.n_features} features, {things(result.n_sequences, 'recording')} ({splits})"
+    folder = shlex.quote(str(result.folder))
+    for label, text in (
+        ("frames", f"{result.folder}   {what}"),
+        ("time", f"{seconds(result.seconds)} for {result.hours:.2f} h, {rate:.0f} times real time"),
+        ("next", f"phonaut train dataset=frames dataset.data_folder={folder} target={target} model=probe"),
+    ):
+        (console or Console()).print(label.ljust(LABEL_WIDTH) + text, soft_wrap=True, highlight=False)
 
 
 def lines(record: Record, name: str | None) -> list[Line]:
