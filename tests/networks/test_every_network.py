@@ -31,6 +31,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "dnnhmm": DNNHMM,
     "probe": Probe,
     "probe, hidden layer": lambda **sizes: Probe(**sizes, hidden_size=5),
+    "probe with context": lambda **sizes: Probe(**sizes, context=2),
     "probe of segments": lambda **sizes: Probe(**sizes, over="segment"),
 }
 

@@ -17,7 +17,7 @@ from phonaut.modules.em import parts_of
 from phonaut.modules.fitted import Segments
 from phonaut.modules.frame_cache import FrameCache
 from phonaut.modules.speech_classifier import SpeechClassifier
-from phonaut.networks.masking import without_padding
+from phonaut.networks.masking import surrounded, without_padding
 from phonaut.networks.recurrent import is_recording
 
 
@@ -84,8 +84,7 @@ class DNNHMM(nn.Module):
     def states(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Logits of `p(c, s | x_t)`, `(B, T', C S)`, state s of class c at `c S + s`; T' is the longest length."""
         frames, mask = without_padding(frames, lengths)
-        around = nn.functional.pad(frames, (0, 0, self.context, self.context))
-        windows = around.unfold(1, 2 * self.context + 1, 1).flatten(2)  # (B, T', D (2 context + 1))
+        windows = surrounded(frames, self.context)
         if mask is None or torch.compiler.is_compiling():
             logits: Tensor = self.network(windows)
             return logits

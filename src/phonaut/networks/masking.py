@@ -47,6 +47,16 @@ def mask_of(lengths: Tensor, n_frames: int) -> Tensor:
     return torch.arange(n_frames, device=lengths.device) < lengths[:, None]
 
 
+def surrounded(frames: Tensor, context: int) -> Tensor:
+    """Each frame with `context` frames on both sides, zeros beyond the ends: `(B, T, D) -> (B, T, D (2 context + 1))`.
+
+    >>> surrounded(torch.arange(1.0, 4.0).view(1, 3, 1), 1)[0].tolist()
+    [[0.0, 1.0, 2.0], [1.0, 2.0, 3.0], [2.0, 3.0, 0.0]]
+    """
+    around = F.pad(frames, (0, 0, context, context))
+    return around.unfold(1, 2 * context + 1, 1).flatten(2)
+
+
 def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
     """Mean over the valid frames of `x (B, T, D)`, `(B, D)`, given the `mask (B, T)`."""
     if mask is None:

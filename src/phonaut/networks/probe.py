@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from phonaut.networks.masking import mask_of, masked_mean, without_padding
+from phonaut.networks.masking import mask_of, masked_mean, surrounded, without_padding
 
 
 class Probe(nn.Module):
@@ -21,9 +21,13 @@ class Probe(nn.Module):
         n_classes: C.
         hidden_size: units of a hidden layer with ReLU; None: the probe is linear.
         over: `frame` or `segment`.
+        context: frames of the recording on each side that a frame is seen with, zeros beyond its ends.
+
+    Attributes:
+        over_recording: frames are seen with their neighbours before segments are cut out.
 
     Raises:
-        ValueError: for a size below 1, or another `over`.
+        ValueError: for a size below 1, a negative context, or another `over`.
 
     >>> Probe(n_features=8, n_classes=3)(torch.zeros(2, 5, 8), torch.tensor([5, 2])).shape
     torch.Size([2, 3])
@@ -36,18 +40,26 @@ class Probe(nn.Module):
         n_classes: int,
         hidden_size: int | None = None,
         over: Literal["frame", "segment"] = "frame",
+        context: int = 0,
     ) -> None:
         super().__init__()
         if over not in ("frame", "segment"):
             raise ValueError(f"model.over={over} is none of frame, segment")
-        if min(n_features, n_classes, 1 if hidden_size is None else hidden_size) < 1:
+        if min(n_features, n_classes, 1 if hidden_size is None else hidden_size) < 1 or context < 0:
             raise ValueError(
-                f"n_features={n_features}, n_classes={n_classes} and model.hidden_size={hidden_size} must be at least 1"
+                f"n_features={n_features}, n_classes={n_classes} and model.hidden_size={hidden_size} must be at least "
+                f"1, model.context={context} at least 0"
             )
-        self.frame_wise = over == "frame"
+        self.frame_wise, self.context = over == "frame", context
+        self.over_recording = context > 0
+        n_features *= 2 * context + 1
         width = n_features if hidden_size is None else hidden_size
         hidden: list[nn.Module] = [] if hidden_size is None else [nn.Linear(n_features, width), nn.ReLU()]
         self.layers = nn.Sequential(*hidden, nn.Linear(width, n_classes))
+
+    def states(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Each frame of a recording with its neighbours, `(B, T, D) -> (B, T, D (2 context + 1))`."""
+        return surrounded(without_padding(frames, lengths)[0], self.context)
 
     def of_frames(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Class scores of all valid frames one after another, `(N, C)`, and the segment that each is of, `(N,)`."""
@@ -56,7 +68,11 @@ class Probe(nn.Module):
         return scores, valid.nonzero()[:, 0]
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """`(B, T, D) -> (B, C)`."""
+        """`(B, T, D) -> (B, C)`, segments being whole recordings."""
+        return self.classify(self.states(frames, lengths) if self.context else frames, lengths)
+
+    def classify(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """`(B, T, D (2 context + 1)) -> (B, C)`."""
         frames, mask = without_padding(frames, lengths)
         if self.frame_wise:
             return masked_mean(self.layers(frames).log_softmax(dim=2), mask)
