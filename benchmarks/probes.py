@@ -126,8 +126,9 @@ def main() -> None:
                 **({"above log-mel": gap(run, chosen["log-mel"], metric)} if "log-mel" in chosen else {}),
             }  # fmt: skip
             above = result[task][row].get("above log-mel", {}).get("value", float("nan"))
-            print(f"{task:<12}{row:<26}{metric} {100 * test['value']:.1f} % [{100 * test['low']:.1f}, "
-                  f"{100 * test['high']:.1f}], n = {test['n']:,}, above log-mel {100 * above:+.1f}", flush=True)  # fmt: skip
+            low, high = 100 * test["low"], 100 * test["high"]
+            figure = f"{metric} {100 * test['value']:.1f} % [{low:.1f}, {high:.1f}], n = {test['n']:,}"
+            print(f"{task:<12}{row:<24}{figure}, above log-mel {100 * above:+.1f}", flush=True)
     write_result(arguments.output, result | {"machine": machine()})
 
 
