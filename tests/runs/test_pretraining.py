@@ -12,46 +12,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from phonaut.configuration import compose
+from encoders_of_tones import pretraining, trained
 from phonaut.metrics import mean_over
 from phonaut.runs import Run
 from phonaut.runs.pretraining import cuts_of
-from phonaut.runs.training import begin, conclude, fit
 from runs_of_tones import write_tones
-
-SMALL = ["model.hidden_size=16", "model.n_heads=2", "model.intermediate_size=24", "model.n_layers=1"]
-FEW_FEATURES = ["features.n_mels=10", "features.n_fft=512", "features.win_length=400"]
-
-
-def settings(tones: Path, *, n_epochs: int = 2) -> list[str]:
-    return [
-        "model=mockingjay_small",
-        *SMALL,
-        *FEW_FEATURES,
-        "dataset=folder",
-        f"dataset.data_folder={tones}",
-        "batch_frames=400",
-        "objective.consecutive=2",
-        "objective.share=0.3",
-        f"trainer.max_epochs={n_epochs}",
-        "trainer.accelerator=cpu",
-        "trainer.precision=32-true",
-        "trainer.enable_progress_bar=false",
-    ]
 
 
 @pytest.fixture(scope="module")
 def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tones(tmp_path_factory.mktemp("corpus") / "tones", n_takes=2)
-
-
-def trained(folder: Path, words: list[str]) -> Run:
-    config = compose(words)
-    folder.mkdir(parents=True)
-    begin(config, folder, ["phonaut", "train"])
-    module, data = fit(config, folder)
-    conclude(config, folder, module, data)
-    return Run(folder)
 
 
 def without_masks(words: list[str]) -> list[str]:
@@ -75,7 +45,7 @@ def without_masks(words: list[str]) -> list[str]:
 def test_a_run_has_a_loss_with_an_interval_curves_and_pictures(more: list[str], tones: Path, tmp_path: Path) -> None:
     from phonaut.reports import write_report
 
-    words = settings(tones)
+    words = pretraining(tones)
     words = without_masks(words) if "objective=apc" in more else words
     run = trained(tmp_path / "x" / "mockingjay_small", [*words, *more])
     loss = run.metrics["validation"]["loss"]
@@ -93,7 +63,7 @@ def test_a_run_has_a_loss_with_an_interval_curves_and_pictures(more: list[str], 
 
 @pytest.mark.slow
 def test_speakers_who_are_left_out_are_never_heard_and_the_run_says_whom_it_heard(tones: Path, tmp_path: Path) -> None:
-    run = trained(tmp_path / "run", [*settings(tones, n_epochs=1), "leave_out_speakers=[s3,folder/s6]"])
+    run = trained(tmp_path / "run", [*pretraining(tones, n_epochs=1), "leave_out_speakers=[s3,folder/s6]"])
     heard = list(cuts_of(run.folder))
     assert {split for split, _ in heard} == {"train", "validation"}
     speakers = {name.rsplit("/", 1)[1].split("_")[0] for _, name in heard}
@@ -134,7 +104,7 @@ def start(folder: Path, arguments: list[str], when: tuple[int, int] | None = Non
 @pytest.mark.parametrize("minutes", [5.0, 0.00001], ids=["epochs", "within epochs"])
 def test_killed_and_resumed_it_has_the_same_losses_and_weights(minutes: float, tones: Path, tmp_path: Path) -> None:
     more = ["objective=tera", f"checkpoint_minutes={minutes}", "experiment_id=x"]
-    arguments = [*settings(tones, n_epochs=3), *more]
+    arguments = [*pretraining(tones, n_epochs=3), *more]
     calm = start(tmp_path / "calm", arguments)
     assert calm.returncode == 0, calm.stdout + calm.stderr
     killed = start(tmp_path / "shaken", arguments, when=(1, 2))
@@ -152,7 +122,7 @@ def test_killed_and_resumed_it_has_the_same_losses_and_weights(minutes: float, t
 
 @pytest.mark.slow
 def test_one_process_and_two_give_the_same_model_up_to_rounding(tones: Path, tmp_path: Path) -> None:
-    words = [*settings(tones), "model.dropout=0.0", "experiment_id=x"]
+    words = [*pretraining(tones), "model.dropout=0.0", "experiment_id=x"]
     weights = []
     for name, more in (("one", []), ("two", ["trainer.strategy=ddp", "trainer.devices=2"])):
         (tmp_path / name).mkdir()
@@ -174,7 +144,7 @@ def test_one_process_and_two_give_the_same_model_up_to_rounding(tones: Path, tmp
 
 @pytest.mark.slow
 def test_half_precision_has_the_loss_curve_of_float32_within_two_per_cent(tones: Path, tmp_path: Path) -> None:
-    words = settings(tones, n_epochs=4)
+    words = pretraining(tones, n_epochs=4)
     curves = [
         [line["validation/loss"] for line in trained(tmp_path / p, [*words, f"trainer.precision={p}"]).history]
         for p in ("32-true", "bf16-mixed")

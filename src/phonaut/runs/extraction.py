@@ -53,6 +53,7 @@ class Representations(NamedTuple):
 
     front: Front
     module: torch.nn.Module
+    n_frames: Callable[[Tensor], Tensor]
     n_features: int
     sample_rate: float
     frame_shift_s: float
@@ -77,14 +78,13 @@ def representations_of(run: Run, layer: str | int | None = None) -> Representati
             )
         encoder = encoders.encoder_of(run.config, layer="last" if layer is None else layer)
         encoders.load(encoder, run.folder)
-        front, module, given = encoder.eval(), encoder, encoder
-        return Representations(front, module, *numbers(given))
+        return Representations(encoder.eval(), encoder, encoder.n_frames, *numbers(encoder))
     model = load_model(run)
     own = model.front_end.layer if isinstance(model.front_end, EncodedFrontEnd) else None
     if layer is not None and layer != own:
         has = f"gives layer={own}" if own is not None else "has no encoder"
         raise ValueError(f"layer={layer}: {run.folder} {has}; leave layer= out")
-    return Representations(model.frames, model, *numbers(model.front_end))
+    return Representations(model.frames, model, model.front_end.n_frames, *numbers(model.front_end))
 
 
 def numbers(front_end: torch.nn.Module) -> tuple[int, float, float, float]:
@@ -136,7 +136,7 @@ def extract(
     ) as writer:
         for split in SPLITS:
             table = prepared.cuts(split)
-            for row, frames in frames_of(made.front, table, max_recording_s, device):
+            for row, frames in frames_of(made, table, max_recording_s, device):
                 add(writer, table, row, split, frames)
                 samples += int(table.n_samples[row])
                 counts[split] = counts.get(split, 0) + 1
@@ -173,22 +173,39 @@ def add(writer: FrameWriter, table: CutTable, row: int, split: str, frames: NDAr
 
 @torch.inference_mode()
 def frames_of(
-    front: Front, table: CutTable, max_recording_s: float, device: torch.device
+    made: Representations, table: CutTable, max_recording_s: float, device: torch.device
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Row and frames `(T, D)` of every cut, in the order of the table; those of like length are computed together."""
     dataset = without_spans(table, max_recording_s)
     windows = dataset.windows
-    row, parts = -1, list[NDArray[np.float32]]()
+    row, parts = -1, list[tuple[float, NDArray[np.float32]]]()
     for first in range(0, len(windows), POOL):
-        found = pool_of(front, dataset, np.arange(first, min(first + POOL, len(windows))), device)
+        found = pool_of(made.front, dataset, np.arange(first, min(first + POOL, len(windows))), device)
         for number, frames in enumerate(found, first):
             if int(windows.row[number]) != row:
                 if parts:
-                    yield row, np.concatenate(parts)
+                    yield row, joined(made, parts, int(table.n_samples[row]))
                 row, parts = int(windows.row[number]), []
-            parts.append(frames)
+            parts.append((int(windows.start[number]) / table.sample_rate, frames))
     if parts:
-        yield row, np.concatenate(parts)
+        yield row, joined(made, parts, int(table.n_samples[row]))
+
+
+def joined(
+    made: Representations, parts: Sequence[tuple[float, NDArray[np.float32]]], n_samples: int
+) -> NDArray[np.float32]:
+    """The frames of a recording from those of its parts: each where its time is, for parts have frames at both ends."""
+    if len(parts) == 1:
+        return parts[0][1]
+    n = int(made.n_frames(torch.tensor([n_samples]))[0])
+    whole = np.empty((n, made.n_features), np.float32)
+    filled = 0
+    for start_s, frames in parts:
+        begin = min(round(start_s / made.frame_shift_s), filled)
+        end = min(n, begin + len(frames))
+        whole[begin:end] = frames[: end - begin]
+        filled = end
+    return whole[:filled]
 
 
 def pool_of(

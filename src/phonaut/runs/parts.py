@@ -75,8 +75,8 @@ def speech_data(config: DictConfig, prepared: PreparedCorpus, classes: Sequence[
 
 def speech_model(config: DictConfig, n_classes: int) -> SpeechModel:
     """Front end, normaliser and network, with fresh weights drawn from `config.seed`."""
-    torch.manual_seed(config.seed)
     front_end = encoders.front_end_of(config)
+    torch.manual_seed(config.seed)  # after an encoder, which draws weights too
     normalizer = instantiate(config.normalizer) if config.get("normalizer") else None
     network = instantiate(config.model, n_features=front_end.n_features, n_classes=n_classes)
     return SpeechModel(front_end, network, normalizer)
@@ -173,6 +173,6 @@ def quiet() -> None:
         ".*Checkpoint directory.*exists and is not empty.*",
         ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
         ".*Detected call of `lr_scheduler.step.*",
-        ".*module(s) in eval mode at the start of training.*",
+        ".*in eval mode at the start of training.*",
     ):
         warnings.filterwarnings("ignore", message=message)
