@@ -28,6 +28,7 @@ TESTED = ["0006", "0145", "1033", "1419", "2981", "3020", "3083", "9614", "9615"
 CONTEXT = 10  # frames on each side of a stacked one: 0.26 s in all
 LABELS = {"100": 20, "10": 60, "1": 200}  # per cent of the recordings -> epochs
 FROZEN, FINETUNED = (0.003, 0.01), (0.0003, 0.001)  # learning rates
+FINETUNED_FOR = {"phone 100 %": 4, "phone 10 %": 10, "phone 1 %": 30, "speaker": 20, "keyword": 10}  # epochs
 FRAMES = ["features=mel", "normalizer=cmvn"]
 
 
@@ -116,7 +117,7 @@ def main() -> None:
             if "stacked" in row and not task.startswith("phone"):
                 continue  # the mean of a clip's frames has no use for neighbours
             rates = FINETUNED if "fine-tuned" in row else FROZEN
-            more = ["trainer.max_epochs=8"] if "fine-tuned" in row and task == "phone 100 %" else []
+            more = [f"trainer.max_epochs={FINETUNED_FOR[task]}"] if "fine-tuned" in row else []
             folder = arguments.runs / task.replace(" %", "").replace(" ", "-") / row.replace(", ", "-")
             run, figures = best_of([*words, *front, *more], rates, folder, metric)
             chosen[row] = run

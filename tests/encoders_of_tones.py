@@ -6,7 +6,7 @@ from phonaut.configuration import compose
 from phonaut.runs import Run
 from phonaut.runs.training import begin, conclude, fit
 
-SMALL = ["model.hidden_size=16", "model.n_heads=2", "model.intermediate_size=24", "model.n_layers=1"]
+SMALL = ["model.stride=3", "model.hidden_size=16", "model.n_heads=2", "model.intermediate_size=24", "model.n_layers=1"]
 FEW_FEATURES = ["features.n_mels=10", "features.n_fft=512", "features.win_length=400"]
 
 

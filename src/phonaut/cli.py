@@ -30,6 +30,8 @@ Examples
   phonaut train dataset=kws -c job                  print every key with its value, and what is wrong
   phonaut evaluate trained_models/ID new_recordings score a folder with a trained model
   phonaut evaluate trained_models/ID noise=white    score the test split in noise of 5 to 30 dB SNR
+  phonaut train model=mockingjay_small dataset=fsdd pre-train an encoder on recordings without labels
+  phonaut train dataset=fsdd encoder.run=trained_models/ID   put it in front of a model
   phonaut extract trained_models/ID dataset=fsdd    representations of a corpus, for dataset=frames
   phonaut compare trained_models/A trained_models/B side by side, with intervals and paired tests
 
