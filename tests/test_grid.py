@@ -28,6 +28,7 @@ SMALL = {
     **{name: ["model.hidden_size=4"] for name in ("lstm", "gru", "rnn")},
     **{name: ["model.n_mix=2"] for name in ("gmm", "gmmhmm")},
     **dict.fromkeys(("flow", "genhmm", "lathmm", "gshmm"), SMALL_FLOW),
+    "probe": [],
     "majority": [],
     "dtw": ["model.n_templates=2", "model.n_nearest=1"],
 }

@@ -193,7 +193,7 @@ def test_the_frame_accuracy_of_a_probe_is_that_of_its_frames_one_by_one(tones: P
         for i in range(len(batch.rows)):
             n = batch.audio_lengths[i]
             frames, lengths = model.frames(batch.audio[i : i + 1, :n], batch.audio_lengths[i : i + 1])
-            best = model.network.layers(frames[0, : lengths[0]]).argmax(dim=1)
+            best = model.network.first(frames[0, : lengths[0]]).argmax(dim=1)
             right += int((best == batch.labels[i]).sum())
             total += len(best)
     rate = run.metrics["test"]["frame_accuracy"]

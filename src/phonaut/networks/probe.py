@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from phonaut.networks.masking import mask_of, masked_mean, surrounded, without_padding
+from phonaut.networks.masking import mask_of, masked_mean, without_padding
 
 
 class Probe(nn.Module):
@@ -29,6 +30,7 @@ class Probe(nn.Module):
     Raises:
         ValueError: for a size below 1, a negative context, or another `over`.
 
+    >>> import torch
     >>> Probe(n_features=8, n_classes=3)(torch.zeros(2, 5, 8), torch.tensor([5, 2])).shape
     torch.Size([2, 3])
     """
@@ -52,29 +54,34 @@ class Probe(nn.Module):
             )
         self.frame_wise, self.context = over == "frame", context
         self.over_recording = context > 0
-        n_features *= 2 * context + 1
-        width = n_features if hidden_size is None else hidden_size
-        hidden: list[nn.Module] = [] if hidden_size is None else [nn.Linear(n_features, width), nn.ReLU()]
-        self.layers = nn.Sequential(*hidden, nn.Linear(width, n_classes))
+        width = n_classes if hidden_size is None else hidden_size
+        self.first = nn.Linear((2 * context + 1) * n_features, width)
+        self.rest = nn.Identity() if hidden_size is None else nn.Sequential(nn.ReLU(), nn.Linear(width, n_classes))
 
     def states(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Each frame of a recording with its neighbours, `(B, T, D) -> (B, T, D (2 context + 1))`."""
-        return surrounded(without_padding(frames, lengths)[0], self.context)
+        """The first layer on each frame of a recording with its neighbours, `(B, T, D) -> (B, T', W)`."""
+        frames, _ = without_padding(frames, lengths)
+        # A linear layer on stacked frames is a convolution, which stacks nothing.
+        weight = self.first.weight.unflatten(1, (-1, 2 * self.context + 1))  # type: ignore[no-untyped-call]
+        found: Tensor = F.conv1d(frames.transpose(1, 2), weight, self.first.bias, padding=self.context).transpose(1, 2)
+        return found
 
     def of_frames(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Class scores of all valid frames one after another, `(N, C)`, and the segment that each is of, `(N,)`."""
         valid = mask_of(lengths, frames.shape[1])
-        scores: Tensor = self.layers(frames[valid])
+        x = frames[valid]
+        scores: Tensor = self.rest(x if self.context else self.first(x))
         return scores, valid.nonzero()[:, 0]
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """`(B, T, D) -> (B, C)`, segments being whole recordings."""
         return self.classify(self.states(frames, lengths) if self.context else frames, lengths)
 
-    def classify(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """`(B, T, D (2 context + 1)) -> (B, C)`."""
-        frames, mask = without_padding(frames, lengths)
+    def classify(self, segments: Tensor, lengths: Tensor) -> Tensor:
+        """Scores `(B, C)` of segments of frames `(B, T, D)`, or with context of what `states` gives `(B, T, W)`."""
+        x, mask = without_padding(segments, lengths)
+        x = x if self.context else self.first(x)
         if self.frame_wise:
-            return masked_mean(self.layers(frames).log_softmax(dim=2), mask)
-        found: Tensor = self.layers(masked_mean(frames, mask))
+            return masked_mean(self.rest(x).log_softmax(dim=2), mask)
+        found: Tensor = self.rest(masked_mean(x, mask))  # of the first layer, which is linear, or of frames: the same
         return found
