@@ -26,9 +26,9 @@ from phonaut.runs.training import train
 
 TESTED = ["0006", "0145", "1033", "1419", "2981", "3020", "3083", "9614", "9615", "9624"]  # of protocol=fixed
 CONTEXT = 10  # frames on each side of a stacked one: 0.26 s in all
-LABELS = {"100": 20, "10": 60, "1": 200}  # per cent of the recordings -> epochs
+LABELS = {"100": (20, 400), "10": (20, 100), "1": (40, 20)}  # per cent of the recordings -> epochs, spans in a batch
 FROZEN, FINETUNED = (0.003, 0.01), (0.0003, 0.001)  # learning rates
-FINETUNED_FOR = {"phone 100 %": 4, "phone 10 %": 10, "phone 1 %": 30, "speaker": 20, "keyword": 10}  # epochs
+FINETUNED_FOR = {"phone 100 %": 4, "phone 10 %": 10, "phone 1 %": 20, "speaker": 20, "keyword": 10}  # epochs
 FRAMES = ["features=mel", "normalizer=cmvn"]
 
 
@@ -46,16 +46,19 @@ def rows_of(encoders: Path, names: list[str]) -> dict[str, list[str]]:
 def tasks_of(alignment: str) -> dict[str, tuple[str, list[str]]]:
     """Name of a task -> the metric that counts, and its words."""
     ocean = ["dataset=speechocean762", "dataset.protocol=fixed"]
-    phones = [*ocean, f"dataset.alignment={alignment}", "target=phone", "model=probe", "batch_size=400"]
+    phones = [*ocean, f"dataset.alignment={alignment}", "target=phone", "model=probe"]
     arabic = Path(os.environ["PHONAUT_DATA"]) / "arabic_speech_commands"
     words = ["dataset=folder", f"dataset.data_folder={arabic}", "dataset.validation_speakers=[15,16,17]"]
     words += ["dataset.test_speakers=[18,19,20]", "labels_each=1", "batch_size=100"]
     speakers = ",".join(f"'{name}'" for name in TESTED)
     found = {
-        f"phone {share} %": ("frame_accuracy", [*phones, f"labels_pct={share}", f"trainer.max_epochs={epochs}"])
-        for share, epochs in LABELS.items()
+        f"phone {share} %": (
+            "frame_accuracy",
+            [*phones, f"labels_pct={share}", f"trainer.max_epochs={epochs}", f"batch_size={size}"],
+        )
+        for share, (epochs, size) in LABELS.items()
     }
-    whole = ["model=probe", "model.over=segment", "trainer.max_epochs=60"]
+    whole = ["model=probe", "model.over=segment", "trainer.max_epochs=30"]
     found["speaker"] = ("accuracy", [*ocean, "target=speaker", f"classes=[{speakers}]", "batch_size=20", *whole])
     found["keyword"] = ("accuracy", [*words, *whole])
     return found

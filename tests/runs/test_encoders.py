@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from encoders_of_tones import pretraining, trained
 from phonaut.configuration import ConfigurationError, compose
+from phonaut.reports.terminal import summarize
 from phonaut.runs import Run, parts
 from phonaut.runs.evaluation import load_model, predict
 from phonaut.runs.extraction import extract
@@ -184,7 +185,9 @@ def test_few_labels_are_nested_whole_recordings_and_each_counts_per_class_and_sp
     assert len(counts) == 15, "three words of five speakers"
 
 
-def test_the_frame_accuracy_of_a_probe_is_that_of_its_frames_one_by_one(tones: Path, tmp_path: Path) -> None:
+def test_the_frame_accuracy_of_a_probe_is_that_of_its_frames_one_by_one(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = trained(tmp_path / "run", classification(tones, None, "model=probe", "features=mel", "optimizer.lr=0.1"))
     model, config = load_model(run), run.config
     data = parts.speech_data(config, parts.prepared_corpus(config), run.classes)
@@ -199,3 +202,5 @@ def test_the_frame_accuracy_of_a_probe_is_that_of_its_frames_one_by_one(tones: P
     rate = run.metrics["test"]["frame_accuracy"]
     assert rate["n"] == total
     assert rate["value"] == pytest.approx(right / total)
+    summarize(run)
+    assert f"{total:,} frames, each on its own" in capsys.readouterr().out

@@ -76,6 +76,9 @@ def lines(record: Record, name: str | None) -> list[Line]:
     result: list[Line] = [("accuracy", percent(rate.value), certainty)]
     if counted:
         result.append(("interval", "", how(evaluation, record.item)))
+    if frames := evaluation.rates.get("frame_accuracy"):
+        about = f"   95 % interval {interval(frames)} on {things(frames.n, 'frame')}, each on its own"
+        result.append(("frames", percent(frames.value), about))
     result += in_noise(evaluation)
     if unknown := unknown_words(evaluation):
         words = ", ".join(f"{word} {n}" for word, n in unknown.most_common(10)) + (" ..." if len(unknown) > 10 else "")
