@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from phonaut.networks import Probe
 from phonaut.networks.masking import surrounded
@@ -15,7 +16,8 @@ def test_with_context_it_is_a_layer_on_stacked_frames(hidden_size: int | None) -
     frames, lengths = torch.randn(2, 9, 4, dtype=torch.float64), torch.tensor([9, 6])
     expected = []
     for i, n in enumerate(lengths.tolist()):
-        rows = probe.rest(probe.first(surrounded(frames[i : i + 1, :n], 2)[0]))
+        weight = probe.first.weight.flatten(1)
+        rows = probe.rest(F.linear(surrounded(frames[i : i + 1, :n], 2)[0], weight, probe.first.bias))
         expected.append(rows.log_softmax(dim=1).mean(dim=0))
     torch.testing.assert_close(probe(frames, lengths), torch.stack(expected))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from phonaut.networks.masking import mask_of, masked_mean, without_padding
@@ -55,15 +54,16 @@ class Probe(nn.Module):
         self.frame_wise, self.context = over == "frame", context
         self.over_recording = context > 0
         width = n_classes if hidden_size is None else hidden_size
-        self.first = nn.Linear((2 * context + 1) * n_features, width)
+        # A linear layer on stacked frames is a convolution, which stacks nothing.
+        self.first: nn.Module = nn.Linear(n_features, width)
+        if context:
+            self.first = nn.Conv1d(n_features, width, 2 * context + 1, padding=context)
         self.rest = nn.Identity() if hidden_size is None else nn.Sequential(nn.ReLU(), nn.Linear(width, n_classes))
 
     def states(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """The first layer on each frame of a recording with its neighbours, `(B, T, D) -> (B, T', W)`."""
         frames, _ = without_padding(frames, lengths)
-        # A linear layer on stacked frames is a convolution, which stacks nothing.
-        weight = self.first.weight.unflatten(1, (-1, 2 * self.context + 1))  # type: ignore[no-untyped-call]
-        found: Tensor = F.conv1d(frames.transpose(1, 2), weight, self.first.bias, padding=self.context).transpose(1, 2)
+        found: Tensor = self.first(frames.transpose(1, 2)).transpose(1, 2)
         return found
 
     def of_frames(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
