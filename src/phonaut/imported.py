@@ -111,7 +111,7 @@ def import_checkpoint(path: Path, folder: Path, compose: Compose, overrides: Seq
     given = width_of(config.features)
     if given != n_features:
         raise ValueError(f"{path} takes {n_features} features, and features={config.choices.features} has {given}")
-    has_head = width_of(config.target_features or config.features) == n_targets
+    has_head = width_of(config.get("target_features") or config.features) == n_targets
     if has_head:
         weights |= head_weights(found.head, sizes["hidden_size"], path)
     notes = [chosen.note, *([] if has_head else ["it has no head, or one for frames that are not ours"])]

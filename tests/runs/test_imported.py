@@ -219,6 +219,21 @@ def test_an_object_of_a_class_is_refused_by_name_and_nothing_is_run(zipped: bool
     assert not (tmp_path / "touched").exists()
 
 
+@pytest.mark.parametrize("form", ["modern", "original"])
+def test_the_program_of_the_page_leaves_what_is_taken(form: str, tmp_path: Path, monkeypatch: Any) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "mockingjay.md").read_text(encoding="utf-8")
+    program = page.split("```text\n")[1].split("```")[0].replace('"cpu")', '"cpu", weights_only=False)')
+    width = N_MELS if form == "modern" else N_MFCC
+    weights, head = ours_in_their_names(width), {}
+    states = modern(weights) if form == "modern" else original(weights, head, 1)
+    monkeypatch.chdir(tmp_path)
+    saved(states | {"Optimizer": Schedule(tmp_path / "touched")}, tmp_path / "states.ckpt")
+    refusal(tmp_path / "states.ckpt")
+    exec(program, {})
+    import_checkpoint(tmp_path / "plain.ckpt", tmp_path / "run", compose)
+    assert (tmp_path / "run" / "model.safetensors").exists()
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_truncated_file_is_refused(zipped: bool, tmp_path: Path) -> None:
     path = saved(modern(ours_in_their_names()), tmp_path / "a.ckpt", zipped=zipped)
