@@ -24,7 +24,9 @@ def commands(page: str) -> list[list[str]]:
 
 
 @pytest.mark.readme
-@pytest.mark.parametrize("page", ["README.md", "docs/compare.md", "docs/results.md", "docs/align.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/compare.md", "docs/results.md", "docs/align.md", "docs/mockingjay.md"]
+)
 def test_every_command_is_one_that_exists(page: str) -> None:
     found = commands(page)
     assert found

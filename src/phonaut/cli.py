@@ -249,15 +249,19 @@ def extract(words: Sequence[str]) -> int:
     if not any(text.startswith("dataset=") for text in overrides):
         raise ValueError(f"which recordings? Name a corpus: phonaut {usage}")
     from phonaut.configuration import compose
+    from phonaut.imported import folder_of
     from phonaut.reports.terminal import show_extracted
     from phonaut.runs import Run
     from phonaut.runs.extraction import extract as extract_from
     from phonaut.runs.parts import prepared_corpus
 
-    run, layer = Run(paths[0]), options.get("layer")
+    run, layer = Run(folder_of(paths[0], compose)), options.get("layer")
+    for note in run.config.imported.notes if "imported" in run.config else []:
+        print(f"{paths[0]}: {note}", file=sys.stderr)
     config = compose([text for text in overrides if text not in mine])
     config.features.sample_rate = run.config.features.sample_rate
-    name = "-".join([str(config.choices.dataset), config.target, run.folder.parent.name, *([layer] if layer else [])])
+    own = Path(paths[0]).stem if Path(paths[0]).is_file() else run.folder.parent.name
+    name = "-".join([str(config.choices.dataset), config.target, own, *([layer] if layer else [])])
     result = extract_from(
         run,
         prepared_corpus(config),

@@ -111,7 +111,7 @@ def hydra_compose(overrides: Sequence[str]) -> DictConfig:
 
 def finish(config: DictConfig) -> DictConfig:
     """Carry out the switches that set several keys."""
-    encoding.finish(config)
+    encoding.finish(config, compose)
     if config.streaming:
         causal: list[tuple[str, str, Any]] = [("model", "causal", True)]
         for part in ("features", "target_features"):

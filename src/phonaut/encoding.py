@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from phonaut.files import run_folder
+from phonaut.imported import Compose, folder_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -19,17 +18,21 @@ def encodes(config: DictConfig) -> bool:
     return bool(config.get("encoder") and config.encoder.run)
 
 
-def finish(config: DictConfig) -> None:
+def finish(config: DictConfig, compose: Compose) -> None:
     """Take over from the encoder's run what the encoder is built of, so that the new run needs that one no more.
 
+    Args:
+        config: is changed.
+        compose: what composes a configuration, for the run that a checkpoint becomes.
+
     Raises:
-        ValueError: there is no such run, or it is none of pre-training.
+        ValueError: there is no such run or checkpoint, or it is none of pre-training.
     """
     from omegaconf import DictConfig, OmegaConf, open_dict
 
     if not encodes(config):
         return
-    run = OmegaConf.load(run_folder(Path(str(config.encoder.run)).expanduser()) / "config.yaml")
+    run = OmegaConf.load(folder_of(str(config.encoder.run), compose) / "config.yaml")
     assert isinstance(run, DictConfig)
     if not str(run.module._target_).endswith(".Representation"):
         raise ValueError(f"encoder.run={config.encoder.run} is no pre-trained encoder, but model={run.choices.model}")

@@ -174,3 +174,20 @@ def wrong_use(mode: str, layer: str | int, n_layers: int) -> list[str]:
     elif mode == "weighted" and layer not in ("last", "weighted"):
         problems.append(f"encoder.layer={layer}: with encoder.mode=weighted it is weighted; leave it out")
     return problems
+
+
+def fitting(expected: dict[str, Tensor], found: dict[str, Tensor], where: str) -> None:
+    """Refuse weights that are not those of a network.
+
+    Raises:
+        ValueError: names or shapes differ; all of them are told.
+    """
+    wrong = [f"{name} is missing" for name in sorted(expected.keys() - found.keys())]
+    wrong += [f"{name} is not known" for name in sorted(found.keys() - expected.keys())]
+    wrong += [
+        f"{name} is {tuple(found[name].shape)}, not {tuple(expected[name].shape)}"
+        for name in sorted(expected.keys() & found.keys())
+        if expected[name].shape != found[name].shape
+    ]
+    if wrong:
+        raise ValueError(f"{where} does not fit this encoder: {'; '.join(wrong)}")

@@ -10,11 +10,12 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from phonaut.configuration import compose
 from phonaut.data.datamodule import SpeechData
 from phonaut.features import FrontEnd
-from phonaut.files import run_folder
+from phonaut.imported import folder_of
 from phonaut.modules import SpeechModel
-from phonaut.modules.encoded import EncodedFrontEnd
+from phonaut.modules.encoded import EncodedFrontEnd, fitting
 from phonaut.modules.frame_cache import FrameCache
 
 MOST_FRAMES = 200_000  # of training, that a projection is fitted to
@@ -40,7 +41,7 @@ def encoder_of(built: DictConfig, **use: Any) -> EncodedFrontEnd:
 
 
 def load(encoder: EncodedFrontEnd, path: Path | str) -> None:
-    """Give an encoder the weights of a pre-training run.
+    """Give an encoder the weights of a pre-training run, or of a checkpoint of s3prl or of the original.
 
     Raises:
         ValueError: there are none, they are damaged or do not fit; the names that differ are given.
@@ -48,7 +49,7 @@ def load(encoder: EncodedFrontEnd, path: Path | str) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    file = run_folder(path) / "model.safetensors"
+    file = folder_of(path, compose) / "model.safetensors"
     if not file.exists():
         raise ValueError(f"encoder.run={path} has no trained encoder yet: let its training end")
     try:
@@ -58,23 +59,6 @@ def load(encoder: EncodedFrontEnd, path: Path | str) -> None:
     found = {name.removeprefix(ENCODER): value for name, value in weights.items() if name.startswith(ENCODER)}
     fitting(encoder.network.state_dict(), found, str(file))
     encoder.network.load_state_dict(found)
-
-
-def fitting(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor], where: str) -> None:
-    """Refuse weights that are not those of a network.
-
-    Raises:
-        ValueError: names or shapes differ; all of them are told.
-    """
-    wrong = [f"{name} is missing" for name in sorted(expected.keys() - found.keys())]
-    wrong += [f"{name} is not known" for name in sorted(found.keys() - expected.keys())]
-    wrong += [
-        f"{name} is {tuple(found[name].shape)}, not {tuple(expected[name].shape)}"
-        for name in sorted(expected.keys() & found.keys())
-        if expected[name].shape != found[name].shape
-    ]
-    if wrong:
-        raise ValueError(f"{where} does not fit this encoder: {'; '.join(wrong)}")
 
 
 def prepare(model: SpeechModel, data: SpeechData, config: DictConfig, *, augmented: bool) -> None:
