@@ -36,14 +36,14 @@ def attention(qkv: Tensor, lengths: Sequence[int], *, dropout: float = 0.0, caus
 
 
 def attention_maps(qkv: Tensor, *, causal: bool = False) -> Tensor:
-    """The weights by which `attention` adds up the values of one sequence: `softmax(q k^T / sqrt(d))`, rows add up to 1.
+    """The weights by which `attention` adds up the values of one sequence, `softmax(q k^T / sqrt(d))`.
 
     Args:
         qkv: queries, keys and values, `(T, 3, H, d)`.
         causal: no query sees a later key.
 
     Returns:
-        `(H, T, T)`, a row a query.
+        `(H, T, T)`, a row a query; rows add up to 1.
     """
     q, k, _ = qkv.permute(1, 2, 0, 3).unsqueeze(1).unbind()  # (1, H, T, d)
     return torch.cat([weights for _, weights in all_weights(q, k, None, causal)])

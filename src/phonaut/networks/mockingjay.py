@@ -85,7 +85,7 @@ class Layer(nn.Module):
         return made
 
     def attention_maps(self, x: Tensor) -> Tensor:
-        """What each frame of one sequence `(T, D)` attends to, `(H, T, T)`: the weights of `forward` without dropout."""
+        """What each frame of one sequence `(T, D)` attends to without dropout, `(n_heads, T, T)`."""
         return attention_maps(self.projected(x), causal=self.causal)
 
 

@@ -45,14 +45,16 @@ def hidden_layers(states: Sequence[ArrayLike], *, frame_shift_s: float, width: f
     for plot in plots[:, 0]:
         plot.set_ylabel("feature")
     for column in plots.T:
-        [plot for plot in column if plot.axison][-1].set_xlabel("time (s)")
+        lowest = [plot for plot in column if plot.axison][-1]
+        lowest.set_xlabel("time (s)")
+        lowest.tick_params(labelbottom=True)  # also where nothing is drawn in the last row
     return figure
 
 
 def attention_maps(maps: Sequence[ArrayLike], *, seconds: float) -> Figure:
     """Attention of the first heads, a row a layer: what each moment (downwards) attends to (to the right).
 
-    Every map has its own scale, from 0 to the weight that 1 in 200 of its weights exceeds; white is the most.
+    Every map has its own scale, from 0 to the weight that 1 in 200 of its weights exceeds.
 
     Args:
         maps: of each layer, `(n_heads, T, T)`; rows are queries.
@@ -72,7 +74,7 @@ def attention_maps(maps: Sequence[ArrayLike], *, seconds: float) -> Figure:
             plot.imshow(weights, aspect="auto", cmap="magma", vmin=0.0, vmax=most, extent=extent)
             plot.set_title(f"layer {number}, head {head}", fontsize=8)
             plot.tick_params(labelsize=7)
-    figure.supxlabel("attended to (s)", fontsize=9)
+    figure.supxlabel("attended to (s); the brighter the more, each map by its own scale", fontsize=9)
     figure.supylabel("time (s)", fontsize=9)
     return figure
 
