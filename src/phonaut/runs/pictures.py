@@ -190,6 +190,8 @@ def read(file: Path, sample_rate: int, tell: Callable[[str], None]) -> NDArray[n
                 break
     except BadRecordingError as error:
         raise ValueError(f"{file}: {error}") from error
+    if not sum(map(len, found)):
+        raise ValueError(f"{file} is too short to show: nothing is left of it at {sample_rate} Hz")
     if wanted is not None:
         tell(
             f"{file} is {seconds:.1f} s long, and attention compares all pairs: its first {BEGINNING_S:.0f} s are shown"
