@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors.torch import load_file
 
 from phonaut.cli import main
 from phonaut.configuration import compose
@@ -123,6 +124,8 @@ def test_the_truth_is_the_input_unaltered_and_what_is_seen_is_hidden_where_it_is
     assert not shown[0][marked].any()
     np.testing.assert_array_equal(shown[0][~marked], shown[2][~marked])
     model = pretraining.load_model(run)
+    for name, value in load_file(encoder / "model.safetensors").items():
+        torch.testing.assert_close(model.state_dict()[name], value, rtol=0, atol=0)
     hidden, _ = model.network(torch.from_numpy(shown[0])[None], torch.tensor([n]))
     made = model.head(hidden).detach().reshape(n, -1)
     np.testing.assert_allclose(shown[1], made, atol=1e-5, err_msg="the trained head, of what is seen")

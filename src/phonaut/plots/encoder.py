@@ -44,10 +44,9 @@ def hidden_layers(states: Sequence[ArrayLike], *, frame_shift_s: float, width: f
         plot.set(title="0: into the first layer" if number == 0 else f"{number}: out of layer {number}")
     for plot in plots[:, 0]:
         plot.set_ylabel("feature")
-    for column in plots.T:
-        lowest = [plot for plot in column if plot.axison][-1]
-        lowest.set_xlabel("time (s)")
-        lowest.tick_params(labelbottom=True)  # also where nothing is drawn in the last row
+    for column in plots.T:  # also where nothing is drawn in the last row
+        [plot for plot in column if plot.axison][-1].tick_params(labelbottom=True)
+    figure.supxlabel("time (s)", fontsize="medium")
     return figure
 
 

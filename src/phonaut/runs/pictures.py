@@ -159,8 +159,8 @@ def reconstruction(run: Run, parts: Parts, batch: Batch) -> Figure:
     place = Place(batch.draw_keys, int(run.config.seed), 0, "validation")
     found = parts.head.reconstruction(batch, instantiate(run.config.objective), place)
     shown = {
-        "seen: the input, altered (the marked frames are to be predicted)": found.seen,
-        "predicted from it": found.predicted,
+        "seen (marked: the frames whose prediction counts)": found.seen,
+        "predicted": found.predicted,
         "true": found.truth,
     }
     return spectrograms(
