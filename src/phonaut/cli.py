@@ -33,6 +33,7 @@ Examples
   phonaut train model=mockingjay_small dataset=fsdd pre-train an encoder on recordings without labels
   phonaut train dataset=fsdd encoder.run=trained_models/ID   put it in front of a model
   phonaut extract trained_models/ID dataset=fsdd    representations of a corpus, for dataset=frames
+  phonaut extract trained_models/ID a.wav plot=true pictures of an encoder's layers and attention
   phonaut compare trained_models/A trained_models/B side by side, with intervals and paired tests
 
 Choices, as group=choice
@@ -240,10 +241,13 @@ def extract(words: Sequence[str]) -> int:
     """Write what a run's encoder or front end makes of a corpus, as frames that dataset=frames takes."""
     usage = "extract RUN dataset=... [target=...] [layer=last|all|weighted|NUMBER] [output=FOLDER] [overwrite=true]"
     paths, overrides = split_paths(words, usage)
+    if any(text.startswith(("plot=", "head=")) for text in overrides):
+        return pictures(paths, overrides)
     mine = [text for text in overrides if not text.startswith(("dataset=", "dataset.", "target="))]
     options = options_of("extract", mine, {"layer", "output", "overwrite"})
     if len(paths) != 1:
-        raise ValueError(f"extract takes one RUN; it got {len(paths)} paths: {', '.join(paths)}")
+        shown = ", ".join(paths)
+        raise ValueError(f"extract takes one RUN, a FILE with plot=true alone; it got {len(paths)} paths: {shown}")
     if options.get("overwrite", "false") not in ("true", "false"):
         raise ValueError(f"overwrite={options['overwrite']}: write true or false")
     if not any(text.startswith("dataset=") for text in overrides):
@@ -272,6 +276,34 @@ def extract(words: Sequence[str]) -> int:
         tell=lambda text: print(text, file=sys.stderr, flush=True),
     )
     show_extracted(result, config.target)
+    return 0
+
+
+def pictures(paths: Sequence[str], overrides: Sequence[str]) -> int:
+    """Show what a run's encoder does with one recording: `extract RUN FILE plot=true`."""
+    usage = "phonaut extract RUN FILE plot=true [head=true] [output=FOLDER]"
+    options = options_of("extract with plot=true", overrides, {"plot", "head", "output"})
+    for key in options.keys() & {"plot", "head"}:
+        if options[key] not in ("true", "false"):
+            raise ValueError(f"{key}={options[key]}: write true or false")
+    if options.get("plot") != "true":
+        raise ValueError(f"{' '.join(overrides)}: it is plot=true that asks for pictures: {usage}")
+    if len(paths) != 2:
+        raise ValueError(f"plot=true takes a RUN and one FILE; it got {len(paths)} paths: {', '.join(paths)}; {usage}")
+    from phonaut.configuration import compose
+    from phonaut.imported import folder_of
+    from phonaut.runs import Run
+    from phonaut.runs.pictures import write_pictures
+
+    file = Path(paths[1])
+    written = write_pictures(
+        Run(folder_of(paths[0], compose)),
+        file,
+        Path(options.get("output", f"pictures/{file.stem}")),
+        head=options.get("head") == "true",
+        tell=lambda text: print(text, file=sys.stderr, flush=True),
+    )
+    print(*written, sep="\n")
     return 0
 
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from phonaut.networks import Mockingjay, PredictionHead, count
+from phonaut.networks.attention import attention
 from phonaut.networks.mockingjay import sinusoids, stacked
 
 SMALL = {"hidden_size": 12, "n_layers": 2, "n_heads": 3, "intermediate_size": 20}
@@ -180,3 +181,19 @@ def test_impossible_sizes_are_refused(options: dict[str, object], message: str) 
 def test_lengths_that_cannot_be_are_refused(lengths: list[int]) -> None:
     with pytest.raises(ValueError, match=r"lengths"):
         network()(torch.zeros(2, 5, 5, dtype=torch.float64), torch.tensor(lengths))
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_maps_are_what_attention_adds_up_values_by(stride: int, causal: bool) -> None:
+    made, x = network(stride=stride, causal=causal), frames(20)
+    n = 20 // stride
+    states, _ = made.hidden_states(x, torch.tensor([20]))
+    maps = list(made.attention_maps(x[0]))
+    assert [tuple(weights.shape) for weights in maps] == [(3, n, n)] * 2
+    for layer, state, weights in zip(made.layers, states[:-1], maps, strict=True):
+        torch.testing.assert_close(weights.sum(dim=2), torch.ones(3, n, dtype=torch.float64), rtol=0, atol=1e-12)
+        assert causal == (not weights.triu(1).any()), "a causal encoder has no weight on what comes later"
+        qkv = layer.qkv(state[0]).view(n, 3, 3, 4)
+        joined = torch.einsum("hqk,khd->qhd", weights, qkv[:, 2]).flatten(1)
+        torch.testing.assert_close(joined, attention(qkv, [n], causal=causal), rtol=0, atol=1e-12)

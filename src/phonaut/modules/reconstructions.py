@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Callback
+from torch import Tensor
 
 from phonaut.modules.monitoring import writer_of
 from phonaut.modules.representation import Representation
+from phonaut.networks.mockingjay import Mockingjay
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@torch.no_grad()
+def inside(network: Mockingjay, frames: Tensor, frame_shift_s: float) -> dict[str, Figure]:
+    """Hidden states and attention of an encoder for one recording.
+
+    Args:
+        network: in evaluation mode.
+        frames: what it takes, `(T, D)`.
+        frame_shift_s: seconds between them.
+
+    Returns:
+        `layers` and `attention`.
+    """
+    from phonaut.plots import attention_maps, coarse, hidden_layers
+    from phonaut.plots.encoder import MOST_HEADS
+
+    states, lengths = network.hidden_states(frames[None], torch.tensor([len(frames)], device=frames.device))
+    shift_s, _ = network.times(frame_shift_s, 0.0)
+    maps = [coarse(layer[:MOST_HEADS].float().cpu().numpy()) for layer in network.attention_maps(frames)]
+    return {
+        "layers": hidden_layers([state[0].float().cpu().numpy() for state in states], frame_shift_s=shift_s),
+        "attention": attention_maps(maps, seconds=int(lengths[0]) * shift_s),
+    }
 
 
 class Reconstructions(Callback):
     """A few recordings of the validation split in TensorBoard: altered input, prediction and truth side by side.
+
+    Of the first one also the hidden states and the attention of every layer.
 
     Args:
         every_n_epochs: how often.
@@ -38,3 +72,6 @@ class Reconstructions(Callback):
             }
             figure = spectrograms(pictures, found.chosen[i, :n].cpu().numpy(), frame_shift_s=shift_s)
             writer_of(trainer).add_figure(f"validation/{i}_{name}", figure, trainer.global_step)
+        frames = found.seen[0, : int(found.lengths[0])]
+        for what, figure in inside(pl_module.model.network, frames, shift_s).items():
+            writer_of(trainer).add_figure(f"validation/0_{names[0]}/{what}", figure, trainer.global_step)

@@ -35,6 +35,20 @@ def attention(qkv: Tensor, lengths: Sequence[int], *, dropout: float = 0.0, caus
     )
 
 
+def attention_maps(qkv: Tensor, *, causal: bool = False) -> Tensor:
+    """The weights by which `attention` adds up the values of one sequence, `softmax(q k^T / sqrt(d))`.
+
+    Args:
+        qkv: queries, keys and values, `(T, 3, H, d)`.
+        causal: no query sees a later key.
+
+    Returns:
+        `(H, T, T)`, a row a query; rows add up to 1.
+    """
+    q, k, _ = qkv.permute(1, 2, 0, 3).unsqueeze(1).unbind()  # (1, H, T, d)
+    return torch.cat([weights for _, weights in all_weights(q, k, None, causal)])
+
+
 def alike(lengths: Sequence[int], n_heads: int) -> Iterator[list[int]]:
     """Neighbours of nearly the same length, as many as can be worked on at once: one by one, short ones mostly wait."""
     group: list[int] = []
@@ -128,7 +142,9 @@ def all_weights(q: Tensor, k: Tensor, seen: Tensor | None, causal: bool) -> Iter
     if seen is not None:
         hidden = torch.zeros(seen.shape, dtype=q.dtype).masked_fill_(~seen, -torch.inf)
         hidden = hidden.expand(-1, n_heads, -1, -1).flatten(0, 1)
-    future = torch.full((longest, longest), -torch.inf, dtype=q.dtype).triu_(1) if causal else None
+    future = None
+    if causal:
+        future = torch.full((longest, longest), -torch.inf, dtype=q.dtype, device=q.device).triu_(1)
     at_once = max(1, AT_ONCE // longest**2)
     for first in range(0, n_items * n_heads, at_once):
         rows = slice(first, first + at_once)

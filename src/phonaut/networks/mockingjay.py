@@ -6,13 +6,13 @@ Liu et al. 2020, "Mockingjay: Unsupervised Speech Representation Learning with D
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from phonaut.networks.attention import attention
+from phonaut.networks.attention import attention, attention_maps
 from phonaut.networks.dropout import Dropout
 from phonaut.networks.packing import Packing
 
@@ -76,9 +76,17 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, packing: Packing) -> Tensor:
         """`(N, D) -> (N, D)`, the sequences of `packing` one after another."""
-        qkv = self.qkv(x).unflatten(1, (3, self.n_heads, -1))
         dropout = self.p if self.training else 0.0
-        return self.rest(x, attention(qkv, packing.counts, dropout=dropout, causal=self.causal))
+        return self.rest(x, attention(self.projected(x), packing.counts, dropout=dropout, causal=self.causal))
+
+    def projected(self, x: Tensor) -> Tensor:
+        """Queries, keys and values of every head, `(N, D) -> (N, 3, H, D / H)`."""
+        made: Tensor = self.qkv(x).unflatten(1, (3, self.n_heads, -1))
+        return made
+
+    def attention_maps(self, x: Tensor) -> Tensor:
+        """What each frame of one sequence `(T, D)` attends to without dropout, `(n_heads, T, T)`."""
+        return attention_maps(self.projected(x), causal=self.causal)
 
 
 class Mockingjay(nn.Module):
@@ -173,6 +181,20 @@ class Mockingjay(nn.Module):
         frames, lengths = stacked(frames, lengths, self.stride)
         packing = packing_of(frames, lengths)
         return [packing.unpack(x) for x in self.encode(packing.pack(frames), packing)], lengths
+
+    def attention_maps(self, frames: Tensor) -> Iterator[Tensor]:
+        """What each representation of one recording attends to, a layer after another, as all of them need much room.
+
+        Args:
+            frames: of the recording, `(T, D)`.
+
+        Yields:
+            `(n_heads, T', T')`, a row a query; rows add up to 1.
+        """
+        states, _ = self.hidden_states(frames[None], torch.tensor([len(frames)], device=frames.device))
+        for layer, state in zip(self.layers, states[:-1], strict=True):
+            assert isinstance(layer, Layer)
+            yield layer.attention_maps(state[0])
 
     def encode(self, x: Tensor, packing: Packing) -> list[Tensor]:
         """The hidden states `(N, H)` of stacked frames `(N, stride D)`, the sequences of `packing` in a row."""

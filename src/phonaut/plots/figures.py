@@ -79,7 +79,10 @@ def spectrograms(
             frames.T, origin="lower", aspect="auto", cmap="magma", vmin=low, vmax=max(high, low + 1e-6), extent=extent
         )
         plot.set(title=title, ylabel="feature")
-        plot.scatter((marked + 0.5) * frame_shift_s, np.full(len(marked), -0.5), marker="|", color="tab:cyan", s=12)
+        plot.hlines(
+            np.full(len(marked), -0.5), marked * frame_shift_s, (marked + 1) * frame_shift_s,
+            colors="tab:cyan", linewidth=5, clip_on=False,
+        )  # fmt: skip
     plots[-1].set(xlabel="time (s)")
     return figure
 

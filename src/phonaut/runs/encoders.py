@@ -46,19 +46,28 @@ def load(encoder: EncodedFrontEnd, path: Path | str) -> None:
     Raises:
         ValueError: there are none, they are damaged or do not fit; the names that differ are given.
     """
+    weights = weights_of(path)
+    found = {name.removeprefix(ENCODER): value for name, value in weights.items() if name.startswith(ENCODER)}
+    fitting(encoder.network.state_dict(), found, str(path))
+    encoder.network.load_state_dict(found)
+
+
+def weights_of(path: Path | str) -> dict[str, torch.Tensor]:
+    """All weights of a pre-training run, those of its head too.
+
+    Raises:
+        ValueError: there are none, or they are damaged.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     file = folder_of(path, compose) / "model.safetensors"
     if not file.exists():
-        raise ValueError(f"encoder.run={path} has no trained encoder yet: let its training end")
+        raise ValueError(f"{path} has no trained encoder yet: let its training end")
     try:
-        weights = load_file(file)
+        return load_file(file)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{file} is damaged: {error}") from error
-    found = {name.removeprefix(ENCODER): value for name, value in weights.items() if name.startswith(ENCODER)}
-    fitting(encoder.network.state_dict(), found, str(file))
-    encoder.network.load_state_dict(found)
 
 
 def prepare(model: SpeechModel, data: SpeechData, config: DictConfig, *, augmented: bool) -> None:

@@ -17,9 +17,11 @@ from phonaut.data.unlabelled import UnlabelledData
 from phonaut.files import write_bytes
 from phonaut.metrics import mean_over
 from phonaut.modules import Representation, RepresentationModel
+from phonaut.modules.encoded import fitting
 from phonaut.modules.memory import Memory, estimate
-from phonaut.runs import parts
+from phonaut.runs import encoders, parts
 from phonaut.runs.evaluation import device_of
+from phonaut.runs.folder import Run
 
 CUTS = "cuts.txt.gz"
 
@@ -48,6 +50,19 @@ def representation_model(config: DictConfig) -> RepresentationModel:
         instantiate(config.normalizer) if config.get("normalizer") else None,
         instantiate(config.target_features) if config.get("target_features") else None,
     )
+
+
+def load_model(run: Run) -> RepresentationModel:
+    """The trained encoder of a run with its head, in evaluation mode.
+
+    Raises:
+        ValueError: there are no weights, they are damaged or do not fit; the names that differ are given.
+    """
+    model = representation_model(run.config)
+    weights = encoders.weights_of(run.folder)
+    fitting(model.state_dict(), weights, str(run.folder / "model.safetensors"))
+    model.load_state_dict(weights)
+    return model.eval()
 
 
 def training_loop(config: DictConfig, model: RepresentationModel) -> Representation:
