@@ -17,7 +17,8 @@ from runs_of_tones import RATE, write_tones
 FEW = ["trainer.max_epochs=1", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
 ENCODER = [
     "model=mockingjay_small", "model.hidden_size=16", "model.n_heads=2", "model.intermediate_size=24",
-    "model.n_layers=2", "features.n_mels=10", "features.n_fft=512", "features.win_length=400", "batch_frames=400",
+    "model.n_layers=2", "model.stride=3", "features.n_mels=10", "features.n_fft=512", "features.win_length=400",
+    "batch_frames=400",
     "trainer.precision=32-true", *FEW,
 ]  # fmt: skip
 OTHERS = ["input", "layers", "attention"]
