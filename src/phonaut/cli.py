@@ -32,6 +32,7 @@ Examples
   phonaut evaluate trained_models/ID noise=white    score the test split in noise of 5 to 30 dB SNR
   phonaut train model=mockingjay_small dataset=fsdd pre-train an encoder on recordings without labels
   phonaut train dataset=fsdd encoder.run=trained_models/ID   put it in front of a model
+  phonaut prepare dataset=librispeech units=1000    its transcripts in units that SentencePiece learns in training
   phonaut extract trained_models/ID dataset=fsdd    representations of a corpus, for dataset=frames
   phonaut extract trained_models/ID a.wav plot=true pictures of an encoder's layers and attention
   phonaut compare trained_models/A trained_models/B side by side, with intervals and paired tests
@@ -43,6 +44,7 @@ A run lies in trained_models/<experiment_id>/<model>: report.html, metrics.json,
 The same experiment_id again resumes it. Corpora are looked for under $PHONAUT_DATA, else under datasets/; prepared
 corpora lie under $PHONAUT_CACHE, else under ~/.cache/phonaut. PHONAUT_DEBUG=1 shows where an error came from.
 """
+PREPARE_OPTIONS = {"n_jobs", "units", "units_kind", "output"}
 
 
 def train(words: Sequence[str]) -> int:
@@ -143,13 +145,48 @@ def job_name(number: int, overrides: Sequence[str]) -> str:
 
 
 def prepare(words: Sequence[str]) -> int:
-    """Make the manifests of a corpus, and list what was refused."""
+    """Make the manifests of a corpus, and list what was refused; units=1000: its transcripts in text units too."""
+    mine = [text for text in words if text.partition("=")[0] in PREPARE_OPTIONS]
+    options, overrides = options_of("prepare", mine, PREPARE_OPTIONS), [text for text in words if text not in mine]
+    n_jobs, n_units = count(options, "n_jobs"), count(options, "units")
+    needless = sorted(options.keys() & {"units_kind", "output"})
+    if n_units is None and needless:
+        raise ValueError(f"{needless[0]}= goes with units=1000")
     from phonaut.configuration import compose
     from phonaut.corpora.prepare import describe
+    from phonaut.corpora.units import Wanted, describe_units, write_units
     from phonaut.runs.parts import prepared_corpus
 
-    print(describe(prepared_corpus(compose(words))))
+    config = compose(overrides if n_units is None else asking_for_texts(overrides))
+    if n_units is None:
+        print(describe(prepared_corpus(config, n_jobs=n_jobs)))
+        return 0
+    output = Path(options.get("output", f"units/{config.choices.dataset}"))
+    wanted = Wanted(n_units, options.get("units_kind", "unigram"), output)
+    wanted.check()
+    prepared = prepared_corpus(config, n_jobs=n_jobs)
+    print(describe(prepared), flush=True)
+    print(describe_units(write_units(prepared, wanted)))
     return 0
+
+
+def asking_for_texts(overrides: Sequence[str]) -> list[str]:
+    """`overrides`; a corpus that can do without labels is asked to, where no target is named.
+
+    Raises:
+        ValueError: speakers are asked for, who are in all splits.
+    """
+    targets = [text.rpartition("=")[2] for text in overrides if text.startswith(("target=", "dataset.target="))]
+    if "speaker" in targets:
+        raise ValueError("target=speaker has every speaker in all splits, and units are learned without those of the "
+                         "test: leave it out")  # fmt: skip
+    from hydra.utils import get_class
+
+    from phonaut.configuration import draft
+
+    corpus = get_class(draft(overrides)[0].dataset._target_)
+    asked = ["dataset.target=text"] if not targets and getattr(corpus, "has_texts", False) else []
+    return [*overrides, *asked]
 
 
 def evaluate(words: Sequence[str]) -> int:
@@ -160,8 +197,7 @@ def evaluate(words: Sequence[str]) -> int:
     options = options_of("evaluate", mine, {"split", "batch_size", "noise", "snr_db", "noise_folder"})
     if len(paths) > 2:
         raise ValueError(f"evaluate takes RUN and one FOLDER; it got {len(paths)} paths: {', '.join(paths)}")
-    if not options.get("batch_size", "1").isdigit() or options.get("batch_size") == "0":
-        raise ValueError(f"batch_size={options['batch_size']}: a whole number of at least 1 is wanted")
+    batch_size = count(options, "batch_size")
     needless = sorted(options.keys() & {"snr_db", "noise_folder"})
     if "noise" not in options and needless:
         raise ValueError(f"{needless[0]}= goes with noise=white,recorded")
@@ -181,7 +217,7 @@ def evaluate(words: Sequence[str]) -> int:
             data_folder=Path(paths[1]) if len(paths) == 2 else None,
             split=options.get("split", "test"),
             overrides=[text for text in overrides if text.startswith("dataset.")],
-            batch_size=int(options["batch_size"]) if "batch_size" in options else None,
+            batch_size=batch_size,
             noise=noise,
         )
         from phonaut.reports import write_report
@@ -211,8 +247,7 @@ def align(words: Sequence[str]) -> int:
     """Find when each phone is spoken in a transcribed corpus, by pocketsphinx and by phone models of our own."""
     mine = [text for text in words if not text.startswith(("dataset=", "dataset.", "target="))]
     options = options_of("align", mine, {"aligner", "output", "n_jobs", "lexicon"})
-    if not options.get("n_jobs", "1").isdigit():
-        raise ValueError(f"n_jobs={options['n_jobs']}: a whole number of at least 1 is wanted")
+    n_jobs = count(options, "n_jobs")
     from hydra.utils import instantiate
 
     from phonaut.alignment.corpus import SAMPLE_RATE
@@ -230,7 +265,7 @@ def align(words: Sequence[str]) -> int:
         output=Path(options.get("output", f"alignments/{config.choices.dataset}")),
         aligner=options.get("aligner", "both"),
         lexicon=Path(options["lexicon"]) if "lexicon" in options else own if own and own.is_file() else None,
-        n_jobs=int(options.get("n_jobs", 2)),
+        n_jobs=2 if n_jobs is None else n_jobs,
         tell=lambda text: print(text, file=sys.stderr, flush=True),
     )
     show_alignment(result)
@@ -379,6 +414,20 @@ def options_of(command: str, words: Sequence[str], known: set[str]) -> dict[str,
 def listed(text: str) -> list[str]:
     """What stands between commas, brackets around all of it or not."""
     return [part.strip() for part in text.strip().removeprefix("[").removesuffix("]").split(",") if part.strip()]
+
+
+def count(options: dict[str, str], key: str) -> int | None:
+    """The whole number of an option; None where it is not given.
+
+    Raises:
+        ValueError: it is none, or less than 1.
+    """
+    text = options.get(key)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise ValueError(f"{key}={text}: a whole number of at least 1 is wanted")
+    return int(text)
 
 
 def number(text: str, key: str) -> float:

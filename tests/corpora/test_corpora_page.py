@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hydra.utils import instantiate
 
+from phonaut.cli import PREPARE_OPTIONS, asking_for_texts
 from phonaut.configuration import compose
 from phonaut.corpora import Corpus
 
@@ -29,7 +30,9 @@ def test_the_page_has_commands() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_page_makes_a_corpus(command: str) -> None:
-    words = shlex.split(command, comments=True)[2:]
+    words = [word for word in shlex.split(command, comments=True)[2:] if word.partition("=")[0] not in PREPARE_OPTIONS]
+    if "units=" in command:
+        words = asking_for_texts(words)
     assert isinstance(instantiate(compose(words).dataset), Corpus)
 
 

@@ -34,7 +34,7 @@ from phonaut.corpora.splits import wrong_shares, wrong_target
 LAYOUTS = ("auto", "directories", "csv", "kaldi")
 WHERE = ": where are your recordings? Type dataset.data_folder=PATH"
 PROTOCOLS = ("auto", "given", "speakers", "recordings", "all_test")
-TARGETS = ("keyword", "phone", "speaker")
+TARGETS = ("keyword", "phone", "speaker", "text")
 HOW = "phonaut align dataset=folder dataset.data_folder=... makes one of recordings with transcripts"
 
 
@@ -48,7 +48,7 @@ class FolderCorpus:
 
     Args:
         data_folder: the folder, or a table in it.
-        target: `keyword`, `phone` or `speaker`.
+        target: `keyword`, `phone`, `speaker`, or `text` for transcripts, which need no class.
         layout: `directories`, `csv`, `kaldi`, or `auto`: Kaldi's `wav.scp` if it is there, else a table, else folders.
         table: which table, where there are several.
         columns: what a table calls path, label, speaker ..., where it is none of the usual names.
@@ -74,6 +74,7 @@ class FolderCorpus:
     """
 
     name = "folder"
+    has_texts = True
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from phonaut.corpora.listing import Refused, entries, find_folder, is_audio
 from phonaut.corpora.mistakes import as_list, refuse, seen_at_once
 from phonaut.corpora.splits import balanced_cuts, hash_percent, nearest, wrong_shares, wrong_target
 
-TARGETS = ("phone", "speaker")
+TARGETS = ("phone", "speaker", "text")
 SUBSET = re.compile(r"(train|dev|test)-[\w-]+")
 SPLIT_OF = {"train": "train", "dev": "validation", "test": "test"}
 UTTERANCE = re.compile(r"\d+-\d+-\d+")
@@ -32,11 +32,12 @@ class LibriSpeech:
     Subsets `train-*`, `dev-*` and `test-*` are the splits, whichever are there. Where no `test-*` is there, test
     speakers are cut from training by a hash of their ids, and by recording where there is but one speaker. Where no
     `dev-*` is there, validation is cut from training: by speaker where at least four are left to train, else by
-    recording. `target=speaker` tells the speakers of all subsets apart, each of them in all splits.
+    recording. `target=speaker` tells the speakers of all subsets apart, each of them in all splits. `target=text` is
+    for transcripts: divided as for phones, and needs none.
 
     Args:
         data_folder: the folder of the subsets, or the one above it.
-        target: `phone` or `speaker`.
+        target: `phone`, `speaker` or `text`.
         subsets: the names of those to use; null: all that are there.
         alignment: a CTM file of phones, for `target=phone`.
         drop_phones: phones that are no classes.
@@ -51,6 +52,7 @@ class LibriSpeech:
 
     name = "librispeech"
     clip_s: float | None = None
+    has_texts = True
 
     def __init__(
         self,

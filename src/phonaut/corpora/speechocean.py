@@ -16,7 +16,7 @@ from phonaut.corpora.splits import WithinSpeakers, hash_percent, wrong_target
 
 PROTOCOLS = ("folds", "fixed", "official")
 N_TESTED, N_VALIDATED = 10, 5  # speakers, with protocol=fixed
-TARGETS = ("phone", "speaker")
+TARGETS = ("phone", "speaker", "text")
 DEV_PCT = 10.0
 HOW = "phonaut align dataset=speechocean762 makes one"
 
@@ -32,7 +32,7 @@ class Speechocean762:
 
     Args:
         data_folder: the corpus: `train/` (and `test/`), `WAVE/`, `resource/`.
-        target: `phone` or `speaker`.
+        target: `phone`, `speaker`, or `text` for transcripts, divided as for phones.
         alignment: a CTM file of phones, for `target=phone`.
         protocol: `folds`, `fixed` or `official`.
         n_folds: how many.
@@ -46,6 +46,7 @@ class Speechocean762:
 
     name = "speechocean762"
     clip_s: float | None = None
+    has_texts = True
 
     def __init__(
         self,
@@ -162,19 +163,18 @@ class Speechocean762:
                 "validate, 20 % test"
             ]
         n = len(self._places())
-        assert self.aligned is not None
-        how = self.aligned.note()
+        how = f"; {self.aligned.note()}" if self.aligned else ""
         if self.protocol == "official":
-            return [f"speechocean762, official split; validation is cut from training by speaker; {how}"]
+            return [f"speechocean762, official split; validation is cut from training by speaker{how}"]
         if self.protocol == "fixed":
             n_tested, n_validated = (list(self._places().values()).count(s) for s in ("test", "validation"))
             return [
                 f"speechocean762, one fixed split by speaker: {n - n_tested - n_validated} train, {n_validated} "
-                f"validate, {n_tested} test; {how}"
+                f"validate, {n_tested} test{how}"
             ]
         return [
             f"speechocean762, fold {self.fold} of {self.n_folds}: {n} speakers, each tested in one fold; no speaker is "
-            f"in two splits; validation is half of the next fold; {how}"
+            f"in two splits; validation is half of the next fold{how}"
         ]
 
     def refused(self) -> list[dict[str, str]]:

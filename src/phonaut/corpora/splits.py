@@ -190,5 +190,5 @@ def wrong_target(target: str, corpus: str, targets: Sequence[str] = ("keyword", 
     """What is wrong with `target` for a corpus that has labels for `targets`."""
     if target in targets:
         return []
-    have = " and ".join(f"target={name}" for name in targets)
+    have = " and ".join(f"target={name}" for name in targets if name != "text")  # which is no label
     return [f"dataset={corpus} has labels for {have}, none for target={target}"]

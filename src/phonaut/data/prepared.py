@@ -121,11 +121,15 @@ class PreparedCorpus:
             self.tables[split] = CutTable(self, split)
         return self.tables[split]
 
+    def manifest_file(self, split: str) -> Path:
+        """Where the manifest of a split is, if it has cuts."""
+        return self.folder / f"cuts.{split}.jsonl.gz"
+
     def manifest(self, split: str) -> CutSet:
         """The split as lhotse's cuts of the user's own recordings, read lazily; empty where there is no such split."""
         from lhotse import CutSet
 
-        path = self.folder / f"cuts.{split}.jsonl.gz"
+        path = self.manifest_file(split)
         return CutSet.from_jsonl_lazy(path) if path.exists() else CutSet([])
 
 

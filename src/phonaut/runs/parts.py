@@ -29,15 +29,20 @@ from phonaut.pretraining import CONF, pretrains
 from phonaut.runs import encoders
 
 
-def prepared_corpus(config: DictConfig, *, progress: bool = True) -> PreparedCorpus:
+def prepared_corpus(config: DictConfig, *, progress: bool = True, n_jobs: int | None = None) -> PreparedCorpus:
     """The corpus of `config.dataset`, prepared at the sample rate of `config.features`, or its frames as they are.
+
+    Args:
+        config: of the corpus.
+        progress: show a bar, where it takes long.
+        n_jobs: threads that decode recordings; None: one per core. Frames need no decoding.
 
     Raises:
         ValueError: the corpus cannot be used, or its frames are not those of `config.features`.
     """
     corpus = instantiate(config.dataset)
     if not isinstance(corpus, FrameCorpus):
-        return prepare(corpus, sample_rate=config.features.sample_rate, progress=progress)
+        return prepare(corpus, sample_rate=config.features.sample_rate, progress=progress, n_jobs=n_jobs)
     prepared, features = prepare_frames(corpus), config.features
     found = prepared.frames
     assert found is not None
