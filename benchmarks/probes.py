@@ -119,6 +119,8 @@ def main() -> None:
         for row, front in rows.items():
             if "stacked" in row and not task.startswith("phone"):
                 continue  # the mean of a clip's frames has no use for neighbours
+            if row == "log-mel" and not task.startswith("phone"):
+                front = FRAMES[:1]  # of a normalised clip the mean is nothing
             rates = FINETUNED if "fine-tuned" in row else FROZEN
             more = [f"trainer.max_epochs={FINETUNED_FOR[task]}"] if "fine-tuned" in row else []
             folder = arguments.runs / task.replace(" %", "").replace(" ", "-") / row.replace(", ", "-")
