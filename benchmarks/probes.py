@@ -6,7 +6,7 @@ pre-training (`leave_out_speakers`). Encoders are runs in a folder, `<encoders>/
 repeated.
 
     python benchmarks/probes.py ENCODERS --alignment FILE.ctm [--tasks phone,speaker,keyword,gmmhmm] [--rows ...]
-        [--runs FOLDER] [--output benchmarks/results/representations.json]
+        [--finished] [--runs FOLDER] [--output benchmarks/results/representations.json]
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ def main() -> None:
     parser.add_argument("--alignment", required=True)
     parser.add_argument("--names", default="random,mockingjay,tera,apc", help="folders of encoders")
     parser.add_argument("--tasks", default="phone 100 %,phone 10 %,phone 1 %,speaker,keyword")
-    parser.add_argument("--rows", help="some of the rows")
+    parser.add_argument("--rows", help="some of the rows, with semicolons between them")
+    parser.add_argument("--finished", action="store_true", help="train nothing: show the cells whose trials are done")
     parser.add_argument("--runs", type=Path, default=Path("probes"))
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
@@ -124,6 +125,8 @@ def main() -> None:
             rates = FINETUNED if "fine-tuned" in row else FROZEN
             more = [f"trainer.max_epochs={FINETUNED_FOR[task]}"] if "fine-tuned" in row else []
             folder = arguments.runs / task.replace(" %", "").replace(" ", "-") / row.replace(", ", "-")
+            if arguments.finished and not all((folder / str(rate) / "metrics.json").exists() for rate in rates):
+                continue
             run, figures = best_of([*words, *front, *more], rates, folder, metric)
             chosen[row] = run
             test = run.metrics["test"][metric]
