@@ -12,11 +12,13 @@ from omegaconf import DictConfig
 
 from phonaut.configuration import compose
 from phonaut.data.datamodule import SpeechData
+from phonaut.encoding import encodes
 from phonaut.features import FrontEnd
 from phonaut.imported import folder_of
 from phonaut.modules import SpeechModel
 from phonaut.modules.encoded import EncodedFrontEnd, fitting
 from phonaut.modules.frame_cache import FrameCache
+from phonaut.runs.folder import read_weights
 
 MOST_FRAMES = 200_000  # of training, that a projection is fitted to
 ENCODER = "network."  # what the names of an encoder's weights begin with in a pre-training run
@@ -24,10 +26,10 @@ ENCODER = "network."  # what the names of an encoder's weights begin with in a p
 
 def front_end_of(config: DictConfig) -> FrontEnd | EncodedFrontEnd:
     """The front end of `config.features`, or the encoder of `config.encoder` with fresh weights in its place."""
-    chosen = config.get("encoder")
-    if not chosen or not chosen.run:
+    if not encodes(config):
         front_end: FrontEnd = instantiate(config.features)
         return front_end
+    chosen = config.encoder
     return encoder_of(chosen.built, mode=chosen.mode, layer=chosen.layer, n_components=chosen.n_components)
 
 
@@ -58,16 +60,10 @@ def weights_of(path: Path | str) -> dict[str, torch.Tensor]:
     Raises:
         ValueError: there are none, or they are damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     file = folder_of(path, compose) / "model.safetensors"
     if not file.exists():
         raise ValueError(f"{path} has no trained encoder yet: let its training end")
-    try:
-        return load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{file} is damaged: {error}") from error
+    return read_weights(file)
 
 
 def prepare(model: SpeechModel, data: SpeechData, config: DictConfig, *, augmented: bool) -> None:

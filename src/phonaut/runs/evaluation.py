@@ -18,7 +18,7 @@ from phonaut.files import write_json
 from phonaut.metrics import accuracy, f1, mean_over, recall
 from phonaut.modules import Fitted, SpeechModel
 from phonaut.pretraining import pretrains
-from phonaut.runs.folder import NOISE_FILE, Run, condition
+from phonaut.runs.folder import NOISE_FILE, Run, condition, read_weights
 from phonaut.runs.noise_test import NoiseTest, about
 from phonaut.runs.predictions import Predictions
 
@@ -148,19 +148,13 @@ def load_model(run: Run) -> SpeechModel:
         ValueError: there are no weights, they are damaged, or they do not fit the configuration; the names that
             differ are given.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     from phonaut.runs.parts import speech_model
 
     path = run.folder / "model.safetensors"
     if not path.exists():
         raise ValueError(f"{run.folder} has no trained model yet; resume it: {run.environment.get('resume_command')}")
     model = speech_model(run.config, len(run.classes))
-    try:
-        weights = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+    weights = read_weights(path)
     if isinstance(model.network, Fitted):  # what has shapes that follow from the data
         model.network.adopt(weights, prefix="network.")
     expected = model.state_dict()

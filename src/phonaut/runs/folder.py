@@ -15,6 +15,7 @@ from phonaut.runs.predictions import Predictions
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+    from torch import Tensor
 
     from phonaut.data.prepared import PreparedCorpus
 
@@ -36,6 +37,22 @@ FREE_KEYS = frozenset(
 )
 
 LENGTHS = ("trainer.max_epochs", "trainer.max_steps")  # which may grow
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
 
 NOISE_FILE = "noise.json"  # split -> kind of noise -> which it was
 
