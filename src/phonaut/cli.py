@@ -230,7 +230,7 @@ def evaluate(words: Sequence[str]) -> int:
 
 def compare(words: Sequence[str]) -> int:
     """Put runs side by side on the same test items, with intervals, paired tests and their curves in noise."""
-    usage = "compare RUN RUN ... [split=test] [metric=accuracy|recall|f1] [output=FOLDER]"
+    usage = "compare RUN RUN ... [split=test] [metric=accuracy|recall|f1|frame_accuracy] [output=FOLDER]"
     paths, overrides = split_paths(words, usage)
     options = options_of("compare", overrides, {"split", "metric", "output"})
     from phonaut.reports.comparison import write_comparison

@@ -6,7 +6,15 @@ from itertools import product
 import numpy as np
 import pytest
 
-from phonaut.metrics import accuracy, difference, difference_by_class, disagreements, mcnemar, mcnemar_of
+from phonaut.metrics import (
+    accuracy,
+    difference,
+    difference_by_class,
+    difference_of_frames,
+    disagreements,
+    mcnemar,
+    mcnemar_of,
+)
 from phonaut.metrics.paired import correlation, newcombe, newcombe_p, tail_of
 
 
@@ -194,3 +202,29 @@ def test_disagreements_are_counted_by_truth_and_both_answers_the_most_frequent_f
     other = [1, 1, 0, 1, 0, 1, 1]
     assert [tuple(row) for row in disagreements(label, first, other)] == [(0, 0, 1, 2), (1, 2, 0, 1), (2, 2, 1, 1)]
     assert disagreements(label, first, first) == []
+
+
+@pytest.mark.oracle
+def test_a_difference_of_frames_has_the_quantiles_of_all_resamples_that_there_are() -> None:
+    rng = np.random.default_rng(3)
+    n = rng.integers(5, 40, 12)
+    first, other = (np.stack([rng.binomial(n, p), n], axis=1) for p in (0.3, 0.45))
+    speaker = np.repeat(list("abcd"), 3)
+    found = difference_of_frames(first, other, speaker)
+    right, frames = (other - first)[:, 0], n
+    assert found.value == pytest.approx(right.sum() / frames.sum(), rel=1e-12)
+    assert found.n == frames.sum()
+    by_speaker = [(right[speaker == s].sum(), frames[speaker == s].sum()) for s in "abcd"]
+    drawn = np.sort([sum(x[0] for x in some) / sum(x[1] for x in some) for some in product(by_speaker, repeat=4)])
+    for end, tail in ((found.low, tail_of(4)), (found.high, 1 - tail_of(4))):
+        assert drawn[int(tail * 255) - 2 if tail > 0.5 else 0] <= end <= drawn[-1 if tail > 0.5 else 3]
+    turned = difference_of_frames(other, first, speaker)
+    assert (turned.value, turned.low, turned.high) == pytest.approx((-found.value, -found.high, -found.low), abs=5e-3)
+
+
+def test_a_difference_of_frames_of_one_speaker_draws_spans_and_of_no_frames_is_refused() -> None:
+    found = difference_of_frames([[1, 4], [2, 4], [0, 4]], [[3, 4], [4, 4], [1, 4]], ["a"] * 3)
+    assert found.value == pytest.approx(5 / 12)
+    assert 0 < found.low < found.value < found.high <= 0.5
+    with pytest.raises(ValueError, match="with frames"):
+        difference_of_frames([[0, 0]], [[0, 0]], ["a"])

@@ -60,6 +60,23 @@ def test_the_order_of_rows_and_classes_does_not_matter(tmp_path: Path) -> None:
     assert found.confusions == plain.confusions
 
 
+def test_frames_are_compared_where_both_runs_classify_them(tmp_path: Path) -> None:
+    n = np.full(120, 10)
+    right = np.arange(120) % 7
+    runs = two_runs(tmp_path)
+    with pytest.raises(ValueError, match="frame_accuracy: gmm does not classify frames"):
+        compare(runs, metric="frame_accuracy")
+    probes = [
+        write_scored(tmp_path / name / "probe", scored(TRUTH, TRUTH, n_frames=n, n_right=right + more))
+        for name, more in (("a", 0), ("b", 2))
+    ]
+    first, other = compare(probes, metric="frame_accuracy").runs
+    assert first.rate.value == pytest.approx(right.sum() / 1200)
+    assert first.rate.n == 1200
+    assert other.difference is not None
+    assert other.difference[:3] == pytest.approx((0.2, 0.2, 0.2)), "every span gains two of its ten frames"
+
+
 def test_times_that_differ_by_rounding_are_the_same(tmp_path: Path) -> None:
     compare(two_runs(tmp_path, end_s=np.ones(120) + 1e-9))
 

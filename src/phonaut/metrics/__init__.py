@@ -12,17 +12,20 @@ from phonaut.metrics.classification import (
 )
 from phonaut.metrics.intervals import Rate, bootstrap, mean_over, wilson
 from phonaut.metrics.paired import (
+    FRAME_ACCURACY,
     Difference,
     Disagreement,
     McNemar,
     difference,
     difference_by_class,
+    difference_of_frames,
     disagreements,
     mcnemar,
     mcnemar_of,
 )
 
 __all__ = [
+    "FRAME_ACCURACY",
     "ClassRates",
     "Difference",
     "Disagreement",
@@ -35,6 +38,7 @@ __all__ = [
     "confusion_matrix",
     "difference",
     "difference_by_class",
+    "difference_of_frames",
     "disagreements",
     "f1",
     "mcnemar",

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from phonaut.metrics.intervals import Array, Rate, bootstrap, rate
+from phonaut.metrics.intervals import Array, Rate, bootstrap, rate, share
 
 RIGHT, OCCURRED, ANSWERED = range(3)  # of tallies (..., 3, C)
 
@@ -224,9 +224,3 @@ def mean_over_classes(figures: Array) -> Array:
     """Mean over the classes that have a figure."""
     there = ~np.isnan(figures)
     return share(np.where(there, figures, 0.0).sum(axis=-1), there.sum(axis=-1).astype(np.float64))
-
-
-def share(part: Array, whole: Array) -> Array:
-    """`part / whole`, NaN where there is nothing."""
-    shares: Array = np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
-    return shares

@@ -118,11 +118,25 @@ def mean_over(sums: NDArray[np.float64], speakers: NDArray[Any]) -> Rate:
     >>> mean_over(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0, 1])).value
     0.6666666666666666
     """
+
+    def mean(drawn: Array) -> Array:
+        return share(drawn[..., 0], drawn[..., 1])
+
+    low, high = bootstrap(by_group(sums, speakers), mean)
+    return Rate(float(mean(sums.sum(axis=0))), float(low), float(high), len(sums))
+
+
+def by_group(counts: NDArray[np.float64], speakers: NDArray[Any]) -> NDArray[np.float64]:
+    """What each speaker counted, `(G, ...)`, of counts `(N, ...)`; each item its own where there is one speaker."""
     names, group = np.unique(speakers, return_inverse=True)
     if len(names) < 2:
-        group = np.arange(len(sums))
-    counts = np.zeros((group.max(initial=0) + 1, 2))
-    np.add.at(counts, group, sums)
-    low, high = bootstrap(counts, lambda drawn: drawn[:, 0] / np.where(drawn[:, 1] > 0, drawn[:, 1], np.nan))
-    value = float(sums[:, 0].sum() / sums[:, 1].sum()) if sums[:, 1].sum() else float("nan")
-    return Rate(value, float(low), float(high), len(sums))
+        return counts if len(counts) else np.zeros((1, *counts.shape[1:]))
+    sums = np.zeros((len(names), *counts.shape[1:]))
+    np.add.at(sums, group, counts)
+    return sums
+
+
+def share(part: Array, whole: Array) -> Array:
+    """`part / whole`, NaN where there is nothing."""
+    shares: Array = np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
+    return shares

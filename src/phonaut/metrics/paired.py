@@ -31,9 +31,10 @@ from phonaut.metrics.classification import (
     recall_of,
     tallies_of,
 )
-from phonaut.metrics.intervals import Array, Z, quantiles_of, resampled, wilson
+from phonaut.metrics.intervals import Array, Z, by_group, quantiles_of, resampled, share, wilson
 
 METRICS: dict[str, Callable[[Array], Array]] = {"accuracy": accuracy_of, "recall": recall_of, "f1": f1_of}
+FRAME_ACCURACY = "frame_accuracy"  # which needs counts of frames in place of answers
 N_RESAMPLES = 10_000  # tails further out than 2.5 % need more than a single figure does
 FEWEST_DISCORDANT = 25  # from so many on, chi-squared is near enough to the binomial
 
@@ -136,6 +137,44 @@ def difference(
     n_independent = float(n) if metric == "accuracy" else of_equal_classes(pair.tallies[:, 0])
     (found,) = differences(pair, lambda tallies: statistic(tallies)[..., None], [pair.right], [n_independent])
     return found
+
+
+def difference_of_frames(first: ArrayLike, other: ArrayLike, speaker: ArrayLike) -> Difference:
+    """How much greater the share of right frames is of `other` than of `first`, by the bootstrap alone.
+
+    There is no interval over frames, as those of a span stand or fall together; where there is one speaker, spans are
+    drawn in place of speakers.
+
+    Args:
+        first: right frames and all frames of each span by the first model, `(N, 2)`.
+        other: the same of the other model.
+        speaker: who said each span, `(N,)`.
+
+    Returns:
+        The difference; its n are frames of `first`.
+
+    Raises:
+        ValueError: arrays of different shapes, or no frames.
+
+    >>> difference_of_frames([[1, 4], [2, 4]], [[3, 4], [2, 4]], ["a", "b"]).value
+    0.25
+    """
+    counts = np.stack([np.asarray(first, np.float64), np.asarray(other, np.float64)], axis=1)
+    if counts.shape != (np.size(speaker), 2, 2) or not (counts[..., 1].sum(axis=0) > 0).all():
+        raise ValueError(f"counts must be (N, 2) for N speakers, with frames; got {counts.shape} for both")
+    counts = by_group(counts, np.asarray(speaker))
+
+    def moved(sums: Array) -> Array:
+        right = share(sums[..., 0], sums[..., 1])
+        return (right[..., 1] - right[..., 0])[..., None]
+
+    drawn = resampled(counts, moved, n_resamples=N_RESAMPLES)
+    value = float(moved(counts.sum(axis=0))[0])
+    n = int(counts[:, 0, 1].sum())
+    if len(counts) < 2:
+        return Difference(value, -1.0, 1.0, math.nan, n)
+    (low,), (high,) = quantiles_of(drawn, tail_of(len(counts)))
+    return Difference(value, min(float(low), value), max(float(high), value), float(p_of(drawn, len(counts))[0]), n)
 
 
 def difference_by_class(

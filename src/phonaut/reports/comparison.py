@@ -98,7 +98,7 @@ def curves(comparison: Comparison) -> bytes | None:
         }
         for kind in comparison.noises
     }
-    return png(against_snr(panels, clean, ylabel=comparison.metric), dpi=SHARPNESS * CSS_DPI)
+    return png(against_snr(panels, clean, ylabel=comparison.figure), dpi=SHARPNESS * CSS_DPI)
 
 
 def level(rate: Rate) -> tuple[float, float, float]:

@@ -23,7 +23,7 @@ def about(comparison: Comparison) -> str:
     item = ITEM.get(comparison.target, "item")
     people = "" if comparison.target == "speaker" else f" of {things(comparison.n_speakers, 'speaker')}"
     unknown = f"; {things(comparison.n_unknown, item)} of unknown classes left out" if comparison.n_unknown else ""
-    return f"{comparison.metric} on {things(comparison.n, item)}{people} ({comparison.split}){unknown}"
+    return f"{comparison.figure} on {things(comparison.n, item)}{people} ({comparison.split}){unknown}"
 
 
 def change(difference: Difference | None) -> str:
@@ -39,7 +39,7 @@ def columns(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
     yield "run", [run.name for run in runs]
     if any(run.model not in run.name for run in runs):
         yield "model", [run.model for run in runs]
-    yield comparison.metric, [percent(run.rate.value) for run in runs]
+    yield comparison.figure, [percent(run.rate.value) for run in runs]
     yield "95 % interval", [interval(run.rate) for run in runs]
     yield "n", [f"{run.rate.n}" for run in runs]
     yield "difference (points)", [change(run.difference) for run in runs]

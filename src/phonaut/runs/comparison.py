@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from phonaut.metrics import (
+    FRAME_ACCURACY,
     Difference,
     McNemar,
     Rate,
@@ -17,6 +18,7 @@ from phonaut.metrics import (
     by_class,
     difference,
     difference_by_class,
+    difference_of_frames,
     disagreements,
     f1,
     mcnemar_of,
@@ -86,7 +88,7 @@ class Comparison:
     Attributes:
         runs: the first is what the others are compared with.
         split: what was scored.
-        metric: `accuracy`, `recall` or `f1`.
+        metric: `accuracy`, `recall`, `f1` or, of models that classify frames, `frame_accuracy`.
         target: `keyword`, `phone` or `speaker`.
         n: items that count.
         n_unknown: items of classes that the models do not know; they count for nothing.
@@ -106,6 +108,11 @@ class Comparison:
     remarks: list[str]
 
     @property
+    def figure(self) -> str:
+        """What is compared, in words."""
+        return self.metric.replace("_", " ")
+
+    @property
     def noises(self) -> list[str]:
         """Kinds of noise that any run was tested in."""
         return sorted({kind for run in self.runs for kind in run.in_noise}, key=lambda kind: (kind != "white", kind))
@@ -117,13 +124,13 @@ def compare(folders: Sequence[Path | str], *, split: str = "test", metric: str =
     Args:
         folders: of runs, or of folds of a run; the first is what the others are compared with.
         split: `test`, or any name that `phonaut evaluate` gave: of another split, or of a folder.
-        metric: `accuracy`, `recall` or `f1`.
+        metric: `accuracy`, `recall`, `f1` or, of models that classify frames, `frame_accuracy`.
 
     Raises:
         ValueError: fewer than two runs, one twice, an unfinished one, or runs of other items; how they differ is named.
     """
-    if metric not in METRICS:
-        raise ValueError(f"metric={metric}: it is one of {', '.join(METRICS)}")
+    if metric not in (*METRICS, FRAME_ACCURACY):
+        raise ValueError(f"metric={metric}: it is one of {', '.join([*METRICS, FRAME_ACCURACY])}")
     runs = [open_run(folder) for folder in folders]
     for i, run in enumerate(runs):
         if run.folder.resolve() in [other.folder.resolve() for other in runs[:i]]:
@@ -134,6 +141,9 @@ def compare(folders: Sequence[Path | str], *, split: str = "test", metric: str =
         raise ValueError(f"compare takes two runs or more; it got {len(runs)}: phonaut compare RUN RUN")
     names = short_names(runs)
     tables = aligned([run.predictions(split) for run in runs], names)
+    for name, table in zip(names, tables, strict=True) if metric == FRAME_ACCURACY else ():
+        if table.frames() is None:
+            raise ValueError(f"metric={metric}: {name} does not classify frames, as model=probe does; leave it out")
     first = tables[0]
     known = first.label >= 0
     compared = [compared_run(*row, tables[0], split, metric) for row in zip(names, runs, tables, strict=True)]
@@ -162,7 +172,7 @@ def compared_run(
         name=name,
         run=run,
         rate=figure(table, metric),
-        difference=difference(*answers, first.speaker, n_classes=n_classes, metric=metric) if differs else None,
+        difference=change(first, table, metric) if differs else None,
         mcnemar=mcnemar_of(*answers) if differs else None,
         log_likelihood_per_frame=likelihood(run, table, split),
         classes=[one.recall for one in others],
@@ -177,9 +187,23 @@ def compared_run(
 def figure(predictions: Predictions, metric: str) -> Rate:
     """The figure of a run."""
     answers = (predictions.label, predictions.predicted, predictions.speaker)
+    if metric == FRAME_ACCURACY:
+        found = predictions.frame_accuracy()
+        assert found is not None
+        return found
     if metric == "accuracy":
         return accuracy(*answers)
     return {"recall": recall, "f1": f1}[metric](*answers, n_classes=len(predictions.classes))
+
+
+def change(first: Predictions, other: Predictions, metric: str) -> Difference:
+    """How much greater the figure of another run is than that of the first."""
+    if metric == FRAME_ACCURACY:
+        frames = [first.frames(), other.frames()]
+        assert frames[0] is not None and frames[1] is not None
+        return difference_of_frames(*frames, first.speaker[first.label >= 0])
+    answers = (first.label, first.predicted, other.predicted)
+    return difference(*answers, first.speaker, n_classes=len(first.classes), metric=metric)
 
 
 def likelihood(run: Run | Folds, predictions: Predictions, split: str) -> float | None:

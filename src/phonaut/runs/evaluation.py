@@ -15,7 +15,7 @@ from phonaut.data.batches import Batch
 from phonaut.data.datamodule import SpeechData
 from phonaut.data.prepared import CutTable
 from phonaut.files import write_json
-from phonaut.metrics import accuracy, f1, mean_over, recall
+from phonaut.metrics import FRAME_ACCURACY, accuracy, f1, recall
 from phonaut.modules import Fitted, SpeechModel
 from phonaut.pretraining import pretrains
 from phonaut.runs.folder import NOISE_FILE, Run, condition, read_weights
@@ -100,17 +100,12 @@ def figures(predictions: Predictions) -> dict[str, dict[str, float]]:
     """
     arguments = (predictions.label, predictions.predicted, predictions.speaker)
     n_classes = len(predictions.classes)
-    of_frames = {}
-    if predictions.n_right is not None and predictions.n_frames is not None:
-        known = predictions.label >= 0
-        counts = np.stack([predictions.n_right, predictions.n_frames], axis=1)[known].astype(np.float64)
-        found = mean_over(counts, predictions.speaker[known])
-        of_frames["frame_accuracy"] = found._replace(n=int(counts[:, 1].sum())).as_dict()
+    of_frames = predictions.frame_accuracy()
     return {
         "accuracy": accuracy(*arguments).as_dict(),
         "recall": recall(*arguments, n_classes=n_classes).as_dict(),
         "f1": f1(*arguments, n_classes=n_classes).as_dict(),
-        **of_frames,
+        **({FRAME_ACCURACY: of_frames.as_dict()} if of_frames else {}),
     }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phonaut.files import write_arrays
+from phonaut.metrics import Rate, mean_over
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,19 @@ class Predictions:
             return None
         known = self.label >= 0
         return float(self.log_likelihood[known].sum() / self.n_frames[known].sum())
+
+    def frames(self) -> NDArray[np.float64] | None:
+        """Right frames and all frames of each span whose class is known, `(N, 2)`; None where none are classified."""
+        if self.n_right is None or self.n_frames is None:
+            return None
+        return np.stack([self.n_right, self.n_frames], axis=1)[self.label >= 0].astype(np.float64)
+
+    def frame_accuracy(self) -> Rate | None:
+        """Share of the frames that are right, its n being frames; None where frames are not classified."""
+        counts = self.frames()
+        if counts is None:
+            return None
+        return mean_over(counts, self.speaker[self.label >= 0])._replace(n=int(counts[:, 1].sum()))
 
     def save(self, path: Path) -> None:
         """Write all columns to an `.npz` file, atomically."""
