@@ -46,7 +46,7 @@ def wilson(n_right: float, n: float, *, z: float = Z) -> tuple[float, float]:
     return 0.0 if n_right <= 0 else (centre - half) / scale, 1.0 if n_right >= n else (centre + half) / scale
 
 
-def bootstrap(counts: NDArray[np.int64], statistic: Callable[[Array], Array], *, seed: int = 0) -> tuple[Array, Array]:
+def bootstrap(counts: NDArray[Any], statistic: Callable[[Array], Array], *, seed: int = 0) -> tuple[Array, Array]:
     """Percentile bootstrap over groups (Efron 1979): the 2.5 % and 97.5 % quantiles over 2,000 resamples.
 
     Args:
@@ -61,7 +61,7 @@ def bootstrap(counts: NDArray[np.int64], statistic: Callable[[Array], Array], *,
 
 
 def resampled(
-    counts: NDArray[np.int64], statistic: Callable[[Array], Array], *, seed: int = 0, n_resamples: int = N_RESAMPLES
+    counts: NDArray[Any], statistic: Callable[[Array], Array], *, seed: int = 0, n_resamples: int = N_RESAMPLES
 ) -> Array:
     """The figures of every resample, `(R, ...)`; arguments as for `bootstrap`."""
     n_groups = len(counts)

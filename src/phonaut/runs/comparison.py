@@ -199,9 +199,10 @@ def figure(predictions: Predictions, metric: str) -> Rate:
 def change(first: Predictions, other: Predictions, metric: str) -> Difference:
     """How much greater the figure of another run is than that of the first."""
     if metric == FRAME_ACCURACY:
-        frames = [first.frames(), other.frames()]
-        assert frames[0] is not None and frames[1] is not None
-        return difference_of_frames(*frames, first.speaker[first.label >= 0])
+        frames, of_other = first.frames(), other.frames()
+        assert frames is not None
+        assert of_other is not None
+        return difference_of_frames(frames, of_other, first.speaker[first.label >= 0])
     answers = (first.label, first.predicted, other.predicted)
     return difference(*answers, first.speaker, n_classes=len(first.classes), metric=metric)
 
