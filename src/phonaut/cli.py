@@ -190,9 +190,14 @@ def asking_for_texts(overrides: Sequence[str]) -> list[str]:
 
 
 def evaluate(words: Sequence[str]) -> int:
-    """Score a split of a run's corpus, or a new folder, with a trained model; noise=white,recorded: also in noise."""
+    """Score a split of a run's corpus, or a new folder, with a trained model; noise=white,recorded: also in noise.
+
+    Of a pre-trained encoder there is a corpus to probe: `evaluate RUN dataset=... target=...`.
+    """
     usage = "evaluate RUN [FOLDER] [split=test] [noise=white,recorded] [snr_db=5,10,...] [dataset.key=value ...]"
     paths, overrides = split_paths(words, usage)
+    if any(text.startswith(("dataset=", "target=")) for text in overrides):
+        return probe(paths, overrides)
     mine = [text for text in overrides if not text.startswith("dataset.")]
     options = options_of("evaluate", mine, {"split", "batch_size", "noise", "snr_db", "noise_folder"})
     if len(paths) > 2:
@@ -225,6 +230,22 @@ def evaluate(words: Sequence[str]) -> int:
 
         write_report(run.folder)
         summarize(run, name)
+    return 0
+
+
+def probe(paths: Sequence[str], overrides: Sequence[str]) -> int:
+    """Say what a linear probe tells from each checkpoint that a pre-training run has kept."""
+    usage = "phonaut evaluate RUN dataset=speechocean762 target=speaker"
+    if len(paths) != 1:
+        raise ValueError(f"a probe takes one RUN; it got {len(paths)} paths: {', '.join(paths)}; {usage}")
+    from phonaut.reports import write_report
+    from phonaut.reports.terminal import show_probes
+    from phonaut.runs import Run
+    from phonaut.runs.probing import probe_run
+
+    run = Run(paths[0])
+    show_probes(probe_run(run, overrides, tell=lambda text: print(text, file=sys.stderr, flush=True)))
+    print(write_report(run.folder))
     return 0
 
 

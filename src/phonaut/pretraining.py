@@ -103,6 +103,8 @@ def problems(config: DictConfig) -> list[str]:
         if str(config.dataset._target_).endswith(".Mix"):
             found.append(f"dataset={chosen.dataset} has no classes, and model={chosen.model} needs some: it is for "
                          "model=mockingjay_small and its like")  # fmt: skip
+        if list(config.probe or []):
+            found.append("probe is for pre-training; model=probe is a classifier of its own: leave it out")
         if list(config.leave_out_speakers or []):
             found.append("leave_out_speakers is for pre-training; a corpus has test speakers of its own: leave it out")
         return found

@@ -89,7 +89,12 @@ def charts(history: History, best_epoch: int | None) -> list[Chart]:
 
 
 def chart(
-    title: str, history: History, keys: dict[str, str], text: Callable[[float], str], best_epoch: int | None
+    title: str,
+    history: History,
+    keys: dict[str, str],
+    text: Callable[[float], str],
+    best_epoch: int | None,
+    over: str = "epoch",
 ) -> Chart | None:
     """One chart; None where the history has none of its figures.
 
@@ -99,8 +104,9 @@ def chart(
         keys: name of a curve -> key of the history.
         text: how a value is written; `percent` makes the axis end at 100 %.
         best_epoch: the epoch that was kept, counted from 0.
+        over: what it is drawn against: `epoch` or `step`.
     """
-    points = {name: finite_points(history, key) for name, key in keys.items()}
+    points = {name: finite_points(history, key, over) for name, key in keys.items()}
     points = {name: found for name, found in points.items() if found}
     if not points:
         return None
@@ -109,7 +115,10 @@ def chart(
     first, last = min(epochs), max(epochs)
     low, high = min(values), max(values)
     from_zero = not 0 < high < 2 * low  # a log-likelihood far from 0 would be a flat line
-    y_marks = marks(min(0.9, low), 1.0) if text is percent else marks(min(0.0, low) if from_zero else low, high)
+    if text is percent:  # to 100 %, unless that left all of it at the bottom
+        y_marks = marks(min(0.9, low), 1.0) if high > 0.5 else marks(low, high)
+    else:
+        y_marks = marks(min(0.0, low) if from_zero else low, high)
     x = scale(first, last, LEFT, WIDTH - RIGHT)
     y = scale(y_marks[0], y_marks[-1], HEIGHT - BOTTOM, TOP)
     whole_epochs = [mark for mark in marks(first, last) if first <= mark <= last and mark == int(mark)]
@@ -119,16 +128,21 @@ def chart(
         curves=[curve(name, [(x(e), y(v)) for e, v in found], text(found[-1][1])) for name, found in points.items()],
         x_ticks=[Tick(x(mark), f"{mark:.0f}") for mark in whole_epochs],
         y_ticks=[Tick(y(mark), f"{100 * mark:.0f} %" if text is percent else f"{mark:g}") for mark in y_marks],
-        readings=readings(points, x, text),
-        best_x=x(best_epoch + 1) if best_epoch is not None and first <= best_epoch + 1 <= last else None,
-        description=f"{title} over epochs {first:.0f} to {last:.0f}: {'; '.join(in_words)}",
+        readings=readings(points, x, text, over),
+        best_x=next((x(place(line, over)) for line in history if line["epoch"] == best_epoch), None),
+        description=f"{title} over {over}s {first:.0f} to {last:.0f}: {'; '.join(in_words)}",
     )
 
 
-def finite_points(history: History, key: str) -> list[tuple[float, float]]:
-    """Epochs counted from 1 and their values; where there was none, or it was not finite, there is a gap."""
-    pairs = ((line["epoch"] + 1, line.get(key, math.nan)) for line in history)
-    return [(epoch, value) for epoch, value in pairs if math.isfinite(value)]
+def place(line: dict[str, float], over: str) -> float:
+    """Where a line of the history lies: at its epoch counted from 1, or at its step."""
+    return line["epoch"] + 1 if over == "epoch" else line[over]
+
+
+def finite_points(history: History, key: str, over: str = "epoch") -> list[tuple[float, float]]:
+    """Places and their values; where there was none, or it was not finite, there is a gap."""
+    pairs = ((place(line, over), line.get(key, math.nan)) for line in history)
+    return [(at, value) for at, value in pairs if math.isfinite(value)]
 
 
 def curve(name: str, points: list[tuple[float, float]], last: str) -> Curve:
@@ -139,7 +153,10 @@ def curve(name: str, points: list[tuple[float, float]], last: str) -> Curve:
 
 
 def readings(
-    points: dict[str, list[tuple[float, float]]], x: Callable[[float], float], text: Callable[[float], str]
+    points: dict[str, list[tuple[float, float]]],
+    x: Callable[[float], float],
+    text: Callable[[float], str],
+    over: str = "epoch",
 ) -> list[Reading]:
     """A strip for every epoch (of very many, for some), as wide as the space that it has."""
     at: dict[float, list[str]] = {}
@@ -150,7 +167,7 @@ def readings(
     centres = [x(epoch) for epoch in epochs]
     borders = [LEFT, *((a + b) / 2 for a, b in pairwise(centres)), WIDTH - RIGHT]
     return [
-        Reading(borders[i], borders[i + 1] - borders[i], centres[i], f"epoch {epoch:.0f}: {', '.join(at[epoch])}")
+        Reading(borders[i], borders[i + 1] - borders[i], centres[i], f"{over} {epoch:.0f}: {', '.join(at[epoch])}")
         for i, epoch in enumerate(epochs)
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,8 @@ from phonaut.reports.media import data_uri, png
 from phonaut.reports.record import Record
 from phonaut.reports.setup import corpus, machine, moment, settings, size, strip
 from phonaut.reports.tables import MOST_ROWS
-from phonaut.reports.text import figure, things
-from phonaut.runs.folder import Run
+from phonaut.reports.text import figure, percent, things
+from phonaut.runs.folder import PROBE_FILE, Run
 
 LOSS = "loss"
 
@@ -48,6 +49,7 @@ def contents(record: Record) -> dict[str, Any]:
     """What the template shows."""
     run = record.run
     best_epoch = run.model.get("best_epoch")
+    probe = probed(run)
     return {
         "record": record,
         "environment": run.environment,
@@ -56,7 +58,8 @@ def contents(record: Record) -> dict[str, Any]:
         "how": how(record),
         "objective": run.model.get("objective"),
         "best_epoch": best_epoch,
-        "charts": charts.charts(run.history, best_epoch),
+        "charts": [*charts.charts(run.history, best_epoch), *(probe.charts if probe else [])],
+        "probe": probe,
         "history": charts.thinned(run.history, MOST_ROWS),
         "examples": examples(run),
         "size": size(record),
@@ -65,6 +68,34 @@ def contents(record: Record) -> dict[str, Any]:
         "settings": settings(record),
         "machine": machine(record),
     }
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What a linear probe told after each epoch.
+
+    Attributes:
+        words: corpus and target.
+        lines: epoch, step, accuracy.
+        charts: the curve of the accuracy over steps.
+    """
+
+    words: str
+    lines: list[tuple[int, int, Rate]]
+    charts: list[charts.Chart]
+
+
+def probed(run: Run) -> Probed | None:
+    """The probes of a run; None where there were none."""
+    kept = run.read(PROBE_FILE)
+    if not kept or not kept["epochs"]:
+        return None
+    chart = charts.chart("Probe accuracy over steps", kept["epochs"], {"accuracy": "value"}, percent,
+                         run.model.get("best_epoch"), over="step")  # fmt: skip
+    rates = [Rate(line["value"], line["low"], line["high"], int(line["n"])) for line in kept["epochs"]]
+    places = ((int(line["epoch"]), int(line["step"])) for line in kept["epochs"])
+    lines = [(epoch, step, found) for (epoch, step), found in zip(places, rates, strict=True)]
+    return Probed(shlex.join(kept["words"]), lines, [chart] if chart else [])
 
 
 def how(record: Record) -> str:

@@ -195,7 +195,8 @@ def evaluate(
     run = Run(folder)
     config = run.config.copy()
     if pretrains(config):
-        raise ValueError(f"{run.folder} is a pre-trained encoder: it has no classes to score")
+        raise ValueError(f"{run.folder} is a pre-trained encoder: it has no classes to score; name what a probe should "
+                         "tell: dataset=... target=...")  # fmt: skip
     model = load_model(run)
     name = split
     if data_folder is not None:

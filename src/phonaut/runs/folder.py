@@ -28,6 +28,7 @@ FREE_KEYS = frozenset(
         "overwrite",
         "n_workers",
         "checkpoint_minutes",
+        "probe",
         "trainer.devices",
         "trainer.num_nodes",
         "trainer.accelerator",
@@ -54,6 +55,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 
+PROBE_FILE = "probe.json"  # what a probe told after each epoch of pre-training
 NOISE_FILE = "noise.json"  # split -> kind of noise -> which it was
 
 

@@ -128,8 +128,8 @@ def scheduler_of(config: DictConfig) -> tuple[Callable[..., Any] | None, str]:
     return scheduler, config.scheduler.get("interval", "epoch")
 
 
-def trainer_of(config: DictConfig, folder: Path) -> L.Trainer:
-    """Lightning's Trainer with the logs, checkpoints and progress of a run in `folder`."""
+def trainer_of(config: DictConfig, folder: Path, more: Sequence[Callback] = ()) -> L.Trainer:
+    """Lightning's Trainer with the logs, checkpoints and progress of a run in `folder`, and `more` callbacks."""
     quiet()
     return L.Trainer(
         **{**config.trainer, "enable_progress_bar": config.trainer.enable_progress_bar and sys.stdout.isatty()},
@@ -137,7 +137,7 @@ def trainer_of(config: DictConfig, folder: Path) -> L.Trainer:
         default_root_dir=folder,
         logger=TensorBoardLogger(folder, name="", version=""),
         plugins=[AtomicCheckpointIO()],
-        callbacks=callbacks_of(config, folder),
+        callbacks=[*more, *callbacks_of(config, folder)],
         use_distributed_sampler=False,  # our sampler divides each batch among the processes
         enable_model_summary=False,
         num_sanity_val_steps=0,

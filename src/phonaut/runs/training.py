@@ -28,7 +28,7 @@ from phonaut.modules.checkpointing import newest_readable_checkpoint
 from phonaut.modules.encoded import EncodedFrontEnd
 from phonaut.networks import ModelSize, count
 from phonaut.pretraining import pretrains
-from phonaut.runs import encoders, parts, pretraining
+from phonaut.runs import encoders, parts, pretraining, probing
 from phonaut.runs.evaluation import score
 from phonaut.runs.folder import Run, empty, state_of
 
@@ -109,7 +109,8 @@ def fit(config: DictConfig, folder: Path) -> tuple[L.LightningModule, Any]:
     """Train to the end, from the newest checkpoint where there is one."""
     module: Any
     module, data = representation(config, folder) if pretrains(config) else classification(config)
-    trainer = parts.trainer_of(config, folder)
+    probes = [probing.online_probe(config, folder)] if config.get("probe") else []
+    trainer = parts.trainer_of(config, folder, probes)
     checkpoint = newest_readable_checkpoint(folder / "checkpoints")
     if checkpoint is not None and trainer.is_global_zero:
         print(f"resuming from {checkpoint}", flush=True)
