@@ -10,10 +10,10 @@ import torch
 from encoders_of_tones import pretraining, trained
 from phonaut.cli import main
 from phonaut.metrics import Rate
-from phonaut.modules.probing import RIDGE, ProbeFile, items, linear_probe
+from phonaut.modules.probing import RIDGE, ProbeFile, fitted, items, linear_probe
 from phonaut.runs import Run
-from phonaut.runs.probing import probe_run, probed_data
 from phonaut.runs.pretraining import load_model
+from phonaut.runs.probing import probe_run, probed_data
 from runs_of_tones import write_tones
 
 
@@ -44,13 +44,13 @@ def test_it_is_ridge_regression_to_indicators_of_classes(probed: Run, words: lis
 
     def all_items(split: str) -> tuple[np.ndarray, np.ndarray]:
         parts = list(items(model, data, split))
-        with torch.no_grad():
-            return torch.cat([p[0] for p in parts]).numpy(), torch.cat([p[1] for p in parts]).numpy()
+        return torch.cat([p[0] for p in parts]).numpy(), torch.cat([p[1] for p in parts]).numpy()
 
     (x, label), (others, truth) = all_items("train"), all_items("validation")
     assert (x[:, -1] == 1).all()
     ridge = RIDGE * (x[:, :-1] ** 2).sum(axis=0).mean()
     by_sklearn = Ridge(alpha=ridge, fit_intercept=False).fit(x, np.eye(len(data.classes))[label])
+    np.testing.assert_allclose(fitted(model, data).numpy(), by_sklearn.coef_.T, rtol=1e-4, atol=1e-6)
     accuracy = (by_sklearn.predict(others).argmax(axis=1) == truth).mean()
     assert linear_probe(model, data).value == pytest.approx(accuracy)
     assert linear_probe(model, data).n == len(truth)

@@ -80,7 +80,6 @@ class OnlineProbe(Callback):
             trainer.logger.log_metrics({"probe/accuracy": found.value}, step=trainer.global_step)
 
 
-@torch.no_grad()
 def linear_probe(model: RepresentationModel, data: SpeechData) -> Rate:
     """How many spans of the validation split a linear classifier gets right that was fitted to the training split.
 
@@ -100,17 +99,10 @@ def linear_probe(model: RepresentationModel, data: SpeechData) -> Rate:
     """
     if not len(data.dataset("validation")):
         raise ValueError(f"{data.prepared.name} has no validation recordings to probe with")
-    training, n_classes = model.training, len(data.classes)
+    training = model.training
     model.eval()
     try:
-        width = model.network.n_outputs + 1
-        products = torch.zeros(width, width, dtype=torch.float64)
-        sums = torch.zeros(width, n_classes, dtype=torch.float64)
-        for x, label, _, _ in items(model, data, "train"):
-            products += x.T @ x
-            sums += x.T @ torch.nn.functional.one_hot(label, n_classes).double()
-        ridge = RIDGE * products.diagonal()[:-1].mean() * torch.eye(width, dtype=torch.float64)
-        weights = torch.linalg.solve(products + ridge, sums)
+        weights = fitted(model, data)
         counts, speakers = [], []
         for x, label, span, names in items(model, data, "validation"):
             right = (x @ weights).argmax(dim=1) == label
@@ -123,6 +115,19 @@ def linear_probe(model: RepresentationModel, data: SpeechData) -> Rate:
     return mean_over(of_spans, np.array(speakers, dtype=np.str_))._replace(n=int(of_spans[:, 1].sum()))
 
 
+def fitted(model: RepresentationModel, data: SpeechData) -> Tensor:
+    """The weights `W (H + 1, C)` of the probe, in float64; the last row is of the constant."""
+    width, n_classes = model.network.n_outputs + 1, len(data.classes)
+    products = torch.zeros(width, width, dtype=torch.float64)
+    sums = torch.zeros(width, n_classes, dtype=torch.float64)
+    for x, label, _, _ in items(model, data, "train"):
+        products += x.T @ x
+        sums += x.T @ torch.nn.functional.one_hot(label, n_classes).double()
+    ridge = RIDGE * products.diagonal()[:-1].mean() * torch.eye(width, dtype=torch.float64)
+    return torch.linalg.solve(products + ridge, sums)
+
+
+@torch.no_grad()
 def items(
     model: RepresentationModel, data: SpeechData, split: str
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, list[str]]]:
