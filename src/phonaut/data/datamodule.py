@@ -13,8 +13,7 @@ from torch.utils.data import DataLoader
 
 from phonaut.data.batches import Batch, SpeechDataset
 from phonaut.data.draws import uniform
-from phonaut.data.frame_sampler import FrameSampler
-from phonaut.data.sampler import BatchSampler
+from phonaut.data.sampler import BatchSampler, EpochSampler
 from phonaut.data.spans import check_target, label_names, spans_of
 from phonaut.data.windows import GRID, windows_of
 
@@ -42,7 +41,7 @@ class BatchLoader:
     def __init__(
         self,
         dataset: SpeechDataset,
-        sampler: BatchSampler | FrameSampler,
+        sampler: EpochSampler,
         *,
         position: Callable[[], tuple[int, int]],
         n_workers: int = 0,
@@ -72,14 +71,12 @@ class BatchLoader:
         """There is nothing to restore."""
 
 
-def read_here(dataset: SpeechDataset, sampler: BatchSampler | FrameSampler) -> Callable[[], Iterator[Batch]]:
+def read_here(dataset: SpeechDataset, sampler: EpochSampler) -> Callable[[], Iterator[Batch]]:
     """Batches read in this process."""
     return lambda: map(dataset.__getitem__, sampler)
 
 
-def read_by_workers(
-    dataset: SpeechDataset, sampler: BatchSampler | FrameSampler, n_workers: int
-) -> Callable[[], Iterator[Batch]]:
+def read_by_workers(dataset: SpeechDataset, sampler: EpochSampler, n_workers: int) -> Callable[[], Iterator[Batch]]:
     """Batches read by processes of their own, which live for an epoch.
 
     Kept for longer, they would be left to the garbage collector, which waits five seconds for each.

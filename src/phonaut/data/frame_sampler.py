@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phonaut.data.draws import uniform
+from phonaut.data.sampler import EpochSampler
 
 POOL = 32  # batches whose recordings are sorted by duration together
 
 
-class FrameSampler:
-    """Batches of recordings, as arrays of rows, in an order that follows from (seed, epoch) alone.
+class FrameSampler(EpochSampler):
+    """Batches of as many frames.
 
     How many batches an epoch has follows from the data alone, `ceil(frames / batch_frames)`, because learning rate
     schedules and Lightning plan with it; batch k ends with the recording that comes nearest to the k-th part of all
     frames. So no batch exceeds `batch_frames` by more than its longest recording. A recording of weight w comes w
     times an epoch: `floor(w)` times, and once more in an epoch in which its draw is among the least. Recordings are
     sorted by duration within pools of many batches, up and down in turn, and batches then shuffled.
-
-    A global batch is divided among `world_size` processes: together they get what one process alone would get, each the
-    same number of batches.
 
     Args:
         n_frames: of each recording, `(R,)`.
@@ -33,10 +29,6 @@ class FrameSampler:
         keys: what the draws of recordings derive from, `(R,)`; None: their numbers.
         rank: of this process.
         world_size: number of processes.
-
-    Attributes:
-        epoch: which epoch's order is next; see `set_epoch`.
-        start: first batch to yield of this epoch, not 0 where an epoch is resumed.
 
     Raises:
         ValueError: `batch_frames` below 1, or too few recordings to be divided among the processes.
@@ -54,14 +46,12 @@ class FrameSampler:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
+        super().__init__(seed, shuffle, rank, world_size)
         self.n_frames = np.maximum(np.asarray(n_frames, dtype=np.int64), 1)
-        self.batch_frames, self.seed, self.shuffle = batch_frames, seed, shuffle
+        self.batch_frames = batch_frames
         n = len(self.n_frames)
         self.weights = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
         self.keys = np.arange(n, dtype=np.uint64) if keys is None else keys
-        self.rank, self.world_size = rank, world_size
-        self.epoch = 0
-        self.start = 0
         if batch_frames < 1:
             raise ValueError(f"batch_frames is at least 1, got {batch_frames}")
         n_drawn = len(self.drawn())
@@ -72,17 +62,6 @@ class FrameSampler:
         total = float((self.n_frames * self.weights).sum())
         self.n_batches = min(max(1, int(np.ceil(total / batch_frames))), n_drawn // world_size) if n_drawn else 0
 
-    def __len__(self) -> int:
-        return self.n_batches
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order is yielded next, from its first batch on."""
-        self.epoch, self.start = epoch, 0
-
-    def __iter__(self) -> Iterator[NDArray[np.int64]]:
-        for batch in self.batches()[self.start :]:
-            yield batch[self.rank :: self.world_size]
-
     def drawn(self) -> NDArray[np.int64]:
         """The recordings of this epoch, each as often as it comes; of those of one weight always as many."""
         times = np.floor(self.weights).astype(np.int64)
@@ -92,16 +71,6 @@ class FrameSampler:
             n_more = round((weight - np.floor(weight)) * len(same))
             times[same[np.argsort(draw, kind="stable")[:n_more]]] += 1
         return np.repeat(np.arange(len(times)), times)
-
-    def batches(self) -> list[NDArray[np.int64]]:
-        """The global batches of this epoch."""
-        if not self.n_batches:
-            return []
-        order = self.order()
-        batches = np.split(order, self.boundaries(order))
-        if self.shuffle:  # else short and long batches would come regularly
-            batches = [batches[k] for k in self.permutation(self.n_batches, "order of batches")]
-        return batches
 
     def order(self) -> NDArray[np.int64]:
         """The recordings of this epoch, in the order in which they are cut into batches."""
@@ -125,11 +94,6 @@ class FrameSampler:
         cuts = np.maximum(cuts, nth * least)
         places: NDArray[np.int64] = np.minimum(cuts, len(order) - (self.n_batches - nth) * least)
         return places
-
-    def permutation(self, n: int, stream: str) -> NDArray[np.int64]:
-        """A permutation of n things that belongs to (seed, epoch, stream)."""
-        draws = uniform(np.arange(n, dtype=np.uint64), seed=self.seed, epoch=self.epoch, stream=stream)
-        return np.argsort(draws[:, 0], kind="stable")
 
     def padding(self) -> float:
         """Share of the frames of an epoch's batches that are padding."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,70 +13,30 @@ from phonaut.data.draws import uniform
 POOL = 16  # batches whose recordings are sorted by duration together: enough to save most of the padding
 
 
-class BatchSampler:
+class EpochSampler(ABC):
     """Batches of recordings, as arrays of rows, in an order that follows from (seed, epoch) alone.
 
-    The batch size counts spans: a batch of read sentences with forty phones each holds few sentences. How many batches
-    there are is a property of the data, `ceil(spans / batch_size)`, and not of the epoch, because learning rate
-    schedules and Lightning plan with it. So batch k ends with the recording that comes nearest to `(k + 1) *
-    batch_size` spans: exact where every recording has one span, else right on average. A recording without a span
-    counts as one.
-
-    Where durations differ, recordings are sorted within pools of a few batches, which limits padding; pools are sorted
-    up and down in turn, so that a batch across their border is even too.
-
     A global batch is divided among `world_size` processes: together they get what one process alone would get, each the
-    same number of batches, and no recording twice.
+    same number of batches, and no recording of a batch twice.
 
     Args:
-        n_spans: spans of each recording, `(R,)`.
-        n_samples: duration of each recording, `(R,)`.
-        batch_size: spans in a global batch.
         seed: of the run.
-        shuffle: a new order in every epoch (training), else the order of the corpus (evaluation).
+        shuffle: a new order in every epoch (training).
         rank: of this process.
         world_size: number of processes.
 
     Attributes:
+        n_batches: global batches of an epoch; a subclass sets it.
         epoch: which epoch's order is next; see `set_epoch`.
         start: first batch to yield of this epoch, not 0 where an epoch is resumed.
-
-    Raises:
-        ValueError: batch size below 1, or fewer recordings than processes.
     """
 
-    def __init__(
-        self,
-        n_spans: ArrayLike,
-        n_samples: ArrayLike,
-        batch_size: int,
-        seed: int,
-        shuffle: bool,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        self.weights = np.maximum(np.asarray(n_spans, dtype=np.int64), 1)
-        self.n_samples = np.asarray(n_samples, dtype=np.int64)
-        self.batch_size, self.seed, self.shuffle = batch_size, seed, shuffle
+    def __init__(self, seed: int, shuffle: bool, rank: int, world_size: int) -> None:
+        self.seed, self.shuffle = seed, shuffle
         self.rank, self.world_size = rank, world_size
+        self.n_batches = 0
         self.epoch = 0
         self.start = 0
-        # Training with batch normalisation cannot use a batch of one recording.
-        self.least = max(2 if shuffle else 1, world_size)
-        if batch_size < 1:
-            raise ValueError(f"batch_size is at least 1, got {batch_size}")
-        if 0 < len(self.weights) < world_size:
-            raise ValueError(
-                f"{len(self.weights)} recordings cannot be divided among {world_size} processes; "
-                f"use trainer.devices={len(self.weights)} or fewer"
-            )
-        self.n_batches = self.count()
-
-    def count(self) -> int:
-        """Batches in an epoch; a last one that would be too small is merged into the one before."""
-        full, rest = divmod(int(self.weights.sum()), self.batch_size)
-        wanted = full + (rest >= self.least)
-        return min(max(wanted, 1), max(len(self.weights) // self.least, 1)) if len(self.weights) else 0
 
     def __len__(self) -> int:
         return self.n_batches
@@ -94,9 +55,84 @@ class BatchSampler:
             return []
         order = self.order()
         batches = np.split(order, self.boundaries(order))
-        if self.shuffle and self.durations_differ:  # else short and long batches would alternate regularly
+        if self.shuffle and self.durations_differ:  # else short and long batches would come regularly
             batches = [batches[k] for k in self.permutation(self.n_batches, "order of batches")]
         return batches
+
+    @property
+    def durations_differ(self) -> bool:
+        """Whether there may be padding to save."""
+        return True
+
+    @abstractmethod
+    def order(self) -> NDArray[np.int64]:
+        """The recordings of this epoch, in the order in which they are cut into batches."""
+
+    @abstractmethod
+    def boundaries(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where to cut `order` into batches, `(n_batches - 1,)`."""
+
+    def permutation(self, n: int, stream: str) -> NDArray[np.int64]:
+        """A permutation of n things that belongs to (seed, epoch, stream)."""
+        draws = uniform(np.arange(n, dtype=np.uint64), seed=self.seed, epoch=self.epoch, stream=stream)
+        return np.argsort(draws[:, 0], kind="stable")
+
+
+class BatchSampler(EpochSampler):
+    """Batches of as many spans.
+
+    The batch size counts spans: a batch of read sentences with forty phones each holds few sentences. How many batches
+    there are is a property of the data, `ceil(spans / batch_size)`, and not of the epoch, because learning rate
+    schedules and Lightning plan with it. So batch k ends with the recording that comes nearest to `(k + 1) *
+    batch_size` spans: exact where every recording has one span, else right on average. A recording without a span
+    counts as one.
+
+    Where durations differ, recordings are sorted within pools of a few batches, which limits padding; pools are sorted
+    up and down in turn, so that a batch across their border is even too.
+
+    Args:
+        n_spans: spans of each recording, `(R,)`.
+        n_samples: duration of each recording, `(R,)`.
+        batch_size: spans in a global batch.
+        seed: of the run.
+        shuffle: a new order in every epoch (training), else the order of the corpus (evaluation).
+        rank: of this process.
+        world_size: number of processes.
+
+    Raises:
+        ValueError: batch size below 1, or fewer recordings than processes.
+    """
+
+    def __init__(
+        self,
+        n_spans: ArrayLike,
+        n_samples: ArrayLike,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        super().__init__(seed, shuffle, rank, world_size)
+        self.weights = np.maximum(np.asarray(n_spans, dtype=np.int64), 1)
+        self.n_samples = np.asarray(n_samples, dtype=np.int64)
+        self.batch_size = batch_size
+        # Training with batch normalisation cannot use a batch of one recording.
+        self.least = max(2 if shuffle else 1, world_size)
+        if batch_size < 1:
+            raise ValueError(f"batch_size is at least 1, got {batch_size}")
+        if 0 < len(self.weights) < world_size:
+            raise ValueError(
+                f"{len(self.weights)} recordings cannot be divided among {world_size} processes; "
+                f"use trainer.devices={len(self.weights)} or fewer"
+            )
+        self.n_batches = self.count()
+
+    def count(self) -> int:
+        """Batches in an epoch; a last one that would be too small is merged into the one before."""
+        full, rest = divmod(int(self.weights.sum()), self.batch_size)
+        wanted = full + (rest >= self.least)
+        return min(max(wanted, 1), max(len(self.weights) // self.least, 1)) if len(self.weights) else 0
 
     @property
     def durations_differ(self) -> bool:
@@ -122,8 +158,3 @@ class BatchSampler:
         earliest = np.maximum.accumulate(cuts - nth * self.least) + nth * self.least
         earliest = np.maximum(earliest, nth * self.least)
         return np.minimum(earliest, len(order) - (self.n_batches - nth) * self.least)
-
-    def permutation(self, n: int, stream: str) -> NDArray[np.int64]:
-        """A permutation of n things that belongs to (seed, epoch, stream)."""
-        draws = uniform(np.arange(n, dtype=np.uint64), seed=self.seed, epoch=self.epoch, stream=stream)
-        return np.argsort(draws[:, 0], kind="stable")

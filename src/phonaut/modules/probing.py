@@ -124,7 +124,8 @@ def fitted(model: RepresentationModel, data: SpeechData) -> Tensor:
         products += x.T @ x
         sums += x.T @ torch.nn.functional.one_hot(label, n_classes).double()
     ridge = RIDGE * products.diagonal()[:-1].mean() * torch.eye(width, dtype=torch.float64)
-    return torch.linalg.solve(products + ridge, sums)
+    weights: Tensor = torch.linalg.solve(products + ridge, sums)
+    return weights
 
 
 @torch.no_grad()
