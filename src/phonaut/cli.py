@@ -304,8 +304,7 @@ def extract(words: Sequence[str]) -> int:
     if len(paths) != 1:
         shown = ", ".join(paths)
         raise ValueError(f"extract takes one RUN, a FILE with plot=true alone; it got {len(paths)} paths: {shown}")
-    if options.get("overwrite", "false") not in ("true", "false"):
-        raise ValueError(f"overwrite={options['overwrite']}: write true or false")
+    overwrite = flag(options, "overwrite")
     if not any(text.startswith("dataset=") for text in overrides):
         raise ValueError(f"which recordings? Name a corpus: phonaut {usage}")
     from phonaut.configuration import compose
@@ -327,7 +326,7 @@ def extract(words: Sequence[str]) -> int:
         prepared_corpus(config),
         Path(options.get("output", f"representations/{name}")),
         layer=int(layer) if layer is not None and layer.isdigit() else layer,
-        overwrite=options.get("overwrite") == "true",
+        overwrite=overwrite,
         max_recording_s=config.max_recording_s,
         tell=lambda text: print(text, file=sys.stderr, flush=True),
     )
@@ -339,10 +338,8 @@ def pictures(paths: Sequence[str], overrides: Sequence[str]) -> int:
     """Show what a run's encoder does with one recording: `extract RUN FILE plot=true`."""
     usage = "phonaut extract RUN FILE plot=true [head=true] [output=FOLDER]"
     options = options_of("extract with plot=true", overrides, {"plot", "head", "output"})
-    for key in options.keys() & {"plot", "head"}:
-        if options[key] not in ("true", "false"):
-            raise ValueError(f"{key}={options[key]}: write true or false")
-    if options.get("plot") != "true":
+    head = flag(options, "head")
+    if not flag(options, "plot"):
         raise ValueError(f"{' '.join(overrides)}: it is plot=true that asks for pictures: {usage}")
     if len(paths) != 2:
         raise ValueError(f"plot=true takes a RUN and one FILE; it got {len(paths)} paths: {', '.join(paths)}; {usage}")
@@ -356,7 +353,7 @@ def pictures(paths: Sequence[str], overrides: Sequence[str]) -> int:
         Run(folder_of(paths[0], compose)),
         file,
         Path(options.get("output", f"pictures/{file.stem}")),
-        head=options.get("head") == "true",
+        head=head,
         tell=lambda text: print(text, file=sys.stderr, flush=True),
     )
     print(*written, sep="\n")
@@ -449,6 +446,18 @@ def count(options: dict[str, str], key: str) -> int | None:
     if not (text.isascii() and text.isdigit() and int(text)):
         raise ValueError(f"{key}={text}: a whole number of at least 1 is wanted")
     return int(text)
+
+
+def flag(options: dict[str, str], key: str) -> bool:
+    """Whether an option is true; false where it is not given.
+
+    Raises:
+        ValueError: it is neither true nor false.
+    """
+    text = options.get(key, "false")
+    if text not in ("true", "false"):
+        raise ValueError(f"{key}={text}: write true or false")
+    return text == "true"
 
 
 def number(text: str, key: str) -> float:

@@ -44,6 +44,7 @@ LAYER_STEMS = {
     "output_norm": ("output.LayerNorm",),
 }
 HEAD_STEMS = {"dense": "dense", "norm": "LayerNorm", "output": "output"}
+FORMAT = 1  # of the runs that checkpoints become: another one makes them anew
 GLOBAL = re.compile(r"GLOBAL (\S+)")
 
 
@@ -74,7 +75,7 @@ def folder_of(path: Path | str, compose: Compose) -> Path:
         return run_folder(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    folder = cache_dir() / "imported" / digest[:24]
+    folder = cache_dir() / "imported" / f"{digest[:24]}-{FORMAT}"
     with locked(folder.parent / f".{folder.name}.lock"):
         if not folder.exists():
             import_checkpoint(path, folder, compose)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phonaut.reports.charts import scale, thinned
-from phonaut.reports.media import data_uri, png
+from phonaut.reports.media import data_uri, kept_samples, png
 from phonaut.runs.folder import Run
 
 WIDTH, HEIGHT = 120.0, 24.0  # of a curve beside its class
@@ -91,17 +91,14 @@ def sampled(run: Run) -> list[Sampled]:
     Raises:
         ValueError: the file is damaged.
     """
-    path = run.folder / "samples.npz"
-    if not path.exists():
-        return []
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            kept: dict[str, NDArray[Any]] = {name: file[name] for name in file.files}
-        parts = np.split(kept["frames"], np.cumsum(kept["lengths"].ravel())[:-1])
-        low, span = kept["low"], np.maximum(kept["high"] - kept["low"], 1e-9)
-        names, lengths = kept["classes"].tolist(), kept["lengths"].tolist()
-    except (KeyError, ValueError, OSError) as error:
-        raise ValueError(f"{path} is damaged ({error}); delete it") from error
+    return kept_samples(run, pictured) or []
+
+
+def pictured(kept: dict[str, NDArray[Any]]) -> list[Sampled]:
+    """Pictures of arrays that are kept."""
+    parts = np.split(kept["frames"], np.cumsum(kept["lengths"].ravel())[:-1])
+    low, span = kept["low"], np.maximum(kept["high"] - kept["low"], 1e-9)
+    names, lengths = kept["classes"].tolist(), kept["lengths"].tolist()
     pictures = [data_uri("image/png", png(np.clip((part - low) / span, 0, 1).T[::-1])) for part in parts]
     by_class = zip(names, pictures[::3], pictures[1::3], pictures[2::3], lengths, strict=True)
     return [Sampled(str(name), real, drawn, turn, tuple(n)) for name, real, drawn, turn, n in by_class]

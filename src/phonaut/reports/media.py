@@ -1,13 +1,17 @@
-"""Recordings for a page: WAV files and spectrograms as data URIs."""
+"""Recordings and frames for a page: WAV files and pictures as data URIs."""
 
 from __future__ import annotations
 
 import base64
 import struct
 import zlib
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from phonaut.runs.folder import Run
 
 WINDOW_S = 0.016  # of the spectrogram: short enough for bursts, long enough for harmonics
 TOP_HZ = 8000.0
@@ -19,6 +23,23 @@ PREEMPHASIS = 0.97
 RAMP = ((0.0, (255, 255, 255)), (0.35, (190, 212, 224)), (0.7, (52, 107, 148)), (1.0, (9, 22, 43)))
 
 Audio = NDArray[np.float32]
+T = TypeVar("T")
+
+
+def kept_samples(run: Run, read: Callable[[dict[str, NDArray[Any]]], T]) -> T | None:
+    """What `read` makes of the arrays that a run kept in `samples.npz`; None where there is no such file.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    path = run.folder / "samples.npz"
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return read({name: file[name] for name in file.files})
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"{path} is damaged ({error}); delete it") from error
 
 
 def data_uri(kind: str, data: bytes) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from phonaut.metrics import Rate
 from phonaut.reports import charts
-from phonaut.reports.media import data_uri, png
+from phonaut.reports.media import data_uri, kept_samples, png
 from phonaut.reports.record import Record
 from phonaut.reports.setup import corpus, machine, moment, settings, size, strip
 from phonaut.reports.tables import MOST_ROWS
@@ -122,17 +122,14 @@ def examples(run: Run) -> list[Example]:
     Raises:
         ValueError: the file is damaged.
     """
-    path = run.folder / "samples.npz"
-    if not path.exists():
-        return []
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            kept: dict[str, NDArray[Any]] = {name: file[name] for name in file.files}
-        ends = np.cumsum(kept["lengths"])[:-1]
-        parts = {name: np.split(kept[name], ends) for name in ("seen", "predicted", "truth", "chosen")}
-        names = [str(name) for name in kept["cuts"].tolist()]
-    except (KeyError, ValueError, OSError) as error:
-        raise ValueError(f"{path} is damaged ({error}); delete it") from error
+    return kept_samples(run, pictured) or []
+
+
+def pictured(kept: dict[str, NDArray[Any]]) -> list[Example]:
+    """Pictures of arrays that are kept."""
+    ends = np.cumsum(kept["lengths"])[:-1]
+    parts = {name: np.split(kept[name], ends) for name in ("seen", "predicted", "truth", "chosen")}
+    names = [str(name) for name in kept["cuts"].tolist()]
     return [
         Example(name, picture(seen, chosen), picture(predicted, chosen), picture(truth, chosen), len(seen))
         for name, seen, predicted, truth, chosen in zip(names, *parts.values(), strict=True)

@@ -17,6 +17,7 @@ from phonaut.data.prepared import CutTable
 from phonaut.files import write_json
 from phonaut.metrics import FRAME_ACCURACY, accuracy, f1, recall
 from phonaut.modules import Fitted, SpeechModel
+from phonaut.modules.encoded import fitting
 from phonaut.pretraining import pretrains
 from phonaut.runs.folder import NOISE_FILE, Run, condition, read_weights
 from phonaut.runs.noise_test import NoiseTest, about
@@ -152,11 +153,7 @@ def load_model(run: Run) -> SpeechModel:
     weights = read_weights(path)
     if isinstance(model.network, Fitted):  # what has shapes that follow from the data
         model.network.adopt(weights, prefix="network.")
-    expected = model.state_dict()
-    wrong = sorted(expected.keys() ^ weights.keys())
-    wrong += sorted(k for k in expected.keys() & weights.keys() if expected[k].shape != weights[k].shape)
-    if wrong:
-        raise ValueError(f"{path} does not fit {run.folder / 'config.yaml'}; what differs: {', '.join(wrong)}")
+    fitting(model.state_dict(), weights, f"{path} and {run.folder / 'config.yaml'}")
     model.load_state_dict(weights)
     return model.eval()
 
