@@ -157,10 +157,13 @@ def without_compiler() -> list[str]:
     """What `torch.compile` lacks."""
     import os
     import shutil
+    import sysconfig
 
-    if any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++")):
-        return []
-    return ["module.compile=true needs a C++ compiler (g++), and there is none: leave it out"]
+    if not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++")):
+        return ["module.compile=true needs a C++ compiler (g++), and there is none: leave it out"]
+    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
+        return ["module.compile=true needs Python.h, of Python's development files, which is not there: leave it out"]
+    return []
 
 
 def wrong_frames(config: DictConfig) -> list[str]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from phonaut.networks import Mockingjay, PredictionHead, count
 from phonaut.networks.attention import attention
 from phonaut.networks.mockingjay import sinusoids, stacked
+from phonaut.pretraining import without_compiler
 
 SMALL = {"hidden_size": 12, "n_layers": 2, "n_heads": 3, "intermediate_size": 20}
 
@@ -197,3 +198,22 @@ def test_attention_maps_are_what_attention_adds_up_values_by(stride: int, causal
         qkv = layer.qkv(state[0]).view(n, 3, 3, 4)
         joined = torch.einsum("hqk,khd->qhd", weights, qkv[:, 2]).flatten(1)
         torch.testing.assert_close(joined, attention(qkv, [n], causal=causal), rtol=0, atol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(without_compiler()), reason="; ".join(without_compiler()))
+def test_compiled_layers_give_the_same_states_and_gradients_under_the_same_names() -> None:
+    frames, lengths = torch.randn(3, 30, 8), torch.tensor([30, 17, 4])
+    plain, compiled = (
+        Mockingjay(n_features=8, hidden_size=16, n_layers=1, n_heads=2, intermediate_size=24, dropout=0.0)
+        for _ in range(2)
+    )
+    compiled.load_state_dict(plain.state_dict())
+    compiled.compile_layers()
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+    for network in (plain, compiled):
+        states, _ = network(frames, lengths)
+        states.pow(3).sum().backward()
+    torch.testing.assert_close(compiled(frames, lengths)[0], plain(frames, lengths)[0], atol=1e-5, rtol=1e-5)
+    for name, parameter in plain.named_parameters():
+        torch.testing.assert_close(compiled.get_parameter(name).grad, parameter.grad, atol=1e-3, rtol=1e-4, msg=name)
