@@ -3,6 +3,7 @@
 import inspect
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from omegaconf import OmegaConf
 from phonaut.configuration import ConfigurationError, as_text, choices, compose, draft
 from phonaut.modules import EM, ClassDensities, Hybrid, SpeechClassifier
 from phonaut.modules.class_densities import KINDS
+from phonaut.pretraining import without_compiler
 
 EVERY_CHOICE = [(group, name) for group, names in choices().items() for name in names]
 SELF = {"self", "args", "kwargs"}
@@ -355,3 +357,24 @@ def test_a_folder_without_frames_is_refused_before_any_work(tmp_path: Path) -> N
 def test_corpora_of_recordings_are_taken_with_any_front_end(name: str) -> None:
     _, found = draft([f"dataset={name}", "features=melspec"])
     assert any("has frames already" in problem for problem in found) == (name in ("frames", "genhmm_data"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("shutil.which", lambda name: None), "needs a C\\+\\+ compiler"),
+        (("sysconfig.get_path", lambda name: "/nowhere"), "needs Python.h"),
+        (("importlib.util.find_spec", lambda name: SimpleNamespace(origin="/a b/torch")), "a path with a space"),
+    ],
+    ids=["compiler", "headers", "space"],
+)
+def test_compiling_is_refused_where_it_would_fail(
+    change: tuple[str, object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Python.h").touch()
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: SimpleNamespace(origin="/torch/__init__.py"))
+    assert not without_compiler()
+    monkeypatch.setattr(*change)
+    assert re.search(message, "; ".join(without_compiler()))

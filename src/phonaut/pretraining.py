@@ -155,6 +155,7 @@ def wrong_network(config: DictConfig) -> list[str]:
 
 def without_compiler() -> list[str]:
     """What `torch.compile` lacks."""
+    import importlib.util
     import os
     import shutil
     import sysconfig
@@ -163,6 +164,9 @@ def without_compiler() -> list[str]:
         return ["module.compile=true needs a C++ compiler (g++), and there is none: leave it out"]
     if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
         return ["module.compile=true needs Python.h, of Python's development files, which is not there: leave it out"]
+    torch = importlib.util.find_spec("torch")
+    if torch and " " in str(torch.origin):  # PyTorch's call of the compiler does not quote it
+        return [f"module.compile=true: PyTorch cannot compile from a path with a space, {torch.origin}: leave it out"]
     return []
 
 
