@@ -4,9 +4,9 @@ Encoders are pre-trained first, on all corpora of `$PHONAUT_DATA` but for the sp
 `<encoders>/<name>`. Every cell of a table is the best of two trials, chosen by the validation split; the test split is
 scored for both, and shown for the chosen one alone. What is finished is not repeated.
 
-    python benchmarks/probes.py ENCODERS --alignment FILE.ctm [--epochs 25] [--names random,mockingjay,tera,apc]
-        [--tasks "phone 100 %,speaker"] [--rows "log-mel;tera, fine-tuned"] [--finished] [--runs FOLDER]
-        [--output benchmarks/results/representations.json]
+    python benchmarks/probes.py ENCODERS --alignment FILE.ctm [--epochs 25] [--batch-frames 4800]
+        [--names random,mockingjay,tera,apc] [--tasks "phone 100 %,speaker"] [--rows "log-mel;tera, fine-tuned"]
+        [--finished] [--runs FOLDER] [--output benchmarks/results/representations.json]
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ PRETRAINED = {
 TUNED = ("mockingjay", "tera", "apc")  # encoders that are fine-tuned
 
 
-def pretrain(name: str, folder: Path, epochs: int) -> None:
-    """An encoder of half an hour or less of two cores: 25 epochs of 144 steps."""
+def pretrain(name: str, folder: Path, epochs: int, batch_frames: int) -> None:
+    """An encoder of half an hour or less of two cores: 25 epochs of 3 h of speech."""
     data = Path(os.environ["PHONAUT_DATA"])
     parts = ["{name: speechocean762}", "{name: fsdd}", "{name: librispeech}"]
     parts += [
@@ -52,7 +52,7 @@ def pretrain(name: str, folder: Path, epochs: int) -> None:
     left_out += [f"'arabic/{number}'" for number in (18, 19, 20)]
     words = ["model=mockingjay_small", "dataset=mix", f"dataset.corpora=[{','.join(parts)}]"]
     words += [f"leave_out_speakers=[{','.join(left_out)}]", f"trainer.max_epochs={epochs}"]
-    words += [*PRETRAINED[name], "trainer.enable_progress_bar=false"]
+    words += [f"batch_frames={batch_frames}", *PRETRAINED[name], "trainer.enable_progress_bar=false"]
     folder.mkdir(parents=True, exist_ok=True)
     train(compose(words), folder, ["phonaut", "train", *words])
 
@@ -117,6 +117,7 @@ def main() -> None:
     parser.add_argument("encoders", type=Path)
     parser.add_argument("--alignment", required=True)
     parser.add_argument("--epochs", type=int, default=25, help="of pre-training")
+    parser.add_argument("--batch-frames", type=int, default=4800, help="of a step of pre-training")
     parser.add_argument("--names", default="random,mockingjay,tera,apc", help="folders of encoders")
     parser.add_argument("--tasks", default="phone 100 %,phone 10 %,phone 1 %,speaker,keyword,gmmhmm")
     parser.add_argument("--rows", help="some of the rows, with semicolons between them")
@@ -127,7 +128,7 @@ def main() -> None:
     names = arguments.names.split(",")
     for name in names:
         if not arguments.finished and not (arguments.encoders / name / "metrics.json").exists():
-            pretrain(name, arguments.encoders / name, arguments.epochs)
+            pretrain(name, arguments.encoders / name, arguments.epochs, arguments.batch_frames)
     result: dict[str, Any] = {}
     for task, (metric, words) in tasks_of(arguments.alignment).items():
         if task not in arguments.tasks.split(","):
