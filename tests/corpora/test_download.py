@@ -83,6 +83,9 @@ def test_a_download_arrives_whole_and_leaves_nothing_beside_it(server: Server, t
 
 def test_md5_checksums_are_understood(server: Server, tmp_path: Path) -> None:
     download(server.url, tmp_path / "x", checksum="md5:" + hashlib.md5(CONTENT).hexdigest(), progress=False)
+    assert (tmp_path / "x").read_bytes() == CONTENT
+    with pytest.raises(ValueError, match="checksum"):
+        download(server.url, tmp_path / "y", checksum="md5:" + hashlib.md5(b"other").hexdigest(), progress=False)
 
 
 def test_a_connection_that_breaks_off_is_resumed_where_it_stopped(server: Server, tmp_path: Path) -> None:
