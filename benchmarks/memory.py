@@ -43,7 +43,7 @@ class Repeated:
         return {"n": self.n}
 
     def items(self) -> Iterator[Any]:
-        from phonaut.corpora.base import Item
+        from phonaut.data.utterance import Item
 
         for number in range(self.n):
             word = f"word{number % 20:02d}"
@@ -105,13 +105,13 @@ class Peak:
 
 def measure(job: str, folder: Path, n: int) -> dict[str, Any]:
     """One job on `n` entries, in this process."""
-    import phonaut.corpora.prepare
+    import phonaut.data.preparation.prepare
     import phonaut.data.prepared
 
     began = time.perf_counter()
     with Peak() as peak:
         if job == "prepare":
-            prepared = phonaut.corpora.prepare.prepare(Repeated(folder, n), sample_rate=RATE, progress=False)
+            prepared = phonaut.data.preparation.prepare.prepare(Repeated(folder, n), sample_rate=RATE, progress=False)
             done = prepared.summary["splits"]["train"]["cuts"]
         else:
             (made,) = (Path(os.environ["PHONAUT_CACHE"]) / "corpora").glob("memory-*")
@@ -125,8 +125,8 @@ def train(prepared: Any, folder: Path) -> int:
     """An epoch of training as `phonaut train` does it."""
     from lightning.pytorch.callbacks import ModelCheckpoint
 
-    from phonaut.configuration import compose
-    from phonaut.runs import parts
+    from phonaut.config.compose import compose
+    from phonaut.runs import build as parts
 
     plan = ["trainer.max_epochs=1", "trainer.enable_progress_bar=false", "trainer.accelerator=cpu"]
     config = compose([*plan, "trainer.limit_val_batches=0"])

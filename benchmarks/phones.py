@@ -26,7 +26,8 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from machine import machine, write_result
-from phonaut.runs import Run, parts
+from phonaut.runs import Run
+from phonaut.runs import build as parts
 from phonaut.runs.training import conclude
 
 FOLDS = 5

@@ -22,11 +22,12 @@ from hmmlearn.hmm import GMMHMM
 from omegaconf import OmegaConf
 from torch import nn
 
-from phonaut.configuration import compose
+from phonaut.config.compose import compose
 from phonaut.files import write_json
-from phonaut.modules.fitted import Segments
-from phonaut.modules.frame_cache import FrameCache
-from phonaut.runs import Predictions, parts
+from phonaut.models.fitted import Segments
+from phonaut.models.frame_cache import FrameCache
+from phonaut.runs import Predictions
+from phonaut.runs import build as parts
 from phonaut.runs.evaluation import figures
 from phones import COMMON, FOLDS, MFCC
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from machine import machine, write_result
-from phonaut.configuration import compose
+from phonaut.config.compose import compose
 from phonaut.reports.comparison_table import show
 from phonaut.runs import Run
 from phonaut.runs.comparison import compare

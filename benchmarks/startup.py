@@ -21,7 +21,7 @@ FIRST_STEP = """
 import os, sys, time
 started = float(sys.argv.pop(1))
 from lightning.pytorch.callbacks import Callback
-import phonaut.runs.parts as parts
+import phonaut.runs.build as parts
 class Leave(Callback):
     def on_train_batch_start(self, *_):
         print(time.time() - started, flush=True)

@@ -24,8 +24,8 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 from machine import machine, write_result
-from phonaut.configuration import compose
-from phonaut.runs import parts
+from phonaut.config.compose import compose
+from phonaut.runs import build as parts
 
 
 class BareLoop(Callback):

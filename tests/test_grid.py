@@ -7,12 +7,12 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from frames_of_runs import write_frames
-from phonaut.configuration import ConfigurationError, choices, compose
-from phonaut.corpora.espeak import missing
-from phonaut.runs import parts
+from helpers.frames_of_runs import write_frames
+from phonaut.config.compose import ConfigurationError, choices, compose
+from phonaut.corpora.synthetic.espeak import missing
+from phonaut.runs import build as parts
 from phonaut.runs.evaluation import load_model, score
-from phonaut.runs.folder import Run
+from phonaut.runs.run import Run
 from phonaut.runs.training import begin, conclude, fit
 
 pytestmark = [

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from helpers.runs_of_tones import write_tones
 from phonaut.cli import COMMANDS
-from phonaut.configuration import draft
-from runs_of_tones import write_tones
+from phonaut.config.compose import draft
 
 ROOT = Path(__file__).parent.parent
 FENCE = re.compile(r"```(?:sh|bash)\n(.*?)```", flags=re.DOTALL)

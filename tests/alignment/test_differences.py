@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from phonaut.alignment.differences import compared, differences, matched
-from phonaut.corpora.base import Phone
+from phonaut.data.utterance import Phone
 
 
 def phones(*parts: tuple[str, float], start_s: float = 0.0) -> list[Phone]:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.words_of_tones import RATE, Tones
 from phonaut.alignment.phone_hmm import Recipe, Task, by_phones, evenly, segments, task_of
 from phonaut.alignment.utterances import utterances
-from phonaut.corpora.base import Phone
-from phonaut.corpora.prepare import prepare
-from words_of_tones import RATE, Tones
+from phonaut.data.preparation.prepare import prepare
+from phonaut.data.utterance import Phone
 
 RECIPE = Recipe(n_states=2)
 LEXICON = {"AB": [("A", "B")], "OA": [("O", "A"), ("O", "E")]}

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from phonaut.alignment.textgrid import textgrid
-from phonaut.corpora.base import Phone
+from phonaut.data.utterance import Phone
 
 
 def read(text: str) -> tuple[float, dict[str, list[tuple[float, float, str]]]]:

@@ -10,7 +10,7 @@ import pytest
 from hydra.utils import instantiate
 
 from phonaut.cli import PREPARE_OPTIONS, asking_for_texts
-from phonaut.configuration import compose
+from phonaut.config.compose import compose
 from phonaut.corpora import Corpus
 
 PAGE = Path(__file__).parents[2] / "docs" / "corpora.md"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from phonaut.corpora import FolderCorpus
-from phonaut.corpora.alignments import write_ctm
-from phonaut.corpora.base import Phone
 from phonaut.corpora.kaldi import Lookup
+from phonaut.corpora.phone_alignments import write_ctm
+from phonaut.data.utterance import Phone
 
 SPEAKERS = ("anna", "bert", "carl", "dora")
 

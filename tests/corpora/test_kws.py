@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from phonaut.corpora import Corpus, Item, KeywordCorpus
-from phonaut.corpora.splits import hash_percent
+from phonaut.corpora.protocols.hashing import hash_percent
 
 V1 = [
     "bed",

@@ -11,9 +11,9 @@ import pytest
 import soundfile
 
 from phonaut.corpora import Item, LibriSpeech
-from phonaut.corpora.alignments import write_ctm
-from phonaut.corpora.base import Phone
-from phonaut.corpora.prepare import prepare
+from phonaut.corpora.phone_alignments import write_ctm
+from phonaut.data.preparation.prepare import prepare
+from phonaut.data.utterance import Phone
 
 RATE = 16000
 

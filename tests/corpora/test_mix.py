@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from phonaut.corpora import Item, Mix, Part
-from phonaut.corpora.background import SILENCE
+from phonaut.corpora.noise import SILENCE
 
 
 class Some:

@@ -19,8 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phonaut.corpora import pickle_rules, pickles
-from phonaut.corpora.pickles import read_pickle
+from phonaut.corpora.genhmm_data import pickle_reader as pickles
+from phonaut.corpora.genhmm_data import pickle_rules
+from phonaut.corpora.genhmm_data.pickle_reader import read_pickle
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 RNG = np.random.default_rng(0)

@@ -23,12 +23,11 @@ import pytest
 from numpy.typing import NDArray
 
 import phonaut
-from phonaut.corpora import synthesis
-from phonaut.corpora.base import Corpus, Item
-from phonaut.corpora.espeak import Speech, missing
-from phonaut.corpora.synthesis import Recipe, Utterance, generate, plan
-from phonaut.corpora.synthetic import SyntheticCorpus
-from phonaut.corpora.voices import MAX_SPEAKERS, Speaker, speakers
+from phonaut.corpora.synthetic.corpus import SyntheticCorpus, synthesis
+from phonaut.corpora.synthetic.espeak import Speech, missing
+from phonaut.corpora.synthetic.synthesis import Recipe, Utterance, generate, plan
+from phonaut.corpora.synthetic.voices import MAX_SPEAKERS, Speaker, speakers
+from phonaut.data.utterance import Corpus, Item
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason="the extra 'synthetic' (espeak-ng) is not installed")
 
@@ -68,7 +67,7 @@ def test_it_is_a_corpus_with_plain_settings(target: str) -> None:
 def test_its_configuration_has_all_keys_with_the_same_defaults() -> None:
     from omegaconf import OmegaConf
 
-    path = Path(phonaut.__file__).parent / "conf" / "dataset" / "synthetic.yaml"
+    path = Path(phonaut.__file__).parent / "config" / "conf" / "dataset" / "synthetic.yaml"
     dataset = OmegaConf.to_container(OmegaConf.create({"target": "keyword", "d": OmegaConf.load(path)}), resolve=True)
     assert isinstance(dataset, dict)
     keys = dict(dataset["d"])
@@ -259,7 +258,7 @@ def test_two_at_once_speak_once(fresh: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_killed_process_leaves_no_half_corpus(fresh: Path) -> None:
     script = (
-        "from phonaut.corpora.synthesis import *; "
+        "from phonaut.corpora.synthetic.synthesis import *; "
         "generate(Recipe(words=('yes', 'no', 'up', 'down', 'left'), n_speakers=40, n_sessions=5))"
     )
     process = subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"PHONAUT_CACHE": str(fresh)})

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from phonaut.corpora.arpabet import PHONES, align
-from phonaut.corpora.espeak import Request, Speech, missing, speak
-from phonaut.corpora.sentences import PHRASES, SENTENCES
+from phonaut.corpora.synthetic.espeak import Request, Speech, missing, speak
+from phonaut.corpora.synthetic.prompts import PHRASES, SENTENCES
 
 CMU = "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH"
 needs_espeak = pytest.mark.skipif(missing() is not None, reason="the extra 'synthetic' (espeak-ng) is not installed")
@@ -152,7 +152,7 @@ def test_times_of_samples_agree_with_espeaks_own_milliseconds() -> None:
     import subprocess
     import sys
 
-    from phonaut.corpora import espeak_worker
+    from phonaut.corpora.synthetic.corpus import espeak_worker
 
     script = f"""
 import runpy, ctypes

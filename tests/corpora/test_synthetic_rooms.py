@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phonaut.corpora.rooms import impulse_response, noise, record
+from phonaut.corpora.synthetic.reverberation import impulse_response, noise, record
 
 RATE = 16000
 

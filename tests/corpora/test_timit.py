@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from helpers.sphere_files import RATE, speechlike, write_sphere
 from phonaut.corpora import TIMIT, Item
-from phonaut.corpora.base import Phone
-from phonaut.corpora.prepare import prepare
-from phonaut.corpora.timit_tables import CORE, DEVELOPMENT, FOLDINGS, PHONES
-from sphere_files import RATE, speechlike, write_sphere
+from phonaut.corpora.timit.tables import CORE, DEVELOPMENT, FOLDINGS, PHONES
+from phonaut.data.preparation.prepare import prepare
+from phonaut.data.utterance import Phone
 
 N = 4000  # samples
 LABELS = ["h#", "sh", "ix", "q", "hv", "eh", "dcl", "jh", "ao", "h#"]

@@ -14,9 +14,9 @@ from omegaconf import OmegaConf
 from scipy import signal
 
 import phonaut.data
-from phonaut.data.augmentation import Augmentation, add_noise
+from phonaut.data.augmentation.chain import Augmentation, add_noise
+from phonaut.data.augmentation.noise import loop
 from phonaut.data.batches import Batch
-from phonaut.data.noise import loop
 
 RATE = 16000
 MakeBatch = Callable[..., Batch]
@@ -383,7 +383,7 @@ def test_an_empty_batch_stays_empty(make_batch: MakeBatch) -> None:
 
 
 def test_the_shipped_settings_are_those_of_the_class(make_batch: MakeBatch) -> None:
-    folder = Path(phonaut.data.__file__).parents[1] / "conf" / "augmentation"
+    folder = Path(phonaut.data.__file__).parents[1] / "config" / "conf" / "augmentation"
     batch = make_batch([16000] * 20, clip=True)
     for path in folder.glob("*.yaml"):
         settings = OmegaConf.load(path)

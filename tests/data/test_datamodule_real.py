@@ -9,10 +9,10 @@ import pytest
 import soundfile
 
 from phonaut.corpora import FSDD
-from phonaut.corpora.prepare import prepare
-from phonaut.data.augmentation import Augmentation
+from phonaut.data.augmentation.chain import Augmentation
 from phonaut.data.classes import classes_of
 from phonaut.data.datamodule import SpeechData
+from phonaut.data.preparation.prepare import prepare
 from phonaut.data.prepared import PreparedCorpus
 
 

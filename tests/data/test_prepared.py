@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from phonaut.corpora.base import Item, Phone
-from phonaut.corpora.prepare import prepare
+from phonaut.data.preparation.prepare import prepare
 from phonaut.data.prepared import DamagedCorpusError, PreparedCorpus
+from phonaut.data.utterance import Item, Phone
 
 RATE = 8000
 LENGTHS = {"short": 3000, "exact": 8000, "long": 12000, "floats": 8000, "stereo": 5001}

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from phonaut.features import KALDI, KALDI_MFCC, Frames, FrontEnd
 
-CONF = Path(str(files("phonaut"))) / "conf"
+CONF = Path(str(files("phonaut"))) / "config" / "conf"
 FEATURES = sorted(path.stem for path in (CONF / "features").glob("*.yaml"))
 NORMALIZERS = sorted(path.stem for path in (CONF / "normalizer").glob("*.yaml"))
 

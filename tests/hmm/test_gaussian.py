@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import hmmlearns_own
+from helpers import hmmlearns_own
 from phonaut.densities.gaussian import COVARIANCE_TYPES
 from phonaut.hmm import GaussianHMM
 

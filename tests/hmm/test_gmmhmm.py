@@ -8,7 +8,7 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-import hmmlearns_own
+from helpers import hmmlearns_own
 from phonaut.densities.gaussian import COVARIANCE_TYPES
 from phonaut.hmm import GMMHMM, GaussianHMM
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from phonaut.modules import DNNHMM
+from phonaut.models import DNNHMM
 from phonaut.networks import GRU, LSTM, RNN, Probe, TCResNet8
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {

@@ -11,8 +11,8 @@ import pytest
 import soundfile
 from omegaconf import OmegaConf
 
-from phonaut.corpora.base import Item
-from phonaut.corpora.prepare import prepare
+from phonaut.data.preparation.prepare import prepare
+from phonaut.data.utterance import Item
 from phonaut.metrics import accuracy, f1, recall
 from phonaut.runs import Predictions
 

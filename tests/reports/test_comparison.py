@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from helpers.scored_runs import answers_of, scored, write_scored
 from phonaut.reports.comparison import write_comparison
 from phonaut.reports.comparison_table import show
 from phonaut.runs.comparison import Comparison, compare
-from scored_runs import answers_of, scored, write_scored
 
 SCRIPT = "<script>alert(1)</script>"
 WORDS = ("yes", "نعم", SCRIPT)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.scored_runs import CLASSES, answers_of, scored, write_scored
 from phonaut.metrics import accuracy, mcnemar
 from phonaut.runs.comparison import compare
-from scored_runs import CLASSES, answers_of, scored, write_scored
 
 TRUTH = [CLASSES[i % 3] for i in range(120)]
 

@@ -10,13 +10,14 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
-from encoders_of_tones import pretraining, trained
-from phonaut.configuration import ConfigurationError, compose
+from helpers.encoders_of_tones import pretraining, trained
+from helpers.runs_of_tones import write_tones
+from phonaut.config.compose import ConfigurationError, compose
 from phonaut.reports.terminal import summarize
-from phonaut.runs import Run, parts
+from phonaut.runs import Run
+from phonaut.runs import build as parts
 from phonaut.runs.evaluation import load_model, predict
 from phonaut.runs.extraction import extract
-from runs_of_tones import write_tones
 
 SMALL_FLOW = ["model.n_couplings=2", "model.n_hidden=4", "model.n_passes=1", "model.first_fit=1", "model.n_mix=1"]
 

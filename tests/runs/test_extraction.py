@@ -7,13 +7,14 @@ import pytest
 import soundfile
 import torch
 
-from encoders_of_tones import pretraining, trained
+from helpers.encoders_of_tones import pretraining, trained
+from helpers.runs_of_tones import RATE, write_tones
 from phonaut.cli import main
-from phonaut.configuration import compose
+from phonaut.config.compose import compose
 from phonaut.data.frame_shards import FrameShards
-from phonaut.runs import Run, parts
+from phonaut.runs import Run
+from phonaut.runs import build as parts
 from phonaut.runs.extraction import extract, representations_of
-from runs_of_tones import RATE, write_tones
 
 pytestmark = pytest.mark.slow
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.scored_runs import CLASSES, answers_of, scored, write_scored
 from phonaut.runs import Folds, Run, members, open_run
 from phonaut.runs.comparison import compare
-from scored_runs import CLASSES, answers_of, scored, write_scored
 
 TRUTH = [CLASSES[i % 3] for i in range(30)]
 

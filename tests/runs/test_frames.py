@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from frames_of_runs import write_frames
+from helpers.frames_of_runs import write_frames
+from helpers.runs_of_tones import run_settings, write_tones
 from phonaut.cli import main
-from phonaut.configuration import compose
-from phonaut.corpora.espeak import missing
-from phonaut.corpora.prepare import describe
+from phonaut.config.compose import compose
+from phonaut.corpora.synthetic.espeak import missing
 from phonaut.data.frame_shards import MANIFEST
 from phonaut.data.frame_writer import FrameWriter
-from phonaut.modules.frame_cache import FrameCache
-from phonaut.runs import parts
+from phonaut.data.preparation.prepare import describe
+from phonaut.models.frame_cache import FrameCache
+from phonaut.runs import build as parts
 from phonaut.runs.evaluation import evaluate, predict
-from phonaut.runs.folder import Run
+from phonaut.runs.run import Run
 from phonaut.runs.training import fit
-from runs_of_tones import run_settings, write_tones
 
 PHONES = [
     "target=phone",

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from helpers.runs_of_tones import run_settings, write_tones
 from phonaut.cli import main
 from phonaut.runs import Run
-from runs_of_tones import run_settings, write_tones
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from phonaut.configuration import compose
+from helpers.runs_of_tones import RATE, run_settings, write_tones
+from phonaut.config.compose import compose
 from phonaut.data.datamodule import SpeechData
-from phonaut.runs import parts
+from phonaut.runs import build as parts
 from phonaut.runs.evaluation import noise_of
-from phonaut.runs.folder import condition, parsed
 from phonaut.runs.noise_test import NoiseTest, about
-from runs_of_tones import RATE, run_settings, write_tones
+from phonaut.runs.run import condition, parsed
 
 
 def tones(folder: Path, *more: str) -> SpeechData:

@@ -12,11 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from encoders_of_tones import pretraining, trained
+from helpers.encoders_of_tones import pretraining, trained
+from helpers.runs_of_tones import write_tones
 from phonaut.metrics import mean_over
 from phonaut.runs import Run
 from phonaut.runs.pretraining import cuts_of
-from runs_of_tones import write_tones
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_speakers_who_are_left_out_are_never_heard_and_the_run_says_whom_it_hear
 # Runs `phonaut train` and kills itself once, with the batch that is named.
 DRIVER = """
 import os, sys
-from phonaut.modules.representation import Representation
+from phonaut.training.representation import Representation
 step = Representation.training_step
 def deadly(self, batch, batch_idx):
     if {when!r} == (self.current_epoch, batch_idx):

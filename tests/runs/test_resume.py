@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from runs_of_tones import run_settings, write_tones
+from helpers.runs_of_tones import run_settings, write_tones
 
 # Runs `phonaut` and notes each training step in a file, so that a test can count them through kills.
 DRIVER = """
 import os, sys, time
-from phonaut.modules.speech_classifier import SpeechClassifier
+from phonaut.training.gradient import SpeechClassifier
 step = SpeechClassifier.training_step
 notes = os.open({notes!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 def noted(self, batch, batch_idx):

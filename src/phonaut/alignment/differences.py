@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from phonaut.corpora.alignments import SILENCES
-from phonaut.corpora.base import Phone
+from phonaut.corpora.phone_alignments import SILENCES
+from phonaut.data.utterance import Phone
 from phonaut.metrics.intervals import Rate, bootstrap
 
 BIN_MS = 0.1  # of the histograms that intervals are made from

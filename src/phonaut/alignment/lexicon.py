@@ -8,7 +8,7 @@ from pathlib import Path
 
 from phonaut.corpora.arpabet import PHONES
 from phonaut.corpora.kaldi import read
-from phonaut.corpora.speechocean import pronunciations
+from phonaut.corpora.speechocean762 import pronunciations
 
 Pronunciations = Mapping[str, Sequence[tuple[str, ...]]]
 VARIANT = re.compile(r"\(\d+\)$")

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from phonaut.alignment.frames import Framed, framed, front_end
+from phonaut.alignment.features import Framed, framed, front_end
 from phonaut.alignment.lexicon import Pronunciations
 from phonaut.alignment.utterances import Aligned, Utterance
-from phonaut.corpora.base import Phone
 from phonaut.data.prepared import PreparedCorpus
+from phonaut.data.utterance import Phone
 from phonaut.hmm.chains import Index
 from phonaut.hmm.embedded import UnitHMM
 from phonaut.hmm.sentences import Sentence, sentence_of

@@ -12,8 +12,8 @@ import numpy as np
 
 from phonaut.alignment.lexicon import VARIANT, Pronunciations
 from phonaut.alignment.utterances import Aligned, Utterance, samples
-from phonaut.corpora.base import Phone
 from phonaut.data.prepared import PreparedCorpus
+from phonaut.data.utterance import Phone
 
 RATE = 16_000  # Hz, of its model
 FRAME_S = 0.01

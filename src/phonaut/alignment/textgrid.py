@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from phonaut.corpora.base import Phone
+from phonaut.data.utterance import Phone
 
 SNAP_S = 1e-3  # times of a CTM file are rounded: a shorter gap is none
 

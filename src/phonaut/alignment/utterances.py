@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from phonaut.corpora.base import SPLITS, Phone
 from phonaut.data.prepared import PreparedCorpus
+from phonaut.data.utterance import SPLITS, Phone
 
 WORD = re.compile(r"[^\w']+")
 

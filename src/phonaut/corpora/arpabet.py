@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from phonaut.corpora.espeak import Speech
+from phonaut.corpora.synthetic.espeak import Speech
 
 SILENCE = "SIL"
 GLIDE = ";"

@@ -12,12 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from phonaut.corpora.manifest import write_cuts
-from phonaut.corpora.mistakes import refuse, seen_at_once, wrong_choice
-from phonaut.corpora.prepare import Ledger, files_in, kept, measured, put
-from phonaut.corpora.splits import WithinSpeakers, balanced_cuts, hash_percent, speakers_to_validate, wrong_target
+from phonaut.corpora.options import refuse, seen_at_once, wrong_choice
+from phonaut.corpora.protocols.hashing import (
+    WithinSpeakers,
+    balanced_cuts,
+    hash_percent,
+    speakers_to_validate,
+    wrong_target,
+)
 from phonaut.data.columns import TableWriter
 from phonaut.data.frame_shards import MANIFEST, REFUSED_FILES, FrameLayout, FrameSequence, FrameShards, read_layout
+from phonaut.data.preparation.manifest import write_cuts
+from phonaut.data.preparation.prepare import Ledger, files_in, kept, measured, put
 from phonaut.data.prepared import FILES, FORMAT, RECORDINGS, SUMMARY, PreparedCorpus, read_lines
 from phonaut.data.shard_table import SHARD_COLUMNS
 from phonaut.data.spans import TARGETS

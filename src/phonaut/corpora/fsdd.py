@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from phonaut.corpora.base import Item
-from phonaut.corpora.listing import Refused, entries, find_or_fetch, is_audio
-from phonaut.corpora.mistakes import refuse, seen_at_once, wrong_choice
-from phonaut.corpora.splits import speakers_to_validate, wrong_target
+from phonaut.corpora.disk import Refused, entries, find_or_fetch, is_audio
+from phonaut.corpora.options import refuse, seen_at_once, wrong_choice
+from phonaut.corpora.protocols.hashing import speakers_to_validate, wrong_target
+from phonaut.data.utterance import Item
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[^_]+)_(?P<take>\d+)\.[^.]+")

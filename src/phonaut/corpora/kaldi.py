@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from phonaut.corpora.layouts import Found, split_name
-from phonaut.corpora.listing import Refused, base_of, composed, entries
+from phonaut.corpora.disk import Refused, base_of, composed, entries
+from phonaut.corpora.folder.layouts import Found, split_name
 
 FILES = ("wav.scp", "segments", "text", "utt2spk")
 ARCHIVE = re.compile(r":\d+(\[.*\])?$")

@@ -9,14 +9,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from phonaut.corpora.alignments import SILENCES, aligned_phones, check_there, wrong_alignment
-from phonaut.corpora.base import Item
-from phonaut.corpora.division import Plan, Shares, Spoken, Survey, by_recording, with_validation, within_speakers
+from phonaut.corpora.disk import Refused, entries, find_folder, is_audio
+from phonaut.corpora.folder.layouts import Found
 from phonaut.corpora.kaldi import read
-from phonaut.corpora.layouts import Found
-from phonaut.corpora.listing import Refused, entries, find_folder, is_audio
-from phonaut.corpora.mistakes import as_list, refuse, seen_at_once
-from phonaut.corpora.splits import balanced_cuts, hash_percent, nearest, wrong_shares, wrong_target
+from phonaut.corpora.options import as_list, refuse, seen_at_once
+from phonaut.corpora.phone_alignments import SILENCES, aligned_phones, check_there, wrong_alignment
+from phonaut.corpora.protocols.division import (
+    Plan,
+    Shares,
+    Spoken,
+    Survey,
+    by_recording,
+    with_validation,
+    within_speakers,
+)
+from phonaut.corpora.protocols.hashing import balanced_cuts, hash_percent, nearest, wrong_shares, wrong_target
+from phonaut.data.utterance import Item
 
 TARGETS = ("phone", "speaker", "text")
 SUBSET = re.compile(r"(train|dev|test)-[\w-]+")

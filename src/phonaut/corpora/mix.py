@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from phonaut.corpora.background import SILENCE
-from phonaut.corpora.base import NOISE_SPLITS, Corpus, Item
-from phonaut.corpora.mistakes import as_list, refuse
-from phonaut.corpora.splits import hash_percent, nearest, same_id, speakers_to_validate
+from phonaut.corpora.noise import SILENCE
+from phonaut.corpora.options import as_list, refuse
+from phonaut.corpora.protocols.hashing import hash_percent, nearest, same_id, speakers_to_validate
+from phonaut.data.utterance import NOISE_SPLITS, Corpus, Item
 
 
 class Part:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.text import Text
 
-from phonaut.alignment.corpus import Result
+from phonaut.alignment.align import Result
 from phonaut.alignment.differences import Differences
-from phonaut.alignment.folder import NOT_ALIGNED
+from phonaut.alignment.output import NOT_ALIGNED
 from phonaut.metrics import Rate
 from phonaut.reports.comparison_table import natural_width, table
 from phonaut.reports.text import percent

@@ -18,8 +18,8 @@ from phonaut.reports.page import encodable, render
 from phonaut.reports.record import ITEM
 from phonaut.reports.tables import MOST_ROWS, floor_of
 from phonaut.runs.comparison import Compared, Comparison
-from phonaut.runs.folder import condition
 from phonaut.runs.folds import Folds
+from phonaut.runs.run import condition
 
 FOLDER = Path("trained_models") / "comparisons"
 CSV, HTML, PICTURE = "compare.csv", "compare.html", "noise.png"

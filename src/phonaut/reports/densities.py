@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from phonaut.reports.charts import scale, thinned
 from phonaut.reports.media import data_uri, kept_samples, png
-from phonaut.runs.folder import Run
+from phonaut.runs.run import Run
 
 WIDTH, HEIGHT = 120.0, 24.0  # of a curve beside its class
 MOST_POINTS = 60

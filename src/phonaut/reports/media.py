@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from phonaut.runs.folder import Run
+from phonaut.runs.run import Run
 
 WINDOW_S = 0.016  # of the spectrogram: short enough for bursts, long enough for harmonics
 TOP_HZ = 8000.0

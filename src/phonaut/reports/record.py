@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.metrics import Rate, confusion_matrix
-from phonaut.runs.folder import Run
 from phonaut.runs.predictions import Predictions
+from phonaut.runs.run import Run
 
 # What one item is called, and what the task is called.
 ITEM = {"keyword": "clip", "phone": "phone", "speaker": "recording", "none": "recording"}

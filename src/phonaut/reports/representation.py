@@ -16,7 +16,7 @@ from phonaut.reports.record import Record
 from phonaut.reports.setup import corpus, machine, moment, settings, size, strip
 from phonaut.reports.tables import MOST_ROWS
 from phonaut.reports.text import figure, percent, things
-from phonaut.runs.folder import PROBE_FILE, Run
+from phonaut.runs.run import PROBE_FILE, Run
 
 LOSS = "loss"
 

@@ -11,7 +11,7 @@ from phonaut.metrics import Rate, wilson
 from phonaut.reports.record import Evaluation, Record
 from phonaut.reports.tables import Confused, RateRow, confused, floor_of
 from phonaut.reports.text import whole
-from phonaut.runs.folder import parsed
+from phonaut.runs.run import parsed
 
 FEW_SPEAKERS = 5
 MOST_WORDS = 20

@@ -17,7 +17,7 @@ from phonaut.reports.result import how, unknown_words
 from phonaut.reports.setup import size
 from phonaut.reports.text import interval, percent, seconds, things
 from phonaut.runs.extraction import Extracted
-from phonaut.runs.folder import Run, parsed
+from phonaut.runs.run import Run, parsed
 
 LABEL_WIDTH = 13
 Line = tuple[str, str, str]  # what it is about, the figure, and the rest

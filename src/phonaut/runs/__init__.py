@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from phonaut.runs.folder import Run
 from phonaut.runs.folds import Folds, members, open_run
 from phonaut.runs.predictions import Predictions
+from phonaut.runs.run import Run
 
 if TYPE_CHECKING:
     from phonaut.runs.evaluation import evaluate

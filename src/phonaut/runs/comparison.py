@@ -25,10 +25,10 @@ from phonaut.metrics import (
     recall,
 )
 from phonaut.metrics.paired import METRICS
-from phonaut.runs.folder import NOISE_FILE, Run, parsed
 from phonaut.runs.folds import Folds, open_run
-from phonaut.runs.matching import aligned
+from phonaut.runs.pairing import aligned
 from phonaut.runs.predictions import Predictions
+from phonaut.runs.run import NOISE_FILE, Run, parsed
 
 
 @dataclass(frozen=True)

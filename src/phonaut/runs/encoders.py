@@ -10,15 +10,16 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from phonaut.configuration import compose
+from phonaut.checkpoints.imported import folder_of
+from phonaut.checkpoints.state_dict import check_state_dict
+from phonaut.config.compose import compose
+from phonaut.config.encoder_in_front import encodes
 from phonaut.data.datamodule import SpeechData
-from phonaut.encoding import encodes
 from phonaut.features import FrontEnd
-from phonaut.imported import folder_of
-from phonaut.modules import SpeechModel
-from phonaut.modules.encoded import EncodedFrontEnd, fitting
-from phonaut.modules.frame_cache import FrameCache
-from phonaut.runs.folder import read_weights
+from phonaut.models import SpeechModel
+from phonaut.models.encoded import EncodedFrontEnd
+from phonaut.models.frame_cache import FrameCache
+from phonaut.runs.run import read_weights
 
 MOST_FRAMES = 200_000  # of training, that a projection is fitted to
 ENCODER = "network."  # what the names of an encoder's weights begin with in a pre-training run
@@ -50,7 +51,7 @@ def load(encoder: EncodedFrontEnd, path: Path | str) -> None:
     """
     weights = weights_of(path)
     found = {name.removeprefix(ENCODER): value for name, value in weights.items() if name.startswith(ENCODER)}
-    fitting(encoder.network.state_dict(), found, str(path))
+    check_state_dict(encoder.network.state_dict(), found, str(path))
     encoder.network.load_state_dict(found)
 
 

@@ -10,18 +10,18 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from phonaut.data.augmentation import RECORDED, add_noise
+from phonaut.checkpoints.state_dict import check_state_dict
+from phonaut.data.augmentation.chain import RECORDED, add_noise
 from phonaut.data.batches import Batch
 from phonaut.data.datamodule import SpeechData
 from phonaut.data.prepared import CutTable
 from phonaut.files import write_json
 from phonaut.metrics import FRAME_ACCURACY, accuracy, f1, recall
-from phonaut.modules import Fitted, SpeechModel
-from phonaut.modules.encoded import fitting
-from phonaut.pretraining import pretrains
-from phonaut.runs.folder import NOISE_FILE, Run, condition, read_weights
+from phonaut.models import Fitted, SpeechModel
 from phonaut.runs.noise_test import NoiseTest, about
 from phonaut.runs.predictions import Predictions
+from phonaut.runs.run import NOISE_FILE, Run, condition, read_weights
+from phonaut.tasks.pretraining import pretrains
 
 
 def device_of(accelerator: str) -> torch.device:
@@ -144,7 +144,7 @@ def load_model(run: Run) -> SpeechModel:
         ValueError: there are no weights, they are damaged, or they do not fit the configuration; the names that
             differ are given.
     """
-    from phonaut.runs.parts import speech_model
+    from phonaut.runs.build import speech_model
 
     path = run.folder / "model.safetensors"
     if not path.exists():
@@ -153,7 +153,7 @@ def load_model(run: Run) -> SpeechModel:
     weights = read_weights(path)
     if isinstance(model.network, Fitted):  # what has shapes that follow from the data
         model.network.adopt(weights, prefix="network.")
-    fitting(model.state_dict(), weights, f"{path} and {run.folder / 'config.yaml'}")
+    check_state_dict(model.state_dict(), weights, f"{path} and {run.folder / 'config.yaml'}")
     model.load_state_dict(weights)
     return model.eval()
 
@@ -187,7 +187,7 @@ def evaluate(
     Raises:
         ValueError: there is no trained model, nothing to classify, or no noise of the kind that was asked for.
     """
-    from phonaut.runs.parts import prepared_corpus, speech_data
+    from phonaut.runs.build import prepared_corpus, speech_data
 
     run = Run(folder)
     config = run.config.copy()
@@ -247,7 +247,7 @@ def other_test(config: DictConfig, overrides: Sequence[str]) -> Path:
 
 def new_folder(config: DictConfig, data_folder: Path, overrides: Sequence[str], clip_s: float | None) -> DictConfig:
     """The configuration of a folder whose recordings, or frames, are all tested."""
-    from phonaut.configuration import compose
+    from phonaut.config.compose import compose
 
     kind = "frames" if config.choices.features == "frames" else "folder"
     wanted = [f"target={config.target}", f"dataset={kind}", f"dataset.data_folder={data_folder}"]

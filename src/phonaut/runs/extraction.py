@@ -16,11 +16,11 @@ from phonaut.data.batches import SpeechDataset
 from phonaut.data.frame_writer import FrameWriter
 from phonaut.data.prepared import CutTable, PreparedCorpus
 from phonaut.data.unlabelled import without_spans
-from phonaut.modules.encoded import EncodedFrontEnd
-from phonaut.pretraining import pretrains
+from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.runs import encoders
 from phonaut.runs.evaluation import device_of, load_model
-from phonaut.runs.folder import Run
+from phonaut.runs.run import Run
+from phonaut.tasks.pretraining import pretrains
 
 SPLITS = ("train", "validation", "test")
 POOL = 512  # recordings that are sorted by length together

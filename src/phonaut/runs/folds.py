@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phonaut.runs.folder import FREE_KEYS, Run, flat
 from phonaut.runs.predictions import Predictions
+from phonaut.runs.run import FREE_KEYS, Run, flat
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from phonaut.corpora.background import NoiseRecordings
-from phonaut.corpora.prepare import prepare
-from phonaut.data.augmentation import NOISE_KINDS, RECORDED
+from phonaut.corpora.noise import NoiseRecordings
+from phonaut.data.augmentation.chain import NOISE_KINDS, RECORDED
 from phonaut.data.datamodule import SpeechData
+from phonaut.data.preparation.prepare import prepare
 from phonaut.data.prepared import CutTable
-from phonaut.runs.folder import condition
+from phonaut.runs.run import condition
 
 WIDEST_DB = 100.0  # beyond, float32 has nothing left of the softer one
 

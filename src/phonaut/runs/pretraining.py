@@ -13,15 +13,17 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from phonaut.checkpoints.state_dict import check_state_dict
 from phonaut.data.unlabelled import UnlabelledData
 from phonaut.files import write_bytes
 from phonaut.metrics import mean_over
-from phonaut.modules import Representation, RepresentationModel
-from phonaut.modules.encoded import fitting
-from phonaut.modules.memory import Memory, estimate
-from phonaut.runs import encoders, parts
+from phonaut.models import RepresentationModel
+from phonaut.models.memory import Memory, estimate
+from phonaut.runs import build as parts
+from phonaut.runs import encoders
 from phonaut.runs.evaluation import device_of
-from phonaut.runs.folder import Run
+from phonaut.runs.run import Run
+from phonaut.training import Representation
 
 CUTS = "cuts.txt.gz"
 
@@ -60,7 +62,7 @@ def load_model(run: Run) -> RepresentationModel:
     """
     model = representation_model(run.config)
     weights = encoders.weights_of(run.folder)
-    fitting(model.state_dict(), weights, str(run.folder / "model.safetensors"))
+    check_state_dict(model.state_dict(), weights, str(run.folder / "model.safetensors"))
     model.load_state_dict(weights)
     return model.eval()
 

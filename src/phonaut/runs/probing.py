@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from phonaut.configuration import compose
+from phonaut.config.compose import compose
 from phonaut.data.datamodule import SpeechData
-from phonaut.modules.probing import OnlineProbe, ProbeFile, linear_probe
-from phonaut.pretraining import pretrains
-from phonaut.runs import parts, pretraining
+from phonaut.runs import build as parts
+from phonaut.runs import pretraining
 from phonaut.runs.evaluation import device_of
-from phonaut.runs.folder import PROBE_FILE, Run
+from phonaut.runs.run import PROBE_FILE, Run
+from phonaut.tasks.pretraining import pretrains
+from phonaut.training.callbacks.probing import OnlineProbe, ProbeFile, linear_probe
 
 WORDS = ("dataset=", "dataset.", "target=", "classes=", "n_classes=", "labels_pct=", "labels_each=")
 

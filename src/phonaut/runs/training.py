@@ -23,14 +23,16 @@ from omegaconf import DictConfig, OmegaConf
 from phonaut.data.datamodule import SpeechData
 from phonaut.data.unlabelled import UnlabelledData
 from phonaut.files import locked, write_json, write_text
-from phonaut.modules import Fitted, Representation, SpeechModel
-from phonaut.modules.checkpointing import newest_readable_checkpoint
-from phonaut.modules.encoded import EncodedFrontEnd
+from phonaut.models import Fitted, SpeechModel
+from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.networks import ModelSize, count
-from phonaut.pretraining import pretrains
-from phonaut.runs import encoders, parts, pretraining, probing
+from phonaut.runs import build as parts
+from phonaut.runs import encoders, pretraining, probing
 from phonaut.runs.evaluation import score
-from phonaut.runs.folder import Run, empty, state_of
+from phonaut.runs.run import Run, empty, state_of
+from phonaut.tasks.pretraining import pretrains
+from phonaut.training import Representation
+from phonaut.training.checkpointing import newest_readable_checkpoint
 
 REPORTED_SPLITS = ("validation", "test")
 TEST_HINT = "dataset.test_speakers=[...] or dataset.test_pct=10 makes some"

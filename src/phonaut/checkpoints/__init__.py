@@ -1,0 +1,1 @@
+"""Weights of other tools, read as data."""

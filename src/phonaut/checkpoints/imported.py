@@ -1,0 +1,273 @@
+"""Checkpoints of s3prl and of the original Mockingjay as runs of pre-training: read, named anew, kept in the cache.
+
+Nothing in a file is run: it is read by `torch.load(weights_only=True)`, which makes tensors, plain containers and an
+`argparse.Namespace`, and refuses all else by its name. Formats, by the code that writes them:
+
+- s3prl: `Transformer` and `SpecHead` are weights; `Config`, in newer files `Upstream_Config`, has the sections
+  `transformer`, `task` and often `audio`. Frames are not stacked.
+- the original (github.com/andi611/Mockingjay-Speech-Representation, 2020): `Mockingjay` and perhaps `SpecHead` are
+  weights; `Settings` has `Config` with the section `mockingjay`, of which `downsample_rate` stacks frames, and `Paras`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from phonaut.checkpoints.front_ends import Chosen, input_of, target_of
+from phonaut.files import atomic_folder, cache_dir, locked, run_folder, write_bytes, write_json, write_text
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+    from torch import Tensor
+
+Compose = Callable[[Sequence[str]], "DictConfig"]  # phonaut.config.compose.compose, which lies above
+SECTIONS = ("transformer", "mockingjay")  # of a configuration, and in other letters of weights
+SIZES = {
+    "hidden_size": "hidden_size",
+    "n_layers": "num_hidden_layers",
+    "n_heads": "num_attention_heads",
+    "intermediate_size": "intermediate_size",
+    "dropout": "hidden_dropout_prob",
+}
+STEMS = {"projection": "input_representations.spec_transform", "norm": "input_representations.LayerNorm"}
+LAYER_STEMS = {
+    "qkv": ("attention.self.query", "attention.self.key", "attention.self.value"),
+    "dense": ("attention.output.dense",),
+    "dense_norm": ("attention.output.LayerNorm",),
+    "intermediate": ("intermediate.dense",),
+    "output": ("output.dense",),
+    "output_norm": ("output.LayerNorm",),
+}
+HEAD_STEMS = {"dense": "dense", "norm": "LayerNorm", "output": "output"}
+FORMAT = 1  # of the runs that checkpoints become: another one makes them anew
+GLOBAL = re.compile(r"GLOBAL (\S+)")
+
+
+class Checkpoint(NamedTuple):
+    """What is taken of a file.
+
+    Attributes:
+        weights: of the encoder, under the names of the file.
+        head: of what predicts frames; empty where there is none.
+        encoder: the section of the configuration that describes the encoder.
+        audio: the section that describes the input, or None.
+    """
+
+    weights: dict[str, Tensor]
+    head: dict[str, Tensor]
+    encoder: dict[str, Any]
+    audio: dict[str, Any] | None
+
+
+def folder_of(path: Path | str, compose: Compose) -> Path:
+    """The folder of a run: of `path`, or what a checkpoint of s3prl or of the original became, made on first use.
+
+    Raises:
+        ValueError: there is no run, or the checkpoint cannot be taken over.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        return run_folder(path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    folder = cache_dir() / "imported" / f"{digest[:24]}-{FORMAT}"
+    with locked(folder.parent / f".{folder.name}.lock"):
+        if not folder.exists():
+            import_checkpoint(path, folder, compose)
+    return folder
+
+
+def import_checkpoint(path: Path, folder: Path, compose: Compose, overrides: Sequence[str] = ()) -> None:
+    """Write a checkpoint as a run of pre-training that has ended.
+
+    Args:
+        path: of the checkpoint.
+        folder: of the run; it is there as a whole or not at all.
+        compose: `phonaut.config.compose.compose`.
+        overrides: of the configuration that was found; `features=...` for another front end than the one chosen.
+
+    Raises:
+        ValueError: the file is damaged or none of these, or it has what our encoder or our front ends have not.
+    """
+    from omegaconf import OmegaConf, open_dict
+    from safetensors.torch import save
+
+    found = read(path)
+    sizes = sizes_of(found, path)
+    n_features = input_width(found.weights, sizes["stride"], path)
+    weights = {f"network.{name}": value for name, value in network_weights(found, sizes, n_features, path).items()}
+    chosen = input_of(found.audio, n_features, str(path))
+    n_outputs = len(found.head.get("output.weight", ()))
+    n_targets = 0 if n_outputs % sizes["stride"] else n_outputs // sizes["stride"]
+    target = target_of(found.audio, n_targets, n_features)
+    words = ["model=mockingjay_base", *(f"model.{name}={value}" for name, value in sizes.items())]
+    words += words_of("features", chosen) + ([] if chosen.normalized else ["normalizer=null"])
+    words += [] if target is None or n_targets == n_features else words_of("target_features", target)
+    config = compose([*words, *overrides])
+    given = width_of(config.features)
+    if given != n_features:
+        raise ValueError(f"{path} takes {n_features} features, and features={config.choices.features} has {given}")
+    has_head = width_of(config.get("target_features") or config.features) == n_targets
+    if has_head:
+        weights |= head_weights(found.head, sizes["hidden_size"], path)
+    notes = [chosen.note, *([] if has_head else ["it has no head, or one for frames that are not ours"])]
+    with open_dict(config):
+        config.imported = {"file": path.name, "notes": notes}
+        config.dataset = config.choices.dataset = None  # what it heard is not told
+    with atomic_folder(folder) as made:
+        write_text(made / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
+        write_bytes(made / "model.safetensors", save(weights))
+        write_json(made / "model.json", {"model": "mockingjay_base", "n_outputs": sizes["hidden_size"], "notes": notes})
+
+
+def words_of(group: str, chosen: Chosen) -> list[str]:
+    """A front end as overrides of a configuration."""
+    return [f"{group}={chosen.name}", *(f"{group}.{key}={value}" for key, value in chosen.options.items())]
+
+
+def width_of(features: DictConfig) -> int:
+    """How many features a front end gives."""
+    from hydra.utils import instantiate
+
+    return int(instantiate(features).n_features)
+
+
+def read(path: Path) -> Checkpoint:
+    """The parts of a checkpoint, as data.
+
+    Raises:
+        ValueError: it is damaged, holds objects of some class, or is no checkpoint of an encoder.
+    """
+    import torch
+
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            states = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file fails in any way
+        foreign = GLOBAL.search(str(error))
+        if foreign is None:
+            raise ValueError(f"{path} is damaged, or no checkpoint of PyTorch") from error
+        raise ValueError(
+            f"{path} holds an object of {foreign[1]}, and no code of a checkpoint is run: save its weights and "
+            "settings alone where it was made (docs/mockingjay.md says how)"
+        ) from error
+    states = states if isinstance(states, dict) else {}
+    weights = tensors(next((states[name.title()] for name in SECTIONS if name.title() in states), None))
+    kept = states.get("Settings")
+    configs = [states.get("Upstream_Config"), states.get("Config"), kept.get("Config") if isinstance(kept, dict) else 0]
+    for config in (config for config in configs if weights and isinstance(config, dict)):
+        for encoder in (config[name] for name in SECTIONS if isinstance(config.get(name), dict)):
+            audio = config.get("audio")
+            head = tensors(states.get("SpecHead"))
+            return Checkpoint(weights, head, encoder, audio if isinstance(audio, dict) else None)
+    there = ", ".join(sorted(map(str, states))) or "nothing that is named"
+    raise ValueError(f"{path} is no checkpoint of s3prl or of Mockingjay with weights and settings; it has: {there}")
+
+
+def tensors(found: Any) -> dict[str, Tensor]:
+    """Weights in float32, with the names that layer normalisation has today; empty if `found` is none."""
+    from torch import Tensor
+
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        return {}
+    renewed = {re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", str(name))): found[name] for name in found}
+    return {name: value.detach().float().contiguous() for name, value in renewed.items()}
+
+
+def sizes_of(found: Checkpoint, path: Path) -> dict[str, Any]:
+    """The options of our encoder.
+
+    Raises:
+        ValueError: one is not told, or the encoder is of a kind that ours is not.
+    """
+    from phonaut.networks.mockingjay import EPS, Mockingjay
+
+    told = found.encoder
+    missing = [name for name in (*SIZES.values(), "hidden_act", "layer_norm_eps") if name not in told]
+    if missing:
+        raise ValueError(f"{path} does not tell {', '.join(missing)}")
+    other = [name for name in ("share_layer", "pre_layer_norm") if told.get(name)]
+    other += ["hidden_act"] if told["hidden_act"] != "gelu" else []
+    other += ["layer_norm_eps"] if str(told["layer_norm_eps"]) not in (str(EPS), "1.e-12") else []  # YAML: text
+    if other:
+        shown = ", ".join(f"{name}={told[name]}" for name in other)
+        raise ValueError(f"{path} has {shown}, which our encoder cannot be")
+    sizes = {ours: told[theirs] for ours, theirs in SIZES.items()} | {"stride": told.get("downsample_rate", 1)}
+    try:
+        sizes = {name: float(value) if name == "dropout" else int(value) for name, value in sizes.items()}
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} has sizes that are no numbers: {sizes}") from error
+    if wrong := Mockingjay.problems(**sizes):
+        raise ValueError(f"{path}: {'; '.join(wrong)}")
+    return sizes
+
+
+def input_width(weights: dict[str, Tensor], stride: int, path: Path) -> int:
+    """How many features a frame has.
+
+    Raises:
+        ValueError: the first layer is missing, or does not take `stride` frames.
+    """
+    name = f"{STEMS['projection']}.weight"
+    if name not in weights:
+        raise ValueError(f"{path} does not fit this encoder: {name} is missing")
+    n_features, rest = divmod(weights[name].shape[-1], stride)
+    if rest:
+        raise ValueError(f"{path} takes {weights[name].shape[-1]} numbers, which are no {stride} frames")
+    return n_features
+
+
+def network_weights(found: Checkpoint, sizes: dict[str, Any], n_features: int, path: Path) -> dict[str, Tensor]:
+    """The weights of our encoder: query, key and value one below the other.
+
+    Raises:
+        ValueError: names or shapes differ; all of them are told, as they are in the file.
+    """
+    import torch
+
+    from phonaut.checkpoints.state_dict import check_state_dict
+    from phonaut.networks.mockingjay import Mockingjay
+
+    with torch.device("meta"):
+        ours = Mockingjay(n_features=n_features, **sizes).state_dict()
+    expected: dict[str, Tensor] = {}
+    for name, value in ours.items():
+        theirs = theirs_of(name)
+        expected |= dict(zip(theirs, value.chunk(len(theirs)), strict=True))
+    check_state_dict(expected, found.weights, str(path))
+    return {name: torch.cat([found.weights[part] for part in theirs_of(name)]) for name in ours}
+
+
+def theirs_of(name: str) -> list[str]:
+    """The names in a checkpoint of what is called `name` in our encoder.
+
+    >>> theirs_of("layers.2.output.bias")
+    ['encoder.layer.2.output.dense.bias']
+    """
+    *stem, kind = name.split(".")
+    if stem[0] != "layers":
+        return [f"{STEMS[stem[0]]}.{kind}"]
+    return [f"encoder.layer.{stem[1]}.{theirs}.{kind}" for theirs in LAYER_STEMS[stem[2]]]
+
+
+def head_weights(head: dict[str, Tensor], hidden_size: int, path: Path) -> dict[str, Tensor]:
+    """The weights of our prediction head.
+
+    Raises:
+        ValueError: names or shapes differ; all of them are told.
+    """
+    import torch
+
+    from phonaut.checkpoints.state_dict import check_state_dict
+    from phonaut.networks.mockingjay import PredictionHead
+
+    with torch.device("meta"):
+        ours = PredictionHead(hidden_size, len(head["output.weight"])).state_dict()
+    theirs = {name: f"{HEAD_STEMS[name.split('.')[0]]}.{name.split('.')[1]}" for name in ours}
+    check_state_dict({theirs[name]: value for name, value in ours.items()}, head, f"{path}: SpecHead")
+    return {f"head.{name}": head[theirs[name]] for name in ours}

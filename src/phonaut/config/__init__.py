@@ -1,0 +1,1 @@
+"""Configuration: Hydra groups, composed and checked at the edge."""

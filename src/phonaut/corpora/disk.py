@@ -1,0 +1,197 @@
+"""What lies in a user's folder: audio files in a fixed order, and what cannot be listed, by name and reason."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from phonaut.corpora.protocols.hashing import nearest
+
+AUDIO_SUFFIXES = frozenset(("wav", "flac", "ogg", "oga", "mp3", "opus", "aiff", "aif", "sph", "au", "w64"))
+UNREAD_SUFFIXES = frozenset(["m4a", "mp4", "aac", "wma", "amr", "3gp", "webm", "mka", "ac3", "shn"])
+
+
+class Refused:
+    """Files that a listing refused, by name; adding one twice (two passes over a corpus) counts once."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[str, str] = {}
+
+    def add(self, path: str, reason: str) -> None:
+        """Note that `path` was refused for `reason`."""
+        self._reasons.setdefault(printable(path), printable(reason))
+
+    def __len__(self) -> int:
+        return len(self._reasons)
+
+    def as_list(self) -> list[dict[str, str]]:
+        """One `{"path", "reason"}` for each."""
+        return [{"path": path, "reason": reason} for path, reason in self._reasons.items()]
+
+
+def printable(name: str) -> str:
+    r"""`name` with the bytes that are no UTF-8 written as `\xff`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def is_utf8(name: str) -> bool:
+    """Whether the bytes of a file name are UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def composed(name: str) -> str:
+    """`name` in Unicode's composed form: macOS writes the letters and accents of file names apart."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def suffix_of(name: str) -> str:
+    """The part after the last dot, in lower case."""
+    return name.rpartition(".")[2].lower()
+
+
+def is_audio(name: str) -> bool:
+    """Whether `name` ends like an audio file that can be read (`.wav`, `.WAV`, `.flac` ...)."""
+    return suffix_of(name) in AUDIO_SUFFIXES
+
+
+def entries(folder: str, refused: Refused) -> tuple[list[str], list[str]]:
+    """The names of the files and of the folders in `folder`, each sorted; hidden ones are left out.
+
+    Names that are not UTF-8, links that lead nowhere or to themselves, and folders that may not be read are refused.
+    """
+    files: list[str] = []
+    folders: list[str] = []
+    try:
+        with os.scandir(folder) as found:
+            for entry in found:
+                name = entry.name
+                if name.startswith(".") or name == "__MACOSX":
+                    continue
+                if not is_utf8(name):
+                    refused.add(os.path.join(folder, name), "the name is not UTF-8: rename it")
+                    continue
+                try:
+                    if entry.is_dir():
+                        folders.append(name)
+                    elif not entry.is_symlink() or entry.is_file():
+                        files.append(name)
+                    else:
+                        refused.add(os.path.join(folder, name), "a link to nothing")
+                except OSError:
+                    refused.add(os.path.join(folder, name), "a link that leads to itself")
+    except OSError as error:
+        refused.add(folder, f"cannot be listed: {error.strerror}")
+    files.sort()
+    folders.sort()
+    return files, folders
+
+
+def walk(root: str | Path, refused: Refused) -> Iterator[tuple[str, list[str]]]:
+    """Every folder under `root` that holds audio files, in a fixed order, with their names.
+
+    Folders come as paths relative to `root` with forward slashes; `root` itself is the empty path.
+    """
+
+    def visit(folder: str, relative: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, list[str]]]:
+        try:
+            status = os.stat(folder)
+        except OSError as error:
+            refused.add(folder, f"cannot be listed: {error.strerror}")
+            return
+        here = (status.st_dev, status.st_ino)
+        if here in above:
+            refused.add(folder, "a link to a folder that contains it: a loop")
+            return
+        files, folders = entries(folder, refused)
+        audio = list(filter(is_audio, files))
+        if audio:
+            yield relative, audio
+        for name in folders:
+            yield from visit(os.path.join(folder, name), f"{relative}/{name}" if relative else name, (*above, here))
+
+    return visit(os.path.normpath(root), "", ())
+
+
+def stems(names: list[str]) -> Iterator[tuple[str, str]]:
+    """(name, stem) of each file of one folder; where two files share a stem (`a.wav`, `a.flac`) it keeps the suffix."""
+    plain = [name.rpartition(".")[0] for name in names]
+    seen: set[str] = set()
+    twice = {stem for stem in plain if stem in seen or seen.add(stem)}  # type: ignore[func-returns-value]
+    for name, stem in zip(names, plain, strict=True):
+        yield name, name if stem in twice else stem
+
+
+def find_folder(path: str | Path, *, otherwise: str = "") -> Path:
+    """The folder at `path`, or the one whose name differs from it in case alone.
+
+    Args:
+        path: as configured.
+        otherwise: what else a user can do, added to the message.
+
+    Raises:
+        ValueError: there is none; the message names the nearest folders beside it.
+    """
+    wanted = Path(path).expanduser()
+    if wanted.exists():
+        return wanted.absolute()
+    parent = wanted.parent
+    while not parent.exists() and parent != parent.parent:
+        parent = parent.parent
+    missing = wanted.relative_to(parent).parts
+    for depth, part in enumerate(missing):
+        beside = entries(str(parent), Refused())[1]
+        same = [name for name in beside if name.casefold() == part.casefold()]
+        if not same:
+            near = nearest(part, beside) if beside else []
+            hint = f" (in {parent} there are: {', '.join(near)})" if near else ""
+            there = "" if depth == len(missing) - 1 else f": there is no {parent / part}"
+            raise ValueError(f"dataset.data_folder={path} does not exist{there}{hint}{otherwise}")
+        parent = parent / same[0]
+    return parent.absolute()
+
+
+def find_or_fetch(data_folder: Path, *, download: bool, url: str, checksum: str, clear_download: bool) -> Path:
+    """The corpus's folder, in any case; where it is not there (or empty) and `download` is true, fetched first.
+
+    Raises:
+        ValueError: it is not there and was not to be downloaded, or the download failed.
+    """
+    try:
+        found = find_folder(data_folder, otherwise="; dataset.download=true fetches it")
+    except ValueError:
+        if not download:
+            raise
+        found = data_folder.expanduser().absolute()
+    if download and not (found.is_dir() and any(found.iterdir())):
+        from phonaut.corpora.download import fetch
+
+        fetch(url, found, checksum=checksum, clear_download=clear_download)
+    return found
+
+
+def base_of(samples: Sequence[str], bases: Sequence[Path]) -> tuple[Path, str] | None:
+    """The folder that the paths of a table are relative to, and the suffix that they lack (mostly none).
+
+    The first of `bases` in which one of `samples` is a file; None: none is.
+    """
+    for suffix in ("", ".wav", ".flac", ".mp3"):
+        for base in bases:
+            if any((base / (name + suffix)).is_file() for name in samples):
+                return base, suffix
+    return None
+
+
+def digests(files: Iterable[Path]) -> dict[str, str]:
+    """SHA-256 of the tables that a corpus is described by: what they say decides the result as much as the audio."""
+    found = {}
+    for path in files:
+        with path.open("rb") as file:
+            found[f"{path.parent.name}/{path.name}"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found

@@ -1,0 +1,1 @@
+"""Recordings of the user's own: folders by word, tables, Kaldi directories."""

@@ -1,0 +1,52 @@
+"""Which layout a user's recordings have: Kaldi's, a table, or folders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from phonaut.corpora.disk import Refused, entries
+from phonaut.corpora.folder.directories import Directories
+from phonaut.corpora.folder.layouts import Layout
+from phonaut.corpora.folder.tables import Table, find_tables
+from phonaut.corpora.kaldi import KaldiDirectory, find_kaldi
+from phonaut.corpora.protocols.hashing import nearest
+
+
+def find_layout(
+    root: Path,
+    refused: Refused,
+    layout: str,
+    table: str | None,
+    columns: Mapping[str, str],
+    word_pattern: re.Pattern[str] | None,
+) -> Layout:
+    """The way in which recordings lie in `root`, which may also be a table.
+
+    Raises:
+        ValueError: not in the way that was asked for, or in none that is known.
+    """
+    if root.is_file():
+        return Table([root], refused, columns)
+    if table is not None:
+        if not (root / table).is_file():
+            near = ", ".join(nearest(table, entries(str(root), refused)[0])) or "no files"
+            raise ValueError(f"dataset.table={table} is not in {root} (nearest: {near})")
+        return Table([root / table], refused, columns)
+    if layout == "auto" and word_pattern is not None:
+        layout = "directories"
+    if layout in ("auto", "kaldi"):
+        if folders := find_kaldi(root):
+            return KaldiDirectory(folders, refused)
+        if layout == "kaldi":
+            raise ValueError(f"dataset.layout=kaldi: neither {root} nor its folders train and test have a wav.scp")
+    if layout in ("auto", "csv"):
+        if tables := find_tables(root, refused, columns):
+            return Table(tables, refused, columns)
+        if layout == "csv":
+            raise ValueError(
+                f"dataset.layout=csv: {root} has no .csv or .tsv table with columns path and label; name the file "
+                "(dataset.table=NAME) and its columns ('dataset.columns={path: ..., label: ...}')"
+            )
+    return Directories(root, refused, word_pattern)

@@ -1,0 +1,1 @@
+"""The GenHMM research code's pickles of features."""

@@ -1,0 +1,1 @@
+"""Keyword corpora in the layout of Speech Commands."""

@@ -1,0 +1,263 @@
+"""Phone alignments in NIST's CTM format: a line for each phone, `<cut id> 1 <start_s> <duration_s> <phone>`.
+
+In ids, white space and % are written as in addresses, `%20` and `%25`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from phonaut.corpora.disk import Refused
+from phonaut.corpora.options import as_list
+from phonaut.data.utterance import Phone
+from phonaut.files import write_bytes
+
+SILENCES = ("SIL", "SPN")  # silence, and noises of the speaker
+OVERLAP_S = 0.005  # by which a phone may begin before the one before it ends: times are rounded
+
+
+class Alignment:
+    """The phones of every cut; lines are read when their cut is asked for.
+
+    Args:
+        path: the CTM file; the lines of a cut stand together.
+
+    Raises:
+        ValueError: there is no such file, or a line in it is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._places: dict[str, tuple[int, int]] = {}
+        check_there(path)
+        digest, at, current = hashlib.sha256(), 0, ""
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                digest.update(line)
+                fields = line.split()
+                if fields and not line.startswith(b";;"):
+                    if len(fields) < 5:
+                        got = line.decode(errors="replace").strip()
+                        raise ValueError(
+                            f"{path}, line {number}: '<cut id> 1 <start> <duration> <phone>' is wanted, got {got!r}"
+                        )
+                    name = unquote(fields[0].decode(errors="replace"))
+                    if name != current and name in self._places:
+                        raise ValueError(f"{path}, line {number}: the lines of {name} do not stand together")
+                    first, _ = self._places.get(name, (at, at))
+                    self._places[name] = (first, at + len(line))
+                    current = name
+                at += len(line)
+        self.digest = digest.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, cut: str) -> bool:
+        return cut in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def phones(self, cut: str) -> tuple[Phone, ...]:
+        """The phones of a cut, in order of time.
+
+        Raises:
+            ValueError: a time is none, or phones overlap.
+        """
+        first, last = self._places[cut]
+        with self.path.open("rb") as file:
+            file.seek(first)
+            lines = file.read(last - first).decode(errors="replace").splitlines()
+        found: list[Phone] = []
+        for line in lines:
+            fields = line.split()
+            if len(fields) < 5 or unquote(fields[0]) != cut:
+                continue
+            try:
+                start_s, duration_s = float(fields[2]), float(fields[3])
+            except ValueError:
+                raise ValueError(f"not a time in {line!r}") from None
+            follow(found, Phone(fields[4], start_s, start_s + duration_s))
+        return tuple(found)
+
+
+def check_there(path: Path) -> None:
+    """Refuse an alignment that is not there.
+
+    Raises:
+        ValueError: it is no file.
+    """
+    if not path.is_file():
+        raise ValueError(f"dataset.alignment={path} is not a file; phonaut align makes one")
+
+
+def follow(found: list[Phone], phone: Phone) -> None:
+    """Add a phone to those before it.
+
+    Raises:
+        ValueError: it does not last, or begins before the last one ends.
+    """
+    label, start_s, end_s = phone.label, phone.start_s, phone.end_s
+    if not 0 <= start_s < end_s < float("inf"):
+        raise ValueError(f"a phone starts at 0 or later and lasts; {label} goes from {start_s:g} to {end_s:g} s")
+    if found and start_s < found[-1].end_s - OVERLAP_S:
+        raise ValueError(f"{label} at {start_s:g} s begins before {found[-1].label} ends, at {found[-1].end_s:g} s")
+    found.append(phone)
+
+
+class AlignedPhones:
+    """What a corpus takes from an alignment: of each cut the phones that are classes.
+
+    Args:
+        path: the CTM file.
+        drop_phones: phones that are no classes.
+        min_phone_count: phones with fewer tokens in the whole file are no classes, in no split.
+    """
+
+    def __init__(self, path: Path, drop_phones: Sequence[object], min_phone_count: int) -> None:
+        self.path, self.drop_phones, self.min_phone_count = path, as_list(drop_phones), min_phone_count
+        self._n_met = 0
+        self._missing = ""
+
+    @cached_property
+    def alignment(self) -> Alignment:
+        """The file, indexed.
+
+        Raises:
+            ValueError: there is no such file, or a line in it is none.
+        """
+        return Alignment(self.path)
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """Tokens of each phone in the whole file."""
+        counts: Counter[str] = Counter()
+        for cut in self.alignment:
+            try:
+                counts.update(phone.label for phone in self.alignment.phones(cut))
+            except ValueError:
+                continue  # refused by name in `phones`
+        return counts
+
+    @cached_property
+    def classes(self) -> frozenset[str]:
+        """The phones that are told apart.
+
+        Raises:
+            ValueError: there are fewer than two.
+        """
+        kept = {
+            label for label, n in self.counts.items() if n >= self.min_phone_count and label not in self.drop_phones
+        }
+        if len(kept) < 2:
+            some = ", ".join(f"{label} {n}" for label, n in self.counts.most_common(5)) or "none"
+            raise ValueError(
+                f"dataset.min_phone_count={self.min_phone_count} leaves {len(kept)} phones of {self.path} to tell "
+                f"apart; the most frequent are {some}: type a lower number"
+            )
+        return frozenset(kept)
+
+    def has(self, cut: str, path: str, refused: Refused) -> bool:
+        """Whether the file has a cut; one that it lacks is refused, by its path."""
+        if cut in self.alignment:
+            self._n_met += 1
+            return True
+        self._missing = cut
+        refused.add(path, f"{self.path} does not align it")
+        return False
+
+    def phones(self, cut: str, path: str, refused: Refused) -> tuple[Phone, ...] | None:
+        """The classes among the phones of a cut; None where that is refused, by its path.
+
+        Raises:
+            ValueError: the file cannot be read, or leaves nothing to tell apart.
+        """
+        if not self.has(cut, path, refused):
+            return None
+        try:
+            phones = self.alignment.phones(cut)
+        except ValueError as error:
+            refused.add(path, f"{self.path}: {error}")
+            return None
+        return tuple(phone for phone in phones if phone.label in self.classes)
+
+    def check_met(self) -> None:
+        """Refuse a file of another corpus, once all cuts were asked for.
+
+        Raises:
+            ValueError: it has none of them.
+        """
+        if self._missing and not self._n_met:
+            there = next(iter(self.alignment), None)
+            raise ValueError(
+                f"dataset.alignment={self.path} has no cut of this corpus: it is of another one, or calls them by "
+                f"other names. It has {f'{there} and so on' if there else 'none'}; the corpus has {self._missing}"
+            )
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the phones, for the key of a cache."""
+        return {
+            "alignment": self.alignment.digest,
+            "drop_phones": self.drop_phones,
+            "min_phone_count": self.min_phone_count,
+        }
+
+    def note(self) -> str:
+        """Which phones these are."""
+        rare = sorted(self.counts.keys() - self.classes - set(self.drop_phones))
+        left_out = f" ({', '.join(f'{label} {self.counts[label]}' for label in rare)} have fewer)" if rare else ""
+        return f"phones by {self.path}, those with at least {self.min_phone_count} tokens in the whole corpus{left_out}"
+
+
+def aligned_phones(
+    target: str, alignment: str | Path | None, drop_phones: Sequence[object], min_phone_count: int
+) -> AlignedPhones | None:
+    """The phones that `target=phone` takes from an alignment; None: this target needs none."""
+    if target != "phone" or alignment is None:
+        return None
+    return AlignedPhones(Path(alignment).expanduser(), drop_phones, min_phone_count)
+
+
+def wrong_alignment(target: str, alignment: object, min_phone_count: object, how: str) -> list[str]:
+    """What is wrong with the options of phones by alignment.
+
+    Args:
+        target: of the run.
+        alignment: the file, or None.
+        min_phone_count: as configured.
+        how: what makes such a file.
+    """
+    problems = []
+    if target == "phone" and alignment is None:
+        problems.append(f"target=phone needs the times of phones: dataset.alignment=FILE.ctm; {how}")
+    if not isinstance(min_phone_count, int) or isinstance(min_phone_count, bool) or min_phone_count < 1:
+        problems.append(f"dataset.min_phone_count={min_phone_count}: a whole number of at least 1")
+    return problems
+
+
+def write_ctm(path: Path, alignments: Iterable[tuple[str, Iterable[Phone]]]) -> None:
+    """Write the phones of cuts to a CTM file, atomically."""
+    lines = (
+        f"{one_field(cut)} 1 {phone.start_s:.4f} {phone.end_s - phone.start_s:.4f} {phone.label}\n"
+        for cut, phones in alignments
+        for phone in phones
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, "".join(lines).encode())
+
+
+def one_field(name: str) -> str:
+    """An id without white space.
+
+    >>> one_field("my recordings/100%")
+    'my%20recordings/100%25'
+    """
+    return re.sub(r"[\s%]", lambda found: quote(found[0]), name)

@@ -1,0 +1,1 @@
+"""Evaluation protocols: which utterance belongs to which split."""

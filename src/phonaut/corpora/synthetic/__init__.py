@@ -1,0 +1,1 @@
+"""Synthetic speech by espeak-ng."""

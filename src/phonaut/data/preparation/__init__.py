@@ -1,0 +1,1 @@
+"""Decode, resample and store a corpus once: from utterances on disk to what training reads."""

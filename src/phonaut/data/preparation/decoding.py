@@ -1,0 +1,131 @@
+"""All recordings of a corpus in one file: decoded by threads, written in order, in bounded memory."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import zlib
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from phonaut.data.columns import TableWriter
+from phonaut.data.preparation.audio import BadRecordingError, Recording, Samples, open_recording
+from phonaut.data.prepared import AUDIO, RECORDING_COLUMNS, RECORDINGS
+from phonaut.data.utterance import Item
+
+LONG_S = 60.0  # longer recordings go to the disk block by block, shorter ones are decoded ahead by threads
+AHEAD = 4  # recordings in memory for each thread
+GROUP = 1000  # items in memory of one recording
+
+
+@dataclass
+class Decoded:
+    """An item with its recording, or with the reason why that cannot be used.
+
+    Attributes:
+        number: of the recording in the file of audio.
+    """
+
+    item: Item
+    recording: Recording | None
+    number: int
+    problem: str
+
+
+class AudioWriter:
+    """The file of audio, and a table of where each recording lies in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file: BinaryIO = (folder / AUDIO).open("wb")
+        self.table = TableWriter(folder / RECORDINGS, RECORDING_COLUMNS)
+        self.n_recordings = 0
+
+    def __enter__(self) -> AudioWriter:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        with self.file:
+            self.table.__exit__(*error)
+
+    def write(self, recording: Recording, parts: Iterable[Samples]) -> int:
+        """Append a recording; its number. What was written of one that turns out bad is taken back.
+
+        Raises:
+            BadRecordingError: while the parts are read.
+        """
+        start, crc = self.file.tell(), 0
+        try:
+            for part in parts:
+                data = part.astype(np.float32 if recording.is_float else np.int16, copy=False).tobytes()
+                self.file.write(data)
+                crc = zlib.crc32(data, crc)
+        except BadRecordingError:
+            self.file.seek(start)
+            self.file.truncate()
+            raise
+        self.table.append(
+            path=shown(recording.path),
+            offset=start,
+            n_samples=recording.n_samples,
+            is_float=recording.is_float,
+            crc=crc,
+        )
+        self.n_recordings += 1
+        return self.n_recordings - 1
+
+
+def decoded(items: Iterable[Item], writer: AudioWriter, sample_rate: int, n_jobs: int) -> Generator[Decoded]:
+    """Each item with its recording, in order, once that is written.
+
+    Items of one recording that follow one another share it. Threads decode ahead, by no more than a few recordings.
+    """
+    waiting = groups(items)
+    ahead: deque[tuple[list[Item], Future[tuple[Recording, Iterable[Samples]]] | None]] = deque()
+    recording, number, problem = None, -1, ""
+    with ThreadPoolExecutor(n_jobs) as pool:
+        while True:
+            for is_new, group in itertools.islice(waiting, AHEAD * n_jobs - len(ahead)):
+                ahead.append((group, pool.submit(load, group[0].path, sample_rate) if is_new else None))
+            if not ahead:
+                return
+            group, future = ahead.popleft()
+            if future is not None:
+                recording, number, problem = None, -1, ""
+                try:
+                    recording, parts = future.result()
+                    number = writer.write(recording, parts)
+                except BadRecordingError as error:
+                    recording, problem = None, str(error)
+            for item in group:
+                yield Decoded(item, recording, number, problem)
+
+
+def groups(items: Iterable[Item]) -> Iterator[tuple[bool, list[Item]]]:
+    """Items of one recording that follow one another, some at a time; true for the first of them."""
+    for _, same in itertools.groupby(items, key=lambda item: item.path):
+        is_new = True
+        while group := list(itertools.islice(same, GROUP)):
+            yield is_new, group
+            is_new = False
+
+
+def load(path: Path, sample_rate: int) -> tuple[Recording, Iterable[Samples]]:
+    """A recording and its samples, decoded; those of a long one are decoded when they are asked for.
+
+    Raises:
+        BadRecordingError: it cannot be used.
+    """
+    recording, parts = open_recording(path, sample_rate)
+    is_long = recording.n_source > LONG_S * recording.source_rate
+    return recording, parts if is_long else list(parts)
+
+
+def shown(name: str | Path) -> str:
+    """A path as text, whatever bytes it is made of."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -1,0 +1,282 @@
+"""From the items of a corpus to a folder that training reads: audio decoded once, labels in columns, manifests."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any, TextIO
+
+from phonaut.data.preparation.audio import BadRecordingError
+from phonaut.data.preparation.clip_window import fitted
+from phonaut.data.preparation.decoding import AudioWriter, Decoded, decoded, shown
+from phonaut.data.preparation.manifest import write_cuts
+from phonaut.data.prepared import (
+    AUDIO,
+    FILES,
+    FORMAT,
+    REFUSED,
+    REMARKS,
+    SUMMARY,
+    DamagedCorpusError,
+    PreparedCorpus,
+)
+from phonaut.data.utterance import SPLITS, Corpus
+from phonaut.files import atomic_folder, cache_dir, locked, write_json
+
+PATIENCE_S = 1.0  # of a user, before a bar is shown
+MOST_JOBS = 16  # beyond it, one thread cannot write what the others decode
+
+
+def prepare(corpus: Corpus, *, sample_rate: int, progress: bool = True, n_jobs: int | None = None) -> PreparedCorpus:
+    """Read every recording of a corpus once, and keep what training needs.
+
+    The result lies under `cache_dir()/corpora/<name>-<key>`; the key changes with the corpus's settings and items, its
+    files (path, length, time of change), and the sample rate. Where the folder is there and whole, this takes as long
+    as listing the corpus; a damaged one is rebuilt. Folders of former states stay until they are deleted, which is safe
+    at any time. Memory does not grow with the corpus, but for some 30 bytes a cut. A second process that wants the same
+    folder waits for the first.
+
+    Args:
+        corpus: the adapter.
+        sample_rate: that the audio is kept at, Hz.
+        progress: show a bar, where there is a terminal and it takes more than a second.
+        n_jobs: threads that decode; None: one per core.
+
+    Raises:
+        ValueError: nothing usable is left in a split, or an id occurs twice.
+        OSError: the disk of the cache is full.
+    """
+    key, n_items = fingerprint(corpus, sample_rate)
+    n_jobs = n_jobs or min(os.cpu_count() or 1, MOST_JOBS)
+    shown_items = n_items if progress else None
+    return kept(f"{corpus.name}-{key}", lambda folder: build(corpus, folder, sample_rate, shown_items, n_jobs))
+
+
+def kept(name: str, make: Callable[[Path], None]) -> PreparedCorpus:
+    """The prepared corpus of a name in the cache; where it is not there and whole, `make` fills its folder.
+
+    Raises:
+        OSError: the disk of the cache is full.
+    """
+    folder = cache_dir() / "corpora" / name
+    ready = whole(folder, quiet=True)
+    if ready is not None:
+        return ready
+    with locked(folder.parent / f".{folder.name}.lock"):
+        ready = whole(folder)  # another process may have made it while this one waited
+        if ready is not None:
+            return ready
+        for left in folder.parent.glob(f".{folder.name}.*/"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        try:
+            with atomic_folder(folder) as temporary:
+                make(temporary)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            free = shutil.disk_usage(folder.parent).free / 2**30
+            raise OSError(
+                f"the disk of {folder.parent} is full ({free:.1f} GB free) while preparing {name}; "
+                "set PHONAUT_CACHE to a folder on another disk, or delete prepared corpora there"
+            ) from error
+        return PreparedCorpus(folder)
+
+
+def whole(folder: Path, *, quiet: bool = False) -> PreparedCorpus | None:
+    """The prepared corpus in `folder`, where it is there and whole; damage is warned of."""
+    if not folder.exists():
+        return None
+    try:
+        return PreparedCorpus(folder)
+    except DamagedCorpusError as error:
+        if not quiet:
+            warnings.warn(f"{error}; rebuilding it", stacklevel=3)
+        return None
+
+
+def fingerprint(corpus: Corpus, sample_rate: int) -> tuple[str, int]:
+    """A key of everything that the prepared folder depends on, and the number of items."""
+    digest = hashlib.blake2b(digest_size=8)
+    digest.update(json.dumps([FORMAT, sample_rate, corpus.clip_s, corpus.settings()], default=str).encode())
+    n_items = 0
+    last: Path | None = None
+    found = (-1, -1)
+    for item in corpus.items():
+        if item.path != last:
+            last = item.path
+            try:
+                status = os.stat(last)
+                found = (status.st_size, status.st_mtime_ns)
+            except OSError:
+                found = (-1, -1)
+        digest.update(repr((item, found)).encode("utf-8", "surrogateescape"))
+        n_items += 1
+    told = json.dumps([corpus.words(), corpus.notes(), corpus.refused()], default=str)
+    digest.update(told.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest(), n_items
+
+
+def build(corpus: Corpus, folder: Path, sample_rate: int, n_items: int | None, n_jobs: int) -> None:
+    """Fill `folder`: first the audio and a list of cuts as they come, then tables and manifests without duplicates."""
+    spool = folder / "spool.jsonl"
+    with ExitStack() as stack:
+        ledger = Ledger(stack, folder)
+        with (
+            spool.open("w", encoding="utf-8") as listed,
+            AudioWriter(folder) as writer,
+            closing(decoded(corpus.items(), writer, sample_rate, n_jobs)) as found,
+            closing(tracked(found, corpus.name, n_items)) as told,  # else the bar would go on below an error's message
+        ):
+            for one in told:
+                cut = cut_of(one, ledger, sample_rate, corpus.clip_s)
+                if cut is not None:
+                    put(listed, **cut)
+        for line in corpus.refused():
+            ledger.refuse_file(line)
+        counts = write_cuts(spool, folder, corpus, ledger.refuse, sample_rate)
+        spool.unlink()
+    ledger.check_splits(corpus.name, counts["splits"])
+    about = {"format": FORMAT, "name": corpus.name, "sample_rate": sample_rate, "clip_s": corpus.clip_s}
+    kept = {"n_refused": ledger.n_refused, "n_remarks": ledger.n_remarks, "remarks": dict(ledger.remarks.most_common())}
+    write_json(folder / SUMMARY, about | {"notes": corpus.notes()} | counts | kept)
+    write_json(folder / FILES, {str(path.relative_to(folder)): measured(path) for path in files_in(folder)})
+
+
+def cut_of(found: Decoded, ledger: Ledger, sample_rate: int, clip_s: float | None) -> dict[str, Any] | None:
+    """An item as a cut, or None where it is refused."""
+    item, recording, problem = found.item, found.recording, found.problem
+    ledger.n_listed[item.split] += 1
+    cut = None
+    if recording is not None:
+        try:
+            cut = fitted(item, recording, found.number, sample_rate, clip_s)
+        except BadRecordingError as error:
+            problem = str(error)
+    if recording is None or cut is None:
+        ledger.refuse({"path": shown(item.path), "id": shown(item.id)}, item.split, problem)
+        return None
+    if recording.remarks:
+        ledger.remark(cut, recording.remarks)
+        recording.remarks = []  # once a recording, not once a cut
+    return cut
+
+
+class Ledger:
+    """What was refused and what was remarked upon, in files; and how much of each split was listed."""
+
+    def __init__(self, stack: ExitStack, folder: Path) -> None:
+        self.refused: TextIO = stack.enter_context((folder / REFUSED).open("w", encoding="utf-8"))
+        self.remarked: TextIO = stack.enter_context((folder / REMARKS).open("w", encoding="utf-8"))
+        self.n_refused = self.n_remarks = 0
+        self.remarks: Counter[str] = Counter()
+        self.n_listed: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}  # of what was refused, by split
+
+    def refuse(self, cut: dict[str, Any], split: str, reason: str) -> None:
+        """Write down a cut that is left out."""
+        self.examples.setdefault(split, f"{cut['path']}: {reason}")
+        self.refuse_file({"path": cut["path"], "reason": reason, "cut": cut["id"]})
+
+    def refuse_file(self, line: dict[str, str]) -> None:
+        """Write down a file that the adapter left out."""
+        self.examples.setdefault("", f"{line['path']}: {line['reason']}")
+        self.n_refused += 1
+        put(self.refused, **line)
+
+    def remark(self, cut: dict[str, Any], remarks: list[str]) -> None:
+        """Write down what is worth knowing of a recording that is kept."""
+        self.n_remarks += 1
+        self.remarks.update(remarks)
+        put(self.remarked, path=cut["path"], remark="; ".join(remarks))
+
+    def check_splits(self, name: str, splits: dict[str, Any]) -> None:
+        """Refuse a corpus of which a split came to nothing.
+
+        Raises:
+            ValueError: with the first reason, and what to do.
+        """
+        if not splits:
+            example = f", the first being {self.examples['']}" if self.examples else " and no audio files were found"
+            raise ValueError(f"{name} has no usable recording: {self.n_refused} were refused{example}")
+        for split in SPLITS:
+            if self.n_listed[split] and split not in splits:
+                raise ValueError(
+                    f"nothing is left in the {split} split of {name}: all its recordings were refused "
+                    f"({self.examples[split]}); repair or replace them, or divide the corpus in another way"
+                )
+
+
+def tracked(found: Iterable[Decoded], name: str, n_items: int | None) -> Generator[Decoded]:
+    """What is decoded, with a bar on the terminal once it takes long; None: without."""
+    if n_items is None or not sys.stderr.isatty():
+        yield from found
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task(f"preparing {name}", total=n_items)
+    began = time.monotonic()
+    try:
+        for one in found:
+            yield one
+            bar.advance(task)
+            if not bar.live.is_started and time.monotonic() - began > PATIENCE_S:
+                bar.start()
+    finally:
+        bar.stop()
+
+
+def files_in(folder: Path) -> list[Path]:
+    """All files under `folder`, in a fixed order."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def measured(path: Path) -> tuple[int, int | None]:
+    """The length of a file and its checksum; none for audio, which has one for each recording, and for manifests."""
+    is_read = path.name != AUDIO and path.suffix != ".gz"
+    return path.stat().st_size, zlib.crc32(path.read_bytes()) if is_read else None
+
+
+def put(file: TextIO, **line: Any) -> None:
+    """Append a line of JSON."""
+    file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def describe(prepared: PreparedCorpus) -> str:
+    """What a user sees after `phonaut prepare`: where it is, the protocol, how much there is, and what was refused."""
+    summary, rate = prepared.summary, prepared.sample_rate
+    lines = [f"{prepared.name}: {prepared.folder}", *(f"  {note}" for note in prepared.notes)]
+    lines.append(f"  {'split':<12}{'cuts':>9}{'speakers':>10}{'hours':>9}")
+    for split, row in summary["splits"].items():
+        lines.append(f"  {split:<12}{row['cuts']:>9,}{row['speakers']:>10,}{row['hours']:>9.2f}")
+    for kind, names in (("words", prepared.words), ("phones", prepared.phones)):
+        if names:
+            lines.append(f"  {len(names)} {kind}: {', '.join(names[:20])}{' ...' * (len(names) > 20)}")
+    if prepared.frames is not None:
+        lines.append(f"  frames of {prepared.frames.n_features} features, one every {1000 / rate:g} ms")
+    else:
+        lines.append(f"  audio at {rate} Hz")
+    padded, loudest = summary["fitted"]["padded"], summary["fitted"]["loudest"]
+    if padded or loudest:
+        lines[-1] += f" in clips of {prepared.clip_s:g} s: {padded:,} padded, of {loudest:,} the loudest part"
+    lines.append(f"  {summary['n_refused']:,} refused")
+    if summary["n_refused"]:
+        lines[-1] += f": {prepared.folder / REFUSED}"
+        lines += [f"    {line['path']}: {line['reason']}" for line in prepared.refused[:10]]
+    if summary["n_remarks"]:
+        lines.append(f"  {summary['n_remarks']:,} kept with a remark: {prepared.folder / REMARKS}")
+        lines += [f"    {n:,} {remark}" for remark, n in summary["remarks"].items()]
+    return "\n".join(lines)

@@ -1,0 +1,229 @@
+"""Frames that nothing changes any more are computed once, and kept in files that are mapped into memory."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phonaut.features import slice_spans
+from phonaut.files import cache_dir, locked, write_json
+from phonaut.models.fitted import Segments
+
+if TYPE_CHECKING:
+    from phonaut.data.datamodule import SpeechData
+    from phonaut.models.speech_model import SpeechModel
+
+CAP_GB = "PHONAUT_FRAMES_GB"
+DEFAULT_CAP_GB = 20.0
+# What decides the frames: the packages whose code makes them.
+CODE = (
+    "features", "data/windows.py", "data/batches.py", "models/speech_model.py", "models/encoded.py",
+    "models/frame_cache.py", "networks/mockingjay.py", "networks/attention.py", "networks/packing.py",
+)  # fmt: skip
+AT_ONCE = 32  # windows
+FRAMES, WINDOWS, ABOUT = "frames.f32", "windows.npz", "about.json"
+
+
+class FrameCache:
+    """The frames of a model's front end, normaliser and encoder, for every window of a split.
+
+    A folder for each split lies under `$PHONAUT_CACHE/frames`, named by a hash of what decides its content: the code
+    that makes frames (without comments and docstrings), the front end and normaliser with their parameters, the audio,
+    and the windows. All folders together take `$PHONAUT_FRAMES_GB` (20) at most: those that were used longest ago go;
+    what is larger alone is kept for this process only.
+
+    Args:
+        model: gives the frames; only what stands before its network matters.
+        data: the corpus in batches.
+    """
+
+    def __init__(self, model: SpeechModel, data: SpeechData) -> None:
+        self.model, self.data = model, data
+        self.root = cache_dir() / "frames"
+
+    def key(self, split: str) -> str:
+        """A name for the frames of a split."""
+        table, windows = self.data.prepared.cuts(split), self.data.dataset(split).windows
+        recordings, front = self.data.prepared.recordings, [self.model.front_end, self.model.normalizer]
+        parts = [code_version(), repr(front), self.data.prepared.sample_rate]
+        digest = hashlib.sha256(json.dumps(parts).encode())
+        for module in front:
+            for name, value in [] if module is None else sorted(module.state_dict().items()):
+                digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
+        columns = (
+            recordings.crc[table.number], table.start, table.valid, table.before, table.n_samples, windows.row,
+            windows.start, windows.stop,
+        )  # fmt: skip
+        for column in columns:
+            digest.update(np.ascontiguousarray(column).tobytes())
+        return digest.hexdigest()[:24]
+
+    def segments(self, split: str) -> Segments:
+        """The segments of a split's spans, in the order of the corpus."""
+        dataset, width = self.data.dataset(split), self.model.front_end.n_features
+        windows, spans, table = dataset.windows, dataset.spans, self.data.prepared.cuts(split)
+        read = self.reader(split)
+        durations_s = torch.from_numpy(dataset.durations_s(np.arange(len(windows))))
+        parts: list[NDArray[np.float32]] = []
+        lengths, labels, rows = [], [], []
+        for w in np.flatnonzero(windows.n_spans):
+            which = windows.span[windows.offset[w] : windows.offset[w + 1]]
+            start_s = windows.start[w] / table.sample_rate
+            own = torch.from_numpy(np.array(read(int(w))))
+            cut, n = slice_spans(
+                own[None],
+                torch.tensor([len(own)]),
+                torch.zeros(len(which), dtype=torch.int64),
+                torch.from_numpy(spans.start_s[which] - start_s),
+                torch.from_numpy(spans.end_s[which] - start_s),
+                frame_shift_s=self.model.front_end.frame_shift_s,
+                frame_offset_s=self.model.front_end.frame_offset_s,
+                durations_s=durations_s[w : w + 1],
+            )
+            valid = torch.arange(cut.shape[1]) < n[:, None]
+            parts.append(cut[valid].numpy())
+            lengths.append(n.numpy())
+            labels.append(spans.label[which])
+            rows.append(np.full(len(which), windows.row[w]))
+        empty = np.empty(0, np.int64)
+        row = np.concatenate([empty, *rows])
+        return Segments(
+            np.concatenate([np.empty((0, width), np.float32), *parts]),
+            np.concatenate([empty, *lengths]),
+            np.concatenate([empty, *labels]),
+            np.array([table.speaker_name(r) for r in row.tolist()], dtype=np.str_),
+        )
+
+    def reader(self, split: str) -> Callable[[int], NDArray[np.float32]]:
+        """What gives the frames of a window by its number; where the corpus has them as they are, from there."""
+        if self.data.prepared.frames is not None and self.model.normalizer is None:
+            windows, table = self.data.dataset(split).windows, self.data.prepared.cuts(split)
+            return lambda w: table.frames(int(windows.row[w]), int(windows.start[w]), int(windows.stop[w]))
+        frames, offset = self.frames(split)
+        return lambda w: frames[offset[w] : offset[w + 1]]
+
+    def frames(self, split: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Frames of all windows, one after another `(N, D)`, and where each begins, `(W + 1,)`."""
+        folder = self.root / self.key(split)
+        self.root.mkdir(parents=True, exist_ok=True)
+        with locked(self.root / ".lock"):
+            if not (folder / ABOUT).exists():
+                made = self.compute(split)
+                size = made.stat_bytes
+                if not make_room(self.root, size):
+                    return made.read()
+                made.move(folder)
+            os.utime(folder)
+        return read(folder, self.model.front_end.n_features)
+
+    @torch.no_grad()
+    def compute(self, split: str) -> Computed:
+        """Run the front end over a split, into a folder of its own."""
+        dataset, model = self.data.dataset(split), self.model
+        folder = Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
+        before = [(module, module.training) for module in model.modules()]
+        model.eval()
+        device = next((b.device for b in model.front_end.buffers()), torch.device("cpu"))
+        n = np.zeros(len(dataset), dtype=np.int64)
+        with (folder / FRAMES).open("wb") as file:
+            for first in range(0, len(dataset), AT_ONCE):
+                numbers = np.arange(first, min(first + AT_ONCE, len(dataset)))
+                batch = dataset[numbers].to(device)
+                frames, lengths = model.frames(*batch.given)
+                n[numbers] = lengths.cpu().numpy()
+                valid = torch.arange(frames.shape[1], device=device) < lengths[:, None]
+                file.write(frames[valid].float().cpu().numpy().tobytes())
+        for module, training in before:  # Lightning trains modules in the mode that it finds
+            module.training = training
+        offset = np.concatenate([np.zeros(1, np.int64), np.cumsum(n)])
+        np.savez(folder / WINDOWS, offset=offset)
+        write_json(folder / ABOUT, {"split": split, "frames": int(offset[-1]), "features": model.front_end.n_features})
+        return Computed(folder, model.front_end.n_features)
+
+
+class Computed:
+    """A folder that is not in its place yet."""
+
+    def __init__(self, folder: Path, n_features: int) -> None:
+        self.folder, self.n_features = folder, n_features
+        self.stat_bytes = sum(path.stat().st_size for path in folder.iterdir())
+
+    def move(self, target: Path) -> None:
+        """Put it in its place; what lay there unfinished goes."""
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(self.folder, target)
+
+    def read(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """What is in it; the files have no names any more, and are gone with this process."""
+        found = read(self.folder, self.n_features)
+        shutil.rmtree(self.folder)
+        return found
+
+
+def read(folder: Path, n_features: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Frames and offsets of a folder."""
+    with np.load(folder / WINDOWS, allow_pickle=False) as file:
+        offset = file["offset"]
+    if not offset[-1]:
+        return np.empty((0, n_features), np.float32), offset
+    return np.memmap(folder / FRAMES, np.float32, "r", shape=(int(offset[-1]), n_features)), offset
+
+
+def make_room(root: Path, size: int) -> bool:
+    """Remove what was used longest ago until `size` more bytes fit under the cap; whether they do."""
+    cap = float(os.environ.get(CAP_GB, DEFAULT_CAP_GB)) * 2**30
+    if size > cap:
+        return False
+    there = sorted((path for path in root.iterdir() if (path / ABOUT).exists()), key=lambda path: path.stat().st_mtime)
+    there = [path for path in there if not path.name.startswith(".")]
+    sizes = {path: sum(part.stat().st_size for part in path.iterdir()) for path in there}
+    total = sum(sizes.values())
+    for path in there:
+        if total + size <= cap:
+            break
+        shutil.rmtree(path, ignore_errors=True)
+        total -= sizes[path]
+    return True
+
+
+@cache
+def code_version() -> str:
+    """A hash of the code that makes frames, but not of its comments and docstrings."""
+    package = Path(__file__).parents[1]
+    files = [path for name in CODE for path in (sorted((package / name).rglob("*.py")) or [package / name])]
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(meaning(path.read_text(encoding="utf-8")).encode())
+    return digest.hexdigest()[:16]
+
+
+def meaning(source: str) -> str:
+    """Source code without comments, layout and docstrings.
+
+    >>> meaning("def f():\\n    'says'\\n    return 1  # why") == meaning("def f(): return 1")
+    True
+    """
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
+            first = body[0]
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                body[:1] = [] if len(body) > 1 else [ast.Pass()]
+    return ast.dump(tree)

@@ -1,0 +1,85 @@
+"""The chain from waveform to scores, one module, so that training, evaluation and export run the same code."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from phonaut.data.batches import Batch
+from phonaut.features import FrontEnd, slice_spans
+from phonaut.models.encoded import EncodedFrontEnd
+
+
+class SpeechModel(nn.Module):
+    """Front end, normaliser and network in a row: `audio -> frames -> segments -> scores`.
+
+    The front end and the normaliser see whole recordings; only then are the spans cut out, so that a phone's deltas,
+    normalisation and receptive field are those of its true context.
+
+    Args:
+        front_end: `(audio (B, S), audio_lengths (B,)) -> (frames (B, T, D), lengths (B,))`; or an encoder in its place.
+        network: `(segments (N, T, D), lengths (N,)) -> scores (N, C)`. One that is `over_recording` has two parts,
+            `states`, which runs over whole recordings, and `classify`, which takes the segments of what comes out.
+        normalizer: `(frames, lengths) -> frames`, or None.
+    """
+
+    def __init__(
+        self, front_end: FrontEnd | EncodedFrontEnd, network: nn.Module, normalizer: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.front_end = front_end
+        self.normalizer = normalizer
+        self.network = network
+
+    def frames_of(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Normalised frames `(B, T, D)` of the recordings of `batch`, with their lengths; computed before or now."""
+        return batch.given if batch.is_computed else self.frames(*batch.given)
+
+    def frames(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised frames `(B, T, D)` of whole recordings `(B, S)`, with their lengths `(B,)`.
+
+        Where the front end is `Frames`, they are given in place of audio.
+        """
+        frames, lengths = self.front_end(audio, audio_lengths)
+        if self.normalizer is not None:
+            frames = self.normalizer(frames, lengths)
+        return frames, lengths
+
+    def cut(self, frames: Tensor, lengths: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The part of each span of `batch` in `frames (B, T, D)`: `(N, T, D)` with lengths `(N,)`."""
+        return slice_spans(
+            frames,
+            lengths,
+            batch.span_recording,
+            batch.span_start_s,
+            batch.span_end_s,
+            frame_shift_s=self.front_end.frame_shift_s,
+            frame_offset_s=self.front_end.frame_offset_s,
+            durations_s=batch.durations_s(self.front_end.sample_rate),
+        )
+
+    def segments(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What `classify` takes: the frames, or the states, of each span of `batch`, with lengths `(N,)`."""
+        frames, lengths = self.frames_of(batch)
+        if self.over_recording:
+            frames = self.network.states(frames, lengths)  # type: ignore[operator]
+        return self.cut(frames, lengths, batch)
+
+    @property
+    def over_recording(self) -> bool:
+        """Whether the network hears recordings before they are cut."""
+        return bool(getattr(self.network, "over_recording", False))
+
+    def classify(self, segments: Tensor, lengths: Tensor) -> Tensor:
+        """Class scores `(N, C)` of what `segments` gives."""
+        classify = self.network.classify if self.over_recording else self.network
+        scores: Tensor = classify(segments, lengths)  # type: ignore[operator]
+        return scores
+
+    def scores(self, batch: Batch) -> Tensor:
+        """Class scores `(N, C)` of the spans of `batch`."""
+        return self.classify(*self.segments(batch))
+
+    def forward(self, audio: Tensor, audio_lengths: Tensor) -> Tensor:
+        """Class scores `(B, C)` where each recording is one span (what is exported)."""
+        scores: Tensor = self.network(*self.frames(audio, audio_lengths))
+        return scores

@@ -1,0 +1,215 @@
+"""Pictures of what the encoder of a run does with one recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from numpy.typing import NDArray
+
+from phonaut.data.batches import Batch
+from phonaut.data.preparation.audio import BadRecordingError, open_recording
+from phonaut.data.preparation.manifest import hash_of
+from phonaut.files import write_bytes
+from phonaut.models.encoded import EncodedFrontEnd
+from phonaut.models.objectives import Place
+from phonaut.models.representation_model import RepresentationModel
+from phonaut.networks.mockingjay import Mockingjay
+from phonaut.runs import pretraining
+from phonaut.runs.evaluation import load_model
+from phonaut.runs.extraction import Front
+from phonaut.runs.run import Run
+from phonaut.tasks.pretraining import pretrains
+from phonaut.training.callbacks.reconstructions import inside
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NAMES = ("reconstruction", "input", "layers", "attention", "layer_weights")
+LONG_S = 30.0  # attention compares all pairs of frames: of a longer recording the beginning is shown
+BEGINNING_S = 10.0
+LEAST = 2  # representations, or there is nothing to see
+SIZE = (9.0, 3.0)  # inches of a spectrogram
+SHARPNESS = 120  # dots per inch
+
+
+class Parts(NamedTuple):
+    """What the pictures are made of.
+
+    Attributes:
+        front: recordings to what the encoder takes.
+        network: the encoder.
+        sample_rate: Hz.
+        frame_shift_s: of what the encoder takes.
+        head: the model of a pre-training run, which has one; None: another run.
+        layer_weights: of a weighted sum of layers, `(L + 1,)`; None: there is none.
+    """
+
+    front: Front
+    network: Mockingjay
+    sample_rate: int
+    frame_shift_s: float
+    head: RepresentationModel | None
+    layer_weights: NDArray[np.float32] | None
+
+
+def parts_of(run: Run) -> Parts:
+    """The encoder of a run and what stands before and behind it.
+
+    Raises:
+        ValueError: the run has no weights, or no encoder.
+    """
+    if pretrains(run.config):
+        model = pretraining.load_model(run)
+        front_end = model.front_end
+        return Parts(model.frames, model.network, int(front_end.sample_rate), front_end.frame_shift_s, model, None)
+    encoder = load_model(run).front_end
+    if not isinstance(encoder, EncodedFrontEnd):
+        raise ValueError(
+            f"{run.folder} has no encoder to show: plot=true takes a run of pre-training, or one with encoder.run="
+        )
+    weights = encoder.layer_weights
+    return Parts(
+        encoder.normalized,
+        encoder.network,
+        int(encoder.sample_rate),
+        encoder.front_end.frame_shift_s,
+        None,
+        None if weights is None else weights.detach().softmax(dim=0).numpy(),
+    )
+
+
+def write_pictures(
+    run: Run,
+    file: Path,
+    folder: Path,
+    *,
+    head: bool = False,
+    tell: Callable[[str], None] = lambda text: None,
+) -> list[Path]:
+    """Write pictures of one recording as PNG files; those that were there before by another run are replaced.
+
+    Args:
+        run: of pre-training, or with an encoder in front of its model.
+        file: the recording.
+        folder: to write into.
+        head: also what is seen, predicted and true, by the objective and the seed of a pre-training run.
+        tell: is told what is not shown.
+
+    Returns:
+        The files.
+
+    Raises:
+        ValueError: the run has no encoder or no head, or the recording cannot be used.
+    """
+    from phonaut.plots import png
+
+    if head and not pretrains(run.config):
+        raise ValueError(f"head=true: {run.folder} has no head that predicts frames; name a run of pre-training")
+    parts = parts_of(run)
+    batch = batch_of(file, read(file, parts.sample_rate, tell))
+    figures = figures_of(parts, batch, file)
+    if head:
+        figures["reconstruction"] = reconstruction(run, parts, batch)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in NAMES:
+        path = folder / f"{name}.png"
+        if name in figures:
+            write_bytes(path, png(figures[name], dpi=SHARPNESS))
+        else:
+            path.unlink(missing_ok=True)  # of an earlier run: beside these it would be taken for this one's
+    return [folder / f"{name}.png" for name in NAMES if name in figures]
+
+
+@torch.no_grad()
+def figures_of(parts: Parts, batch: Batch, file: Path) -> dict[str, Figure]:
+    """All pictures but the reconstruction.
+
+    Raises:
+        ValueError: the recording is too short.
+    """
+    from phonaut.plots import layer_weights, spectrogram
+
+    frames, lengths = parts.front(batch.audio, batch.audio_lengths)
+    least = LEAST * parts.network.stride
+    if int(lengths[0]) < least:
+        raise ValueError(
+            f"{file} is too short to show: {batch.audio.shape[1] / parts.sample_rate:.3f} s are {int(lengths[0])} "
+            f"frames, and at least {least} are needed"
+        )
+    title = f"{file.name}: what the encoder takes"
+    figures = {
+        "input": spectrogram(frames[0].numpy(), frame_shift_s=parts.frame_shift_s, title=title, size=SIZE),
+        **inside(parts.network, frames[0], parts.frame_shift_s),
+    }
+    if parts.layer_weights is not None:
+        figures["layer_weights"] = layer_weights(parts.layer_weights)
+    return figures
+
+
+def reconstruction(run: Run, parts: Parts, batch: Batch) -> Figure:
+    """What is seen, predicted and true of the recording, as validation asks for it."""
+    from phonaut.plots import spectrograms
+
+    assert parts.head is not None
+    place = Place(batch.draw_keys, int(run.config.seed), 0, "validation")
+    found = parts.head.reconstruction(batch, instantiate(run.config.objective), place)
+    shown = {
+        "seen (marked: the frames whose prediction counts)": found.seen,
+        "predicted": found.predicted,
+        "true": found.truth,
+    }
+    return spectrograms(
+        {title: frames[0].numpy() for title, frames in shown.items()},
+        found.chosen[0].numpy(),
+        frame_shift_s=parts.frame_shift_s,
+        size=(SIZE[0], 2.5 * SIZE[1]),
+    )
+
+
+def read(file: Path, sample_rate: int, tell: Callable[[str], None]) -> NDArray[np.float32]:
+    """The samples of a recording, `(S,)`; of a long one its beginning.
+
+    Raises:
+        ValueError: it is not there, or cannot be used.
+    """
+    if not file.is_file():
+        raise ValueError(f"{file} is not there, or no file: plot=true shows one recording")
+    try:
+        recording, blocks = open_recording(file, sample_rate)
+        seconds = recording.n_source / recording.source_rate
+        wanted = round(BEGINNING_S * sample_rate) if seconds > LONG_S else None
+        found: list[NDArray[np.float32]] = []
+        for block in blocks:
+            found.append(block.astype(np.float32) / (1.0 if recording.is_float else 32768.0))
+            if wanted is not None and sum(map(len, found)) >= wanted:
+                break
+    except BadRecordingError as error:
+        raise ValueError(f"{file}: {error}") from error
+    if not sum(map(len, found)):
+        raise ValueError(f"{file} is too short to show: nothing is left of it at {sample_rate} Hz")
+    if wanted is not None:
+        tell(
+            f"{file} is {seconds:.1f} s long, and attention compares all pairs: its first {BEGINNING_S:.0f} s are shown"
+        )
+    return np.concatenate(found)[:wanted]
+
+
+def batch_of(file: Path, audio: NDArray[np.float32]) -> Batch:
+    """A recording alone; what is hidden of it follows from its name."""
+    none = torch.zeros(0)
+    return Batch(
+        audio=torch.from_numpy(audio)[None],
+        audio_lengths=torch.tensor([len(audio)]),
+        keys=torch.from_numpy(np.array([hash_of(file.stem)], dtype=np.uint64).view(np.int64)),
+        rows=torch.zeros(1, dtype=torch.int64),
+        audio_start_s=torch.zeros(1, dtype=torch.float64),
+        span_recording=none.long(),
+        span_start_s=none.double(),
+        span_end_s=none.double(),
+        labels=none.long(),
+    )

@@ -1,1 +1,0 @@
-"""What compares utterances with references: dynamic time warping."""

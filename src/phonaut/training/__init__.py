@@ -1,0 +1,8 @@
+"""Training loops, all on Lightning's Trainer: gradient descent, EM, hybrid, self-supervised."""
+
+from phonaut.training.em import EM
+from phonaut.training.gradient import SpeechClassifier
+from phonaut.training.hybrid import Hybrid
+from phonaut.training.representation import Representation
+
+__all__ = ["EM", "Hybrid", "Representation", "SpeechClassifier"]

@@ -1,0 +1,120 @@
+"""What a person sees while a run trains: lines where there is no terminal, pictures and sounds in TensorBoard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from phonaut.data.batches import Batch
+from phonaut.files import write_json
+from phonaut.training.gradient import SpeechClassifier
+from phonaut.training.loop import TrainingLoop
+
+
+class EpochLines(Callback):
+    """One line an epoch, for logs and pipes, where a moving bar would only leave rubbish."""
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The epoch before is in the history now."""
+        self.line(trainer, pl_module)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The last epoch."""
+        self.line(trainer, pl_module)
+
+    def line(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Print the newest line of the history."""
+        assert isinstance(pl_module, TrainingLoop)
+        if not trainer.is_global_zero or not pl_module.history:
+            return
+        last = pl_module.history[-1]
+        accuracy, validated = (
+            f" accuracy {last[key]:.1%}" if key in last else "" for key in ("train/accuracy", "validation/accuracy")
+        )
+        validation = f"   validation loss {last['validation/loss']:.3f}{validated}" if "validation/loss" in last else ""
+        of = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
+        print(
+            f"epoch {int(last['epoch']) + 1:3d}{of}   loss {last['train/loss']:.3f}{accuracy}"
+            f"{validation}   {last['seconds']:.0f} s",
+            flush=True,
+        )
+
+
+class HistoryFile(Callback):
+    """Keeps `history.json` up to date, so that a run can be looked at while it trains."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the epochs that are complete."""
+        self.write(trainer, pl_module)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write all epochs."""
+        self.write(trainer, pl_module)
+
+    def write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Replace the file."""
+        assert isinstance(pl_module, TrainingLoop)
+        if trainer.is_global_zero:
+            write_json(self.path, pl_module.history)
+
+
+class TensorBoardPictures(Callback):
+    """Spectrograms and sounds of the first training batch as the network gets it, and the confusions of validation."""
+
+    def __init__(self, n_examples: int = 4, every_n_epochs: int = 10) -> None:
+        self.n_examples = n_examples
+        self.every_n_epochs = every_n_epochs
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Show the first examples of the run, augmented."""
+        first = batch_idx == 0 and trainer.current_epoch == 0 and isinstance(batch, Batch)
+        if first and trainer.is_global_zero and trainer.logger is not None:
+            assert isinstance(pl_module, SpeechClassifier)
+            self.show_examples(writer_of(trainer), pl_module, batch)
+
+    def show_examples(self, writer: Any, module: SpeechClassifier, batch: Batch) -> None:
+        """Add a few spectrograms and sounds."""
+        from phonaut.plots import spectrogram
+
+        batch = module.augmented(batch)
+        front_end = module.model.front_end
+        with torch.no_grad():
+            frames, lengths = module.model.frames_of(batch)
+        for i in range(min(self.n_examples, len(frames))):
+            spans = (batch.span_recording == i).nonzero()
+            label = int(batch.labels[spans[0, 0]]) if len(spans) else -1
+            name = f"{i}_{module.classes[label] if label >= 0 else 'no_label'}"
+            if batch.frames is None:
+                audio = batch.audio[i, : int(batch.audio_lengths[i])].cpu()
+                writer.add_audio(f"train/{name}", audio.clamp(-1, 1), 0, sample_rate=int(front_end.sample_rate))
+            figure = spectrogram(frames[i, : int(lengths[i])].cpu().numpy(), frame_shift_s=front_end.frame_shift_s)
+            writer.add_figure(f"train/{name}", figure, 0)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Show the confusion matrix now and then, and at the last epoch."""
+        assert isinstance(pl_module, SpeechClassifier)
+        epoch, last = trainer.current_epoch, (trainer.max_epochs or 0) - 1
+        if trainer.sanity_checking or (epoch % self.every_n_epochs and epoch != last):
+            return
+        confusion = pl_module.validation_statistics.reduced(trainer.strategy).confusion  # all processes take part
+        if trainer.is_global_zero and trainer.logger is not None:
+            from phonaut.plots import confusion_matrix
+
+            figure = confusion_matrix(confusion.numpy(), pl_module.classes)
+            writer_of(trainer).add_figure("validation/confusion", figure, trainer.global_step)
+
+
+def writer_of(trainer: L.Trainer) -> Any:
+    """TensorBoard's writer."""
+    assert isinstance(trainer.logger, TensorBoardLogger)
+    return trainer.logger.experiment

@@ -1,0 +1,136 @@
+"""Training by gradient descent: scores of spans against their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.strategies import Strategy
+from torch import Tensor, nn
+
+from phonaut.data.augmentation.chain import Augmentation
+from phonaut.data.batches import Batch
+from phonaut.data.prepared import CutTable
+from phonaut.metrics import rates_from_confusion
+from phonaut.models.speech_model import SpeechModel
+from phonaut.training.loop import TrainingLoop
+
+
+class EpochStatistics:
+    """Loss and confusions summed over an epoch."""
+
+    def __init__(self, n_classes: int) -> None:
+        self.confusion = torch.zeros(n_classes, n_classes, dtype=torch.int64)
+        self.loss = torch.zeros(2, dtype=torch.float64)  # sum over spans, number of spans
+
+    def update(self, loss: Tensor, scores: Tensor, labels: Tensor) -> None:
+        """Add a batch; spans labelled -1 count for nothing."""
+        known = labels >= 0
+        n_classes = len(self.confusion)
+        cells = labels[known] * n_classes + scores.detach()[known].argmax(dim=1)
+        counts = torch.bincount(cells, minlength=n_classes**2).view(n_classes, n_classes)
+        n = known.sum()
+        self.confusion = self.confusion.to(counts.device) + counts  # stays where the scores are: no wait for a GPU
+        self.loss = self.loss.to(n.device) + torch.stack([loss.detach().double() * n, n.double()])
+
+    def reduced(self, strategy: Strategy) -> EpochStatistics:
+        """The sums over all processes."""
+        total = EpochStatistics(len(self.confusion))
+        device = strategy.root_device
+        total.confusion = strategy.reduce(self.confusion.to(device, copy=True), reduce_op="sum").cpu()
+        total.loss = strategy.reduce(self.loss.to(device, copy=True), reduce_op="sum").cpu()
+        return total
+
+    def summary(self) -> dict[str, float]:
+        """Mean loss, accuracy, macro recall and macro F1."""
+        total, n = self.loss.tolist()
+        return {"loss": total / max(n, 1.0), **rates_from_confusion(self.confusion.numpy())}
+
+    def sums(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps."""
+        return {"confusion": self.confusion, "loss": self.loss}
+
+    def take_up(self, sums: dict[str, Tensor]) -> None:
+        """Go on from the sums of a checkpoint."""
+        self.confusion, self.loss = sums["confusion"], sums["loss"]
+
+
+class SpeechClassifier(TrainingLoop):
+    """Cross-entropy over spans, on whole batches of augmented recordings.
+
+    `loss = -sum_c q_c log softmax(scores)_c` with `q = (1 - a) onehot + a / C` for label smoothing `a` (Szegedy 2016).
+
+    Args:
+        model: what is trained.
+        classes: names of the classes, in the order of the scores.
+        optimizer: as of `TrainingLoop`.
+        scheduler: likewise.
+        interval: likewise.
+        augmentation: applied to training batches only, or None.
+        noise: recordings that augmentation may mix in.
+        seed: of augmentation and dropout.
+        label_smoothing: `a` above, in [0, 1).
+    """
+
+    shown = ("loss", "accuracy")
+
+    def __init__(
+        self,
+        model: SpeechModel,
+        classes: Sequence[str],
+        *,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        scheduler: Callable[..., Any] | None = None,
+        interval: str = "step",
+        augmentation: Augmentation | None = None,
+        noise: CutTable | None = None,
+        seed: int = 0,
+        label_smoothing: float = 0.1,
+    ) -> None:
+        self.classes = list(classes)
+        super().__init__(model, optimizer=optimizer, scheduler=scheduler, interval=interval, seed=seed)
+        self.augmentation = augmentation
+        self.noise = noise
+        self.label_smoothing = label_smoothing
+
+    def statistics(self) -> EpochStatistics:
+        """Losses and confusions, at the start of an epoch."""
+        return EpochStatistics(len(self.classes))
+
+    def augmented(self, batch: Batch) -> Batch:
+        """The batch as training sees it."""
+        if self.augmentation is None:
+            return batch
+        return self.augmentation(batch, seed=self.seed, noise=self.noise)
+
+    def loss(self, scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+        """Mean cross-entropy of the labelled spans; zero where a batch has none."""
+        if not bool((labels >= 0).any()):
+            return scores.sum() * 0.0
+        return F.cross_entropy(scores, labels, ignore_index=-1, label_smoothing=smoothing)
+
+    def scores_and_loss(self, batch: Batch, smoothing: float) -> tuple[Tensor, Tensor]:
+        """Scores `(N, C)` of the spans of a batch, and what training lowers; frame-wise networks learn from frames."""
+        segments, lengths = self.model.segments(batch)
+        scores = self.model.classify(segments, lengths)
+        if not getattr(self.model.network, "frame_wise", False):
+            return scores, self.loss(scores, batch.labels, smoothing)
+        of_frames, segment = self.model.network.of_frames(segments, lengths)
+        return scores, self.loss(of_frames, batch.labels[segment], smoothing)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One batch: augment, score, loss."""
+        self.seed_step(batch_idx)
+        batch = self.augmented(batch)
+        scores, loss = self.scores_and_loss(batch, self.label_smoothing)
+        if self.first_time(batch_idx):
+            self.training_statistics.update(loss, scores, batch.labels)
+        self.log("train/loss_step", loss.detach(), on_step=True, on_epoch=False)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Scores of clean recordings, without smoothing."""
+        scores, loss = self.scores_and_loss(batch, 0.0)
+        self.validation_statistics.update(loss, scores, batch.labels)

@@ -1,0 +1,149 @@
+"""Pre-training: an encoder learns to predict frames that it does not see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch.strategies import Strategy
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from phonaut.data.batches import Batch
+from phonaut.models.objectives import Objective, Place
+from phonaut.models.representation_model import Reconstruction, RepresentationModel
+from phonaut.training.loop import TrainingLoop
+
+N_EXAMPLES = 4  # recordings that are shown
+
+
+class LossSums:
+    """Absolute errors summed over an epoch."""
+
+    def __init__(self) -> None:
+        self.loss = torch.zeros(2, dtype=torch.float64)  # sum, and number of features of frames
+
+    def update(self, sums: Tensor) -> None:
+        """Add a batch, `(2,)`."""
+        self.loss = self.loss.to(sums.device) + sums.detach().double()
+
+    def reduced(self, strategy: Strategy) -> LossSums:
+        """The sums over all processes."""
+        total = LossSums()
+        own = self.loss.to(strategy.root_device, copy=True)
+        total.loss = strategy.reduce(own, reduce_op="sum").cpu()
+        return total
+
+    def summary(self) -> dict[str, float]:
+        """The mean."""
+        total, n = self.loss.tolist()
+        return {"loss": total / max(n, 1.0)}
+
+    def sums(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps."""
+        return {"loss": self.loss}
+
+    def take_up(self, sums: dict[str, Tensor]) -> None:
+        """Go on from the sums of a checkpoint."""
+        self.loss = sums["loss"]
+
+
+class Representation(TrainingLoop):
+    """Mean absolute error of predicted frames, over those that the objective counts, of all processes together.
+
+    Masks derive from (seed, epoch, cut id), so that order, batch size, workers, processes and resuming change none;
+    those of validation are the same in every epoch, so that its losses can be compared.
+
+    Args:
+        model: what is trained.
+        objective: what it is asked for.
+        optimizer: as of `TrainingLoop`.
+        scheduler: likewise.
+        interval: likewise.
+        seed: of masks and dropout.
+        compile: compile the layers of the encoder (`torch.compile`): some minutes at the start, then faster steps.
+    """
+
+    def __init__(
+        self,
+        model: RepresentationModel,
+        objective: Objective,
+        *,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        scheduler: Callable[..., Any] | None = None,
+        interval: str = "step",
+        seed: int = 0,
+        compile: bool = False,
+    ) -> None:
+        super().__init__(model, optimizer=optimizer, scheduler=scheduler, interval=interval, seed=seed)
+        self.objective = objective
+        if compile:
+            model.network.compile_layers()
+
+    def statistics(self) -> LossSums:
+        """Errors, at the start of an epoch."""
+        return LossSums()
+
+    def place(self, batch: Batch, stage: str) -> Place:
+        """What the masks of a batch derive from."""
+        return Place(batch.draw_keys, self.seed, batch.epoch if stage == "train" else 0, stage)
+
+    def distances(self, batch: Batch, stage: str) -> Tensor:
+        """Sum and number of the errors that count, by recording, `(B, 2)`."""
+        frames, targets, lengths = self.model.inputs_and_targets(batch)
+        task = self.model.task(frames, lengths, self.objective, self.place(batch, stage))
+        found: Tensor = self.model.distances(frames, targets, lengths, task)
+        return found
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One batch: alter, encode, predict."""
+        self.seed_step(batch_idx)
+        total, n = self.distances(batch, "train").sum(dim=0)
+        if self.first_time(batch_idx):
+            self.training_statistics.update(torch.stack([total.detach(), n]))
+        # DDP takes the mean of the processes' gradients: of their sums over the mean number, it is that of one process.
+        mean_n: Any = self.trainer.strategy.reduce(n.detach().clone(), reduce_op="mean")
+        loss: Tensor = total / mean_n.clamp(min=1.0)
+        self.log("train/loss_step", loss.detach(), on_step=True, on_epoch=False)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """The errors on recordings of other speakers."""
+        self.validation_statistics.update(self.distances(batch, "validation").sum(dim=0))
+
+    def examples(self, data: Any) -> tuple[list[str], Reconstruction]:
+        """What the encoder sees, predicts and should predict of a few recordings of the validation split."""
+        dataset = data.dataset("validation")
+        rows = np.unique(np.linspace(0, len(dataset) - 1, N_EXAMPLES).astype(np.int64))
+        batch = dataset[rows].to(self.device)
+        training = self.model.training
+        self.model.eval()
+        try:
+            found = self.model.reconstruction(batch, self.objective, self.place(batch, "validation"))
+        finally:
+            self.model.train(training)
+        return [dataset.table.id(row) for row in batch.rows.tolist()], found
+
+    def samples(self, data: Any) -> dict[str, NDArray[Any]]:
+        """Examples for the report.
+
+        Returns:
+            `seen (N, D)`, `predicted (N, D')`, `truth (N, D')` and `chosen (N,)` of all examples, one after another;
+            their `lengths (K,)` and `cuts (K,)`.
+        """
+        names, found = self.examples(data)
+        arrays = {
+            name: np.concatenate(
+                [value[i, :n].float().cpu().numpy() for i, n in enumerate(found.lengths.tolist())]
+            ).astype(np.float16)
+            for name, value in found._asdict().items()
+            if name not in ("lengths", "chosen")
+        }
+        chosen = np.concatenate([found.chosen[i, :n].cpu().numpy() for i, n in enumerate(found.lengths.tolist())])
+        return arrays | {
+            "chosen": chosen,
+            "lengths": found.lengths.cpu().numpy(),
+            "cuts": np.array(names, dtype=np.str_),
+        }

@@ -1,0 +1,79 @@
+"""`phonaut align` on ten utterances of real speech, and on a corpus that has no lexicon."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from phonaut.alignment import pocket
+from phonaut.cli import main
+from phonaut.corpora.phone_alignments import Alignment
+
+
+def ten_utterances(folder: Path, real: Path) -> Path:
+    """A corpus of some utterances of three speakers, beside links to the recordings."""
+    (folder / "train").mkdir(parents=True)
+    said: dict[str, list[str]] = {}
+    for line in (real / "train" / "utt2spk").read_text().splitlines():
+        utterance, speaker = line.split()
+        said.setdefault(speaker, []).append(utterance)
+    chosen = {name for names, n in zip(said.values(), (4, 3, 3), strict=False) for name in names[:n]}
+    for name in ("wav.scp", "text", "utt2spk"):
+        table = (real / "train" / name).read_text().splitlines()
+        kept = [line for line in table if line.split()[0] in chosen]
+        (folder / "train" / name).write_text("\n".join(kept) + "\n")
+    for name in ("WAVE", "resource"):
+        (folder / name).symlink_to(real / name)
+    return folder
+
+
+@pytest.mark.corpus
+@pytest.mark.slow
+def test_ten_utterances_of_real_speech_are_aligned_by_both_and_train_phones(
+    real_speech: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if pocket.missing():
+        pytest.skip("the extra 'align' (pocketsphinx) is not installed")
+    monkeypatch.chdir(tmp_path)
+    folder = ten_utterances(tmp_path / "speech", real_speech("speechocean762"))
+    words = ["align", "dataset=speechocean762", f"dataset.data_folder={folder}", "n_jobs=1"]
+    assert main(words) == 0
+    out, told = capsys.readouterr()
+    assert "pocketsphinx: 10 of 10 utterances aligned" in out
+    assert "hmm: 10 of 10 utterances aligned" in out
+    assert "pocketsphinx - hmm" in out
+    assert "log-likelihood" in told
+    made = tmp_path / "alignments" / "speechocean762"
+    both = [Alignment(made / f"{name}.ctm") for name in ("pocketsphinx", "hmm")]
+    for name in both[0]:
+        for one in both:
+            phones = one.phones(name)
+            assert phones[0].start_s == 0
+            gaps = [b.start_s - a.end_s for a, b in pairwise(phones)]
+            np.testing.assert_allclose(gaps, 0, atol=2e-4)
+        assert one.phones(name)[-1].end_s == pytest.approx(both[0].phones(name)[-1].end_s, abs=2e-4)
+    figures = json.loads((made / "align.json").read_text())
+    assert figures["differences"][0]["median_ms"]["value"] < 30
+    assert len(list((made / "textgrid").rglob("*.TextGrid"))) == 10
+    assert main(words) == 0
+    assert "done already, with the same settings" in capsys.readouterr().out
+    settings = ["dataset.min_phone_count=1", "dataset.n_folds=3", f"dataset.alignment={made / 'hmm.ctm'}"]
+    assert main(["prepare", "target=phone", *words[1:3], *settings]) == 0
+    assert "0 refused" in capsys.readouterr().out
+
+
+def test_an_option_that_does_not_exist_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["align", "dataset=synthetic", "alinger=hmm"]) == 2
+    assert "align takes aligner=, lexicon=, n_jobs=, output=; it got alinger; did you mean aligner?" in (
+        capsys.readouterr().err
+    )
+    assert main(["align", "n_jobs=two"]) == 2
+    assert "n_jobs=two: a whole number of at least 1 is wanted" in capsys.readouterr().err

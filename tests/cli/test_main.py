@@ -1,0 +1,156 @@
+"""What a person meets on the command line: help, mistakes, a whole run, a new folder, a sweep."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.runs_of_tones import run_settings, write_tones
+from phonaut.cli import COMMANDS, job_name, main
+
+
+def phonaut(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "phonaut", *words], cwd=folder, capture_output=True, text=True)
+
+
+def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
+    code = "import sys; from phonaut.cli import main; main(['--help']); print(*sorted(sys.modules))"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not {"torch", "numpy", "hydra", "lightning"} & set(output.splitlines()[-1].split())
+    assert "model         dnnhmm, dtw, flow, genhmm, gmm" in output
+    assert all(re.search(rf"^  {name} +[A-Z]", output, flags=re.MULTILINE) for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian"], "phonaut has no command trian; did you mean train?"),
+        (["train", "--epochs", "3"], "--epochs is not a flag of train"),
+        (["train", "recordings"], "dataset.data_folder=recordings names recordings"),
+        (["train", "model=tc_res8"], "did you mean tc-res8?"),
+        (["train", "dataset=fsdd", "dataset.data_folder=/nowhere"], "/nowhere does not exist"),
+        (["evaluate"], "usage: phonaut evaluate RUN"),
+        (["evaluate", "/nowhere"], "/nowhere is not a run"),
+        (["evaluate", "/nowhere", "batch_size=0"], "at least 1"),
+        (["evaluate", "/nowhere", "splt=test"], "it got splt"),
+        (["report", "/nowhere"], "/nowhere is not a run"),
+    ],
+)
+def test_a_mistake_is_a_sentence_and_no_traceback(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    shown = capsys.readouterr()
+    assert message in shown.err
+    assert "Traceback" not in shown.err
+
+
+def test_job_prints_what_composes_then_the_refusals_and_succeeds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "optimizer=adamw", "features.f_max=9000", "trainer.epochs=3", "-c", "job"]) == 0
+    shown = capsys.readouterr()
+    assert "_target_: torch.optim.AdamW" in shown.out
+    assert "f_max: 9000" in shown.out
+    assert "refused: unknown key trainer.epochs; did you mean trainer.max_epochs?" in shown.err
+    assert "f_max=9000 is above half" in shown.err
+
+
+def test_job_names_are_short_unique_and_hold_no_slash() -> None:
+    long = [f"dataset.data_folder=/a/b/{i}" * 4 for i in range(2)]
+    names = [job_name(0, [text]) for text in long]
+    assert len(set(names)) == 2
+    assert all(len(name) < 64 and "/" not in name for name in names)
+    assert job_name(7, []) == "7"
+
+
+@pytest.mark.slow
+def test_a_run_from_recordings_to_report_and_the_same_figures_for_any_batch_size(tmp_path: Path) -> None:
+    tones = write_tones(tmp_path / "tones")
+    result = phonaut(tmp_path, "train", *run_settings(tones), "experiment_id=x", "trainer.max_epochs=6")
+    assert result.returncode == 0, result.stderr
+    folder = tmp_path / "trained_models" / "x" / "tc-res8"
+    assert f"to resume  phonaut train {run_settings(tones)[0]}" in result.stdout
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["test"]["accuracy"]["n"] == 24
+    assert metrics["test"]["accuracy"]["value"] > 0.8, "three pure tones are no hard task"
+    assert metrics["test"]["accuracy"]["low"] <= metrics["test"]["accuracy"]["value"]
+    made = {path.name for path in folder.iterdir()}
+    files = {"config.yaml", "metrics.json", "model.json", "history.json", "environment.json", "corpus.json"}
+    assert files | {"model.safetensors", "report.html", "checkpoints", "predictions"} <= made
+    assert any(name.startswith("events.out.tfevents") for name in made)
+    assert "accuracy" in result.stdout
+
+    again = phonaut(tmp_path, "train", *run_settings(tones), "experiment_id=x", "trainer.max_epochs=6")
+    assert "is finished; overwrite=true trains it again" in again.stdout
+    refused = phonaut(tmp_path, "train", *run_settings(tones), "experiment_id=x", "seed=5")
+    assert refused.returncode == 2
+    assert "seed: 0 -> 5" in refused.stderr
+
+    scores = []
+    for size in ("1", "7", "100"):
+        result = phonaut(tmp_path, "evaluate", "trained_models/x", f"batch_size={size}")
+        assert result.returncode == 0, result.stderr
+        assert json.loads((folder / "metrics.json").read_text())["test"] == metrics["test"]
+        with np.load(folder / "predictions" / "test.npz", allow_pickle=False) as columns:
+            scores.append(columns["scores"])
+    for other in scores[1:]:
+        np.testing.assert_allclose(other, scores[0], atol=1e-4)
+
+    new = write_tones(tmp_path / "my new words", n_speakers=2, words={"low": 300.0, "shrill": 6000.0})
+    result = phonaut(tmp_path, "evaluate", "trained_models/x", str(new))
+    assert result.returncode == 0, result.stderr
+    figures = json.loads((folder / "metrics.json").read_text())["my new words"]
+    assert figures["accuracy"]["n"] == 8, "the word that the model does not know is no error of its"
+    assert "shrill" in result.stdout, "it is reported apart"
+
+
+@pytest.mark.slow
+def test_a_sweep_makes_a_run_for_each_combination(tmp_path: Path) -> None:
+    tones = write_tones(tmp_path / "tones", n_speakers=8, n_takes=1)
+    words = [*run_settings(tones), "experiment_id=7", "trainer.max_epochs=1", "model=tc-res8,lstm"]
+    result = phonaut(tmp_path, "train", "-m", *words)
+    assert result.returncode == 0, result.stdout + result.stderr
+    runs = sorted(path.parent.relative_to(tmp_path) for path in tmp_path.glob("trained_models/7/*/*/metrics.json"))
+    assert [run.name for run in runs] == ["tc-res8", "lstm"]
+    assert all(run.parts[2].startswith(str(number)) for number, run in enumerate(runs))
+    assert not list(tmp_path.rglob(".hydra"))
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_run(tmp_path: Path) -> None:
+    tones = write_tones(tmp_path / "tones")
+    words = [
+        *run_settings(tones),
+        "experiment_id=d",
+        "trainer.max_epochs=2",
+        "trainer.strategy=ddp",
+        "trainer.devices=2",
+    ]
+    result = phonaut(tmp_path, "train", *words)
+    assert result.returncode == 0, result.stdout + result.stderr
+    folder = tmp_path / "trained_models" / "d" / "tc-res8"
+    assert json.loads((folder / "metrics.json").read_text())["test"]["accuracy"]["n"] == 24
+    assert len(json.loads((folder / "history.json").read_text())) == 2
+
+
+def test_a_run_folder_that_cannot_be_written_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tones = write_tones(tmp_path / "tones", n_speakers=3, n_takes=1)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trained_models").write_text("a file, where a folder is wanted")  # no permission stops root
+    assert main(["train", *run_settings(tones, small=True), "experiment_id=x"]) == 1
+    assert "trained_models" in capsys.readouterr().err
+
+
+def test_one_class_only_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tones = write_tones(tmp_path / "tones", words={"only": 500.0})
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *run_settings(tones), "experiment_id=x"]) == 2
+    assert re.search("one class|two classes", capsys.readouterr().err)

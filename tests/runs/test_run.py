@@ -1,0 +1,64 @@
+"""Where a run lies, and when it may be taken up again."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from phonaut.runs.run import Run, differences, state_of
+
+CONFIG = {"seed": 0, "trainer": {"max_epochs": 5, "devices": 1}, "optimizer": {"lr": 0.1}}
+
+
+def write_run(folder: Path, *, finished: bool = False) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(CONFIG)))
+    if finished:
+        (folder / "metrics.json").write_text("{}")
+    return folder
+
+
+def test_the_same_configuration_resumes_until_it_is_finished(tmp_path: Path) -> None:
+    assert state_of(tmp_path / "none", CONFIG) == "new"
+    assert state_of(write_run(tmp_path / "a"), CONFIG) == "resume"
+    assert state_of(write_run(tmp_path / "b", finished=True), CONFIG) == "finished"
+
+
+def test_another_configuration_is_refused_and_every_differing_key_is_named(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "a")
+    other = CONFIG | {"seed": 1, "optimizer": {"lr": 0.2}}
+    with pytest.raises(ValueError, match=r"(?s)optimizer\.lr: 0\.1 -> 0\.2.*seed: 0 -> 1.*overwrite=true"):
+        state_of(folder, other)
+
+
+def test_more_epochs_continue_a_finished_run_and_fewer_are_refused(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "a", finished=True)
+    assert state_of(folder, CONFIG | {"trainer": {"max_epochs": 9, "devices": 1}}) == "resume"
+    assert differences(CONFIG, CONFIG | {"trainer": {"max_epochs": 4, "devices": 1}}) == ["trainer.max_epochs: 5 -> 4"]
+
+
+def test_devices_and_workers_may_change() -> None:
+    assert differences(CONFIG, CONFIG | {"trainer": {"max_epochs": 5, "devices": 2}, "n_workers": 4}) == []
+
+
+def test_a_folder_of_other_files_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ValueError, match="holds files but no run"):
+        state_of(tmp_path, CONFIG)
+
+
+def test_the_experiment_folder_stands_for_its_only_run(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "x" / "tc-res8")
+    assert Run(tmp_path / "x").folder == folder
+    with pytest.raises(ValueError, match="is not a run"):
+        Run(tmp_path)
+    write_run(tmp_path / "x" / "lstm")
+    with pytest.raises(ValueError, match="name one of the runs"):
+        Run(tmp_path / "x")
+
+
+def test_a_damaged_file_of_a_run_is_named(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "a")
+    (folder / "metrics.json").write_text("{")
+    with pytest.raises(ValueError, match=r"metrics\.json is damaged"):
+        _ = Run(folder).metrics

@@ -1,0 +1,95 @@
+"""Training by gradient descent: what is counted, what is logged, and that a seed is a model."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from helpers.runs_of_tones import run_settings, write_tones
+from phonaut.config.compose import compose
+from phonaut.metrics import rates_from_confusion
+from phonaut.runs import build as parts
+from phonaut.runs.training import fit
+from phonaut.training.gradient import EpochStatistics, SpeechClassifier
+
+
+def test_the_sums_of_batches_are_the_figures_of_the_epoch() -> None:
+    rng = torch.Generator().manual_seed(0)
+    scores, labels = torch.randn(50, 3, generator=rng), torch.randint(-1, 3, (50,), generator=rng)
+    statistics = EpochStatistics(3)
+    for part in torch.arange(50).split(7):
+        loss = SpeechClassifier.loss(None, scores[part], labels[part], 0.0)  # the last batch has no label at all
+        statistics.update(loss, scores[part], labels[part])
+    known = labels >= 0
+    right = float((scores.argmax(1) == labels)[known].float().mean())
+    expected = torch.nn.functional.cross_entropy(scores[known], labels[known])
+    summary = statistics.summary()
+    assert summary["accuracy"] == pytest.approx(right)
+    assert summary["loss"] == pytest.approx(float(expected), abs=1e-6)
+    assert int(statistics.confusion.sum()) == int(known.sum())
+    assert rates_from_confusion(statistics.confusion.numpy())["accuracy"] == pytest.approx(right)
+
+
+def weights(tones: Path, folder: Path, *overrides: str) -> dict[str, torch.Tensor]:
+    config = compose([*run_settings(tones), "trainer.max_epochs=2", "trainer.enable_progress_bar=false", *overrides])
+    module, _ = fit(config, folder)
+    return module.model.state_dict()
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tones(tmp_path_factory.mktemp("corpus") / "tones")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["tc-res8", "lstm"])
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(model: str, tones: Path, tmp_path: Path) -> None:
+    first, again, other = (
+        weights(tones, tmp_path / name, f"model={model}", f"seed={seed}")
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert any(not torch.equal(first[key], other[key]) for key in first)
+
+
+@pytest.mark.slow
+def test_workers_that_read_ahead_change_nothing(tones: Path, tmp_path: Path) -> None:
+    here = weights(tones, tmp_path / "here", "n_workers=0")
+    there = weights(tones, tmp_path / "there", "n_workers=2")
+    assert all(torch.equal(here[key], there[key]) for key in here)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["adadelta", "adam", "adamax", "adamw", "asgd", "lbfgs", "rmsprop", "rprop", "sgd"])
+def test_every_optimizer_trains_with_a_scheduler(name: str, tones: Path, tmp_path: Path) -> None:
+    scheduler = "plateau" if name == "lbfgs" else "cosine"
+    more = ["optimizer.max_iter=2", "trainer.max_epochs=1"] if name == "lbfgs" else []
+    after = weights(tones, tmp_path, f"optimizer={name}", "optimizer.lr=0.01", f"scheduler={scheduler}", *more)
+    assert all(torch.isfinite(value).all() for value in after.values())
+
+
+@pytest.mark.slow
+def test_tensorboard_shows_numbers_pictures_and_sounds(tones: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    weights(tones, tmp_path, "trainer.log_every_n_steps=1")
+    events = EventAccumulator(str(tmp_path)).Reload()
+    tags = events.Tags()
+    wanted = {f"{stage}/{name}" for stage in ("train", "validation") for name in ("loss", "accuracy", "recall", "f1")}
+    assert wanted | {"train/loss_step", "lr-AdamW"} <= set(tags["scalars"])
+    assert any(name.startswith("validation/confusion") for name in tags["images"])
+    assert any(name.startswith("train/0_") for name in tags["images"])
+    assert any(name.startswith("train/0_") for name in tags["audio"])
+
+
+def test_a_batch_without_a_label_costs_nothing_and_breaks_nothing(tones: Path) -> None:
+    config = compose(run_settings(tones))
+    data = parts.speech_data(config, parts.prepared_corpus(config, progress=False))
+    module = parts.training_loop(config, parts.speech_model(config, len(data.classes)), data)
+    scores = torch.randn(4, 3, requires_grad=True)
+    loss = module.loss(scores, torch.full((4,), -1), 0.1)
+    loss.backward()
+    assert float(loss.detach()) == 0.0
+    assert scores.grad is not None
+    np.testing.assert_array_equal(scores.grad.numpy(), 0.0)
