@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     root = tmp_path_factory.getbasetemp()
     shared = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
     os.environ["PHONAUT_CACHE"] = str(shared / "phonaut-cache")
+
+
+@pytest.fixture(autouse=True)
+def no_config_dirs_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test does not see the configuration folders that another one added."""
+    from phonaut.config import plugins
+
+    monkeypatch.setattr(plugins, "_added", [])
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 @pytest.fixture(scope="session")

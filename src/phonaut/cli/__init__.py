@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from phonaut.cli.options import count, flag, listed, number, options_of, split_flags, split_paths
+from phonaut.cli.options import count, flag, listed, number, options_of, split_config_dirs, split_flags, split_paths
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -79,6 +79,7 @@ def train_one(config: DictConfig, overrides: Sequence[str], job: str = "") -> fl
     """Train one run and say how it went; the lowest validation loss is what a sweeper minimises."""
     from omegaconf import OmegaConf
 
+    from phonaut.config.plugins import added_config_dirs
     from phonaut.runs import train as train_run
     from phonaut.runs.run import default_experiment_id
 
@@ -90,7 +91,8 @@ def train_one(config: DictConfig, overrides: Sequence[str], job: str = "") -> fl
     OmegaConf.resolve(config)
     folder = Path(config.output_dir) / str(config.experiment_id) / job / config.choices.model
     again = [text for text in overrides if not text.startswith(("overwrite=", "resume="))]
-    run = train_run(config, folder, ["phonaut", "train", *again])
+    folders = [word for path in added_config_dirs() for word in ("--config-dir", str(path))]
+    run = train_run(config, folder, ["phonaut", "train", *again, *folders])
     if run is None:
         return None
     from phonaut.reports import write_report
@@ -107,7 +109,8 @@ def sweep(overrides: Sequence[str]) -> int:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import open_dict
 
-    from phonaut.config.compose import CONF, ConfigurationError, as_text, choices, finish, impossible
+    from phonaut.config.compose import ConfigurationError, as_text, finish, impossible
+    from phonaut.config.plugins import CONF, choices, search_path
     from phonaut.runs.run import default_experiment_id
 
     texts = [as_text(text, sweep=True) for text in overrides]
@@ -129,7 +132,7 @@ def sweep(overrides: Sequence[str]) -> int:
             config, [*mine, f"experiment_id={config.experiment_id}"], job_name(HydraConfig.get().job.num, mine)
         )
 
-    sys.argv = [sys.argv[0], "--multirun", *texts]
+    sys.argv = [sys.argv[0], "--multirun", *search_path(), *texts]
     job()
     return 0
 
@@ -380,7 +383,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 
 def help_text() -> str:
     """What `phonaut --help` prints."""
-    from phonaut.config.compose import choices
+    from phonaut.config.plugins import choices
 
     commands = "\n".join(f"  {name:<10}{(run.__doc__ or '').splitlines()[0]}" for name, run in COMMANDS.items())
     groups = "\n".join(f"  {group + ' ':<14}{', '.join(names)}" for group, names in choices().items())
@@ -389,7 +392,14 @@ def help_text() -> str:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command; a mistake is one sentence and exit code 2, a failure one sentence and exit code 1."""
-    words = sys.argv[1:] if words is None else list(words)
+    from phonaut.config.plugins import add_config_dir
+
+    try:
+        folders, words = split_config_dirs(sys.argv[1:] if words is None else words)
+        for path in folders:
+            add_config_dir(path)
+    except ValueError as error:
+        return explained(error)
     if not words or {"-h", "--help", "help"} & set(words):
         print(help_text(), end="")
         return 0

@@ -31,6 +31,26 @@ def split_flags(words: Sequence[str], with_value: set[str], alone: set[str]) -> 
     return flags, rest
 
 
+def split_config_dirs(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The folders of `--config-dir DIR`, and all other words.
+
+    >>> split_config_dirs(["train", "--config-dir", "mine", "model=toy", "--config-dir=yours"])
+    (['mine', 'yours'], ['train', 'model=toy'])
+    """
+    folders, rest = [], []
+    remaining = iter(words)
+    for word in remaining:
+        flag, _, value = word.partition("=")
+        if flag == "--config-dir":
+            value = value or next(remaining, "")
+            if not value:
+                raise ValueError("--config-dir needs a folder")
+            folders.append(value)
+        else:
+            rest.append(word)
+    return folders, rest
+
+
 def split_paths(words: Sequence[str], usage: str) -> tuple[list[str], list[str]]:
     """Paths and `key=value`; a word with `=` is a path where it exists.
 

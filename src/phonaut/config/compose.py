@@ -6,11 +6,10 @@ import difflib
 import inspect
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phonaut.config import encoder_in_front as encoding
+from phonaut.config.plugins import CONF, choices, search_path
 from phonaut.tasks import pretraining
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
     from phonaut.data.frame_shards import FrameLayout
 
-CONF = Path(__file__).parents[1] / "config" / "conf"
 # Keys whose value may be of another type than their default.
 MIXED = re.compile(
     r"(trainer\.(devices|max_time|fast_dev_run|precision|limit_.*|overfit_batches|benchmark|deterministic)"
@@ -45,17 +43,6 @@ class ConfigurationError(ValueError):
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = list(problems)
         super().__init__("\n".join(self.problems))
-
-
-@cache
-def choices() -> dict[str, list[str]]:
-    """The configuration groups and what may be chosen in each.
-
-    >>> choices()["checkpoint"]
-    ['all', 'best']
-    """
-    groups = sorted(path for path in CONF.iterdir() if path.is_dir() and not path.name.startswith("_"))
-    return {group.name: sorted(path.stem for path in group.glob("*.yaml")) for group in groups}
 
 
 def compose(overrides: Sequence[str] = ()) -> DictConfig:
@@ -102,7 +89,7 @@ def hydra_compose(overrides: Sequence[str]) -> DictConfig:
     from omegaconf import open_dict
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = by_hydra("config", overrides=list(overrides), return_hydra_config=True)
+        config = by_hydra("config", overrides=[*search_path(), *overrides], return_hydra_config=True)
     chosen = {group: name for group, name in config.hydra.runtime.choices.items() if group in choices()}
     with open_dict(config):
         del config["hydra"]

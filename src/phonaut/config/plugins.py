@@ -1,0 +1,147 @@
+"""Folders of configuration files: ours, those of installed packages, and those that a user adds.
+
+A folder holds one YAML file per choice, `GROUP/NAME.yaml`. Its class or function is named by `_target_`, and lies in an
+installed package or in a module beside the folder. Two groups are registries, in which every file counts: `metric` and
+`command`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+CONF = Path(__file__).parent / "conf"
+ENTRY_POINTS = "phonaut.plugins"
+REGISTRIES = ("command", "metric")
+
+_added: list[Path] = []
+
+
+def add_config_dir(path: Path | str) -> None:
+    """Add a folder of configuration files; modules beside it can be imported from then on.
+
+    Args:
+        path: holds `GROUP/NAME.yaml`; one that was added before changes nothing.
+
+    Raises:
+        ValueError: there is no such folder, or it names a choice that there is already.
+    """
+    folder = Path(path).expanduser().resolve()
+    if folder in config_dirs():
+        return
+    if not folder.is_dir():
+        raise ValueError(f"--config-dir {path}: there is no such folder")
+    check_names([*config_dirs(), folder])
+    _added.append(folder)
+    if str(folder.parent) not in sys.path:
+        sys.path.append(str(folder.parent))  # at the end: a file named like a module of Python hides nothing
+
+
+def config_dirs() -> list[Path]:
+    """All folders in the order in which names are looked up: ours, of entry points, of `add_config_dir`.
+
+    Raises:
+        ValueError: an installed package announces a folder that it does not have, or a name that there is already.
+    """
+    return [CONF, *installed_config_dirs(), *_added]
+
+
+def added_config_dirs() -> list[Path]:
+    """The folders of `add_config_dir`: another process has to add them again."""
+    return list(_added)
+
+
+@cache
+def installed_config_dirs() -> tuple[Path, ...]:
+    """The folder `conf` of each package that an entry point of `phonaut.plugins` names."""
+    folders = []
+    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.value):
+        spec = importlib.util.find_spec(point.module)
+        places = [Path(place) / "conf" for place in (spec.submodule_search_locations if spec else None) or []]
+        there = next((place for place in places if place.is_dir()), None)
+        if there is None:
+            raise ValueError(f"the installed plugin {point.name} names {point.value}, a package without a folder conf")
+        folders.append(there.resolve())
+    check_names([CONF, *folders])
+    return tuple(folders)
+
+
+def check_names(folders: Sequence[Path]) -> None:
+    """Refuse a name that stands in two folders: Hydra would take the first without a word.
+
+    Raises:
+        ValueError: one does.
+    """
+    first: dict[Path, Path] = {}
+    for folder in folders:
+        for file in sorted(folder.rglob("*.yaml")):
+            name = file.relative_to(folder)
+            if name in first:
+                raise ValueError(f"{file}: there is a {name} in {first[name]} already; choose another name")
+            first[name] = folder
+
+
+def search_path() -> list[str]:
+    """The override by which Hydra looks into the added folders too; empty if there are none."""
+    folders = config_dirs()[1:]
+    quoted = ("'file://{}'".format(str(folder).replace("'", "\\'")) for folder in folders)
+    return [f"hydra.searchpath=[{','.join(quoted)}]"] if folders else []
+
+
+def choices() -> dict[str, list[str]]:
+    """The configuration groups and what may be chosen in each.
+
+    >>> choices()["checkpoint"]
+    ['all', 'best']
+    """
+    return {group: list(names) for group, names in _groups(tuple(config_dirs())).items() if group not in REGISTRIES}
+
+
+@cache
+def _groups(folders: tuple[Path, ...]) -> dict[str, list[str]]:
+    """Names by group, over all folders."""
+    groups: dict[str, set[str]] = {}
+    for file in (file for folder in folders for file in folder.glob("[!_.]*/*.yaml")):
+        groups.setdefault(file.parent.name, set()).add(file.stem)
+    return {group: sorted(names) for group, names in sorted(groups.items())}
+
+
+def registry(group: str) -> dict[str, dict[str, Any]]:
+    """Every configuration file of a group over all folders, read: name -> content.
+
+    Raises:
+        ValueError: a file is not YAML, or has no `_target_`.
+    """
+    import yaml
+
+    entries = {}
+    for file in (file for folder in config_dirs() for file in sorted((folder / group).glob("*.yaml"))):
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ValueError(f"{file} is not YAML: {error}") from error
+        if not isinstance(content, dict) or not isinstance(content.get("_target_"), str):
+            raise ValueError(f"{file}: needs a line such as _target_: module.name")
+        entries[file.stem] = content
+    return entries
+
+
+def load_target(name: str) -> Any:
+    """The class or function that a `_target_` names; Hydra's `get_object`, without its import time.
+
+    Raises:
+        ValueError: there is no such module, or nothing of that name in it.
+
+    >>> load_target("pathlib.Path").__name__
+    'Path'
+    """
+    module, _, attribute = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"_target_: {name} cannot be imported: {error}") from error
