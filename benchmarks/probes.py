@@ -90,7 +90,7 @@ def tasks_of(alignment: str) -> dict[str, tuple[str, list[str]]]:
         )
         for share, (epochs, size) in LABELS.items()
     }  # fmt: skip
-    whole = ["model=probe", "model.over=segment", "trainer.max_epochs=30", "module.label_smoothing=0.0"]
+    whole = ["model=probe", "model.scope=segment", "trainer.max_epochs=30", "module.label_smoothing=0.0"]
     found["gmmhmm"] = ("accuracy", [*phones[:-1], "model=gmmhmm", "trainer.max_epochs=15"])
     found["speaker"] = ("accuracy", [*ocean, "target=speaker", f"classes=[{speakers}]", "batch_size=20", *whole])
     found["keyword"] = ("accuracy", [*words, *whole])

@@ -21,10 +21,10 @@ every = pytest.mark.parametrize("name", NETWORKS)
 RATE = 16_000
 
 
-def model(name: str, over: str) -> SpeechModel:
+def model(name: str, scope: str) -> SpeechModel:
     torch.manual_seed(0)
     front_end = MFCC(n_mfcc=5)
-    return SpeechModel(front_end, NETWORKS[name](n_features=5, n_classes=3, over=over)).eval()
+    return SpeechModel(front_end, NETWORKS[name](n_features=5, n_classes=3, scope=scope)).eval()
 
 
 def batch(lengths: list[int], spans: list[tuple[int, float, float]]) -> Batch:
@@ -60,7 +60,7 @@ def test_over_a_recording_a_segment_is_judged_by_its_own_states(name: str) -> No
         audio = of.audio[recording : recording + 1, : int(of.audio_lengths[recording])]
         with torch.no_grad():
             frames, lengths = made.frames(audio, torch.tensor([audio.shape[1]]))
-            states = network.states(frames, lengths)
+            states = network.encode(frames, lengths)
             centres = torch.arange(frames.shape[1], dtype=torch.float64) * 0.01
             own = states[:, (centres >= start_s - 1e-9) & (centres < end_s - 1e-9)]
             expected = network.classify(own, torch.tensor([own.shape[1]]))
@@ -71,9 +71,9 @@ def test_over_a_recording_a_segment_is_judged_by_its_own_states(name: str) -> No
 def test_over_a_recording_what_is_around_a_segment_is_heard_and_over_a_segment_not(name: str) -> None:
     of, other = (batch([8000], [(0, 0.2, 0.3)]) for _ in range(2))
     other.audio[0, :1600] = 0.0  # more than a window before the segment
-    for over, same in (("segment", True), ("recording", False)):
-        made = model(name, over)
-        if name == "dnnhmm" and over == "recording":
+    for scope, same in (("segment", True), ("recording", False)):
+        made = model(name, scope)
+        if name == "dnnhmm" and scope == "recording":
             other.audio[0, :2880] = 0.0  # its context is four frames
             same = False
         assert torch.allclose(scores(made, of), scores(made, other), atol=1e-6) == same

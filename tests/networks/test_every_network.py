@@ -32,7 +32,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "probe": Probe,
     "probe, hidden layer": lambda **sizes: Probe(**sizes, hidden_size=5),
     "probe with context": lambda **sizes: Probe(**sizes, context=2),
-    "probe of segments": lambda **sizes: Probe(**sizes, over="segment"),
+    "probe of segments": lambda **sizes: Probe(**sizes, scope="segment"),
 }
 
 

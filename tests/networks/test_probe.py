@@ -27,7 +27,7 @@ def test_frames_are_scored_as_in_their_segment() -> None:
     torch.manual_seed(0)
     probe = Probe(n_features=4, n_classes=3, hidden_size=5)
     frames, lengths = torch.randn(3, 6, 4), torch.tensor([6, 1, 4])
-    scores, segment = probe.of_frames(frames, lengths)
+    scores, segment = probe.frame_logits(frames, lengths)
     assert segment.tolist() == [0] * 6 + [1] + [2] * 4
     for i in range(3):
         torch.testing.assert_close(probe(frames, lengths)[i], scores[segment == i].log_softmax(dim=1).mean(dim=0))
@@ -37,14 +37,14 @@ def test_frames_are_scored_as_in_their_segment() -> None:
 @pytest.mark.parametrize("hidden_size", [None, 7])
 def test_over_segments_the_mean_of_the_frames_is_classified(hidden_size: int | None) -> None:
     torch.manual_seed(0)
-    probe = Probe(n_features=4, n_classes=3, hidden_size=hidden_size, over="segment")
+    probe = Probe(n_features=4, n_classes=3, hidden_size=hidden_size, scope="segment")
     frames = torch.randn(2, 5, 4)
     frames[1, 3:] = float("nan")
     means = torch.stack([frames[0].mean(dim=0), frames[1, :3].mean(dim=0)])
     torch.testing.assert_close(probe(frames, torch.tensor([5, 3])), probe.rest(probe.first(means)))
 
 
-@pytest.mark.parametrize("wrong", [{"over": "word"}, {"hidden_size": 0}, {"context": -1}, {"n_classes": 0}])
+@pytest.mark.parametrize("wrong", [{"scope": "word"}, {"hidden_size": 0}, {"context": -1}, {"n_classes": 0}])
 def test_sizes_that_cannot_be_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Probe(**{"n_features": 4, "n_classes": 3} | wrong)  # type: ignore[arg-type]

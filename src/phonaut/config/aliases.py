@@ -23,8 +23,22 @@ TARGETS = {
     "phonaut.modules.warmup.Warmup": "phonaut.training.warmup.Warmup",
 }
 
+# Old keys -> today's, within the same group; they may still be typed.
+KEYS = {"model.over": "model.scope"}
 
-def current(config: Any) -> Any:
+
+def current_override(override: str) -> str:
+    """An override with today's key.
+
+    >>> current_override("++model.over=recording")
+    '++model.scope=recording'
+    """
+    key, equals, value = override.partition("=")
+    sign = key[: len(key) - len(key.lstrip("+~"))]
+    return sign + KEYS.get(key.lstrip("+~"), key.lstrip("+~")) + equals + value
+
+
+def current(config: Any, path: str = "") -> Any:
     """A stored configuration, plain containers, with today's names; what has none of the old ones is as it was.
 
     >>> current({"module": {"_target_": "phonaut.modules.EM"}, "seed": 0})
@@ -32,7 +46,10 @@ def current(config: Any) -> Any:
     """
     if isinstance(config, Mapping):
         return {
-            key: TARGETS.get(value, value) if key == "_target_" else current(value) for key, value in config.items()
+            KEYS.get(f"{path}{key}", str(key)).rpartition(".")[2]: TARGETS.get(value, value)
+            if key == "_target_"
+            else current(value, f"{path}{key}.")
+            for key, value in config.items()
         }
     if isinstance(config, list):
         return [current(value) for value in config]

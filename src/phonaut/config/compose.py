@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from phonaut.config import encoder_in_front as encoding
+from phonaut.config.aliases import current_override
 from phonaut.config.plugins import CONF, choices, search_path
 from phonaut.tasks import pretraining
 
@@ -63,7 +64,7 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
 
 def draft(overrides: Sequence[str]) -> tuple[DictConfig, list[str]]:
     """What composes of `overrides`, and all that is wrong with them and with the result."""
-    texts = [as_text(override) for override in overrides]
+    texts = [as_text(current_override(override)) for override in overrides]
     groups = [text for text in texts if key_of(text) in choices()]
     problems = [problem for text in groups if (problem := wrong_choice(text))]
     groups = [without_null(text) for text in groups if not wrong_choice(text)]

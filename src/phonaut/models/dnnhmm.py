@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from phonaut.hmm import inference
 from phonaut.hmm.chains import Chains
 from phonaut.networks.masking import surrounded, without_padding
-from phonaut.networks.recurrent import is_recording
+from phonaut.networks.network import Network
 
 
-class DNNHMM(nn.Module):
+class DNNHMM(Network):
     """Scores of segments, `frames (B, T, D), lengths (B,) -> scores (B, C)`.
 
     A network sees each frame with its neighbours and gives `p(c, s | x_t)` of all states s of all classes c. By Bayes'
@@ -31,10 +31,10 @@ class DNNHMM(nn.Module):
         n_layers: hidden layers.
         context: frames on each side that a frame is seen with, as far as they are in its segment.
         dropout: after hidden layers.
-        over: `segment`: context ends where a segment does; `recording`: it is that of the recording.
+        scope: `segment`: context ends where a segment does; `recording`: it is that of the recording.
 
     Raises:
-        ValueError: for sizes that are not positive, or another `over`.
+        ValueError: for sizes that are not positive, or another `scope`.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class DNNHMM(nn.Module):
         n_layers: int = 2,
         context: int = 4,
         dropout: float = 0.3,
-        over: Literal["segment", "recording"] = "segment",
+        scope: Literal["segment", "recording"] = "segment",
     ) -> None:
         super().__init__()
-        self.over_recording = is_recording(over)
+        self.encodes_recordings = self.check_scope(scope) == "recording"
         if min(n_features, n_classes, n_states, hidden_size, n_layers) < 1 or context < 0:
             raise ValueError(
                 "n_features, n_classes, n_states, hidden_size and n_layers must be at least 1, context at least 0; got "
@@ -74,7 +74,7 @@ class DNNHMM(nn.Module):
         self.register_buffer("chain_start", eye[:1].repeat(n_classes, 1))
         self.register_buffer("chain_transition", (0.5 * (eye + eye.roll(1, 1))).repeat(n_classes, 1, 1))
 
-    def states(self, frames: Tensor, lengths: Tensor) -> Tensor:
+    def encode(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Logits of `p(c, s | x_t)`, `(B, T', C S)`, state s of class c at `c S + s`; T' is the longest length."""
         frames, mask = without_padding(frames, lengths)
         windows = surrounded(frames, self.context)
@@ -83,10 +83,6 @@ class DNNHMM(nn.Module):
             return logits
         valid: Tensor = self.network(windows[mask])  # of phones most of a batch is padding
         return valid.new_zeros(*mask.shape, valid.shape[1]).masked_scatter(mask[:, :, None], valid)
-
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Scores `(B, C)` of segments `(B, T, D)` with `lengths (B,)`."""
-        return self.classify(self.states(frames, lengths), lengths)
 
     def classify(self, logits: Tensor, lengths: Tensor) -> Tensor:
         """Scores `(B, C)` of segments of logits `(B, T, C S)` with `lengths (B,)`."""

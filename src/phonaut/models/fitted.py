@@ -110,7 +110,7 @@ class Fitted(nn.Module):
         scores: Tensor = self.decision(torch.from_numpy(self.evidence(found, lengths)))
         return scores
 
-    def of_own_class(self, labels: Index) -> NDArray[np.float64]:
+    def true_class_log_likelihood(self, labels: Index) -> NDArray[np.float64]:
         """What `log_likelihoods` said of the segments that were scored last, under their own classes `(B,)`."""
         own = self.heard[np.arange(len(labels)), np.maximum(labels, 0)]
         return np.where(labels >= 0, own, np.nan)

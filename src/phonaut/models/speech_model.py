@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from phonaut.data.batches import Batch
 from phonaut.features import FrontEnd, slice_spans
 from phonaut.models.encoded import EncodedFrontEnd
+from phonaut.networks.network import Network
 
 
 class SpeechModel(nn.Module):
@@ -17,8 +18,8 @@ class SpeechModel(nn.Module):
 
     Args:
         front_end: `(audio (B, S), audio_lengths (B,)) -> (frames (B, T, D), lengths (B,))`; or an encoder in its place.
-        network: `(segments (N, T, D), lengths (N,)) -> scores (N, C)`. One that is `over_recording` has two parts,
-            `states`, which runs over whole recordings, and `classify`, which takes the segments of what comes out.
+        network: `(segments (N, T, D), lengths (N,)) -> scores (N, C)`. `phonaut.networks.network.Network`
+            says what else it may offer.
         normalizer: `(frames, lengths) -> frames`, or None.
     """
 
@@ -60,18 +61,23 @@ class SpeechModel(nn.Module):
     def segments(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What `classify` takes: the frames, or the states, of each span of `batch`, with lengths `(N,)`."""
         frames, lengths = self.frames_of(batch)
-        if self.over_recording:
-            frames = self.network.states(frames, lengths)  # type: ignore[operator]
+        if self.encodes_recordings:
+            frames = self.network.encode(frames, lengths)  # type: ignore[operator]
         return self.cut(frames, lengths, batch)
 
     @property
-    def over_recording(self) -> bool:
-        """Whether the network hears recordings before they are cut."""
-        return bool(getattr(self.network, "over_recording", False))
+    def encodes_recordings(self) -> bool:
+        """Tell whether the network runs over recordings before segments are cut out."""
+        return getattr(self.network, "encodes_recordings", Network.encodes_recordings)
+
+    @property
+    def frame_level(self) -> bool:
+        """Tell whether the network is trained with the cross-entropy of single frames."""
+        return getattr(self.network, "frame_level", Network.frame_level)
 
     def classify(self, segments: Tensor, lengths: Tensor) -> Tensor:
         """Class scores `(N, C)` of what `segments` gives."""
-        classify = self.network.classify if self.over_recording else self.network
+        classify = self.network.classify if self.encodes_recordings else self.network
         scores: Tensor = classify(segments, lengths)  # type: ignore[operator]
         return scores
 

@@ -7,32 +7,35 @@ from typing import Literal
 from torch import Tensor, nn
 
 from phonaut.networks.masking import mask_of, masked_mean, without_padding
+from phonaut.networks.network import Network
 
 
-class Probe(nn.Module):
+class Probe(Network):
     """Scores of segments by a linear layer, or one hidden layer: `frames (B, T, D), lengths (B,) -> scores (B, C)`.
 
-    With `over=frame` each frame is classified, `p(c | x_t)`, and trained by its own cross-entropy; a segment has the
-    scores `sum_t log p(c | x_t) / T`. With `over=segment` the mean of a segment's frames is classified, as SUPERB
+    With `scope=frame` each frame is classified, `p(c | x_t)`, and trained by its own cross-entropy; a segment has the
+    scores `sum_t log p(c | x_t) / T`. With `scope=segment` the mean of a segment's frames is classified, as SUPERB
     does for speakers.
 
     Args:
         n_features: D.
         n_classes: C.
         hidden_size: units of a hidden layer with ReLU; None: the probe is linear.
-        over: `frame` or `segment`.
+        scope: `frame` or `segment`.
         context: frames of the recording on each side that a frame is seen with, zeros beyond its ends.
 
     Attributes:
-        over_recording: frames are seen with their neighbours before segments are cut out.
+        encodes_recordings: frames are seen with their neighbours before segments are cut out.
 
     Raises:
-        ValueError: for a size below 1, a negative context, or another `over`.
+        ValueError: for a size below 1, a negative context, or another `scope`.
 
     >>> import torch
     >>> Probe(n_features=8, n_classes=3)(torch.zeros(2, 5, 8), torch.tensor([5, 2])).shape
     torch.Size([2, 3])
     """
+
+    scopes = ("frame", "segment")
 
     def __init__(
         self,
@@ -40,19 +43,17 @@ class Probe(nn.Module):
         n_features: int,
         n_classes: int,
         hidden_size: int | None = None,
-        over: Literal["frame", "segment"] = "frame",
+        scope: Literal["frame", "segment"] = "frame",
         context: int = 0,
     ) -> None:
         super().__init__()
-        if over not in ("frame", "segment"):
-            raise ValueError(f"model.over={over} is none of frame, segment")
         if min(n_features, n_classes, 1 if hidden_size is None else hidden_size) < 1 or context < 0:
             raise ValueError(
                 f"n_features={n_features}, n_classes={n_classes} and model.hidden_size={hidden_size} must be at least "
                 f"1, model.context={context} at least 0"
             )
-        self.frame_wise, self.context = over == "frame", context
-        self.over_recording = context > 0
+        self.frame_level, self.context = self.check_scope(scope) == "frame", context
+        self.encodes_recordings = context > 0
         width = n_classes if hidden_size is None else hidden_size
         # A linear layer on stacked frames is a convolution, which stacks nothing.
         self.first: nn.Module = nn.Linear(n_features, width)
@@ -60,13 +61,13 @@ class Probe(nn.Module):
             self.first = nn.Conv1d(n_features, width, 2 * context + 1, padding=context)
         self.rest = nn.Identity() if hidden_size is None else nn.Sequential(nn.ReLU(), nn.Linear(width, n_classes))
 
-    def states(self, frames: Tensor, lengths: Tensor) -> Tensor:
+    def encode(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """The first layer on each frame of a recording with its neighbours, `(B, T, D) -> (B, T', W)`."""
         frames, _ = without_padding(frames, lengths)
         found: Tensor = self.first(frames.transpose(1, 2)).transpose(1, 2)
         return found
 
-    def of_frames(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def frame_logits(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Class scores of all valid frames one after another, `(N, C)`, and the segment that each is of, `(N,)`."""
         valid = mask_of(lengths, frames.shape[1])
         x = frames[valid]
@@ -75,13 +76,13 @@ class Probe(nn.Module):
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """`(B, T, D) -> (B, C)`, segments being whole recordings."""
-        return self.classify(self.states(frames, lengths) if self.context else frames, lengths)
+        return self.classify(self.encode(frames, lengths) if self.context else frames, lengths)
 
     def classify(self, segments: Tensor, lengths: Tensor) -> Tensor:
         """Scores `(B, C)` of segments of frames `(B, T, D)`, or with context of what `states` gives `(B, T, W)`."""
         x, mask = without_padding(segments, lengths)
         x = x if self.context else self.first(x)
-        if self.frame_wise:
+        if self.frame_level:
             return masked_mean(self.rest(x).log_softmax(dim=2), mask)
         found: Tensor = self.rest(masked_mean(x, mask))  # of the first layer, which is linear, or of frames: the same
         return found

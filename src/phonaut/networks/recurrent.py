@@ -9,22 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from phonaut.networks.masking import masked_mean, without_padding
+from phonaut.networks.network import Network
 
 GROUPS = 4  # of like length
 
 
-def is_recording(over: str) -> bool:
-    """Whether a network runs over whole recordings.
-
-    Raises:
-        ValueError: `over` is neither `segment` nor `recording`.
-    """
-    if over not in ("segment", "recording"):
-        raise ValueError(f"over is segment or recording, got {over}")
-    return over == "recording"
-
-
-class Recurrent(nn.Module):
+class Recurrent(Network):
     """Scores of segments: `frames (B, T, D), lengths (B,) -> scores (B, C)`, from the mean state of the valid frames.
 
     Padding never changes a score: each direction comes to it last. The mean, because the
@@ -39,11 +29,11 @@ class Recurrent(nn.Module):
         dropout: between layers and before the linear layer.
         bidirectional: a second direction, from the end; its states are joined to those of the first.
         causal: ask that no later frame is looked at: so it is in one direction, and with two it is refused.
-        over: what the layers run over where segments are parts of recordings: each `segment` alone, or the `recording`,
+        scope: what the layers run over where segments are parts of recordings: each `segment` alone or the `recording`,
             so that the states of a segment know what is around it. The mean is that of the segment's states.
 
     Raises:
-        ValueError: for sizes that are not positive, a bidirectional network that should be causal, or another `over`.
+        ValueError: for sizes that are not positive, a bidirectional network that should be causal, or another `scope`.
     """
 
     kind: ClassVar[Callable[..., nn.RNNBase]]
@@ -59,7 +49,7 @@ class Recurrent(nn.Module):
         dropout: float = 0.2,
         bidirectional: bool = False,
         causal: bool = False,
-        over: Literal["segment", "recording"] = "segment",
+        scope: Literal["segment", "recording"] = "segment",
     ) -> None:
         super().__init__()
         if min(n_features, n_classes, hidden_size, n_layers) < 1:
@@ -69,7 +59,7 @@ class Recurrent(nn.Module):
             )
         if causal and bidirectional:
             raise ValueError("model.bidirectional=true looks at later frames: with model.causal=true use false")
-        self.over_recording = is_recording(over)
+        self.encodes_recordings = self.check_scope(scope) == "recording"
         between = dropout if n_layers > 1 else 0.0
         self.cells = self.kind(
             n_features, hidden_size, n_layers, batch_first=True, dropout=between, bidirectional=bidirectional
@@ -77,7 +67,7 @@ class Recurrent(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(hidden_size * (2 if bidirectional else 1), n_classes)
 
-    def states(self, frames: Tensor, lengths: Tensor) -> Tensor:
+    def encode(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """States of the last layer `(B, T', H)` for frames `(B, T, D)`; T' is the longest of `lengths (B,)`.
 
         On a CPU, segments of like length run together: phones last 3 to 80 frames, and most steps would be padding.
@@ -131,10 +121,6 @@ class Recurrent(nn.Module):
         states, mask = without_padding(states, lengths)
         scores: Tensor = self.classifier(self.dropout(masked_mean(states, mask)))
         return scores
-
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Scores `(B, C)` of segments `(B, T, D)` with `lengths (B,)`."""
-        return self.classify(self.states(frames, lengths), lengths)
 
 
 class LSTM(Recurrent):

@@ -59,7 +59,7 @@ def predict(
     network = model.network
     if isinstance(network, Fitted) and network.is_density:
         columns["log_likelihood"] = []
-    if frame_wise := bool(getattr(network, "frame_wise", False)):
+    if model.frame_level:
         columns["n_right"] = []
     with torch.inference_mode():
         for batch in data.batches(split):
@@ -69,10 +69,10 @@ def predict(
             columns["n_frames"].append(lengths.cpu().numpy())
             if "log_likelihood" in columns:
                 assert isinstance(network, Fitted)
-                columns["log_likelihood"].append(network.of_own_class(batch.labels.cpu().numpy()))
-            if frame_wise:
-                of_frames, segment = network.of_frames(frames, lengths)  # type: ignore[operator]
-                right = of_frames.argmax(dim=1) == batch.labels[segment]
+                columns["log_likelihood"].append(network.true_class_log_likelihood(batch.labels.cpu().numpy()))
+            if model.frame_level:
+                logits, segment = network.frame_logits(frames, lengths)  # type: ignore[operator]
+                right = logits.argmax(dim=1) == batch.labels[segment]
                 columns["n_right"].append(torch.bincount(segment[right], minlength=len(lengths)).cpu().numpy())
             columns["row"].append(batch.rows[batch.span_recording].cpu().numpy())
             columns["label"].append(batch.labels.cpu().numpy())

@@ -108,7 +108,7 @@ class EM(SpeechClassifier):
         labels, n_frames = torch.from_numpy(self.held.labels), self.held.lengths[self.held.labels >= 0].sum()
         scores = self.densities.scores(found, self.held.lengths).cpu()
         self.validation_statistics.update(torch.zeros(()), scores, labels)
-        total = of_own_class(found, self.held.labels)
+        total = true_class_log_likelihood(found, self.held.labels)
         self.validation_statistics.loss = torch.tensor([-total, float(n_frames)], dtype=torch.float64)
 
     def publish(self, stage: str, statistics: EpochStatistics) -> dict[str, float]:
@@ -187,7 +187,7 @@ def parts_of(segments: Segments, n_classes: int, rank: int, world_size: int) -> 
     return [replace(share, frames=share.frames.astype(np.float64)) for share in shares]
 
 
-def of_own_class(found: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+def true_class_log_likelihood(found: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
     """The sum of the log-likelihoods `(B, C)` under the own classes; of what a class cannot produce, a million less."""
     own = found[labels >= 0, labels[labels >= 0]]
     return float(np.nan_to_num(own, neginf=-1e6).sum())

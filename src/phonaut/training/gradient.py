@@ -112,13 +112,13 @@ class SpeechClassifier(TrainingLoop):
         return F.cross_entropy(scores, labels, ignore_index=-1, label_smoothing=smoothing)
 
     def scores_and_loss(self, batch: Batch, smoothing: float) -> tuple[Tensor, Tensor]:
-        """Scores `(N, C)` of the spans of a batch, and what training lowers; frame-wise networks learn from frames."""
+        """Scores `(N, C)` of the spans of a batch, and what training lowers; frame-level networks learn from frames."""
         segments, lengths = self.model.segments(batch)
         scores = self.model.classify(segments, lengths)
-        if not getattr(self.model.network, "frame_wise", False):
+        if not self.model.frame_level:
             return scores, self.loss(scores, batch.labels, smoothing)
-        of_frames, segment = self.model.network.of_frames(segments, lengths)
-        return scores, self.loss(of_frames, batch.labels[segment], smoothing)
+        logits, segment = self.model.network.frame_logits(segments, lengths)
+        return scores, self.loss(logits, batch.labels[segment], smoothing)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One batch: augment, score, loss."""

@@ -74,10 +74,10 @@ class Hybrid(SpeechClassifier):
         assert isinstance(network, DNNHMM)
         whole, n_whole = model.frames_of(batch)
         frames, lengths = model.cut(whole, n_whole, batch)
-        if network.over_recording:
-            logits, _ = model.cut(network.states(whole, n_whole), n_whole, batch)
+        if network.encodes_recordings:
+            logits, _ = model.cut(network.encode(whole, n_whole), n_whole, batch)
         else:
-            logits = network.states(frames, lengths)
+            logits = network.encode(frames, lengths)
         valid = torch.arange(logits.shape[1], device=logits.device) < lengths[:, None]
         labels = batch.labels
         per_class = logits.detach().view(*logits.shape[:2], network.n_classes, network.n_states).logsumexp(dim=3)

@@ -1,0 +1,51 @@
+"""Protocol of the networks that classify, with its defaults: the model around a network asks for nothing else."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+
+class Network(nn.Module):
+    """Scores of segments, `frames (B, T, D), lengths (B,) -> scores (B, C)`.
+
+    A network may come in two parts: `encode`, which may run over whole recordings before segments are cut out, and
+    `classify`, which takes the segments of what comes out. Any other module with such a `forward` will do as well; it
+    is taken to have the defaults below.
+
+    Attributes:
+        encodes_recordings: run `encode` over recordings, so that segments are seen in their context.
+        frame_level: train with the cross-entropy of single frames (`frame_logits`), not with that of segments.
+    """
+
+    encodes_recordings: bool = False
+    frame_level: bool = False
+    scopes: ClassVar[tuple[str, ...]] = ("segment", "recording")
+
+    def encode(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Hidden states `(B, T', H)` of frames `(B, T, D)`, T' being the longest of `lengths (B,)`."""
+        return frames
+
+    def classify(self, segments: Tensor, lengths: Tensor) -> Tensor:
+        """Scores `(B, C)` of segments of what `encode` gives, `(B, T, H)`, with `lengths (B,)`."""
+        raise NotImplementedError
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Scores `(B, C)` of segments `(B, T, D)` with `lengths (B,)`."""
+        return self.classify(self.encode(frames, lengths), lengths)
+
+    def frame_logits(self, segments: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of all valid frames, `(N, C)`, and the segment that each belongs to, `(N,)`; where `frame_level`."""
+        raise NotImplementedError
+
+    @classmethod
+    def check_scope(cls, scope: str) -> str:
+        """Return `scope`, if it is one of `scopes`.
+
+        Raises:
+            ValueError: it is none of them.
+        """
+        if scope not in cls.scopes:
+            raise ValueError(f"model.scope={scope} is none of {', '.join(cls.scopes)}")
+        return scope
