@@ -96,6 +96,6 @@ def test_recordings_in_a_batch_do_not_hear_one_another(name: str) -> None:
     torch.testing.assert_close(both, alone, rtol=1e-4, atol=1e-4)
 
 
-def test_another_over_is_refused() -> None:
-    with pytest.raises(ValueError, match="over is segment or recording, got cut"):
+def test_another_scope_is_refused() -> None:
+    with pytest.raises(ValueError, match="scope=cut is none of segment, recording"):
         model("lstm", "cut")
