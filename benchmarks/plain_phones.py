@@ -122,7 +122,7 @@ def main() -> None:
                 recording=np.array([table.recording(row) for row in rows]),
                 speaker=test.speakers,
                 label=test.labels,
-                word=np.array(data.label_names("test")),
+                label_name=np.array(data.label_names("test")),
                 scores=found.astype(np.float32),
                 start_s=spans.start_s,
                 end_s=spans.end_s,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,15 @@ def scored(
         "recording": np.array([f"{prefix}-{i:04d}.wav" for i in range(n)]),
         "speaker": np.array([f"{prefix}-s{i % n_speakers}" for i in range(n)]),
         "label": np.array([known.index(word) if word in known else -1 for word in truth]),
-        "word": np.array(truth),
+        "label_name": np.array(truth),
         "scores": scores,
         "start_s": np.zeros(n),
         "end_s": np.ones(n),
         "classes": np.array(known),
     }
-    return Predictions(**(values | columns))
+    names = [one.name for one in fields(Predictions)]
+    more = {name: columns.pop(name) for name in [*columns] if name not in names}
+    return Predictions(**(values | columns), columns=more)
 
 
 def write_scored(

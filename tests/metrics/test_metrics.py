@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from phonaut.metrics import (
-    Rate,
+    Estimate,
     accuracy,
     by_class,
     by_speaker,
@@ -127,4 +127,4 @@ def test_nothing_to_count_is_no_figure() -> None:
 
 
 def test_a_rate_is_kept_as_plain_numbers() -> None:
-    assert Rate(0.5, 0.4, 0.6, 10).as_dict() == {"value": 0.5, "low": 0.4, "high": 0.6, "n": 10}
+    assert Estimate(0.5, 0.4, 0.6, 10).as_dict() == {"value": 0.5, "low": 0.4, "high": 0.6, "n": 10}

@@ -15,7 +15,7 @@ from phonaut.metrics import (
     mcnemar,
     mcnemar_of,
 )
-from phonaut.metrics.paired import correlation, newcombe, newcombe_p, tail_of
+from phonaut.metrics.paired import correlation, newcombe, newcombe_p, tail_probability
 
 
 def two_models(
@@ -61,7 +61,7 @@ def test_mcnemars_p_of_many_items_is_chi_squareds_with_continuity_correction(onl
 def test_mcnemars_counts_are_of_known_items_of_which_one_model_was_right() -> None:
     found = mcnemar_of([0, 0, 1, 1, 2, -1], [0, 0, 0, 0, 2, 1], [0, 1, 1, 2, 0, 0])
     assert (found.only_first, found.only_other) == (2, 1)
-    with pytest.raises(ValueError, match="0 or more, got -1"):
+    with pytest.raises(ValueError, match=">= 0, got -1"):
         mcnemar(-1, 3)
 
 
@@ -109,7 +109,7 @@ def test_the_interval_is_that_of_resampled_speakers_scored_by_both_models() -> N
     rng = np.random.default_rng(99)  # other draws, in a plain loop over speakers
     gains = [(other == label)[speaker == s].mean() - (first == label)[speaker == s].mean() for s in range(12)]
     drawn = [np.mean(rng.choice(gains, 12)) for _ in range(20_000)]
-    low, high = np.quantile(drawn, [tail_of(12), 1 - tail_of(12)])
+    low, high = np.quantile(drawn, [tail_probability(12), 1 - tail_probability(12)])
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.004)
 
 
@@ -118,8 +118,8 @@ def test_tails_lie_where_students_t_has_them() -> None:
     from scipy.stats import norm, t
 
     for n in (2, 5, 40):
-        assert tail_of(n) == pytest.approx(norm.cdf(-math.sqrt(n / (n - 1)) * t.ppf(0.975, n - 1)), rel=1e-9)
-    assert tail_of(100_000) == pytest.approx(0.025, abs=1e-5)
+        assert tail_probability(n) == pytest.approx(norm.cdf(-math.sqrt(n / (n - 1)) * t.ppf(0.975, n - 1)), rel=1e-9)
+    assert tail_probability(100_000) == pytest.approx(0.025, abs=1e-5)
 
 
 @pytest.mark.oracle
@@ -216,7 +216,7 @@ def test_a_difference_of_frames_has_the_quantiles_of_all_resamples_that_there_ar
     assert found.n == frames.sum()
     by_speaker = [(right[speaker == s].sum(), frames[speaker == s].sum()) for s in "abcd"]
     drawn = np.sort([sum(x[0] for x in some) / sum(x[1] for x in some) for some in product(by_speaker, repeat=4)])
-    for end, tail in ((found.low, tail_of(4)), (found.high, 1 - tail_of(4))):
+    for end, tail in ((found.low, tail_probability(4)), (found.high, 1 - tail_probability(4))):
         assert drawn[int(tail * 255) - 2 if tail > 0.5 else 0] <= end <= drawn[-1 if tail > 0.5 else 3]
     turned = difference_of_frames(other, first, speaker)
     assert (turned.value, turned.low, turned.high) == pytest.approx((-found.value, -found.high, -found.low), abs=5e-3)

@@ -87,7 +87,7 @@ def predictions_of(corpus: Any, split: str, n_wrong: int, classes: list[str]) ->
         recording=np.array([table.recording(row) for row in rows]),
         speaker=np.array([table.speaker_name(row) for row in rows]),
         label=label,
-        word=np.array(words),
+        label_name=np.array(words),
         scores=scores_of(label, len(classes), n_wrong),
         start_s=np.zeros(len(table)),
         end_s=table.n_samples / corpus.sample_rate,

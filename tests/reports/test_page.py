@@ -217,9 +217,9 @@ def test_a_single_speaker_is_said_to_be_one(make_run: MakeRun) -> None:
 def test_words_that_the_model_does_not_know_are_reported_apart(make_run: MakeRun) -> None:
     run = make_run(0)
     p = Predictions.load(run / "predictions" / "test.npz")
-    label, word = p.label.copy(), p.word.astype("U20")
+    label, word = p.label.copy(), p.label_name.astype("U20")
     label[:40], word[:30], word[30:40] = -1, "wow", "hey phonaut"
-    replace(p, label=label, word=word).save(run / "predictions" / "my folder.npz")
+    replace(p, label=label, label_name=word).save(run / "predictions" / "my folder.npz")
     edit(
         run,
         "metrics.json",

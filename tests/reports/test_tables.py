@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phonaut.metrics import Rate
+from phonaut.metrics import Estimate
 from phonaut.reports.mistakes import find, sound_of, worst
 from phonaut.reports.record import Evaluation
 from phonaut.reports.result import how, unknown_words
@@ -25,7 +25,7 @@ def evaluation(
         recording=np.array([f"/r/{i}.wav" for i in range(n)]),
         speaker=np.array([f"s{i % 2}" for i in range(n)]),
         label=np.array(label),
-        word=np.array([f"w{c}" if c >= 0 else "strange" for c in label]),
+        label_name=np.array([f"w{c}" if c >= 0 else "strange" for c in label]),
         scores=scores,
         start_s=np.zeros(n),
         end_s=np.ones(n),
@@ -33,7 +33,7 @@ def evaluation(
     )
     known = np.array(label) >= 0
     right = float(np.mean(np.array(label)[known] == np.array(predicted)[known])) if known.any() else float("nan")
-    return Evaluation("test", {"accuracy": Rate(right, 0.1, 0.9, int(known.sum()))}, predictions)
+    return Evaluation("test", {"accuracy": Estimate(right, 0.1, 0.9, int(known.sum()))}, predictions)
 
 
 @pytest.mark.oracle
@@ -87,16 +87,16 @@ def test_unknown_words_are_counted_apart() -> None:
 
 
 def test_a_scale_begins_below_every_interval_and_leaves_room() -> None:
-    assert floor_of([Rate(0.5, 0.43, 0.6, 9), Rate(0.9, 0.8, 1.0, 9)]) == 0.4
-    assert floor_of([Rate(1.0, 0.987, 1.0, 300)]) == 0.9
-    assert floor_of([Rate(float("nan"), 0.0, 1.0, 0)]) == 0.0
+    assert floor_of([Estimate(0.5, 0.43, 0.6, 9), Estimate(0.9, 0.8, 1.0, 9)]) == 0.4
+    assert floor_of([Estimate(1.0, 0.987, 1.0, 300)]) == 0.9
+    assert floor_of([Estimate(float("nan"), 0.0, 1.0, 0)]) == 0.0
 
 
 def test_how_an_interval_was_found_is_read_off_the_interval() -> None:
     spoken = evaluation([0, 1] * 20, [0, 1] * 19 + [0, 0])
     assert "bootstrap over the 2 speakers" in how(spoken, "clip")
     perfect = evaluation([0, 1] * 20, [0, 1] * 20)
-    wilson_40_of_40 = Rate(1.0, 1 / (1 + 1.959963984540054**2 / 40), 1.0, 40)
+    wilson_40_of_40 = Estimate(1.0, 1 / (1 + 1.959963984540054**2 / 40), 1.0, 40)
     assert "Wilson's interval over clips" in how(
         Evaluation("test", {"accuracy": wilson_40_of_40}, perfect.predictions), "clip"
     )

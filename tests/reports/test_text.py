@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from phonaut.metrics import Rate
+from phonaut.metrics import Estimate
 from phonaut.reports import text
 
 
@@ -26,7 +26,7 @@ def test_perfection_and_nothing_look_like_themselves() -> None:
 
 def test_what_was_not_measured_is_a_dash() -> None:
     assert text.percent(math.nan) == "–"
-    assert text.interval(Rate(math.nan, 0.0, 1.0, 0)) == "–"
+    assert text.interval(Estimate(math.nan, 0.0, 1.0, 0)) == "–"
 
 
 def test_units_carry_over_where_rounding_reaches_the_next() -> None:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from helpers.scored_runs import CLASSES, answers_of, scored, write_scored
-from phonaut.metrics import accuracy, mcnemar
+from phonaut.config.plugins import add_config_dir
+from phonaut.metrics import Scored, accuracy, mcnemar
+from phonaut.runs import Predictions
 from phonaut.runs.comparison import compare
 
 TRUTH = [CLASSES[i % 3] for i in range(120)]
@@ -64,10 +66,10 @@ def test_frames_are_compared_where_both_runs_classify_them(tmp_path: Path) -> No
     n = np.full(120, 10)
     right = np.arange(120) % 7
     runs = two_runs(tmp_path)
-    with pytest.raises(ValueError, match="frame_accuracy: gmm does not classify frames"):
+    with pytest.raises(ValueError, match="frame_accuracy: gmm has no classified frames, as model=probe gives"):
         compare(runs, metric="frame_accuracy")
     probes = [
-        write_scored(tmp_path / name / "probe", scored(TRUTH, TRUTH, n_frames=n, n_right=right + more))
+        write_scored(tmp_path / name / "probe", scored(TRUTH, TRUTH, n_frames=n, n_correct_frames=right + more))
         for name, more in (("a", 0), ("b", 2))
     ]
     first, other = compare(probes, metric="frame_accuracy").runs
@@ -93,7 +95,7 @@ def test_times_that_differ_by_rounding_are_the_same(tmp_path: Path) -> None:
             r"1 of 120 only in gmm \(cut-0119 0\.000-1\.000 s\); 1 of 120 only in gru \(cut-0119 0\.000-0\.900 s\)",
         ),
         (
-            {"word": np.array(["no", *TRUTH[1:]])},
+            {"label_name": np.array(["no", *TRUTH[1:]])},
             r"the true label differs for 1 of 120 items \(cut-0000: yes and no\)",
         ),
         ({"speaker": np.array(["s"] * 120)}, "the speaker differs for 120 of 120 items .* and 115 more"),
@@ -197,3 +199,89 @@ def test_another_evaluation_of_the_runs_can_be_compared(tmp_path: Path) -> None:
     comparison = compare([first, second], split="new words")
     assert comparison.runs[1].rate.value == 1.0
     assert comparison.n == 30
+
+
+def mean_score(scored: Scored) -> float | None:
+    """A toy metric: the mean of the greatest scores."""
+    return None if scored.scores is None else float(scored.scores.max(axis=1).mean())
+
+
+@pytest.fixture
+def toy_metric(tmp_path: Path) -> None:
+    """The toy metric, added by a configuration file."""
+    (tmp_path / "conf" / "metric").mkdir(parents=True)
+    lines = (f"_target_: {__name__}.mean_score", "label: mean score", "direction: lower")
+    (tmp_path / "conf" / "metric" / "mean_score.yaml").write_text("\n".join(lines))
+    add_config_dir(tmp_path / "conf")
+
+
+@pytest.mark.usefixtures("toy_metric")
+def test_a_metric_of_ones_own_is_evaluated_compared_and_reported(tmp_path: Path) -> None:
+    from phonaut.reports.comparison import as_csv, page
+    from phonaut.reports.comparison_table import about, columns
+    from phonaut.reports.record import read
+    from phonaut.reports.result import columns as metrics_of
+    from phonaut.reports.result import evaluations
+
+    plain = scored(answers_of(TRUTH, 10), TRUTH)
+    louder = replace(plain, scores=plain.scores * np.where(np.arange(120) < 40, 2, 1)[:, None].astype(np.float32))
+    runs = [write_scored(tmp_path / "x" / "gmm", plain), write_scored(tmp_path / "x" / "gru", louder)]
+    rows = evaluations(read(runs[1]))
+    assert rows[0].rates["mean_score"].value == pytest.approx(4.0)
+    assert [metric.label for metric in metrics_of(rows)] == ["accuracy", "recall", "f1", "mean score"]
+    comparison = compare(runs, metric="mean_score")
+    gmm, gru = comparison.runs
+    assert (gmm.rate.value, gru.rate.value) == pytest.approx((3.0, 4.0))
+    assert gru.difference is not None
+    assert gru.difference[:3] == pytest.approx((1.0, 1.0, 1.0), abs=0.06)
+    assert about(comparison).startswith("mean score on 120 clips")
+    table = dict(columns(comparison))
+    assert table["mean score"] == ["3", "4"]
+    assert table["difference"][1].startswith("+1 (+")
+    assert ",mean_score,4.0," in as_csv(comparison)
+    html = page(comparison, None)
+    assert "Mean score" in html
+    assert "lower is better" in html
+    assert "points" not in html.partition("<h2>By class")[0].partition("<body>")[2]
+
+
+@pytest.mark.usefixtures("toy_metric")
+def test_runs_without_classes_are_compared_by_a_metric_of_their_own(tmp_path: Path) -> None:
+    from phonaut.reports.comparison import page
+
+    n = len(TRUTH)
+    bare = {"classes": np.array([], dtype=np.str_), "label": np.full(n, -1), "scores": np.zeros((n, 0), np.float32)}
+    values = np.random.default_rng(0).normal(size=n)
+    (tmp_path / "conf" / "metric" / "error.yaml").write_text(f"_target_: {__name__}.mean_error\n")
+    runs = [
+        write_scored(tmp_path / "x" / name, replace(scored(TRUTH, TRUTH), **bare, columns={"error": values + more}))
+        for name, more in (("a", 0.0), ("b", 0.5))
+    ]
+    comparison = compare(runs, metric="error")
+    other = comparison.runs[1]
+    assert (comparison.n, comparison.n_unknown) == (n, 0)
+    assert other.difference is not None
+    assert other.difference.value == pytest.approx(0.5)
+    assert other.mcnemar is None
+    html = page(comparison, None)
+    assert "McNemar's" not in html
+    assert "By class" not in html
+    with pytest.raises(ValueError, match="accuracy: a has no"):
+        compare(runs)
+
+
+def mean_error(scored: Scored) -> float | None:
+    """A toy metric of a column."""
+    return float(scored.columns["error"].mean()) if "error" in scored.columns else None
+
+
+def test_predictions_written_under_earlier_names_load(tmp_path: Path) -> None:
+    p = scored(TRUTH, TRUTH, n_frames=np.full(120, 9), n_correct_frames=np.arange(120) % 9)
+    p.save(tmp_path / "p.npz")
+    with np.load(tmp_path / "p.npz") as file:
+        arrays = dict(file)
+    arrays["word"], arrays["n_right"] = arrays.pop("label_name"), arrays.pop("n_correct_frames")
+    np.savez(tmp_path / "old.npz", **arrays)
+    old = Predictions.load(tmp_path / "old.npz")
+    assert old.label_name.tolist() == TRUTH
+    np.testing.assert_array_equal(old.columns["n_correct_frames"], p.columns["n_correct_frames"])

@@ -24,7 +24,7 @@ def train(tones: Path, model: str, *more: str) -> Run:
 def test_other_classes_are_in_no_figure_and_the_report_says_so(tones: Path) -> None:
     run = train(tones, "majority", "classes=[low,high]", "experiment_id=named")
     assert run.classes == ["high", "low"]
-    assert set(run.predictions("test").word.tolist()) == {"high", "low"}
+    assert set(run.predictions("test").label_name.tolist()) == {"high", "low"}
     assert run.metrics["test"]["accuracy"]["n"] == 8
     limit = (
         "limited to 2 classes, high, low; spans of others are left out: 10 of 30 in train, 2 of 6 in validation, 4 of"

@@ -10,7 +10,7 @@ import torch
 from helpers.encoders_of_tones import pretraining, trained
 from helpers.runs_of_tones import write_tones
 from phonaut.cli import main
-from phonaut.metrics import Rate
+from phonaut.metrics import Estimate
 from phonaut.runs import Run
 from phonaut.runs.pretraining import load_model
 from phonaut.runs.probing import probe_run, probed_data
@@ -111,13 +111,13 @@ def test_checkpoints_that_are_there_give_the_same_figures_again(
 def test_a_run_taken_up_again_replaces_what_was_probed_after_it_was_killed(tmp_path: Path) -> None:
     file = ProbeFile(tmp_path / "probe.json", ["dataset=fsdd"])
     for epoch in range(4):
-        file.add(epoch, 10 * epoch + 10, Rate(0.1 * epoch, 0.0, 1.0, 5))
-    file.add(2, 30, Rate(0.9, 0.8, 1.0, 5))
+        file.add(epoch, 10 * epoch + 10, Estimate(0.1 * epoch, 0.0, 1.0, 5))
+    file.add(2, 30, Estimate(0.9, 0.8, 1.0, 5))
     assert [(line["epoch"], line["value"]) for line in file.read()] == [(0, 0.0), (1, 0.1), (2, 0.9)]
-    file.put(0, 10, Rate(0.5, 0.4, 0.6, 5))
+    file.put(0, 10, Estimate(0.5, 0.4, 0.6, 5))
     assert [line["value"] for line in file.read()] == [0.5, 0.1, 0.9]
     other = ProbeFile(tmp_path / "probe.json", ["dataset=kws"])
-    other.add(0, 10, Rate(0.2, 0.1, 0.3, 7))
+    other.add(0, 10, Estimate(0.2, 0.1, 0.3, 7))
     assert len(json.loads(file.path.read_text())["epochs"]) == 1, "of another corpus, it begins anew"
 
 

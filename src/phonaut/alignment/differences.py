@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from phonaut.corpora.phone_alignments import SILENCES
 from phonaut.data.utterance import Phone
-from phonaut.metrics.intervals import Rate, bootstrap
+from phonaut.metrics.intervals import Estimate, bootstrap
 
 BIN_MS = 0.1  # of the histograms that intervals are made from
 MOST_MS = 2000.0  # beyond it, differences are alike to an interval
@@ -47,14 +47,14 @@ class Differences(NamedTuple):
     n_same: int
     n_phones: int
     n_matched: int
-    median_ms: Rate
-    p90_ms: Rate
-    within_20_ms: Rate
+    median_ms: Estimate
+    p90_ms: Estimate
+    within_20_ms: Estimate
     bias_ms: float
 
     def as_dict(self) -> dict[str, Any]:
         """As a file keeps it."""
-        return {key: value.as_dict() if isinstance(value, Rate) else value for key, value in self._asdict().items()}
+        return {key: value.as_dict() if isinstance(value, Estimate) else value for key, value in self._asdict().items()}
 
 
 def matched(first: Sequence[str], second: Sequence[str]) -> list[tuple[int, int]]:
@@ -151,7 +151,7 @@ def differences(
     low, high = bootstrap(counts, figures) if len(speakers) > 1 else (np.full(3, np.nan),) * 2
     values = (float(np.median(size)), float(np.quantile(size, 0.9)), float((size <= NEAR_MS).mean()))
     median, p90, near = (
-        Rate(v, min(float(a), v), max(float(b), v), len(away)) for v, a, b in zip(values, low, high, strict=True)
+        Estimate(v, min(float(a), v), max(float(b), v), len(away)) for v, a, b in zip(values, low, high, strict=True)
     )
     return Differences(
         names[0],

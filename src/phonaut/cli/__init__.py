@@ -256,7 +256,7 @@ def probe(paths: Sequence[str], overrides: Sequence[str]) -> int:
 
 def compare(words: Sequence[str]) -> int:
     """Put runs side by side on the same test items, with intervals, paired tests and their curves in noise."""
-    usage = "compare RUN RUN ... [split=test] [metric=accuracy|recall|f1|frame_accuracy] [output=FOLDER]"
+    usage = "compare RUN RUN ... [split=test] [metric=NAME] [output=FOLDER]"
     paths, overrides = split_paths(words, usage)
     options = options_of("compare", overrides, {"split", "metric", "output"})
     from phonaut.reports.comparison import write_comparison

@@ -1,5 +1,6 @@
 """Arrays in, figures with 95 % intervals out."""
 
+from phonaut.metrics.builtin import ClassMetric, FrameAccuracy
 from phonaut.metrics.classification import (
     ClassRates,
     accuracy,
@@ -10,9 +11,8 @@ from phonaut.metrics.classification import (
     rates_from_confusion,
     recall,
 )
-from phonaut.metrics.intervals import Rate, bootstrap, mean_over, wilson
+from phonaut.metrics.intervals import Estimate, bootstrap, mean_over, wilson
 from phonaut.metrics.paired import (
-    FRAME_ACCURACY,
     Difference,
     Disagreement,
     McNemar,
@@ -23,14 +23,18 @@ from phonaut.metrics.paired import (
     mcnemar,
     mcnemar_of,
 )
+from phonaut.metrics.registry import Metric, Scored, evaluate_metrics, from_configs, unregistered
 
 __all__ = [
-    "FRAME_ACCURACY",
+    "ClassMetric",
     "ClassRates",
     "Difference",
     "Disagreement",
+    "Estimate",
+    "FrameAccuracy",
     "McNemar",
-    "Rate",
+    "Metric",
+    "Scored",
     "accuracy",
     "bootstrap",
     "by_class",
@@ -40,11 +44,14 @@ __all__ = [
     "difference_by_class",
     "difference_of_frames",
     "disagreements",
+    "evaluate_metrics",
     "f1",
+    "from_configs",
     "mcnemar",
     "mcnemar_of",
     "mean_over",
     "rates_from_confusion",
     "recall",
+    "unregistered",
     "wilson",
 ]

@@ -1,4 +1,4 @@
-"""Accuracy, recall, F1 and confusions of class decisions, with 95 % intervals that know of speakers.
+"""Accuracy, recall, F1 and confusions of class decisions, with 95 % intervals over speakers.
 
 Labels of -1 (a class that the model does not know) are left out everywhere.
 
@@ -18,31 +18,31 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from phonaut.metrics.intervals import Array, Rate, bootstrap, rate, share
+from phonaut.metrics.intervals import Array, Estimate, bootstrap, estimate, ratio
 
-RIGHT, OCCURRED, ANSWERED = range(3)  # of tallies (..., 3, C)
+CORRECT, LABELLED, PREDICTED = range(3)  # of tallies (..., 3, C)
 
 
 class ClassRates(NamedTuple):
-    """The figures of one class.
+    """Precision, recall and F1 of one class.
 
     Attributes:
         name: of the class.
-        precision: how many of the answers were right; n answers.
-        recall: how many of the clips were found; n clips.
-        f1: their harmonic mean; n clips.
-        support: clips.
+        precision: fraction of the items predicted as the class that are of it; n predictions.
+        recall: fraction of the items of the class that are recognised; n items.
+        f1: their harmonic mean; n items.
+        support: items of the class.
     """
 
     name: str
-    precision: Rate
-    recall: Rate
-    f1: Rate
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
     support: int
 
 
 def confusion_matrix(label: ArrayLike, predicted: ArrayLike, n_classes: int) -> NDArray[np.int64]:
-    """How often class i was taken for class j, `(C, C)`: rows are the truth.
+    """Counts of items of class i that were predicted as class j, `(C, C)`: rows are the truth.
 
     Raises:
         ValueError: arrays of different lengths, or classes that are not among `n_classes`.
@@ -51,7 +51,7 @@ def confusion_matrix(label: ArrayLike, predicted: ArrayLike, n_classes: int) -> 
     array([[1, 1],
            [0, 1]])
     """
-    true, answer, _ = known_rows(label, predicted, np.zeros(np.size(label)), n_classes)
+    true, answer, _ = labelled_rows(label, predicted, np.zeros(np.size(label)), n_classes)
     counts: NDArray[np.int64] = np.bincount(true * n_classes + answer, minlength=n_classes**2)
     return counts.reshape(n_classes, n_classes)
 
@@ -64,12 +64,16 @@ def rates_from_confusion(confusion: ArrayLike) -> dict[str, float]:
     """
     counts = np.asarray(confusion, dtype=np.float64)
     tallies = np.stack([np.diagonal(counts), counts.sum(axis=1), counts.sum(axis=0)])
-    figures = {"accuracy": accuracy_of(tallies), "recall": recall_of(tallies), "f1": f1_of(tallies)}
+    figures = {
+        "accuracy": accuracy_statistic(tallies),
+        "recall": recall_statistic(tallies),
+        "f1": f1_statistic(tallies),
+    }
     return {name: float(np.nan_to_num(value)) for name, value in figures.items()}
 
 
-def accuracy(label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike) -> Rate:
-    """Share of right decisions.
+def accuracy(label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike) -> Estimate:
+    """Fraction of correct decisions.
 
     Raises:
         ValueError: arrays of different lengths, or negative classes (but for labels of -1).
@@ -78,30 +82,30 @@ def accuracy(label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike) -> Rate
     1.0
     """
     n_classes = int(max(np.max(label, initial=0), np.max(predicted, initial=0))) + 1
-    true, answer, group = known_rows(label, predicted, speaker, n_classes)
+    true, answer, group = labelled_rows(label, predicted, speaker, n_classes)
     right = (true == answer).astype(np.int64)  # one class of two answers: as many tallies as speakers, not as classes
-    tallies = tallies_of(np.zeros_like(right), 1 - right, group, 2)
-    return overall(accuracy_of, tallies, n_independent=len(right))
+    tallies = tallies_by_speaker(np.zeros_like(right), 1 - right, group, 2)
+    return overall(accuracy_statistic, tallies, n_independent=len(right))
 
 
-def recall(label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike, *, n_classes: int) -> Rate:
-    """Macro recall: the mean, over the classes that occur, of the share of each that was found.
+def recall(label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike, *, n_classes: int) -> Estimate:
+    """Macro recall: the mean, over the classes that occur, of the fraction of each that is recognised.
 
     Raises:
         ValueError: arrays of different lengths, or classes that are not among `n_classes`.
     """
-    tallies = tallies_of(*known_rows(label, predicted, speaker, n_classes), n_classes)
-    return overall(recall_of, tallies, n_independent=of_equal_classes(tallies))
+    tallies = tallies_by_speaker(*labelled_rows(label, predicted, speaker, n_classes), n_classes)
+    return overall(recall_statistic, tallies, n_independent=effective_n(tallies))
 
 
-def f1(label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike, *, n_classes: int) -> Rate:
+def f1(label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike, *, n_classes: int) -> Estimate:
     """Macro F1: the mean, over the classes that occur or were predicted, of `2 right / (occurrences + predictions)`.
 
     Raises:
         ValueError: arrays of different lengths, or classes that are not among `n_classes`.
     """
-    tallies = tallies_of(*known_rows(label, predicted, speaker, n_classes), n_classes)
-    return overall(f1_of, tallies, n_independent=of_equal_classes(tallies))
+    tallies = tallies_by_speaker(*labelled_rows(label, predicted, speaker, n_classes), n_classes)
+    return overall(f1_statistic, tallies, n_independent=effective_n(tallies))
 
 
 def by_class(label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike, classes: Sequence[str]) -> list[ClassRates]:
@@ -110,16 +114,16 @@ def by_class(label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike, classes
     Raises:
         ValueError: arrays of different lengths, or more classes than names.
     """
-    tallies = tallies_of(*known_rows(label, predicted, speaker, len(classes)), len(classes))
+    tallies = tallies_by_speaker(*labelled_rows(label, predicted, speaker, len(classes)), len(classes))
     sums = tallies.sum(axis=0)
-    values = class_figures(sums.astype(np.float64))
-    low, high = bootstrap(tallies, class_figures) if len(tallies) else (values, values)
-    n = np.stack([sums[ANSWERED], sums[OCCURRED], sums[OCCURRED]])
-    n_independent = np.stack([sums[ANSWERED], sums[OCCURRED], (sums[OCCURRED] + sums[ANSWERED]) / 2])
+    values = precision_recall_f1(sums.astype(np.float64))
+    low, high = bootstrap(tallies, precision_recall_f1) if len(tallies) else (values, values)
+    n = np.stack([sums[PREDICTED], sums[LABELLED], sums[LABELLED]])
+    n_independent = np.stack([sums[PREDICTED], sums[LABELLED], (sums[LABELLED] + sums[PREDICTED]) / 2])
     table = []
     for c, name in enumerate(classes):
-        precision, found, score = (
-            rate(
+        precision, recall_, f1_ = (
+            estimate(
                 float(values[i, c]),
                 int(n[i, c]),
                 n_independent=float(n_independent[i, c]),
@@ -128,25 +132,25 @@ def by_class(label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike, classes
             )
             for i in range(3)
         )
-        table.append(ClassRates(name, precision, found, score, support=int(sums[OCCURRED, c])))
+        table.append(ClassRates(name, precision, recall_, f1_, support=int(sums[LABELLED, c])))
     return table
 
 
-def by_speaker(label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike) -> dict[str, Rate]:
+def by_speaker(label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike) -> dict[str, Estimate]:
     """Accuracy of every speaker, in the order of their ids, with Wilson's interval.
 
     Raises:
         ValueError: arrays of different lengths.
     """
     n_classes = int(max(np.max(label, initial=0), np.max(predicted, initial=0))) + 1
-    true, answer, group = known_rows(label, predicted, speaker, n_classes)
+    true, answer, group = labelled_rows(label, predicted, speaker, n_classes)
     names, code = np.unique(group, return_inverse=True)
     n_right, n = np.bincount(code, weights=true == answer), np.bincount(code)
     rows = zip(names, n_right, n, strict=True)
-    return {str(name): rate(float(right / of), int(of), n_independent=int(of)) for name, right, of in rows}
+    return {str(name): estimate(float(right / of), int(of), n_independent=int(of)) for name, right, of in rows}
 
 
-def known_rows(
+def labelled_rows(
     label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike, n_classes: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.generic]]:
     """The rows whose label is known, as arrays.
@@ -171,10 +175,10 @@ def known_rows(
     return true[known].astype(np.int64), answer[known].astype(np.int64), group[known]
 
 
-def tallies_of(
+def tallies_by_speaker(
     label: NDArray[np.int64], predicted: NDArray[np.int64], speaker: NDArray[np.generic], n_classes: int
 ) -> NDArray[np.int64]:
-    """What each speaker counted, in the order of their ids: right, occurrences and answers per class, `(G, 3, C)`."""
+    """Counts of correct, labelled and predicted items by speaker (sorted) and class, `(G, 3, C)`."""
     names, code = np.unique(speaker, return_inverse=True)
     columns = [code * n_classes + label, code * n_classes + predicted]
     right = columns[0][label == predicted]
@@ -182,45 +186,46 @@ def tallies_of(
     return np.stack([column.reshape(len(names), n_classes) for column in counts], axis=1)
 
 
-def overall(statistic: Callable[[Array], Array], tallies: NDArray[np.int64], *, n_independent: float) -> Rate:
+def overall(statistic: Callable[[Array], Array], tallies: NDArray[np.int64], *, n_independent: float) -> Estimate:
     """A figure of all speakers together, with its interval."""
     sums = tallies.sum(axis=0)
-    value, n = float(statistic(sums.astype(np.float64))), int(sums[OCCURRED].sum())
+    value, n = float(statistic(sums.astype(np.float64))), int(sums[LABELLED].sum())
     if len(tallies) < 2:
-        return rate(value, n, n_independent=n_independent)
+        return estimate(value, n, n_independent=n_independent)
     low, high = bootstrap(tallies, statistic)
-    return rate(value, n, n_independent=n_independent, low=float(low), high=float(high))
+    return estimate(value, n, n_independent=n_independent, low=float(low), high=float(high))
 
 
-def of_equal_classes(tallies: NDArray[np.int64]) -> float:
-    """How many items, in classes of equal size, would give a mean over classes the same variance."""
-    occurred = tallies[:, OCCURRED].sum(axis=0)
-    there = occurred[occurred > 0]
-    return float(len(there) ** 2 / (1 / there).sum()) if len(there) else 0.0
+def effective_n(tallies: NDArray[np.int64]) -> float:
+    """Number of items that gives a mean over classes of equal size the same variance: `C^2 / sum(1 / n_c)`."""
+    occurred = tallies[:, LABELLED].sum(axis=0)
+    n = occurred[occurred > 0]
+    return float(len(n) ** 2 / (1 / n).sum()) if len(n) else 0.0
 
 
-def accuracy_of(tallies: Array) -> Array:
-    """Share of right decisions, of tallies `(..., 3, C)`."""
-    return share(tallies[..., RIGHT, :].sum(axis=-1), tallies[..., OCCURRED, :].sum(axis=-1))
+def accuracy_statistic(tallies: Array) -> Array:
+    """Accuracy, of tallies `(..., 3, C)`."""
+    return ratio(tallies[..., CORRECT, :].sum(axis=-1), tallies[..., LABELLED, :].sum(axis=-1))
 
 
-def recall_of(tallies: Array) -> Array:
-    """Mean over the classes that occur of the share found, of tallies `(..., 3, C)`."""
-    return mean_over_classes(class_figures(tallies)[..., 1, :])
+def recall_statistic(tallies: Array) -> Array:
+    """Macro recall, of tallies `(..., 3, C)`."""
+    return mean_over_classes(precision_recall_f1(tallies)[..., 1, :])
 
 
-def f1_of(tallies: Array) -> Array:
-    """Mean over the classes that occur or were predicted of F1, of tallies `(..., 3, C)`."""
-    return mean_over_classes(class_figures(tallies)[..., 2, :])
+def f1_statistic(tallies: Array) -> Array:
+    """Macro F1, of tallies `(..., 3, C)`."""
+    return mean_over_classes(precision_recall_f1(tallies)[..., 2, :])
 
 
-def class_figures(tallies: Array) -> Array:
+def precision_recall_f1(tallies: Array) -> Array:
     """Precision, recall and F1 of each class, `(..., 3, C)`, of tallies `(..., 3, C)`; NaN where there is nothing."""
-    right, occurred, answered = (tallies[..., i, :] for i in (RIGHT, OCCURRED, ANSWERED))
-    return np.stack([share(right, answered), share(right, occurred), share(2 * right, occurred + answered)], axis=-2)
+    correct, labelled, predicted = (tallies[..., i, :] for i in (CORRECT, LABELLED, PREDICTED))
+    f1 = ratio(2 * correct, labelled + predicted)
+    return np.stack([ratio(correct, predicted), ratio(correct, labelled), f1], axis=-2)
 
 
 def mean_over_classes(figures: Array) -> Array:
     """Mean over the classes that have a figure."""
-    there = ~np.isnan(figures)
-    return share(np.where(there, figures, 0.0).sum(axis=-1), there.sum(axis=-1).astype(np.float64))
+    defined = ~np.isnan(figures)
+    return ratio(np.where(defined, figures, 0.0).sum(axis=-1), defined.sum(axis=-1).astype(np.float64))

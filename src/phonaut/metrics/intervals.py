@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 N_RESAMPLES = 2000
 Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
-MOST_CELLS = 2**22  # of one array of the bootstrap: 32 MB
+MAX_CELLS = 2**22  # of one array of the bootstrap: 32 MB
 
 Array = NDArray[np.float64]
 
 
-class Rate(NamedTuple):
+class Estimate(NamedTuple):
     """A figure, its 95 % interval, and how many items it rests on."""
 
     value: float
@@ -50,14 +50,14 @@ def bootstrap(counts: NDArray[Any], statistic: Callable[[Array], Array], *, seed
     """Percentile bootstrap over groups (Efron 1979): the 2.5 % and 97.5 % quantiles over 2,000 resamples.
 
     Args:
-        counts: what each group (speaker) counted, `(G, ...)`; a resample draws G groups with replacement and adds up.
+        counts: sums of each group (speaker), `(G, ...)`; a resample draws G groups with replacement and adds up.
         statistic: sums `(R, ...)` to figures `(R, ...)`; NaN where a resample has none, which is left out.
         seed: of the resamples.
 
     Returns:
         The two quantiles of each figure; NaN where no resample has it.
     """
-    return quantiles_of(resampled(counts, statistic, seed=seed), 0.025)
+    return quantiles(resampled(counts, statistic, seed=seed), 0.025)
 
 
 def resampled(
@@ -67,26 +67,26 @@ def resampled(
     n_groups = len(counts)
     flat = counts.reshape(n_groups, -1).astype(np.float64)
     rng = np.random.default_rng(seed)
-    at_once = max(1, MOST_CELLS // max(n_groups, flat.shape[1]))
+    chunk = max(1, MAX_CELLS // max(n_groups, flat.shape[1]))
     parts = []
-    for done in range(0, n_resamples, at_once):
-        n = min(at_once, n_resamples - done)
+    for done in range(0, n_resamples, chunk):
+        n = min(chunk, n_resamples - done)
         drawn = rng.integers(n_groups, size=(n, n_groups)) + n_groups * np.arange(n)[:, None]
         times = np.bincount(drawn.ravel(), minlength=n * n_groups).reshape(n, n_groups)
         parts.append(statistic((times.astype(np.float64) @ flat).reshape(n, *counts.shape[1:])))
     return np.concatenate(parts)
 
 
-def quantiles_of(figures: Array, tail: float) -> tuple[Array, Array]:
+def quantiles(figures: Array, tail: float) -> tuple[Array, Array]:
     """The quantiles at `tail` and `1 - tail` of each figure over resamples `(R, ...)`; NaN where no resample has it."""
     shape, columns = figures.shape[1:], figures.reshape(len(figures), -1)
     there = ~np.isnan(columns).all(axis=0)
-    quantiles = np.full((2, columns.shape[1]), np.nan)
-    quantiles[:, there] = np.nanquantile(columns[:, there], [tail, 1 - tail], axis=0)
-    return quantiles[0].reshape(shape), quantiles[1].reshape(shape)
+    ends = np.full((2, columns.shape[1]), np.nan)
+    ends[:, there] = np.nanquantile(columns[:, there], [tail, 1 - tail], axis=0)
+    return ends[0].reshape(shape), ends[1].reshape(shape)
 
 
-def rate(value: float, n: int, *, n_independent: float, low: float = math.nan, high: float = math.nan) -> Rate:
+def estimate(value: float, n: int, *, n_independent: float, low: float = math.nan, high: float = math.nan) -> Estimate:
     """A figure with the wider of two intervals: `low ... high` over speakers, and Wilson's over items.
 
     Items of one speaker stand or fall together, which can only widen an interval. Where the one over speakers is
@@ -101,33 +101,33 @@ def rate(value: float, n: int, *, n_independent: float, low: float = math.nan, h
         high: upper end over speakers.
     """
     if math.isnan(value):
-        return Rate(value, 0.0, 1.0, n)
+        return Estimate(value, 0.0, 1.0, n)
     by_items = wilson(value * n_independent, n_independent)
     if high - low >= by_items[1] - by_items[0]:  # no if NaN
-        return Rate(value, min(low, value), max(high, value), n)
-    return Rate(value, *by_items, n)
+        return Estimate(value, min(low, value), max(high, value), n)
+    return Estimate(value, *by_items, n)
 
 
-def mean_over(sums: NDArray[np.float64], speakers: NDArray[Any]) -> Rate:
+def mean_over(sums: NDArray[np.float64], speakers: NDArray[Any]) -> Estimate:
     """A mean of counts with its interval: bootstrap over speakers, or over recordings where there is one speaker.
 
     Args:
-        sums: sum and number of what counts in each recording, `(R, 2)`.
-        speakers: who speaks, `(R,)`.
+        sums: numerator and denominator of each recording, `(R, 2)`.
+        speakers: speaker ids, `(R,)`.
 
     >>> mean_over(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0, 1])).value
     0.6666666666666666
     """
 
     def mean(drawn: Array) -> Array:
-        return share(drawn[..., 0], drawn[..., 1])
+        return ratio(drawn[..., 0], drawn[..., 1])
 
     low, high = bootstrap(by_group(sums, speakers), mean)
-    return Rate(float(mean(sums.sum(axis=0))), float(low), float(high), len(sums))
+    return Estimate(float(mean(sums.sum(axis=0))), float(low), float(high), len(sums))
 
 
 def by_group(counts: NDArray[np.float64], speakers: NDArray[Any]) -> NDArray[np.float64]:
-    """What each speaker counted, `(G, ...)`, of counts `(N, ...)`; each item its own where there is one speaker."""
+    """Sums of counts `(N, ...)` over each speaker, `(G, ...)`; the counts themselves where there is one speaker."""
     names, group = np.unique(speakers, return_inverse=True)
     if len(names) < 2:
         return counts if len(counts) else np.zeros((1, *counts.shape[1:]))
@@ -136,7 +136,7 @@ def by_group(counts: NDArray[np.float64], speakers: NDArray[Any]) -> NDArray[np.
     return sums
 
 
-def share(part: Array, whole: Array) -> Array:
+def ratio(part: Array, whole: Array) -> Array:
     """`part / whole`, NaN where there is nothing."""
-    shares: Array = np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
-    return shares
+    fractions: Array = np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
+    return fractions

@@ -1,4 +1,4 @@
-"""Two models on the same items: how far apart they are, how sure that is, and whether chance alone would do it.
+"""Paired comparison of two models on the same items: difference, interval and p.
 
 The difference is the other model's figure minus the first one's. Its interval and p are those of the paired bootstrap
 over speakers: a resample draws speakers, and both models are scored on what those said, so that what is hard for both
@@ -23,20 +23,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phonaut.metrics.classification import (
-    accuracy_of,
-    class_figures,
-    f1_of,
-    known_rows,
-    of_equal_classes,
-    recall_of,
-    tallies_of,
+    accuracy_statistic,
+    effective_n,
+    f1_statistic,
+    labelled_rows,
+    precision_recall_f1,
+    recall_statistic,
+    tallies_by_speaker,
 )
-from phonaut.metrics.intervals import Array, Z, by_group, quantiles_of, resampled, share, wilson
+from phonaut.metrics.intervals import Array, Z, by_group, quantiles, ratio, resampled, wilson
 
-METRICS: dict[str, Callable[[Array], Array]] = {"accuracy": accuracy_of, "recall": recall_of, "f1": f1_of}
-FRAME_ACCURACY = "frame_accuracy"  # which needs counts of frames in place of answers
+STATISTICS: dict[str, Callable[[Array], Array]] = {
+    "accuracy": accuracy_statistic,
+    "recall": recall_statistic,
+    "f1": f1_statistic,
+}
 N_RESAMPLES = 10_000  # tails further out than 2.5 % need more than a single figure does
-FEWEST_DISCORDANT = 25  # from so many on, chi-squared is near enough to the binomial
+MIN_CHI_SQUARED = 25  # from so many on, chi-squared is near enough to the binomial
 
 
 class Difference(NamedTuple):
@@ -66,7 +69,7 @@ class McNemar(NamedTuple):
 
 
 class Disagreement(NamedTuple):
-    """How often the first model said one class and the other another, of items of one class; classes as indices."""
+    """Count of items of one class that the models predict differently; classes as indices."""
 
     truth: int
     first: int
@@ -87,9 +90,9 @@ def mcnemar(only_first: int, only_other: int) -> McNemar:
     0.109375
     """
     if min(only_first, only_other) < 0:
-        raise ValueError(f"counts of items are 0 or more, got {only_first} and {only_other}")
+        raise ValueError(f"counts of items must be >= 0, got {only_first} and {only_other}")
     n, fewer = only_first + only_other, min(only_first, only_other)
-    if n < FEWEST_DISCORDANT:
+    if n < MIN_CHI_SQUARED:
         tail = sum(math.comb(n, k) for k in range(fewer + 1)) / 2**n
         return McNemar(only_first, only_other, min(1.0, 2 * tail), exact=True)
     statistic = max(abs(only_first - only_other) - 1, 0) ** 2 / n
@@ -112,16 +115,16 @@ def difference(
     n_classes: int,
     metric: str = "accuracy",
 ) -> Difference:
-    """How much greater the figure of `other` is than that of `first`.
+    """Paired difference: the figure of `other` minus that of `first`.
 
     Args:
         label: true classes, `(N,)`; -1 is left out.
         first: answers of the first model, `(N,)`.
         other: answers of the other, `(N,)`.
-        speaker: who said each item, `(N,)`.
+        speaker: speaker of each item, `(N,)`.
         n_classes: classes are `0 ... n_classes - 1`.
         metric: `accuracy`, `recall` or `f1`, the latter two as means over classes. Where their interval is that over
-            items, it is approximate: Newcombe's, for as many items as give Wilson's of one figure.
+            items, it is approximate: Newcombe's for the effective number of items.
 
     Raises:
         ValueError: another metric, arrays of different lengths, or classes that are not among `n_classes`.
@@ -129,18 +132,18 @@ def difference(
     >>> difference([0, 1, 1, 0], [0, 1, 1, 1], [0, 1, 1, 0], ["a", "a", "b", "b"], n_classes=2).value
     0.25
     """
-    if metric not in METRICS:
-        raise ValueError(f"metric is one of {', '.join(METRICS)}, got {metric}")
-    pair = pair_of(label, first, other, speaker, n_classes)
-    statistic = METRICS[metric]
+    if metric not in STATISTICS:
+        raise ValueError(f"metric must be one of {', '.join(STATISTICS)}, got {metric}")
+    pair = counted_pair(label, first, other, speaker, n_classes)
+    statistic = STATISTICS[metric]
     n = len(pair.right)
-    n_independent = float(n) if metric == "accuracy" else of_equal_classes(pair.tallies[:, 0])
-    (found,) = differences(pair, lambda tallies: statistic(tallies)[..., None], [pair.right], [n_independent])
-    return found
+    n_independent = float(n) if metric == "accuracy" else effective_n(pair.tallies[:, 0])
+    (result,) = differences(pair, lambda tallies: statistic(tallies)[..., None], [pair.right], [n_independent])
+    return result
 
 
 def difference_of_frames(first: ArrayLike, other: ArrayLike, speaker: ArrayLike) -> Difference:
-    """How much greater the share of right frames is of `other` than of `first`, by the bootstrap alone.
+    """Paired difference of frame accuracy, `other` minus `first`, by the bootstrap alone.
 
     There is no interval over frames, as those of a span stand or fall together; where there is one speaker, spans are
     drawn in place of speakers.
@@ -148,7 +151,7 @@ def difference_of_frames(first: ArrayLike, other: ArrayLike, speaker: ArrayLike)
     Args:
         first: right frames and all frames of each span by the first model, `(N, 2)`.
         other: the same of the other model.
-        speaker: who said each span, `(N,)`.
+        speaker: speaker of each span, `(N,)`.
 
     Returns:
         The difference; its n are frames of `first`.
@@ -165,7 +168,7 @@ def difference_of_frames(first: ArrayLike, other: ArrayLike, speaker: ArrayLike)
     counts = by_group(counts, np.asarray(speaker))
 
     def moved(sums: Array) -> Array:
-        right = share(sums[..., 0], sums[..., 1])
+        right = ratio(sums[..., 0], sums[..., 1])
         return (right[..., 1] - right[..., 0])[..., None]
 
     drawn = resampled(counts, moved, n_resamples=N_RESAMPLES)
@@ -173,25 +176,27 @@ def difference_of_frames(first: ArrayLike, other: ArrayLike, speaker: ArrayLike)
     n = int(counts[:, 0, 1].sum())
     if len(counts) < 2:
         return Difference(value, -1.0, 1.0, math.nan, n)
-    (low,), (high,) = quantiles_of(drawn, tail_of(len(counts)))
-    return Difference(value, min(float(low), value), max(float(high), value), float(p_of(drawn, len(counts))[0]), n)
+    (low,), (high,) = quantiles(drawn, tail_probability(len(counts)))
+    return Difference(value, min(float(low), value), max(float(high), value), float(p_value(drawn, len(counts))[0]), n)
 
 
 def difference_by_class(
     label: ArrayLike, first: ArrayLike, other: ArrayLike, speaker: ArrayLike, *, n_classes: int
 ) -> list[Difference]:
-    """The difference of the share of each class that was found; NaN where a class has no items.
+    """Paired difference of the recall of each class; NaN where a class has no items.
 
     Raises:
         ValueError: arrays of different lengths, or classes that are not among `n_classes`.
     """
-    pair = pair_of(label, first, other, speaker, n_classes)
+    pair = counted_pair(label, first, other, speaker, n_classes)
     right = [pair.right[pair.label == c] for c in range(n_classes)]
-    return differences(pair, lambda tallies: class_figures(tallies)[..., 1, :], right, [float(len(r)) for r in right])
+    return differences(
+        pair, lambda tallies: precision_recall_f1(tallies)[..., 1, :], right, [float(len(r)) for r in right]
+    )
 
 
 def disagreements(label: ArrayLike, first: ArrayLike, other: ArrayLike) -> list[Disagreement]:
-    """What two models said of the items on which they differ, the most frequent first; labels of -1 are left out."""
+    """Predictions of two models for the items on which they differ, most frequent first; labels of -1 are left out."""
     rows = np.stack([np.asarray(column) for column in (label, first, other)], axis=1)
     rows = rows[(rows[:, 0] >= 0) & (rows[:, 1] != rows[:, 2])]
     kinds, counts = np.unique(rows, axis=0, return_counts=True)
@@ -200,29 +205,29 @@ def disagreements(label: ArrayLike, first: ArrayLike, other: ArrayLike) -> list[
 
 
 class Pair(NamedTuple):
-    """The items that count: true classes `(N,)`, which model was right `(N, 2)`, and tallies `(G, 2, 3, C)`."""
+    """Items of known class: true classes `(N,)`, correctness of each model `(N, 2)`, tallies `(G, 2, 3, C)`."""
 
     label: NDArray[np.int64]
     right: NDArray[np.bool_]
     tallies: NDArray[np.int64]
 
 
-def pair_of(label: ArrayLike, first: ArrayLike, other: ArrayLike, speaker: ArrayLike, n_classes: int) -> Pair:
+def counted_pair(label: ArrayLike, first: ArrayLike, other: ArrayLike, speaker: ArrayLike, n_classes: int) -> Pair:
     """Check the arrays, and count for each speaker and model."""
-    known = [known_rows(label, answer, speaker, n_classes) for answer in (first, other)]
-    tallies = np.stack([tallies_of(*rows, n_classes) for rows in known], axis=1)
+    known = [labelled_rows(label, answer, speaker, n_classes) for answer in (first, other)]
+    tallies = np.stack([tallies_by_speaker(*rows, n_classes) for rows in known], axis=1)
     return Pair(known[0][0], np.stack([true == answer for true, answer, _ in known], axis=1), tallies)
 
 
 def differences(
     pair: Pair, statistic: Callable[[Array], Array], right: list[NDArray[np.bool_]], n_independent: list[float]
 ) -> list[Difference]:
-    """A difference for each figure of `statistic`, with the wider of two intervals and the p that belongs to it.
+    """Differences of all figures of `statistic`, each with the wider of two intervals and the p that belongs to it.
 
     Args:
-        pair: what was counted.
+        pair: counts of both models.
         statistic: tallies `(..., 3, C)` to figures `(..., F)`.
-        right: which model was right, of the items of each figure, `(N_f, 2)`.
+        right: correctness of each model, of the items of each figure, `(N_f, 2)`.
         n_independent: items in Newcombe's interval of each figure.
     """
 
@@ -236,30 +241,30 @@ def differences(
     over_speakers = [(math.nan, math.nan, math.nan)] * len(right)
     if n_speakers > 1:
         drawn = resampled(pair.tallies, change, n_resamples=N_RESAMPLES)
-        low, high = quantiles_of(drawn, tail_of(n_speakers))
-        over_speakers = list(zip(low, high, p_of(drawn, n_speakers), strict=True))
-    found = []
+        low, high = quantiles(drawn, tail_probability(n_speakers))
+        over_speakers = list(zip(low, high, p_value(drawn, n_speakers), strict=True))
+    result = []
     for (a, b), bounds, both, n in zip(values.T, over_speakers, right, n_independent, strict=True):
         if not len(both) or math.isnan(a) or math.isnan(b):
-            found.append(Difference(math.nan, -1.0, 1.0, math.nan, len(both)))
+            result.append(Difference(math.nan, -1.0, 1.0, math.nan, len(both)))
             continue
         value, phi = float(b - a), correlation(both)
         low_items, high_items = newcombe(float(a), float(b), phi, n)
         low_s, high_s, p = (float(x) for x in bounds)
         if not high_s - low_s >= high_items - low_items:  # also where there is none
             low_s, high_s, p = low_items, high_items, newcombe_p(float(a), float(b), phi, n)
-        found.append(Difference(value, min(low_s, value), max(high_s, value), p, len(both)))
-    return found
+        result.append(Difference(value, min(low_s, value), max(high_s, value), p, len(both)))
+    return result
 
 
-def tail_of(n_groups: int) -> float:
-    """At which share of the resamples an interval of 95 % over `n_groups` ends on either side."""
+def tail_probability(n_groups: int) -> float:
+    """Tail probability of the percentiles that end a 95 % interval over `n_groups`."""
     from scipy.special import ndtr, stdtrit
 
     return float(ndtr(-math.sqrt(n_groups / (n_groups - 1)) * stdtrit(n_groups - 1, 0.975)))
 
 
-def p_of(drawn: Array, n_groups: int) -> Array:
+def p_value(drawn: Array, n_groups: int) -> Array:
     """Two-sided p of each figure of the resamples `(R, F)`: 1 less the confidence of the interval that ends at 0.
 
     The share of resamples on the rarer side of 0, the value itself counted as one of them (Davison and Hinkley 1997,

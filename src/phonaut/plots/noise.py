@@ -23,13 +23,16 @@ Level = tuple[float, float, float]  # value, low, high
 Panels = Mapping[str, Mapping[str, Mapping[float, Level]]]
 
 
-def against_snr(panels: Panels, clean: Mapping[str, Level], *, ylabel: str = "accuracy") -> Figure:
+def against_snr(
+    panels: Panels, clean: Mapping[str, Level], *, ylabel: str = "accuracy", percent: bool = True
+) -> Figure:
     """Curves of figures in noise; the bars are their intervals.
 
     Args:
         panels: kind of noise -> model -> SNR in dB -> figure.
         clean: model -> figure without noise, drawn at the right of each panel; the order is that of the colours.
-        ylabel: what the figure is.
+        ylabel: name of the figure.
+        percent: the figures are fractions, shown in per cent.
 
     Raises:
         ValueError: there is nothing to draw.
@@ -48,10 +51,11 @@ def against_snr(panels: Panels, clean: Mapping[str, Level], *, ylabel: str = "ac
         lines |= draw(plot, panel, clean, names)
         plot.set(title=f"{kind} noise", xlabel="signal-to-noise ratio (dB)")
     axes[0].set_ylabel(ylabel)
-    drawn = [level for panel in panels.values() for name in names for level in panel.get(name, {}).values()]
-    lowest = min(low for _, low, _ in [*drawn, *(clean[name] for name in names)])
-    axes[0].set_ylim(bottom=np.floor(10 * lowest) / 10)
-    axes[0].yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+    if percent:
+        drawn = [level for panel in panels.values() for name in names for level in panel.get(name, {}).values()]
+        lowest = min(low for _, low, _ in [*drawn, *(clean[name] for name in names)])
+        axes[0].set_ylim(bottom=np.floor(10 * lowest) / 10)
+        axes[0].yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     best_first = sorted(lines, key=lambda name: -mean_level(panels, name))
     figure.legend(
         [lines[name] for name in best_first], best_first, loc="outside right upper", frameon=False, fontsize=9

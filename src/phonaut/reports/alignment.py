@@ -11,17 +11,17 @@ from rich.text import Text
 from phonaut.alignment.align import Result
 from phonaut.alignment.differences import Differences
 from phonaut.alignment.output import NOT_ALIGNED
-from phonaut.metrics import Rate
+from phonaut.metrics import Estimate
 from phonaut.reports.comparison_table import natural_width, table
 from phonaut.reports.text import percent
 
 MOST_NAMED = 5  # of what could not be aligned
 
 
-def milliseconds(rate: Rate) -> str:
+def milliseconds(rate: Estimate) -> str:
     """A figure with its interval, where there is one.
 
-    >>> milliseconds(Rate(9.24, 8.8, 9.61, 500))
+    >>> milliseconds(Estimate(9.24, 8.8, 9.61, 500))
     '9.2 (8.8 to 9.6)'
     """
     interval = f" ({rate.low:.1f} to {rate.high:.1f})" if rate.low < rate.high else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from phonaut.files import write_bytes, write_text
-from phonaut.metrics import Difference, Rate
+from phonaut.metrics import ClassMetric, Difference, Estimate
 from phonaut.plots import against_snr, png
 from phonaut.reports.comparison_table import about
 from phonaut.reports.media import data_uri
@@ -50,14 +50,14 @@ def write_comparison(comparison: Comparison, folder: Path | None = None) -> list
 def usual_name(comparison: Comparison) -> str:
     """`<n>-runs-<split>-<hash of what is compared>`."""
     what = [str(run.run.folder.resolve()) for run in comparison.runs]
-    digest = hashlib.sha256("\n".join([*what, comparison.split, comparison.metric]).encode("utf-8", "replace"))
+    digest = hashlib.sha256("\n".join([*what, comparison.split, comparison.metric.name]).encode("utf-8", "replace"))
     return f"{len(what)}-runs-{comparison.split}-{digest.hexdigest()[:8]}"
 
 
 def as_csv(comparison: Comparison) -> str:
     """A line for each run, numbers in full; figures in noise as `accuracy/white_10_db`, with `_low` and `_high`."""
     levels = sorted({(kind, snr) for run in comparison.runs for kind, curve in run.in_noise.items() for snr in curve})
-    noisy = {f"{comparison.metric}/{condition(kind, snr)}": (kind, snr) for kind, snr in levels}
+    noisy = {f"{comparison.metric.name}/{condition(kind, snr)}": (kind, snr) for kind, snr in levels}
     rows = [row(run, comparison, noisy) for run in comparison.runs]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
@@ -70,7 +70,7 @@ def row(run: Compared, comparison: Comparison, noisy: dict[str, tuple[str, float
     """A line of the CSV file."""
     cells: dict[str, Any] = {"run": run.name, "model": run.run.model.get("model"), "folder": run.run.folder}
     cells |= {"folds": len(run.run.runs) if isinstance(run.run, Folds) else None}
-    cells |= {"split": comparison.split, "metric": comparison.metric, **run.rate.as_dict()}
+    cells |= {"split": comparison.split, "metric": comparison.metric.name, **run.rate.as_dict()}
     of_difference = run.difference._asdict() if run.difference else {}
     for key, head in (("value", "difference"), ("low", "difference_low"), ("high", "difference_high"), ("p", "p")):
         cells[head] = of_difference.get(key)
@@ -98,10 +98,13 @@ def curves(comparison: Comparison) -> bytes | None:
         }
         for kind in comparison.noises
     }
-    return png(against_snr(panels, clean, ylabel=comparison.figure), dpi=SHARPNESS * CSS_DPI)
+    return png(
+        against_snr(panels, clean, ylabel=comparison.metric.label, percent=comparison.metric.format == "percent"),
+        dpi=SHARPNESS * CSS_DPI,
+    )
 
 
-def level(rate: Rate) -> tuple[float, float, float]:
+def level(rate: Estimate) -> tuple[float, float, float]:
     """Value and interval."""
     return rate.value, rate.low, rate.high
 
@@ -122,7 +125,8 @@ def page(comparison: Comparison, picture: bytes | None) -> str:
             "item": ITEM.get(comparison.target, "item"),
             "corpus": corpus_name(runs[0]),
             "protocol": notes[0] if notes else "",
-            "floor": floor_of(run.rate for run in runs),
+            "floor": floor_of(run.rate for run in runs) if comparison.metric.format == "percent" else None,
+            "newcombe": isinstance(comparison.metric.compute, ClassMetric),
             "reach": reach or 1.0,
             "picture_width": int.from_bytes(picture[16:20]) // SHARPNESS if picture else 0,  # where PNG has it
             "picture": data_uri("image/png", picture) if picture else None,
@@ -142,7 +146,7 @@ class ClassLine:
 
     name: str
     n: int
-    rates: list[Rate]
+    rates: list[Estimate]
     differences: list[Difference]
 
 
@@ -154,7 +158,7 @@ def class_lines(comparison: Comparison) -> list[ClassLine]:
         for c, name in enumerate(comparison.classes)
         if (n := runs[0].classes[c].n)
     ]
-    return sorted(lines, key=lambda line: -max(abs(difference.value) for difference in line.differences))
+    return sorted(lines, key=lambda line: -max(abs(one.value) for one in line.differences))
 
 
 def protocol(run: Compared) -> list[str]:

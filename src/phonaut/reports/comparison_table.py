@@ -12,7 +12,7 @@ from rich.text import Text
 
 from phonaut.metrics import Difference
 from phonaut.reports.record import ITEM
-from phonaut.reports.text import NONE, interval, percent, points, probability_of_chance, seconds, short, things
+from phonaut.reports.text import NONE, interval, points, probability_of_chance, seconds, short, things, value
 from phonaut.runs.comparison import Comparison
 
 ANY_WIDTH = 100_000
@@ -23,14 +23,15 @@ def about(comparison: Comparison) -> str:
     item = ITEM.get(comparison.target, "item")
     people = "" if comparison.target == "speaker" else f" of {things(comparison.n_speakers, 'speaker')}"
     unknown = f"; {things(comparison.n_unknown, item)} of unknown classes left out" if comparison.n_unknown else ""
-    return f"{comparison.figure} on {things(comparison.n, item)}{people} ({comparison.split}){unknown}"
+    return f"{comparison.metric.label} on {things(comparison.n, item)}{people} ({comparison.split}){unknown}"
 
 
-def change(difference: Difference | None) -> str:
-    """A difference in points with its interval."""
+def change(difference: Difference | None, format: str) -> str:
+    """A difference with its interval."""
     if difference is None or not difference.n:
         return NONE
-    return f"{points(difference.value)} ({points(difference.low)} to {points(difference.high)})"
+    value, low, high = (points(x, format) for x in difference[:3])
+    return f"{value} ({low} to {high})"
 
 
 def columns(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
@@ -39,10 +40,12 @@ def columns(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
     yield "run", [run.name for run in runs]
     if any(run.model not in run.name for run in runs):
         yield "model", [run.model for run in runs]
-    yield comparison.figure, [percent(run.rate.value) for run in runs]
-    yield "95 % interval", [interval(run.rate) for run in runs]
+    metric = comparison.metric
+    yield metric.label, [value(run.rate.value, metric.format) for run in runs]
+    yield "95 % interval", [interval(run.rate, metric.format) for run in runs]
     yield "n", [f"{run.rate.n}" for run in runs]
-    yield "difference (points)", [change(run.difference) for run in runs]
+    unit = " (points)" if metric.format == "percent" else ""
+    yield f"difference{unit}", [change(run.difference, metric.format) for run in runs]
     yield "p", [probability_of_chance(run.difference.p) if run.difference else NONE for run in runs]
     yield "McNemar p", [probability_of_chance(run.mcnemar.p) if run.mcnemar else NONE for run in runs]
     for head, key, text in (
@@ -54,8 +57,8 @@ def columns(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
         if any(cost is not None for cost in costs):
             yield head, [NONE if cost is None else text(cost) for cost in costs]
     likelihoods = [run.log_likelihood_per_frame for run in runs]
-    if any(value is not None for value in likelihoods):
-        yield "log-lik./frame", [NONE if value is None else f"{value:.2f}" for value in likelihoods]
+    if any(one is not None for one in likelihoods):
+        yield "log-lik./frame", [NONE if one is None else f"{one:.2f}" for one in likelihoods]
 
 
 def show(comparison: Comparison, written: list[Path], *, console: Console | None = None) -> None:

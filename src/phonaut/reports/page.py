@@ -15,12 +15,13 @@ from phonaut.reports import charts, representation, text
 from phonaut.reports.densities import learned, sampled
 from phonaut.reports.mistakes import mistakes
 from phonaut.reports.record import Record, read
-from phonaut.reports.result import evaluations, result
+from phonaut.reports.result import columns, evaluations, result
 from phonaut.reports.setup import corpus, machine, moment, settings, size, strip
 from phonaut.reports.tables import MOST_ROWS, class_rows, floor_of, matrix, speaker_rows
 
 FILTERS = (
     "percent",
+    "value",
     "probability",
     "interval",
     "whole",
@@ -97,7 +98,8 @@ def contents(record: Record) -> dict[str, Any]:
         "environment": run.environment,
         "started": moment(run.environment.get("started", "")),
         "result": result(record, classes, speakers),
-        "evaluations": evaluations(record),
+        "evaluations": (rows := evaluations(record)),
+        "metrics": columns(rows),
         "best_epoch": best_epoch,
         "kept_by": kept_by(run.config),
         "charts": charts.charts(run.history, best_epoch),

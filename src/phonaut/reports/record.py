@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phonaut.data.prepared import PreparedCorpus
-from phonaut.metrics import Rate, confusion_matrix
+from phonaut.metrics import Estimate, confusion_matrix
 from phonaut.runs.predictions import Predictions
 from phonaut.runs.run import Run
 
@@ -32,7 +32,7 @@ class Evaluation:
     """
 
     name: str
-    rates: dict[str, Rate]
+    rates: dict[str, Estimate]
     predictions: Predictions | None
 
     @cached_property
@@ -147,7 +147,7 @@ def order(name: str) -> tuple[int, str]:
 
 def evaluation(run: Run, name: str) -> Evaluation:
     """One line of the metrics."""
-    rates = {metric: Rate(**figures) for metric, figures in run.metrics[name].items()}  # type: ignore[arg-type]
+    rates = {metric: Estimate(**figures) for metric, figures in run.metrics[name].items()}  # type: ignore[arg-type]
     path = run.folder / "predictions" / f"{name}.npz"
     return Evaluation(name, rates, run.predictions(name) if path.exists() else None)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phonaut.metrics import Rate
+from phonaut.metrics import Estimate
 from phonaut.reports import charts
 from phonaut.reports.media import data_uri, kept_samples, png
 from phonaut.reports.record import Record
@@ -81,7 +81,7 @@ class Probed:
     """
 
     words: str
-    lines: list[tuple[int, int, Rate]]
+    lines: list[tuple[int, int, Estimate]]
     charts: list[charts.Chart]
 
 
@@ -92,7 +92,7 @@ def probed(run: Run) -> Probed | None:
         return None
     chart = charts.chart("Probe accuracy over steps", kept["epochs"], {"accuracy": "value"}, percent,
                          run.model.get("best_epoch"), over="step")  # fmt: skip
-    rates = [Rate(line["value"], line["low"], line["high"], int(line["n"])) for line in kept["epochs"]]
+    rates = [Estimate(line["value"], line["low"], line["high"], int(line["n"])) for line in kept["epochs"]]
     places = ((int(line["epoch"]), int(line["step"])) for line in kept["epochs"])
     lines = [(epoch, step, found) for (epoch, step), found in zip(places, rates, strict=True)]
     return Probed(shlex.join(kept["words"]), lines, [chart] if chart else [])
@@ -107,10 +107,10 @@ def how(record: Record) -> str:
     return f"bootstrap over the {things(n, 'speaker')} of the {record.main.name} split"
 
 
-def interval(loss: Rate) -> str:
+def interval(loss: Estimate) -> str:
     """The interval of a loss.
 
-    >>> interval(Rate(0.5, 0.45, 0.561, 9))
+    >>> interval(Estimate(0.5, 0.45, 0.561, 9))
     '0.45 to 0.561'
     """
     return f"{figure(loss.low)} to {figure(loss.high)}"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phonaut.metrics import Rate, wilson
+from phonaut.config.metrics import registered_metrics
+from phonaut.metrics import Estimate, Metric, unregistered, wilson
 from phonaut.reports.record import Evaluation, Record
 from phonaut.reports.tables import Confused, RateRow, confused, floor_of
 from phonaut.reports.text import whole
@@ -27,19 +28,17 @@ class Result:
         n_speakers: speakers who said them; None where the predictions have gone.
         how: how the interval was found.
         chance: accuracy of always giving the most common class.
-        others: name of a figure -> figure.
         floor: where the drawn scale of the interval begins.
         confused: the most frequent confusion.
         weakest_class: the class that was found least often.
         weakest_speaker: the speaker who was understood least often.
     """
 
-    rate: Rate
+    rate: Estimate
     n_right: int
     n_speakers: int | None
     how: str
     chance: float | None
-    others: dict[str, Rate]
     floor: float
     confused: Confused | None
     weakest_class: RateRow | None
@@ -53,7 +52,7 @@ class EvaluationRow:
     Attributes:
         name: the split or folder.
         condition: such as `noise_10_db`; empty for the recordings as they are.
-        rates: accuracy, recall, f1, whichever there are.
+        rates: metric -> estimate.
         n_speakers: None where the predictions have gone.
         unknown: words that the model does not know and how often they came; they count for nothing.
         n_unknown: items with such words.
@@ -61,7 +60,7 @@ class EvaluationRow:
 
     name: str
     condition: str
-    rates: dict[str, Rate]
+    rates: dict[str, Estimate]
     n_speakers: int | None
     unknown: list[tuple[str, int]]
     n_unknown: int
@@ -80,7 +79,6 @@ def result(record: Record, classes: list[RateRow], speakers: list[RateRow]) -> R
         n_speakers=evaluation.n_speakers if there else None,
         how=how(evaluation, record.item) if there else "",
         chance=float(counts.sum(axis=1).max() / counts.sum()) if counts is not None else None,
-        others={name: evaluation.rates[name] for name in ("recall", "f1") if name in evaluation.rates},
         floor=floor_of([rate]),
         confused=pairs[0] if pairs else None,
         weakest_class=imperfect(classes),
@@ -108,7 +106,7 @@ def evaluations(record: Record) -> list[EvaluationRow]:
     """All that was evaluated, the headline's first; conditions on lines of their own."""
     rows = []
     for evaluation in record.evaluations:
-        by_condition: dict[str, dict[str, Rate]] = {}
+        by_condition: dict[str, dict[str, Estimate]] = {}
         for name, rate in evaluation.rates.items():
             metric, _, condition = name.partition("/")
             by_condition.setdefault(condition, {})[metric] = rate
@@ -127,6 +125,14 @@ def evaluations(record: Record) -> list[EvaluationRow]:
     return rows
 
 
+def columns(rows: list[EvaluationRow]) -> list[Metric]:
+    """The metrics that any row has, in the order of the registry; those that it does not know last."""
+    registered = registered_metrics()
+    there = {name for row in rows for name in row.rates}
+    known = [metric for name, metric in registered.items() if name in there]
+    return known + [unregistered(name) for name in sorted(there - registered.keys())]
+
+
 def in_counting_order(condition: str) -> tuple[str, float]:
     """What conditions are sorted by: the kind, then the level.
 
@@ -140,5 +146,5 @@ def unknown_words(evaluation: Evaluation) -> Counter[str]:
     """The words of items that the model has no class for."""
     if evaluation.predictions is None:
         return Counter()
-    words, counts = np.unique(evaluation.predictions.word[~evaluation.known], return_counts=True)
+    words, counts = np.unique(evaluation.predictions.label_name[~evaluation.known], return_counts=True)
     return Counter({str(word): int(n) for word, n in zip(words, counts, strict=True)})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phonaut.metrics import Rate, by_class, by_speaker
+from phonaut.metrics import Estimate, by_class, by_speaker
 from phonaut.reports.record import Evaluation
 
 MOST_ROWS = 200
@@ -22,7 +22,7 @@ class RateRow:
 
     name: str
     n: int
-    rates: tuple[Rate, ...]
+    rates: tuple[Estimate, ...]
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,10 @@ def weakest_first(rows: Iterable[RateRow]) -> list[RateRow]:
     return sorted(rows, key=lambda row: (math.isnan(row.rates[0].value), row.rates[0].value))
 
 
-def floor_of(rates: Iterable[Rate]) -> float:
+def floor_of(rates: Iterable[Estimate]) -> float:
     """Where a drawn scale that ends at 1 begins: the tenth below the lowest interval.
 
-    >>> floor_of([Rate(0.95, 0.87, 0.99, 50)])
+    >>> floor_of([Estimate(0.95, 0.87, 0.99, 50)])
     0.8
     """
     low = min((rate.low for rate in rates if rate.n), default=0.0)

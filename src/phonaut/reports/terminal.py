@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from phonaut.metrics import Rate
+from phonaut.metrics import Estimate
 from phonaut.reports import representation
 from phonaut.reports.record import Evaluation, Record, read
 from phonaut.reports.result import how, unknown_words
@@ -63,7 +63,7 @@ def show_extracted(result: Extracted, target: str, *, console: Console | None = 
 def show_probes(probes: list[dict[str, Any]], *, console: Console | None = None) -> None:
     """Print what a linear probe told after each epoch that was kept."""
     for line in probes:
-        found = Rate(line["value"], line["low"], line["high"], int(line["n"]))
+        found = Estimate(line["value"], line["low"], line["high"], int(line["n"]))
         text = f"step {line['step']:,}, epoch {line['epoch'] + 1}   95 % interval {interval(found)}, n = {found.n:,}"
         (console or Console()).print(percent(found.value).ljust(LABEL_WIDTH) + text, soft_wrap=True, highlight=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from phonaut.metrics import Rate
+from phonaut.metrics import Estimate
 
 NONE = "–"
 
@@ -39,24 +39,37 @@ def decimals(fraction: float) -> int:
     return 4
 
 
-def interval(rate: Rate) -> str:
-    """The 95 % interval of a rate.
+def value(number: float, format: str = "percent") -> str:
+    """The value of a metric, in its format: `percent` or `number`.
 
-    >>> interval(Rate(0.9933, 0.9761, 0.9982, 300))
-    '97.6 to 99.8 %'
+    >>> value(0.9933), value(0.034567, "number")
+    ('99.3 %', '0.03457')
     """
+    if format == "percent":
+        return percent(number)
+    return NONE if math.isnan(number) else figure(number)
+
+
+def interval(rate: Estimate, format: str = "percent") -> str:
+    """The 95 % interval of an estimate.
+
+    >>> interval(Estimate(0.9933, 0.9761, 0.9982, 300)), interval(Estimate(0.5, 0.45, 0.561, 9), "number")
+    ('97.6 to 99.8 %', '0.45 to 0.561')
+    """
+    if format != "percent":
+        return f"{figure(rate.low)} to {figure(rate.high)}" if rate.n else NONE
     return f"{100 * rate.low:.{decimals(rate.low)}f} to {percent(rate.high)}" if rate.n else NONE
 
 
-def points(fraction: float) -> str:
-    """A difference of two fractions in percentage points, with its sign.
+def points(difference: float, format: str = "percent") -> str:
+    """A difference with its sign: of two fractions in percentage points, of two numbers as it is.
 
-    >>> points(0.0321), points(-0.004), points(0.0)
-    ('+3.2', '-0.4', '0.0')
+    >>> points(0.0321), points(-0.004), points(0.0), points(0.0321, "number")
+    ('+3.2', '-0.4', '0.0', '+0.0321')
     """
-    if math.isnan(fraction):
+    if math.isnan(difference):
         return NONE
-    text = f"{100 * fraction:+.1f}"
+    text = f"{100 * difference:+.1f}" if format == "percent" else f"{difference:+.4g}"
     return text[1:] if float(text) == 0 else text
 
 

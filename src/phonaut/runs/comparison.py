@@ -9,24 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
+from phonaut.config.metrics import registered_metrics
 from phonaut.metrics import (
-    FRAME_ACCURACY,
     Difference,
+    Estimate,
     McNemar,
-    Rate,
-    accuracy,
+    Metric,
     by_class,
-    difference,
     difference_by_class,
-    difference_of_frames,
     disagreements,
-    f1,
     mcnemar_of,
-    recall,
 )
-from phonaut.metrics.paired import METRICS
 from phonaut.runs.folds import Folds, open_run
-from phonaut.runs.pairing import aligned
+from phonaut.runs.pairing import paired
 from phonaut.runs.predictions import Predictions
 from phonaut.runs.run import NOISE_FILE, Run, parsed
 
@@ -50,14 +45,14 @@ class Compared:
 
     name: str
     run: Run | Folds
-    rate: Rate
+    rate: Estimate
     difference: Difference | None
     mcnemar: McNemar | None
     log_likelihood_per_frame: float | None
-    classes: list[Rate]
+    classes: list[Estimate]
     class_differences: list[Difference] = field(default_factory=list)
     confusions: list[Confusion] = field(default_factory=list)
-    in_noise: dict[str, dict[float, Rate]] = field(default_factory=dict)
+    in_noise: dict[str, dict[float, Estimate]] = field(default_factory=dict)
 
     @property
     def model(self) -> str:
@@ -88,7 +83,7 @@ class Comparison:
     Attributes:
         runs: the first is what the others are compared with.
         split: what was scored.
-        metric: `accuracy`, `recall`, `f1` or, of models that classify frames, `frame_accuracy`.
+        metric: the figure that is compared.
         target: `keyword`, `phone` or `speaker`.
         n: items that count.
         n_unknown: items of classes that the models do not know; they count for nothing.
@@ -99,18 +94,13 @@ class Comparison:
 
     runs: list[Compared]
     split: str
-    metric: str
+    metric: Metric
     target: str
     n: int
     n_unknown: int
     n_speakers: int
     classes: list[str]
     remarks: list[str]
-
-    @property
-    def figure(self) -> str:
-        """What is compared, in words."""
-        return self.metric.replace("_", " ")
 
     @property
     def noises(self) -> list[str]:
@@ -124,13 +114,15 @@ def compare(folders: Sequence[Path | str], *, split: str = "test", metric: str =
     Args:
         folders: of runs, or of folds of a run; the first is what the others are compared with.
         split: `test`, or any name that `phonaut evaluate` gave: of another split, or of a folder.
-        metric: `accuracy`, `recall`, `f1` or, of models that classify frames, `frame_accuracy`.
+        metric: a name of the registry: `accuracy`, `recall`, `f1` or, of models that classify frames, `frame_accuracy`.
 
     Raises:
         ValueError: fewer than two runs, one twice, an unfinished one, or runs of other items; how they differ is named.
     """
-    if metric not in (*METRICS, FRAME_ACCURACY):
-        raise ValueError(f"metric={metric}: it is one of {', '.join([*METRICS, FRAME_ACCURACY])}")
+    registered = registered_metrics()
+    if metric not in registered:
+        raise ValueError(f"metric={metric}: it is one of {', '.join(registered)}")
+    figure = registered[metric]
     runs = [open_run(folder) for folder in folders]
     for i, run in enumerate(runs):
         if run.folder.resolve() in [other.folder.resolve() for other in runs[:i]]:
@@ -140,39 +132,47 @@ def compare(folders: Sequence[Path | str], *, split: str = "test", metric: str =
     if len(runs) < 2:
         raise ValueError(f"compare takes two runs or more; it got {len(runs)}: phonaut compare RUN RUN")
     names = short_names(runs)
-    tables = aligned([run.predictions(split) for run in runs], names)
-    for name, table in zip(names, tables, strict=True) if metric == FRAME_ACCURACY else ():
-        if table.frames() is None:
-            raise ValueError(f"metric={metric}: {name} does not classify frames, as model=probe does; leave it out")
+    tables = paired([run.predictions(split) for run in runs], names)
     first = tables[0]
-    known = first.label >= 0
-    compared = [compared_run(*row, tables[0], split, metric) for row in zip(names, runs, tables, strict=True)]
+    counted = first.label >= 0 if len(first.classes) else np.ones(len(first), dtype=bool)
+    compared = [compared_run(*row, first, split, figure) for row in zip(names, runs, tables, strict=True)]
     return Comparison(
         runs=compared,
         split=split,
-        metric=metric,
+        metric=figure,
         target=str(runs[0].config.get("target", "keyword")),
-        n=int(known.sum()),
-        n_unknown=int((~known).sum()),
-        n_speakers=len(np.unique(first.speaker[known])),
+        n=int(counted.sum()),
+        n_unknown=int((~counted).sum()),
+        n_speakers=len(np.unique(first.speaker[counted])),
         classes=[str(name) for name in first.classes],
         remarks=remarks(compared, split),
     )
 
 
 def compared_run(
-    name: str, run: Run | Folds, table: Predictions, first: Predictions, split: str, metric: str
+    name: str, run: Run | Folds, table: Predictions, first: Predictions, split: str, metric: Metric
 ) -> Compared:
-    """The figures of a run, and how they differ from those of the first."""
+    """Figures of a run, and their differences to those of the first.
+
+    Raises:
+        ValueError: the predictions lack what the metric needs.
+    """
+    scored = table.scored()
+    estimate = metric(scored)
+    if estimate is None:
+        raise ValueError(f"metric={metric.name}: {name} has no {metric.needs}; leave it out")
+    differs = table is not first
+    difference = metric.difference(first.scored(), scored) if differs else None
+    if scored.label is None:
+        return Compared(name, run, estimate, difference, None, None, [], in_noise=in_noise(run, split, metric))
     answers = (first.label, first.predicted, table.predicted)
     n_classes, classes = len(first.classes), [str(c) for c in first.classes]
     others = by_class(table.label, table.predicted, table.speaker, classes)
-    differs = table is not first
     return Compared(
         name=name,
         run=run,
-        rate=figure(table, metric),
-        difference=change(first, table, metric) if differs else None,
+        rate=estimate,
+        difference=difference,
         mcnemar=mcnemar_of(*answers) if differs else None,
         log_likelihood_per_frame=likelihood(run, table, split),
         classes=[one.recall for one in others],
@@ -184,56 +184,30 @@ def compared_run(
     )
 
 
-def figure(predictions: Predictions, metric: str) -> Rate:
-    """The figure of a run."""
-    answers = (predictions.label, predictions.predicted, predictions.speaker)
-    if metric == FRAME_ACCURACY:
-        found = predictions.frame_accuracy()
-        assert found is not None
-        return found
-    if metric == "accuracy":
-        return accuracy(*answers)
-    return {"recall": recall, "f1": f1}[metric](*answers, n_classes=len(predictions.classes))
-
-
-def change(first: Predictions, other: Predictions, metric: str) -> Difference:
-    """How much greater the figure of another run is than that of the first."""
-    if metric == FRAME_ACCURACY:
-        frames, of_other = first.frames(), other.frames()
-        assert frames is not None
-        assert of_other is not None
-        return difference_of_frames(frames, of_other, first.speaker[first.label >= 0])
-    answers = (first.label, first.predicted, other.predicted)
-    return difference(*answers, first.speaker, n_classes=len(first.classes), metric=metric)
-
-
 def likelihood(run: Run | Folds, predictions: Predictions, split: str) -> float | None:
     """Log-likelihood per frame, from the predictions or from what training wrote down."""
-    found = predictions.log_likelihood_per_frame()
-    if found is None:
-        found = run.model.get("log_likelihood_per_frame", {}).get(split)
-    return found
+    value = predictions.log_likelihood_per_frame()
+    return run.model.get("log_likelihood_per_frame", {}).get(split) if value is None else value
 
 
-def in_noise(run: Run | Folds, split: str, metric: str) -> dict[str, dict[float, Rate]]:
+def in_noise(run: Run | Folds, split: str, metric: Metric) -> dict[str, dict[float, Estimate]]:
     """Kind of noise -> SNR -> figure. Those of folds are counted anew, over the cuts of all of them."""
-    found: dict[str, dict[float, Rate]] = {}
+    curves: dict[str, dict[float, Estimate]] = {}
     for condition in run.conditions(split):
         level = parsed(condition)
         if level is None:
             continue
         if isinstance(run, Folds):
             try:
-                rate = figure(run.predictions(f"{split}.{condition}"), metric)
+                rate = metric(run.predictions(f"{split}.{condition}").scored())
             except ValueError:  # `noise_10_db` of training has figures, but no predictions to pool
                 continue
         else:
-            values = run.metrics[split].get(f"{metric}/{condition}")
-            if values is None:
-                continue
-            rate = Rate(values["value"], values["low"], values["high"], int(values["n"]))
-        found.setdefault(level[0], {})[level[1]] = rate
-    return {kind: dict(sorted(levels.items())) for kind, levels in found.items()}
+            values = run.metrics[split].get(f"{metric.name}/{condition}")
+            rate = Estimate(**values) if values else None  # type: ignore[arg-type]
+        if rate:
+            curves.setdefault(level[0], {})[level[1]] = rate
+    return {kind: dict(sorted(curve.items())) for kind, curve in curves.items()}
 
 
 def short_names(runs: Sequence[Run | Folds]) -> list[str]:
@@ -248,21 +222,21 @@ def short_names(runs: Sequence[Run | Folds]) -> list[str]:
 
 
 def remarks(runs: list[Compared], split: str) -> list[str]:
-    """What makes the runs less alike than they look."""
-    found = []
-    heard = [run.run.read(NOISE_FILE, {}) for run in runs]
+    """Remarks on what makes the runs less alike than they look."""
+    result = []
+    noise = [run.run.read(NOISE_FILE, {}) for run in runs]
     digests = {
         (one.get(split, {}).get("recorded") or {}).get("digest") if one is not None else math.nan
-        for one, run in zip(heard, runs, strict=True)
+        for one, run in zip(noise, runs, strict=True)
         if "recorded" in run.in_noise
     }
     if len(digests) > 1:
-        found.append("The recorded noise was not the same for all runs: their curves in it are no comparison.")
+        result.append("The recorded noise was not the same for all runs: their curves in it are no comparison.")
     features = {str(run.run.config.get("features")) + str(run.run.config.get("normalizer")) for run in runs
                 if run.log_likelihood_per_frame is not None}  # fmt: skip
     if len(features) > 1:
-        found.append(
+        result.append(
             "Log-likelihoods per frame are of different features: they are densities over different spaces, and "
             "cannot be compared."
         )
-    return found
+    return result

@@ -11,12 +11,13 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from phonaut.checkpoints.state_dict import check_state_dict
+from phonaut.config.metrics import registered_metrics
 from phonaut.data.augmentation.chain import RECORDED, add_noise
 from phonaut.data.batches import Batch
 from phonaut.data.datamodule import SpeechData
 from phonaut.data.prepared import CutTable
 from phonaut.files import write_json
-from phonaut.metrics import FRAME_ACCURACY, accuracy, f1, recall
+from phonaut.metrics import evaluate_metrics
 from phonaut.models import Fitted, SpeechModel
 from phonaut.runs.noise_test import NoiseTest, about
 from phonaut.runs.predictions import Predictions
@@ -60,7 +61,7 @@ def predict(
     if isinstance(network, Fitted) and network.is_density:
         columns["log_likelihood"] = []
     if model.frame_level:
-        columns["n_right"] = []
+        columns["n_correct_frames"] = []
     with torch.inference_mode():
         for batch in data.batches(split):
             batch = batch.to(device)
@@ -73,7 +74,7 @@ def predict(
             if model.frame_level:
                 logits, segment = network.frame_logits(frames, lengths)  # type: ignore[operator]
                 right = logits.argmax(dim=1) == batch.labels[segment]
-                columns["n_right"].append(torch.bincount(segment[right], minlength=len(lengths)).cpu().numpy())
+                columns["n_correct_frames"].append(torch.bincount(segment[right], minlength=len(lengths)).cpu().numpy())
             columns["row"].append(batch.rows[batch.span_recording].cpu().numpy())
             columns["label"].append(batch.labels.cpu().numpy())
             columns["scores"].append(scores.float().cpu().numpy())
@@ -83,31 +84,25 @@ def predict(
     order = np.lexsort((joined["start_s"], joined["row"]))
     joined = {name: column[order] for name, column in joined.items()}
     rows = joined.pop("row")
-    joined |= {"start_s": data.spans[split].start_s, "end_s": data.spans[split].end_s}  # without context
+    del joined["start_s"]
     return Predictions(
         cut=np.array([table.id(row) for row in rows], dtype=np.str_),
         recording=np.array([table.recording(row) for row in rows], dtype=np.str_),
         speaker=np.array([table.speaker_name(row) for row in rows], dtype=np.str_),
-        word=np.array(data.label_names(split), dtype=np.str_),
+        label_name=np.array(data.label_names(split), dtype=np.str_),
         classes=np.array(data.classes, dtype=np.str_),
-        **joined,
+        label=joined.pop("label"),
+        scores=joined.pop("scores"),
+        start_s=data.spans[split].start_s,  # without context
+        end_s=data.spans[split].end_s,
+        columns=joined,
     )
 
 
 def figures(predictions: Predictions) -> dict[str, dict[str, float]]:
-    """Accuracy, macro recall and macro F1 with 95 % intervals over speakers; unknown words are left out.
-
-    Of a model that classifies frames, also `frame_accuracy`, the share of all frames that are right; its n are frames.
-    """
-    arguments = (predictions.label, predictions.predicted, predictions.speaker)
-    n_classes = len(predictions.classes)
-    of_frames = predictions.frame_accuracy()
-    return {
-        "accuracy": accuracy(*arguments).as_dict(),
-        "recall": recall(*arguments, n_classes=n_classes).as_dict(),
-        "f1": f1(*arguments, n_classes=n_classes).as_dict(),
-        **({FRAME_ACCURACY: of_frames.as_dict()} if of_frames else {}),
-    }
+    """All registered metrics that the predictions allow, with 95 % intervals; unknown classes are left out."""
+    estimates = evaluate_metrics(predictions.scored(), registered_metrics())
+    return {name: estimate.as_dict() for name, estimate in estimates.items()}
 
 
 def score(

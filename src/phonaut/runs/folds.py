@@ -1,8 +1,8 @@
-"""Runs that test one corpus in turns, as one run: what a sweep over `dataset.fold` leaves behind."""
+"""Cross-validation: the runs of a sweep over `dataset.fold` as one run, their test predictions pooled."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phonaut.runs.predictions import Predictions
+from phonaut.runs.predictions import COLUMNS, Predictions
 from phonaut.runs.run import FREE_KEYS, Run, flat
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ SHOWN = 5  # examples in a message
 
 
 class Folds:
-    """The runs of a sweep over `dataset.fold`, their test cuts pooled.
+    """Runs of a sweep over `dataset.fold`, their test cuts pooled.
 
     Those are the jobs in one folder, `<folder>/<job>/<model>`, of one configuration but for `dataset.fold` and for what
     may differ when a run is taken up again (`FREE_KEYS`). No two may be of one fold, and no cut may be in the split of
@@ -51,8 +51,8 @@ class Folds:
             )
         self.numbers = [one.get(FOLD) for one in settings]
         if None in self.numbers or len(set(self.numbers)) < len(self.numbers):
-            found = listed([str(number) for number in self.numbers])
-            raise ValueError(f"the runs in {folder} are to be of one {FOLD} each; theirs are {found}")
+            numbers = listed([str(number) for number in self.numbers])
+            raise ValueError(f"the runs in {folder} must be of one {FOLD} each; theirs are {numbers}")
         lists = {tuple(sorted(run.classes)) for run in self.runs if run.finished}
         if len(lists) > 1:
             odd = sorted({name for names in lists for name in names if any(name not in other for other in lists)})
@@ -92,11 +92,11 @@ class Folds:
 
     def read(self, name: str, default: Any = None) -> Any:
         """The content of a JSON file that is the same in all folds; None where it is not."""
-        found = [run.read(name, default) for run in self.runs]
-        return found[0] if all(one == found[0] for one in found) else None
+        contents = [run.read(name, default) for run in self.runs]
+        return contents[0] if all(one == contents[0] for one in contents) else None
 
     def predictions(self, split: str) -> Predictions:
-        """What each fold's model said of that fold's split, one after another.
+        """Predictions of each fold's model for that fold's split, concatenated.
 
         Raises:
             ValueError: a fold has no predictions, or two folds have a cut in common.
@@ -148,8 +148,8 @@ def open_run(folder: Path | str) -> Run | Folds:
 
 def members(folder: Path | str) -> list[Path]:
     """The folders of the runs that `open_run` finds."""
-    found = open_run(folder)
-    return [run.folder for run in (found.runs if isinstance(found, Folds) else [found])]
+    run = open_run(folder)
+    return [one.folder for one in (run.runs if isinstance(run, Folds) else [run])]
 
 
 def in_order(predictions: Predictions, classes: list[str]) -> Predictions:
@@ -163,20 +163,19 @@ def in_order(predictions: Predictions, classes: list[str]) -> Predictions:
         return predictions
     if sorted(names) != sorted(classes):
         lacking, more = sorted(set(classes) - set(names)), sorted(set(names) - set(classes))
-        told = [f"lacks {listed(lacking)}"] * bool(lacking) + [f"has also {listed(more)}"] * bool(more)
-        raise ValueError(f"other classes: it {' and '.join(told)}")
+        how = [f"lacks {listed(lacking)}"] * bool(lacking) + [f"has also {listed(more)}"] * bool(more)
+        raise ValueError(f"other classes: it {' and '.join(how)}")
+    # Class j of `classes` is column `column[j]` of the scores; label i becomes `place[i]`, the inverse permutation,
+    # whose last entry serves the label -1.
     column = np.array([names.index(name) for name in classes])
-    place = np.append(np.argsort(column), -1)  # the last one for -1, what is not known
-    values = {field.name: getattr(predictions, field.name) for field in fields(Predictions)}
+    place = np.append(np.argsort(column), -1)
     label: NDArray[np.int64] = place[predictions.label].astype(np.int64)
-    values |= {"classes": np.array(classes), "scores": predictions.scores[:, column], "label": label}
-    return Predictions(**values)
+    return replace(predictions, classes=np.array(classes), scores=predictions.scores[:, column], label=label)
 
 
 def pooled(parts: list[Predictions]) -> Predictions:
-    """Predictions of one list of classes, one after another; a column that one of them lacks is left out."""
-    values: dict[str, Any] = {"classes": parts[0].classes}
-    for name in (field.name for field in fields(Predictions) if field.name != "classes"):
-        columns = [getattr(part, name) for part in parts]
-        values[name] = None if any(column is None for column in columns) else np.concatenate(columns)
-    return Predictions(**values)
+    """Concatenation of predictions of the same classes; a column that one of them lacks is left out."""
+    shared = set.intersection(*(set(part.columns) for part in parts))
+    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in sorted(shared)}
+    ours = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
+    return replace(parts[0], **ours, columns=columns)

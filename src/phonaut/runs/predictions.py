@@ -1,8 +1,9 @@
-"""What a model said of every span of a split: the file that evaluation writes and reports and comparisons read."""
+"""Scores of every span of a split: the file that evaluation writes and reports and comparisons read."""
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phonaut.files import write_arrays
-from phonaut.metrics import Rate, mean_over
+from phonaut.metrics import Scored
+
+OLD_COLUMNS = {"word": "label_name", "n_right": "n_correct_frames"}  # names in files of earlier versions
 
 
 @dataclass(frozen=True)
@@ -22,30 +25,25 @@ class Predictions:
         recording: recording ids, `(N,)`.
         speaker: speaker ids, `(N,)`.
         label: true classes as indices into `classes`, -1 where the model does not know the class, `(N,)`.
-        word: the true labels as text, whether known to the model or not, `(N,)`.
+        label_name: the true labels as text, whether known to the model or not, `(N,)`.
         scores: class scores, larger is more likely, `(N, C)`.
         start_s: start of the span within its cut, seconds, `(N,)`.
         end_s: end of the span, `(N,)`.
         classes: names of the classes, `(C,)`.
-        n_frames: frames of the span, `(N,)`; None where nobody asked.
-        log_likelihood: of the span under its own class, NaN where that is not known, `(N,)`; None where the model is no
-            density.
-        n_right: frames of the span that are classified right each on its own, `(N,)`; None where frames are not
-            classified.
+        columns: further arrays `(N, ...)`: `n_frames`, frames of the span; of densities `log_likelihood`, of the span
+            under its true class, NaN where that is unknown; of models that classify frames `n_correct_frames`.
     """
 
     cut: NDArray[np.str_]
     recording: NDArray[np.str_]
     speaker: NDArray[np.str_]
     label: NDArray[np.int64]
-    word: NDArray[np.str_]
+    label_name: NDArray[np.str_]
     scores: NDArray[np.float32]
     start_s: NDArray[np.float64]
     end_s: NDArray[np.float64]
     classes: NDArray[np.str_]
-    n_frames: NDArray[np.int64] | None = None
-    log_likelihood: NDArray[np.float64] | None = None
-    n_right: NDArray[np.int64] | None = None
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.label)
@@ -58,9 +56,8 @@ class Predictions:
 
     def take(self, rows: NDArray[np.int64]) -> Predictions:
         """Some of the spans, or all of them in another order."""
-        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        rest = {name: column[rows] for name, column in values.items() if name != "classes" and column is not None}
-        return Predictions(**{**values, **rest})
+        columns = {name: column[rows] for name, column in self.columns.items()}
+        return replace(self, **{name: getattr(self, name)[rows] for name in COLUMNS}, columns=columns)
 
     def probabilities(self) -> NDArray[np.float64]:
         """Softmax of the scores, `(N, C)`."""
@@ -70,30 +67,22 @@ class Predictions:
         return posterior
 
     def log_likelihood_per_frame(self) -> float | None:
-        """Of all frames under their own classes; None where the model is no density."""
-        if self.log_likelihood is None or self.n_frames is None or not (self.label >= 0).any():
-            return None
+        """Mean over all frames, under their true classes; None where the model is no density."""
         known = self.label >= 0
-        return float(self.log_likelihood[known].sum() / self.n_frames[known].sum())
-
-    def frames(self) -> NDArray[np.float64] | None:
-        """Right frames and all frames of each span whose class is known, `(N, 2)`; None where none are classified."""
-        if self.n_right is None or self.n_frames is None:
+        if "log_likelihood" not in self.columns or not known.any():
             return None
-        return np.stack([self.n_right, self.n_frames], axis=1)[self.label >= 0].astype(np.float64)
+        return float(self.columns["log_likelihood"][known].sum() / self.columns["n_frames"][known].sum())
 
-    def frame_accuracy(self) -> Rate | None:
-        """Share of the frames that are right, its n being frames; None where frames are not classified."""
-        counts = self.frames()
-        if counts is None:
-            return None
-        return mean_over(counts, self.speaker[self.label >= 0])._replace(n=int(counts[:, 1].sum()))
+    def scored(self) -> Scored:
+        """The arrays that metrics are computed from."""
+        if not len(self.classes):  # of a task without classes, which has columns alone
+            return Scored(self.speaker, columns=self.columns)
+        return Scored(self.speaker, self.label, self.predicted, len(self.classes), self.scores, self.columns)
 
     def save(self, path: Path) -> None:
         """Write all columns to an `.npz` file, atomically."""
-        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_arrays(path, {name: value for name, value in values.items() if value is not None})
+        write_arrays(path, {name: getattr(self, name) for name in (*COLUMNS, "classes")} | dict(self.columns))
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
@@ -103,8 +92,12 @@ class Predictions:
             ValueError: the file is damaged or is not one of ours.
         """
         try:
-            with np.load(path, allow_pickle=False) as columns:
-                wanted = [field.name for field in fields(cls) if field.default is MISSING or field.name in columns]
-                return cls(**{name: columns[name] for name in wanted})
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {OLD_COLUMNS.get(name, name): file[name] for name in file.files}
+            ours = {name: arrays.pop(name) for name in (*COLUMNS, "classes")}
+            return cls(**ours, columns=arrays)
         except (OSError, KeyError, ValueError, EOFError) as error:
             raise ValueError(f"{path} is not a file of predictions: {error}") from error
+
+
+COLUMNS = tuple(one.name for one in fields(Predictions) if one.name not in ("classes", "columns"))

@@ -132,8 +132,9 @@ class Run:
         return (self.folder / "metrics.json").exists()
 
     def conditions(self, split: str) -> list[str]:
-        """Under which the split was scored beside as it is, such as `white_10_db`: what stands after the slash."""
-        return [name.partition("/")[2] for name in self.metrics.get(split, {}) if name.startswith("accuracy/")]
+        """Conditions under which the split was scored besides as it is, such as `white_10_db`."""
+        names = (name.partition("/")[2] for name in self.metrics.get(split, {}) if "/" in name)
+        return list(dict.fromkeys(names))
 
     def predictions(self, split: str) -> Predictions:
         """What the model said of every span of `split`, or under a condition: of `test.white_10_db`."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from phonaut.data.datamodule import SpeechData
 from phonaut.features import slice_spans
 from phonaut.files import write_json
-from phonaut.metrics import Rate, mean_over
+from phonaut.metrics import Estimate, mean_over
 from phonaut.models.representation_model import RepresentationModel
 from phonaut.networks.masking import mask_of, masked_mean
 from phonaut.training.representation import Representation
@@ -35,11 +35,11 @@ class ProbeFile:
     def __init__(self, path: Path, words: Sequence[str]) -> None:
         self.path, self.words = path, list(words)
 
-    def add(self, epoch: int, step: int, found: Rate) -> None:
+    def add(self, epoch: int, step: int, found: Estimate) -> None:
         """Write down a probe; those of the same and of later epochs, by a run that was taken up again, go."""
         self.write([line for line in self.read() if line["epoch"] < epoch], epoch, step, found)
 
-    def put(self, epoch: int, step: int, found: Rate) -> None:
+    def put(self, epoch: int, step: int, found: Estimate) -> None:
         """Write down a probe in its place among those of other epochs."""
         self.write([line for line in self.read() if line["epoch"] != epoch], epoch, step, found)
 
@@ -52,7 +52,7 @@ class ProbeFile:
         lines: list[dict[str, Any]] = kept["epochs"] if kept.get("words") == self.words else []
         return lines
 
-    def write(self, others: list[dict[str, Any]], epoch: int, step: int, found: Rate) -> None:
+    def write(self, others: list[dict[str, Any]], epoch: int, step: int, found: Estimate) -> None:
         """Replace the file."""
         lines = [*others, {"epoch": epoch, "step": step, **found.as_dict()}]
         write_json(self.path, {"words": self.words, "epochs": sorted(lines, key=lambda line: int(line["epoch"]))})
@@ -80,7 +80,7 @@ class OnlineProbe(Callback):
             trainer.logger.log_metrics({"probe/accuracy": found.value}, step=trainer.global_step)
 
 
-def linear_probe(model: RepresentationModel, data: SpeechData) -> Rate:
+def linear_probe(model: RepresentationModel, data: SpeechData) -> Estimate:
     """How many spans of the validation split a linear classifier gets right that was fitted to the training split.
 
     Least squares to indicators of classes, `W = (X^T X + r I)^-1 X^T Y`, `r` a thousandth of the mean diagonal of

@@ -1,0 +1,68 @@
+"""Metrics of class decisions and of decisions about single frames, as entries of the registry."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from phonaut.metrics.classification import accuracy, f1, recall
+from phonaut.metrics.intervals import Array, Estimate, mean_over
+from phonaut.metrics.paired import STATISTICS, Difference, difference, difference_of_frames
+from phonaut.metrics.registry import Scored
+
+
+class ClassMetric:
+    """Accuracy, macro recall or macro F1 of class decisions.
+
+    Args:
+        statistic: `accuracy`, `recall` or `f1`.
+
+    Raises:
+        ValueError: another statistic.
+    """
+
+    def __init__(self, statistic: str) -> None:
+        if statistic not in STATISTICS:
+            raise ValueError(f"statistic must be one of {', '.join(STATISTICS)}, got {statistic}")
+        self.statistic = statistic
+
+    def __call__(self, scored: Scored) -> Estimate | None:
+        """The estimate; None where there are no classes."""
+        if scored.label is None or scored.predicted is None:
+            return None
+        if self.statistic == "accuracy":
+            return accuracy(scored.label, scored.predicted, scored.speaker)
+        macro = {"recall": recall, "f1": f1}[self.statistic]
+        return macro(scored.label, scored.predicted, scored.speaker, n_classes=scored.n_classes)
+
+    def difference(self, first: Scored, other: Scored) -> Difference:
+        """The paired difference over speakers, never narrower than Newcombe's over items."""
+        assert first.label is not None
+        assert first.predicted is not None
+        assert other.predicted is not None
+        answers = (first.label, first.predicted, other.predicted)
+        return difference(*answers, first.speaker, n_classes=first.n_classes, metric=self.statistic)
+
+
+class FrameAccuracy:
+    """Fraction of the frames of items of known class that are classified correctly each on its own; its n are frames.
+
+    It needs the columns `n_correct_frames` and `n_frames`.
+    """
+
+    def __call__(self, scored: Scored) -> Estimate | None:
+        """The estimate, bootstrapped over speakers; None where frames are not classified."""
+        if scored.label is None or not {"n_correct_frames", "n_frames"} <= scored.columns.keys():
+            return None
+        counts = self.counts(scored)
+        return mean_over(counts, scored.speaker[scored.label >= 0])._replace(n=int(counts[:, 1].sum()))
+
+    def difference(self, first: Scored, other: Scored) -> Difference:
+        """The paired bootstrap over speakers alone: frames of a span are not independent of each other."""
+        assert first.label is not None
+        return difference_of_frames(self.counts(first), self.counts(other), first.speaker[first.label >= 0])
+
+    @staticmethod
+    def counts(scored: Scored) -> Array:
+        """Correct frames and all frames of each item of known class, `(N, 2)`."""
+        counts = np.stack([scored.columns["n_correct_frames"], scored.columns["n_frames"]], axis=1)
+        return counts[np.asarray(scored.label) >= 0].astype(np.float64)
