@@ -1,5 +1,6 @@
 """A folder of a user, or of an installed package, adds choices with no edit to ours."""
 
+import json
 import re
 import subprocess
 import sys
@@ -21,6 +22,9 @@ class Mean(nn.Module):
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         return self.linear(self.scale * frames.sum(dim=1) / lengths[:, None])
+
+def loudness(scored, unit: str) -> float:
+    return float(scored.scores.max())
 """
 
 
@@ -107,3 +111,5 @@ def test_a_model_of_an_added_folder_trains_alone_and_in_a_sweep(tmp_path: Path, 
     assert re.search("to resume  phonaut train .* --config-dir .*my conf", done.stdout)
     runs = {path.parent.name for path in tmp_path.glob("trained_models/x/**/metrics.json")}
     assert runs == ({"toy", "majority"} if sweep else {"toy"})
+    for path in tmp_path.glob("trained_models/x/**/metrics.json"):
+        assert json.loads(path.read_text())["test"]["loudness"]["n"] > 0, "the metric beside the model counts too"
