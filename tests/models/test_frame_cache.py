@@ -12,9 +12,10 @@ from helpers.runs_of_tones import run_settings, write_tones
 from phonaut.config.compose import compose
 from phonaut.corpora.synthetic.espeak import missing
 from phonaut.models import frame_cache
-from phonaut.models.frame_cache import ABOUT, FrameCache, make_room, meaning
+from phonaut.models.frame_cache import ABOUT, FrameCache, make_room
 from phonaut.runs import build as parts
 from phonaut.runs.evaluation import predict
+from phonaut.runs.training import fit
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason="the extra 'synthetic' (espeak-ng) is not installed")
 
@@ -84,12 +85,24 @@ def test_they_are_computed_anew_where_they_change_and_only_there(more: list[str]
     assert before != cache_of().key("validation")
 
 
-def test_code_counts_and_comments_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert meaning("def f(x):\n    return x + 1") == meaning('def f(x):\n    """Says."""\n    # why\n    return x+1')
-    assert meaning("def f(x):\n    return x + 1") != meaning("def f(x):\n    return x + 2")
+def test_code_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     before = cache_of().key("train")
-    monkeypatch.setattr(frame_cache, "code_version", lambda: "other")
+    monkeypatch.setattr(frame_cache, "code_version", lambda *_: "other")
     assert cache_of().key("train") != before
+
+
+def test_a_run_takes_no_frames_of_another_normaliser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mixture that is trained right after a run with variance=true is the one that an empty cache gives."""
+    settings = [*run_settings(write_tones(tmp_path / "tones", n_takes=2)), "model=gmm", "trainer.max_epochs=2",
+                "trainer.enable_progress_bar=false", "normalizer=cmvn"]  # fmt: skip
+    found = []
+    for root, more in (("one", []), ("one", ["normalizer.variance=false"]), ("empty", ["normalizer.variance=false"])):
+        monkeypatch.setattr(frame_cache, "cache_dir", lambda root=root: tmp_path / root)
+        config = compose([*settings, *more])
+        module, data = fit(config, tmp_path / f"run {len(found)}")
+        found.append(predict(module.model, data, "test").scores)
+    np.testing.assert_array_equal(found[1], found[2])
+    assert not np.allclose(found[0], found[2])
 
 
 def test_audio_that_changed_has_other_frames(tmp_path: Path) -> None:

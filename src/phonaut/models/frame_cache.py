@@ -1,15 +1,13 @@
-"""Frames that nothing changes any more are computed once, and kept in files that are mapped into memory."""
+"""On-disk cache of frames that training does not change, mapped into memory."""
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 from phonaut.features import slice_spans
 from phonaut.files import cache_dir, locked, write_json
 from phonaut.models.fitted import Segments
+from phonaut.models.frame_key import Description, code_version, source
 
 if TYPE_CHECKING:
     from phonaut.data.datamodule import SpeechData
@@ -27,11 +26,6 @@ if TYPE_CHECKING:
 
 CAP_GB = "PHONAUT_FRAMES_GB"
 DEFAULT_CAP_GB = 20.0
-# What decides the frames: the packages whose code makes them.
-CODE = (
-    "features", "data/windows.py", "data/batches.py", "models/speech_model.py", "models/encoded.py",
-    "models/frame_cache.py", "networks/mockingjay.py", "networks/attention.py", "networks/packing.py",
-)  # fmt: skip
 AT_ONCE = 32  # windows
 FRAMES, WINDOWS, ABOUT = "frames.f32", "windows.npz", "about.json"
 
@@ -39,10 +33,11 @@ FRAMES, WINDOWS, ABOUT = "frames.f32", "windows.npz", "about.json"
 class FrameCache:
     """The frames of a model's front end, normaliser and encoder, for every window of a split.
 
-    A folder for each split lies under `$PHONAUT_CACHE/frames`, named by a hash of what decides its content: the code
-    that makes frames (without comments and docstrings), the front end and normaliser with their parameters, the audio,
-    and the windows. All folders together take `$PHONAUT_FRAMES_GB` (20) at most: those that were used longest ago go;
-    what is larger alone is kept for this process only.
+    A folder for each split lies under `$PHONAUT_CACHE/frames`, named by a hash of what decides its content: front end,
+    normaliser and encoder with all their settings and parameters, the source of their classes and of those that read
+    the audio (without comments and docstrings), the audio, and the windows. All folders together take
+    `$PHONAUT_FRAMES_GB` (20) at most: those that were used longest ago go. What is larger alone, or has no key, is kept
+    for this process only.
 
     Args:
         model: gives the frames; only what stands before its network matters.
@@ -53,15 +48,17 @@ class FrameCache:
         self.model, self.data = model, data
         self.root = cache_dir() / "frames"
 
-    def key(self, split: str) -> str:
-        """A name for the frames of a split."""
-        table, windows = self.data.prepared.cuts(split), self.data.dataset(split).windows
-        recordings, front = self.data.prepared.recordings, [self.model.front_end, self.model.normalizer]
-        parts = [code_version(), repr(front), self.data.prepared.sample_rate]
-        digest = hashlib.sha256(json.dumps(parts).encode())
-        for module in front:
-            for name, value in [] if module is None else sorted(module.state_dict().items()):
-                digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
+    def key(self, split: str) -> str | None:
+        """A name for the frames of a split; None where something that decides them cannot be hashed."""
+        dataset, table = self.data.dataset(split), self.data.prepared.cuts(split)
+        windows, recordings, described = dataset.windows, self.data.prepared.recordings, Description()
+        try:
+            settings = described.of([self.model.front_end, self.model.normalizer, self.data.prepared.sample_rate])
+            described.of([type(part) for part in (self.model, dataset, table, recordings)])  # they read and run
+            code = [code_version(frozenset(described.modules), frozenset(described.packages)), source(__name__).meaning]
+        except (TypeError, AttributeError, RecursionError, OSError):  # an open file, a cycle, a class of a notebook
+            return None
+        digest = hashlib.sha256(json.dumps([code, settings]).encode())
         columns = (
             recordings.crc[table.number], table.start, table.valid, table.before, table.n_samples, windows.row,
             windows.start, windows.stop,
@@ -116,8 +113,11 @@ class FrameCache:
 
     def frames(self, split: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Frames of all windows, one after another `(N, D)`, and where each begins, `(W + 1,)`."""
-        folder = self.root / self.key(split)
+        key = self.key(split)
         self.root.mkdir(parents=True, exist_ok=True)
+        if key is None:
+            return self.compute(split).read()
+        folder = self.root / key
         with locked(self.root / ".lock"):
             if not (folder / ABOUT).exists():
                 made = self.compute(split)
@@ -196,34 +196,3 @@ def make_room(root: Path, size: int) -> bool:
         shutil.rmtree(path, ignore_errors=True)
         total -= sizes[path]
     return True
-
-
-@cache
-def code_version() -> str:
-    """A hash of the code that makes frames, but not of its comments and docstrings."""
-    package = Path(__file__).parents[1]
-    files = [path for name in CODE for path in (sorted((package / name).rglob("*.py")) or [package / name])]
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(meaning(path.read_text(encoding="utf-8")).encode())
-    return digest.hexdigest()[:16]
-
-
-def meaning(source: str) -> str:
-    """Source code without comments, layout and docstrings.
-
-    >>> meaning("def f():\\n    'says'\\n    return 1  # why") == meaning("def f(): return 1")
-    True
-    """
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
-            first = body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                body[:1] = [] if len(body) > 1 else [ast.Pass()]
-    return ast.dump(tree)
