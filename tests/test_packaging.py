@@ -1,5 +1,6 @@
 """What is shipped: a wheel and an sdist that hold the configuration, and run away from the checkout."""
 
+import importlib.metadata
 import subprocess
 import sys
 import sysconfig
@@ -8,6 +9,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from helpers.runs_of_tones import run_settings, write_tones
+from phonaut.cli import main
+from phonaut.runs import Run
 
 ROOT = Path(__file__).parent.parent
 
@@ -70,9 +75,28 @@ def test_every_dependency_is_pinned() -> None:
     assert wanted <= pinned
 
 
+def test_a_run_needs_no_lhotse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the package nor its version is asked for by the commands; cuts as lhotse's are for Python alone."""
+    version = importlib.metadata.version
+
+    def without_lhotse(name: str) -> str:
+        if name == "lhotse":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", without_lhotse)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lhotse"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "lhotse", None)  # an import of it fails
+    monkeypatch.chdir(tmp_path)
+    settings = run_settings(write_tones(tmp_path / "tones", n_takes=1), small=True)
+    assert main(["train", *settings, "model=majority", "experiment_id=a"]) == 0
+    assert main(["evaluate", "trained_models/a"]) == 0
+    assert Run("trained_models/a").metrics["test"]["accuracy"]["n"] > 0
+
+
 def test_the_version_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     from phonaut import __version__
-    from phonaut.cli import main
 
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == __version__

@@ -181,6 +181,12 @@ def test_files_are_closed_with_the_corpus(prepared: PreparedCorpus) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_cuts_as_lhotses_say_what_to_install(prepared: PreparedCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lhotse", None)
+    with pytest.raises(ImportError, match=r"pip install 'phonaut\[lhotse\]'"):
+        prepared.manifest("train")
+
+
 READ = """
 import sys
 from pathlib import Path

@@ -126,8 +126,17 @@ class PreparedCorpus:
         return self.folder / f"cuts.{split}.jsonl.gz"
 
     def manifest(self, split: str) -> CutSet:
-        """The split as lhotse's cuts of the user's own recordings, read lazily; empty where there is no such split."""
-        from lhotse import CutSet
+        """The split as lhotse's cuts of the user's own recordings, read lazily; empty where there is no such split.
+
+        Raises:
+            ImportError: lhotse is not installed.
+        """
+        try:
+            from lhotse import CutSet
+        except ImportError as error:
+            raise ImportError(
+                "manifests as lhotse's cuts need an optional extra: pip install 'phonaut[lhotse]'"
+            ) from error
 
         path = self.manifest_file(split)
         return CutSet.from_jsonl_lazy(path) if path.exists() else CutSet([])

@@ -225,7 +225,7 @@ def environment(seed: int, command: str) -> dict[str, Any]:
     """Command, seed, versions, machine and time of a run."""
     import psutil
 
-    versions = {name: metadata.version(name) for name in ("phonaut", "torch", "lightning", "numpy", "lhotse")}
+    versions = {name: metadata.version(name) for name in ("phonaut", "torch", "lightning", "numpy")}
     git = subprocess.run(
         ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"], capture_output=True, text=True
     )
