@@ -60,10 +60,21 @@ def test_the_commands_for_ones_own_recordings_run(tmp_path: Path) -> None:
 
 @pytest.mark.readme
 def test_links_lead_somewhere() -> None:
-    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.readme
+def test_every_area_of_decisions_is_in_their_table_of_contents() -> None:
+    folder = ROOT / "docs" / "decisions"
+    areas = {path.name for path in folder.glob("*.md")} - {"README.md"}
+    assert areas == set(re.findall(r"\]\((\w+\.md)\)", (folder / "README.md").read_text(encoding="utf-8")))
+    for name in areas:
+        notes = (folder / name).read_text(encoding="utf-8").split("\n## ")
+        assert len(notes) > 1, name
+        assert all(len(note) > 80 for note in notes[1:]), f"{name} has a decision without a reason"
 
 
 @pytest.mark.readme
