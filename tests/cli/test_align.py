@@ -76,4 +76,4 @@ def test_an_option_that_does_not_exist_is_a_sentence(capsys: pytest.CaptureFixtu
         capsys.readouterr().err
     )
     assert main(["align", "n_jobs=two"]) == 2
-    assert "n_jobs=two: a whole number of at least 1 is wanted" in capsys.readouterr().err
+    assert "n_jobs must be a whole number >= 1, got two" in capsys.readouterr().err

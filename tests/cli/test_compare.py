@@ -12,8 +12,10 @@ import pytest
 import soundfile
 
 from helpers.runs_of_tones import run_settings, write_tones
-from phonaut.cli import job_name, main, train_one
+from phonaut.cli import main
+from phonaut.cli.train import train_one
 from phonaut.config.compose import compose
+from phonaut.runs.run import job_name
 
 
 def test_two_trainings_in_noise_are_compared_and_the_table_is_whole_in_a_narrow_pipe(

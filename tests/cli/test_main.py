@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from helpers.runs_of_tones import run_settings, write_tones
-from phonaut.cli import COMMANDS, job_name, main
+from phonaut.cli import commands, main
+from phonaut.runs.run import job_name
 
 
 def phonaut(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -21,8 +22,9 @@ def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
     code = "import sys; from phonaut.cli import main; main(['--help']); print(*sorted(sys.modules))"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"torch", "numpy", "hydra", "lightning"} & set(output.splitlines()[-1].split())
-    assert "model         dnnhmm, dtw, flow, genhmm, gmm" in output
-    assert all(re.search(rf"^  {name} +[A-Z]", output, flags=re.MULTILINE) for name in COMMANDS)
+    assert re.search("model +dnnhmm, dtw, flow, genhmm, gmm", output)
+    assert len(commands()) >= 7
+    assert all(re.search(rf"^  {name} +[A-Z]", output, flags=re.MULTILINE) for name in commands())
 
 
 @pytest.mark.parametrize(
@@ -35,7 +37,7 @@ def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
         (["train", "dataset=fsdd", "dataset.data_folder=/nowhere"], "/nowhere does not exist"),
         (["evaluate"], "usage: phonaut evaluate RUN"),
         (["evaluate", "/nowhere"], "/nowhere is not a run"),
-        (["evaluate", "/nowhere", "batch_size=0"], "at least 1"),
+        (["evaluate", "/nowhere", "batch_size=0"], "batch_size must be a whole number >= 1, got 0"),
         (["evaluate", "/nowhere", "splt=test"], "it got splt"),
         (["report", "/nowhere"], "/nowhere is not a run"),
     ],

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from hydra.utils import instantiate
 
-from phonaut.cli import PREPARE_OPTIONS, asking_for_texts
+from phonaut.cli.options import options_of
+from phonaut.cli.prepare import Prepare, with_transcripts
 from phonaut.config.compose import compose
 from phonaut.corpora import Corpus
 
@@ -30,9 +31,11 @@ def test_the_page_has_commands() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_page_makes_a_corpus(command: str) -> None:
-    words = [word for word in shlex.split(command, comments=True)[2:] if word.partition("=")[0] not in PREPARE_OPTIONS]
+    words = [
+        word for word in shlex.split(command, comments=True)[2:] if word.partition("=")[0] not in options_of(Prepare)
+    ]
     if "units=" in command:
-        words = asking_for_texts(words)
+        words = with_transcripts(words)
     assert isinstance(instantiate(compose(words).dataset), Corpus)
 
 

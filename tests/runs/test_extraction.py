@@ -126,7 +126,7 @@ def test_the_command_writes_frames_and_says_what_takes_them(
     [
         ([], "which recordings? Name a corpus"),
         (["dataset=fsdd", "layr=last"], "it got layr; did you mean layer?"),
-        (["dataset=fsdd", "overwrite=1"], "overwrite=1: write true or false"),
+        (["dataset=fsdd", "overwrite=1"], "overwrite must be true or false, got 1"),
         (["dataset=fsdd", "another"], "extract takes one RUN"),
     ],
 )

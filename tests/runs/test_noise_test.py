@@ -157,4 +157,4 @@ def test_evaluation_adds_figures_and_predictions_and_keeps_what_was_there(
     assert main(["evaluate", "trained_models/x", "snr_db=5"]) == 2
     assert "snr_db= goes with noise=" in capsys.readouterr().err
     assert main(["evaluate", "trained_models/x", "noise=white", "snr_db=5,soft"]) == 2
-    assert "snr_db=soft is no number" in capsys.readouterr().err
+    assert "snr_db must be numbers, with commas between, got 5,soft" in capsys.readouterr().err

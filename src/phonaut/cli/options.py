@@ -1,38 +1,305 @@
-"""The words of a command line: paths, flags, and `key=value` as text, numbers and lists."""
+"""Words of a command line become the typed options of a command; its help follows from the same fields."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields, make_dataclass
 from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+
+WIDTH = 80  # columns of a page of help
+COMMON = [("--config-dir DIR", ["also look for configuration files in DIR, and for modules beside it"])]
 
 
-def split_flags(words: Sequence[str], with_value: set[str], alone: set[str]) -> tuple[set[str], list[str]]:
-    """Flags, and the rest; the value of a flag (`job` of `-c job`) is dropped.
+@dataclass(frozen=True)
+class Command:
+    """A command of `phonaut`: its options are the fields of a frozen dataclass, each declared by `option`.
+
+    The first line of a command's docstring stands in `phonaut --help`, all of it in the help of the command.
+
+    Attributes:
+        paths: files and folders that were named.
+        overrides: words for the configuration.
+        usage: what may follow the command's name, a form each; by default it follows from the rest.
+        arguments: path -> meaning: `RUN`, `[FOLDER]` may be left out, `RUN ...` is one or more.
+        composes: words for the configuration -> meaning; they are recognised by what precedes the first capital:
+            `dataset.KEY=VALUE` stands for all that begin with `dataset.`.
+        examples: words after the command's name -> meaning.
+    """
+
+    paths: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+
+    usage: ClassVar[Sequence[str]] = ()
+    arguments: ClassVar[Mapping[str, str]] = {}
+    composes: ClassVar[Mapping[str, str]] = {}
+    examples: ClassVar[Mapping[str, str]] = {}
+
+    def given(self, *keys: str) -> list[str]:
+        """Those of `keys` that are not at their default."""
+        return [key for key in keys if getattr(self, key) != getattr(type(self), key)]
+
+    def run(self) -> int:
+        """Do it, and return the exit code.
+
+        Raises:
+            ValueError: a mistake of the user, said in a sentence.
+        """
+        raise NotImplementedError
+
+
+def option(
+    default: Any, meaning: str, *, least: int | None = None, otherwise: str = "", flags: Sequence[str] = ()
+) -> Any:
+    """A field of a command: `key=value`, or flags in its place.
+
+    Args:
+        default: its value where it is not given.
+        meaning: for the help.
+        least: the smallest number.
+        otherwise: the default in words, for the help.
+        flags: such as `-m`; of `-c job`, the second word is dropped.
+    """
+    return field(default=default, metadata={"help": meaning, "least": least, "otherwise": otherwise, "flags": flags})
+
+
+def options_of(command: type[Command]) -> dict[str, Field[Any]]:
+    """The options of a command by name."""
+    return {one.name: one for one in fields(command) if one.name not in ("paths", "overrides")}
+
+
+def command_of(target: Any) -> type[Command]:
+    """A command from what a `_target_` names: a class, or a function `(*paths, key=default) -> exit code`."""
+    if isinstance(target, type) and issubclass(target, Command):
+        return target
+    if not inspect.isfunction(target):
+        raise ValueError(f"{target} is neither a function nor a subclass of phonaut.cli.options.Command")
+    taken = inspect.signature(target).parameters.values()
+    types = get_type_hints(target)
+    keys = [
+        (one.name, types.get(one.name, str), option(one.default, "")) for one in taken if one.default is not one.empty
+    ]
+    several = [one.name.upper() for one in taken if one.kind is one.VAR_POSITIONAL]
+
+    def run(self: Command) -> int:
+        return int(target(*self.paths, **{name: getattr(self, name) for name, *_ in keys}) or 0)
+
+    namespace = {"run": run, "arguments": {f"[{name} ...]": "" for name in several}, "__doc__": target.__doc__ or ""}
+    return make_dataclass(target.__name__, keys, bases=(Command,), frozen=True, namespace=namespace)
+
+
+def parse(name: str, command: type[Command], words: Iterable[str]) -> Command:
+    """A command with the options that `words` give it.
 
     Raises:
-        ValueError: for a flag that does not exist.
+        ValueError: an option that there is not, a value of another type, or too few or too many paths.
     """
-    flags, rest = set(), []
+    options = options_of(command)
+    flags = {flag.split()[0]: (key, flag) for key, one in options.items() for flag in one.metadata.get("flags", ())}
+    keys = {key: one for key, one in options.items() if not one.metadata.get("flags")}
+    types = get_type_hints(command)
+    beginnings = tuple(beginning(text) for text in command.composes)
+    values: dict[str, Any] = {}
+    paths, overrides = list[str](), list[str]()
     remaining = iter(words)
     for word in remaining:
-        if word in with_value:
-            flags.add(word)
-            next(remaining, None)
-        elif word in alone:
-            flags.add(word)
+        key, sign, text = word.partition("=")
+        if command.arguments and Path(word).exists():
+            paths.append(word)
+        elif key in flags:
+            values[flags[key][0]] = True
+            expected = flags[key][1].partition(" ")[2]
+            given = text if sign or not expected else next(remaining, "")
+            if given != expected:
+                raise ValueError(f"{key} must be followed by {expected}, got {given or 'nothing'}" if expected else
+                                 f"{key} takes no value, got {given}")  # fmt: skip
+        elif key in keys and sign:
+            values[key] = converted(key, text, types[key], keys[key].metadata.get("least"))
         elif word.startswith("-"):
-            raise ValueError(f"{word} is not a flag of train; it knows -c job, -m, and key=value")
-        elif "=" not in word and not word.startswith("~"):
-            raise ValueError(
-                f"{word} is not key=value; train takes no files: dataset.data_folder={word} names recordings"
-            )
+            known = ", ".join([*(flag for _, flag in flags.values()), "--config-dir DIR", "--help"])
+            raise ValueError(f"{word} is not a flag of {name}; it knows {known}, and key=value")
+        elif (sign or word.startswith("~")) and beginnings and word.startswith(beginnings):
+            overrides.append(word)
+        elif sign:
+            from phonaut.config.compose import nearest
+
+            known = f"takes {', '.join(f'{key}=' for key in sorted(keys))}" if keys else "has no options"
+            raise ValueError(f"{name} {known}; it got {key}{nearest(key, keys)}")
+        elif command.arguments:
+            paths.append(word)
         else:
-            rest.append(word)
-    return flags, rest
+            hint = f": dataset.data_folder={word} names recordings" if beginnings else ""
+            raise ValueError(f"{word} is not key=value; {name} takes no files{hint}")
+    check_paths(name, command, paths)
+    return command(paths=tuple(paths), overrides=tuple(overrides), **values)
+
+
+def beginning(word: str) -> str:
+    """What precedes the first capital.
+
+    >>> beginning("dataset.KEY=VALUE"), beginning("GROUP=CHOICE")
+    ('dataset.', '')
+    """
+    return re.split("[A-Z]", word, maxsplit=1)[0]
+
+
+def check_paths(name: str, command: type[Command], paths: Sequence[str]) -> None:
+    """Refuse too few or too many paths.
+
+    Raises:
+        ValueError: with the usage, or with what is too much.
+    """
+    least = sum(not argument.startswith("[") for argument in command.arguments)
+    if len(paths) < least:
+        raise ValueError(f"usage: {' or '.join(usage(name, command))}")
+    if len(paths) > len(command.arguments) and not any("..." in argument for argument in command.arguments):
+        takes = " and ".join(argument.replace("[", "one ").strip("]") for argument in command.arguments)
+        raise ValueError(f"{name} takes {takes}; it got {len(paths)} paths: {', '.join(paths)}")
+
+
+def usage(name: str, command: type[Command]) -> list[str]:
+    """The forms of a command."""
+    words = [*command.arguments, *(["[KEY=VALUE ...]"] if options_of(command) or command.composes else [])]
+    return [f"phonaut {name} {form}".rstrip() for form in command.usage or [" ".join(words)]]
+
+
+def converted(key: str, text: str, kind: Any, least: int | None = None) -> Any:
+    """The value of an option.
+
+    Raises:
+        ValueError: it is of another type; what is expected is said.
+
+    >>> converted("snr_db", "[5, 10]", tuple[float, ...])
+    (5.0, 10.0)
+    """
+    for one in members(kind):
+        try:
+            return convert(text, one, least)
+        except (ValueError, KeyError):
+            continue
+    from phonaut.config.compose import nearest
+
+    named = [name for one in members(kind) if get_origin(one) is Literal for name in get_args(one)]
+    raise ValueError(f"{key} must be {described(kind, least)}, got {text or 'nothing'}{nearest(text, named)}")
+
+
+def members(kind: Any) -> list[Any]:
+    """The types that a value may be of, but for None."""
+    several = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    return [one for one in several if one is not NoneType]
+
+
+def convert(text: str, kind: Any, least: int | None) -> Any:
+    """A value of one type; ValueError or KeyError where it is none."""
+    if kind is bool:
+        return {"true": True, "false": False}[text]
+    if get_origin(kind) is Literal:
+        return {name: name for name in get_args(kind)}[text]
+    if get_origin(kind) is tuple:
+        parts = text.strip().removeprefix("[").removesuffix("]").split(",")
+        return tuple(convert(part.strip(), get_args(kind)[0], least) for part in parts)
+    if not text:
+        raise ValueError
+    value = Path(text).expanduser() if kind is Path else kind(text)
+    if least is not None and float(text) < least:
+        raise ValueError
+    return value
+
+
+def described(kind: Any, least: int | None = None) -> str:
+    """A type in words.
+
+    >>> described(int | None, 1), described(Literal["unigram", "bpe", "char"])
+    ('a whole number >= 1', 'unigram, bpe or char')
+    """
+    *first, last = [text for one in members(kind) for text in expected(one, least)]
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def expected(kind: Any, least: int | None) -> list[str]:
+    """What is expected of a value of one type: names, or a phrase."""
+    if get_origin(kind) is Literal:
+        return list(get_args(kind))
+    if get_origin(kind) is tuple:
+        return [f"{described(get_args(kind)[0]).removeprefix('a ')}s, with commas between"]
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a name", Path: "a path"}
+    return [names.get(kind, f"a {getattr(kind, '__name__', kind)}") + ("" if least is None else f" >= {least}")]
+
+
+def help_page(name: str, command: type[Command]) -> str:
+    """The help of a command."""
+    types = get_type_hints(command)
+    options = []
+    for key, one in options_of(command).items():
+        flags, default = one.metadata.get("flags", ()), one.metadata.get("otherwise") or shown(one.default)
+        kind = [] if flags else [f"{described(types[key], one.metadata.get('least'))}; default: {default}"]
+        options.append((", ".join(flags) or f"{key}=", [one.metadata.get("help", ""), *kind]))
+    return "\n".join(
+        [
+            *(line for text in inspect.cleandoc(command.__doc__ or "").splitlines() for line in wrapped(text) or [""]),
+            *("", "Usage"),
+            *(f"  {line}" for form in usage(name, command) for line in wrapped(form, "    ")),
+            *section("Paths", [(path.strip("[]"), [meaning]) for path, meaning in command.arguments.items()]),
+            *section("Options", [*options, *COMMON]),
+            *section("Configuration", [(text, [meaning]) for text, meaning in command.composes.items()]),
+            *example_lines({f"phonaut {name} {words}": meaning for words, meaning in command.examples.items()}),
+            "",
+        ]
+    )
+
+
+def section(title: str, rows: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
+    """A heading and rows of two columns; nothing where there are no rows."""
+    if rows:
+        yield from ("", title)
+    column = max((len(key) for key, _ in rows), default=0) + 4
+    for key, texts in rows:
+        first, *rest = [line for text in texts for line in textwrap.wrap(text, WIDTH - column)] or [""]
+        yield f"  {key}".ljust(column) + first
+        yield from (" " * column + line for line in rest)
+
+
+def example_lines(examples: Mapping[str, str]) -> Iterator[str]:
+    """Commands, the meaning of each below it."""
+    if examples:
+        yield from ("", "Examples")
+    for command, meaning in examples.items():
+        yield from (f"  {command}".rstrip(), f"      {meaning}")
+
+
+def wrapped(text: str, indent: str = "") -> list[str]:
+    """Lines of a page of help; `indent` stands before those after the first."""
+    return textwrap.wrap(text, WIDTH - 2, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def shown(default: Any) -> str:
+    """A default as it would be typed.
+
+    >>> shown(None), shown(False), shown((5.0, 10.0))
+    ('none', 'false', '5,10')
+    """
+    if default is None or default == ():
+        return "none"
+    if isinstance(default, tuple):
+        return ",".join(shown(one) for one in default)
+    return (
+        str(default).lower()
+        if isinstance(default, bool)
+        else f"{default:g}"
+        if isinstance(default, float)
+        else str(default)
+    )
 
 
 def split_config_dirs(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """The folders of `--config-dir DIR`, and all other words.
+
+    Raises:
+        ValueError: the folder is missing.
 
     >>> split_config_dirs(["train", "--config-dir", "mine", "model=toy", "--config-dir=yours"])
     (['mine', 'yours'], ['train', 'model=toy'])
@@ -49,74 +316,3 @@ def split_config_dirs(words: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             rest.append(word)
     return folders, rest
-
-
-def split_paths(words: Sequence[str], usage: str) -> tuple[list[str], list[str]]:
-    """Paths and `key=value`; a word with `=` is a path where it exists.
-
-    Raises:
-        ValueError: there is no path.
-    """
-    paths = [word for word in words if "=" not in word or Path(word).exists()]
-    if not paths:
-        raise ValueError(f"usage: phonaut {usage}")
-    return paths, [word for word in words if word not in paths]
-
-
-def options_of(command: str, words: Sequence[str], known: set[str]) -> dict[str, str]:
-    """`key=value` as a dictionary.
-
-    Raises:
-        ValueError: a key that the command does not know.
-    """
-    pairs = [text.partition("=") for text in words]
-    unknown = [key for key, _, _ in pairs if key not in known]
-    if unknown:
-        from phonaut.config.compose import nearest
-
-        takes = ", ".join(f"{key}=" for key in sorted(known))
-        raise ValueError(f"{command} takes {takes}; it got {unknown[0]}{nearest(unknown[0], known)}")
-    return {key: value for key, _, value in pairs}
-
-
-def listed(text: str) -> list[str]:
-    """What stands between commas, brackets around all of it or not."""
-    return [part.strip() for part in text.strip().removeprefix("[").removesuffix("]").split(",") if part.strip()]
-
-
-def count(options: dict[str, str], key: str) -> int | None:
-    """The whole number of an option; None where it is not given.
-
-    Raises:
-        ValueError: it is none, or less than 1.
-    """
-    text = options.get(key)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise ValueError(f"{key}={text}: a whole number of at least 1 is wanted")
-    return int(text)
-
-
-def flag(options: dict[str, str], key: str) -> bool:
-    """Whether an option is true; false where it is not given.
-
-    Raises:
-        ValueError: it is neither true nor false.
-    """
-    text = options.get(key, "false")
-    if text not in ("true", "false"):
-        raise ValueError(f"{key}={text}: write true or false")
-    return text == "true"
-
-
-def number(text: str, key: str) -> float:
-    """A number of a list.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        return float(text)
-    except ValueError as error:
-        raise ValueError(f"{key}={text} is no number; {key}=5,10,20 is a list of them") from error

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -155,6 +157,27 @@ class Run:
 def default_experiment_id(dataset: str, target: str) -> str:
     """`<dataset>-<target>-<date>-<time>`."""
     return f"{dataset}-{target}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def run_directory(output_dir: str, experiment_id: str, model: str, *, job: str = "") -> Path:
+    """`<output_dir>/<experiment_id>/<model>`; of a job of a sweep one level deeper.
+
+    >>> str(run_directory("trained_models", "x", "lstm", job=job_name(0, ["seed=1"])))
+    'trained_models/x/0_seed-1/lstm'
+    """
+    return Path(output_dir) / experiment_id / job / model
+
+
+def job_name(number: int, overrides: Sequence[str]) -> str:
+    """`<number>_<overrides>`: short, unique, without slashes.
+
+    >>> job_name(3, ["features=mfcc", "optimizer.lr=0.1"])
+    '3_features-mfcc_optimizer.lr-0.1'
+    """
+    text = "_".join(re.sub(r"[^\w.-]+", "-", override) for override in overrides)
+    if len(text) > 60:
+        text = f"{text[:50]}_{hashlib.sha256('|'.join(overrides).encode()).hexdigest()[:8]}"
+    return f"{number}_{text}" if text else str(number)
 
 
 def condition(kind: str, snr_db: float) -> str:

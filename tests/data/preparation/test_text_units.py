@@ -231,9 +231,9 @@ def test_the_command_divides_by_speaker_without_phones_and_says_what_it_made(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["n_jobs=two"], "n_jobs=two: a whole number of at least 1 is wanted"),
-        (["n_jobs=0"], "n_jobs=0: a whole number of at least 1 is wanted"),
-        (["units=-3"], "units=-3: a whole number of at least 1 is wanted"),
+        (["n_jobs=two"], "n_jobs must be a whole number >= 1, got two"),
+        (["n_jobs=0"], "n_jobs must be a whole number >= 1, got 0"),
+        (["units=-3"], "units must be a whole number >= 1, got -3"),
         (["units_kind=bpe"], "units_kind= goes with units=1000"),
         (["output=there"], "output= goes with units=1000"),
         (["units=30", "target=speaker"], "target=speaker has every speaker in all splits"),

@@ -1,0 +1,99 @@
+"""`phonaut evaluate`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from phonaut.cli.options import Command, option
+
+
+@dataclass(frozen=True)
+class Evaluate(Command):
+    """Score a split of a run's corpus, or a folder, with a trained model.
+
+    Also in noise of several SNRs. A pre-trained encoder has no classes to
+    score: it is probed by a linear classifier, trained on a corpus and target.
+    """
+
+    usage = (
+        "RUN [FOLDER] [split=test] [noise=white,recorded] [snr_db=5,10] [dataset.KEY=VALUE ...]",
+        "RUN dataset=NAME target=NAME [dataset.KEY=VALUE ...]",
+    )
+    arguments = {
+        "RUN": "trained_models/ID, or a sweep over folds: each of its runs",
+        "[FOLDER]": "recordings, all of them tested, in place of the run's own corpus",
+    }
+    composes = {
+        "dataset.KEY=VALUE": "how FOLDER is read, such as dataset.speaker_pattern=...; dataset.test=FILE where the "
+        "run's corpus has a test file",
+        "dataset=NAME": "the corpus of a probe",
+        "target=NAME": "the classes of a probe: keyword, phone or speaker",
+        "classes=NAMES": "the classes that a probe is limited to",
+        "n_classes=N": "likewise, by number",
+        "labels_pct=N": "per cent of the labels that a probe is trained on",
+        "labels_each=N": "recordings of each class and speaker that a probe is trained on",
+    }
+    examples = {
+        "trained_models/ID new_recordings": "score a folder with a trained model",
+        "trained_models/ID noise=white": "score the test split in noise of 5 to 30 dB SNR",
+        "trained_models/ID dataset=speechocean762 target=speaker": "probe a pre-trained encoder",
+    }
+
+    split: str = option("test", "train, validation or test, of the run's corpus")
+    batch_size: int | None = option(None, "spans at a time; the figures do not change", least=1, otherwise="the run's")
+    noise: tuple[str, ...] = option((), "also in noise: white, pink, recorded")
+    snr_db: tuple[float, ...] = option((), "signal-to-noise ratios of the noise, in dB", otherwise="5,10,15,20,25,30")
+    noise_folder: Path | None = option(
+        None, "recordings for noise=recorded", otherwise="what the corpus keeps for the test"
+    )
+
+    def run(self) -> int:
+        """Score or probe."""
+        if any(text.startswith(("dataset=", "target=")) for text in self.overrides):
+            self.probe()
+            return 0
+        of_probe = [text.partition("=")[0] for text in self.overrides if not text.startswith("dataset.")]
+        if of_probe:
+            raise ValueError(f"{of_probe[0]}= goes with a probe: phonaut evaluate RUN dataset=NAME target=NAME")
+        if not self.noise and (needless := self.given("snr_db", "noise_folder")):
+            raise ValueError(f"{needless[0]}= goes with noise=white,recorded")
+        if len(self.paths) == 2 and self.split != "test":
+            raise ValueError(f"split={self.split} is of the run's corpus, and all of {self.paths[1]} is tested: "
+                             "leave one out")  # fmt: skip
+        from phonaut.reports import write_report
+        from phonaut.reports.terminal import summarize
+        from phonaut.runs import evaluate, members
+        from phonaut.runs.noise_test import NoiseTest
+
+        snr_db = {"snr_db": self.snr_db} if self.snr_db else {}
+        noise = NoiseTest(self.noise, folder=self.noise_folder, **snr_db) if self.noise else None
+        for member in members(self.paths[0]):
+            run, name = evaluate(
+                member,
+                data_folder=Path(self.paths[1]) if len(self.paths) == 2 else None,
+                split=self.split,
+                overrides=self.overrides,
+                batch_size=self.batch_size,
+                noise=noise,
+            )
+            write_report(run.folder)
+            summarize(run, name)
+        return 0
+
+    def probe(self) -> None:
+        """Print the accuracy of a linear probe on each checkpoint that a pre-training run has kept."""
+        if needless := self.given("split", "batch_size", "noise", "snr_db", "noise_folder"):
+            raise ValueError(f"{needless[0]}= has no effect on a probe; leave it out")
+        if len(self.paths) != 1:
+            raise ValueError(f"a probe takes one RUN; it got {len(self.paths)} paths: {', '.join(self.paths)}; "
+                             "phonaut evaluate RUN dataset=speechocean762 target=speaker")  # fmt: skip
+        from phonaut.reports import write_report
+        from phonaut.reports.terminal import show_probes
+        from phonaut.runs import Run
+        from phonaut.runs.probing import probe_run
+
+        run = Run(self.paths[0])
+        show_probes(probe_run(run, self.overrides, tell=lambda text: print(text, file=sys.stderr, flush=True)))
+        print(write_report(run.folder))

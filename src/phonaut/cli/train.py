@@ -1,0 +1,139 @@
+"""`phonaut train`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from phonaut.cli.options import Command, option
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+@dataclass(frozen=True)
+class Train(Command):
+    """Prepare what is missing, train, evaluate, write the report.
+
+    The same experiment_id again resumes the run; overwrite=true replaces it.
+    """
+
+    usage = ("[GROUP=CHOICE ...] [KEY=VALUE ...] [-c job]", "-m [KEY=VALUE,VALUE ...]")
+    composes = {
+        "GROUP=CHOICE": "a part of the run, such as model=lstm; phonaut --help lists the choices",
+        "KEY=VALUE": "a value, such as trainer.max_epochs=20; phonaut train -c job prints all keys",
+    }
+    examples = {
+        "": "ten words of synthetic speech, in two minutes",
+        "dataset=folder dataset.data_folder=recordings": "yours: a folder per word, files <speaker>_<take>.wav",
+        "dataset=fsdd model=lstm trainer.max_epochs=20": "a public corpus, another model",
+        "-m features=mfcc,melspec seed=0,1": "all combinations, a run each",
+        "dataset=kws -c job": "print every key with its value, and what is wrong",
+        "model=mockingjay_small dataset=fsdd": "pre-train an encoder on recordings without labels",
+        "dataset=fsdd encoder.run=trained_models/ID": "put it in front of a model",
+    }
+
+    print_only: bool = option(
+        False, "print every key with its value, and what is wrong; nothing is trained", flags=("-c job", "--cfg job")
+    )
+    multirun: bool = option(
+        False, "train all combinations of values that have commas between, a run each", flags=("-m", "--multirun")
+    )
+
+    def run(self) -> int:
+        """Print, sweep or train."""
+        if self.print_only and self.multirun:
+            raise ValueError("-c job prints one configuration: leave -m out")
+        if self.print_only:
+            print_configuration(self.overrides)
+        elif self.multirun:
+            sweep(self.overrides)
+        else:
+            from phonaut.config.compose import compose
+
+            train_one(compose(self.overrides), self.overrides)
+        return 0
+
+
+def print_configuration(overrides: Sequence[str]) -> None:
+    """Print whatever composes, then what is wrong with it."""
+    from omegaconf import OmegaConf
+
+    from phonaut.config.compose import draft
+
+    config, problems = draft(overrides)
+    print(OmegaConf.to_yaml(config), end="", flush=True)
+    for problem in problems:
+        print(f"refused: {problem}", file=sys.stderr)
+
+
+def train_one(config: DictConfig, overrides: Sequence[str], job: str = "") -> float | None:
+    """Train one run and print its figures.
+
+    Args:
+        config: composed and checked.
+        overrides: the words that it was composed of.
+        job: name of the job in a sweep.
+
+    Returns:
+        The lowest validation loss, which a sweeper minimises; None where there is none.
+    """
+    from omegaconf import OmegaConf
+
+    from phonaut.config.plugins import added_config_dirs
+    from phonaut.runs import train
+    from phonaut.runs.run import default_experiment_id, run_directory
+
+    if config.experiment_id is None:
+        task = config.choices.objective if config.get("objective") else config.target
+        config.experiment_id = default_experiment_id(config.choices.dataset, task)
+        overrides = [*overrides, f"experiment_id={config.experiment_id}"]
+        sys.argv.append(overrides[-1])  # Lightning's ddp starts this command again for each process
+    OmegaConf.resolve(config)
+    folder = run_directory(config.output_dir, str(config.experiment_id), config.choices.model, job=job)
+    again = [text for text in overrides if not text.startswith(("overwrite=", "resume="))]
+    again += [word for path in added_config_dirs() for word in ("--config-dir", str(path))]
+    run = train(config, folder, ["phonaut", "train", *again])
+    if run is None:
+        return None
+    from phonaut.reports import write_report
+    from phonaut.reports.terminal import summarize
+
+    write_report(run.folder)
+    summarize(run)
+    return min((line.get("validation/loss", float("inf")) for line in run.history), default=None)
+
+
+def sweep(overrides: Sequence[str]) -> None:
+    """Train all combinations by Hydra's sweeper, a run each, one level deeper than a single run."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import open_dict
+
+    from phonaut.config.compose import ConfigurationError, as_text, finish, impossible
+    from phonaut.config.plugins import CONF, choices, search_path
+    from phonaut.runs.run import default_experiment_id, job_name
+
+    texts = [as_text(text, sweep=True) for text in overrides]
+    if not any(text.startswith("experiment_id=") for text in texts):
+        texts.append(f"experiment_id={default_experiment_id('sweep', 'of')}")
+
+    @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+    def job(config: DictConfig) -> float | None:
+        chosen = HydraConfig.get().runtime.choices
+        mine = [text for text in HydraConfig.get().overrides.task if not text.startswith("experiment_id=")]
+        with open_dict(config):
+            config.choices = {group: name for group, name in chosen.items() if group in choices()}
+        problems = impossible(finish(config), mine)
+        if str(config.trainer.strategy).startswith("ddp") and config.trainer.strategy != "ddp_spawn":
+            problems.append(f"trainer.strategy={config.trainer.strategy} would start the sweep again: use ddp_spawn")
+        if problems:
+            raise ConfigurationError(problems)
+        return train_one(
+            config, [*mine, f"experiment_id={config.experiment_id}"], job_name(HydraConfig.get().job.num, mine)
+        )
+
+    sys.argv = [sys.argv[0], "--multirun", *search_path(), *texts]
+    job()
