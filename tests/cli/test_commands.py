@@ -210,3 +210,12 @@ def test_the_module_train_is_the_command_train(tmp_path: Path) -> None:
         for words in (["phonaut", "train", "--help"], ["phonaut.train", "--help"])
     }
     assert len(pages) == 1
+
+
+def test_the_figures_of_compare_are_those_of_the_registry(toys: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("conf/metric").mkdir()
+    Path("conf/metric/loudness.yaml").write_text("_target_: toy_commands.Loudness\n")
+    assert main(["compare", "--help", *toys]) == 0
+    assert "accuracy, f1, frame_accuracy, recall or loudness; default: accuracy" in capsys.readouterr().out
+    assert main(["compare", "a", "b", "metric=loudnes"]) == 2
+    assert "got loudnes; did you mean loudness?" in capsys.readouterr().err

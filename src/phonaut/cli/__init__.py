@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from phonaut.cli.options import Command, command_of, example_lines, help_page, parse, section, split_config_dirs
+from phonaut.config.plugins import add_config_dir, choices, load_target, registry
 
 HELP = """\
 Phonaut trains, compares and ships models of speech.
@@ -31,8 +32,6 @@ def commands() -> dict[str, str]:
     Raises:
         ValueError: two commands have one name.
     """
-    from phonaut.config.plugins import registry
-
     files = [file.name for file in pkgutil.iter_modules(__path__) if file.name != "options"]
     ours = {name: f"{__name__}.{name}.{name.capitalize()}" for name in sorted(files)}
     added = {name: str(entry["_target_"]) for name, entry in registry("command").items()}
@@ -47,15 +46,11 @@ def load(target: str) -> type[Command]:
     Raises:
         ValueError: it cannot be imported, or is no command.
     """
-    from phonaut.config.plugins import load_target
-
     return command_of(load_target(target))
 
 
 def help_text() -> str:
     """The page of `phonaut --help`."""
-    from phonaut.config.plugins import choices
-
     rows, examples = list[tuple[str, list[str]]](), dict[str, str]()
     for name, target in commands().items():
         try:
@@ -83,8 +78,6 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def dispatch(words: Sequence[str]) -> int:
     """Run the command that `words` begin with, or print the help that they ask for."""
-    from phonaut.config.plugins import add_config_dir
-
     folders, words = split_config_dirs(words)
     for folder in folders:
         add_config_dir(folder)

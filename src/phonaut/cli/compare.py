@@ -24,8 +24,7 @@ class Compare(Command):
     }
 
     split: str = option("test", "the split, or the name of a folder that both were evaluated on")
-    metric: str = option("accuracy", "the figure: accuracy, recall, f1 or, of models that classify frames, "
-                         "frame_accuracy")  # fmt: skip
+    metric: str = option("accuracy", "the figure that is compared", group="metric")
     output: Path | None = option(None, "folder of the page and the table", otherwise="beside the runs, in comparisons/")
 
     def run(self) -> int:

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
+from phonaut.config.plugins import registry
+
 WIDTH = 80  # columns of a page of help
 COMMON = [("--config-dir DIR", ["also look for configuration files in DIR, and for modules beside it"])]
 
@@ -53,7 +55,13 @@ class Command:
 
 
 def option(
-    default: Any, meaning: str, *, least: int | None = None, otherwise: str = "", flags: Sequence[str] = ()
+    default: Any,
+    meaning: str,
+    *,
+    least: int | None = None,
+    otherwise: str = "",
+    flags: Sequence[str] = (),
+    group: str = "",
 ) -> Any:
     """A field of a command: `key=value`, or flags in its place.
 
@@ -63,13 +71,24 @@ def option(
         least: the smallest number.
         otherwise: the default in words, for the help.
         flags: such as `-m`; of `-c job`, the second word is dropped.
+        group: a registry whose names are its values, such as `metric`.
     """
-    return field(default=default, metadata={"help": meaning, "least": least, "otherwise": otherwise, "flags": flags})
+    metadata = {"help": meaning, "least": least, "otherwise": otherwise, "flags": flags, "group": group}
+    return field(default=default, metadata=metadata)
 
 
 def options_of(command: type[Command]) -> dict[str, Field[Any]]:
     """The options of a command by name."""
     return {one.name: one for one in fields(command) if one.name not in ("paths", "overrides")}
+
+
+def types_of(command: type[Command]) -> dict[str, Any]:
+    """The type of each option; of one with a registry, its names."""
+    types = get_type_hints(command)
+    for key, group in ((key, one.metadata.get("group")) for key, one in options_of(command).items()):
+        if group:
+            types[key] = Literal[tuple(registry(group))]
+    return types
 
 
 def command_of(target: Any) -> type[Command]:
@@ -101,7 +120,7 @@ def parse(name: str, command: type[Command], words: Iterable[str]) -> Command:
     options = options_of(command)
     flags = {flag.split()[0]: (key, flag) for key, one in options.items() for flag in one.metadata.get("flags", ())}
     keys = {key: one for key, one in options.items() if not one.metadata.get("flags")}
-    types = get_type_hints(command)
+    types = types_of(command)
     beginnings = tuple(beginning(text) for text in command.composes)
     values: dict[str, Any] = {}
     paths, overrides = list[str](), list[str]()
@@ -232,7 +251,7 @@ def expected(kind: Any, least: int | None) -> list[str]:
 
 def help_page(name: str, command: type[Command]) -> str:
     """The help of a command."""
-    types = get_type_hints(command)
+    types = types_of(command)
     options = []
     for key, one in options_of(command).items():
         flags, default = one.metadata.get("flags", ()), one.metadata.get("otherwise") or shown(one.default)
