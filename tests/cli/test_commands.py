@@ -216,6 +216,7 @@ def test_the_figures_of_compare_are_those_of_the_registry(toys: list[str], capsy
     Path("conf/metric").mkdir()
     Path("conf/metric/loudness.yaml").write_text("_target_: toy_commands.Loudness\n")
     assert main(["compare", "--help", *toys]) == 0
-    assert "accuracy, f1, frame_accuracy, recall or loudness; default: accuracy" in capsys.readouterr().out
+    page = " ".join(capsys.readouterr().out.split())
+    assert "accuracy, f1, frame_accuracy, recall or loudness; default: accuracy" in page
     assert main(["compare", "a", "b", "metric=loudnes"]) == 2
     assert "got loudnes; did you mean loudness?" in capsys.readouterr().err
