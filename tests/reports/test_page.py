@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from phonaut.reports import write_report
-from phonaut.reports.page import TEMPLATES
+from phonaut.reports.html import TEMPLATES
 from phonaut.runs import Predictions
 
 MakeRun = Callable[..., Path]

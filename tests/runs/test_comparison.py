@@ -220,8 +220,8 @@ def test_a_metric_of_ones_own_is_evaluated_compared_and_reported(tmp_path: Path)
     from phonaut.reports.comparison import as_csv, page
     from phonaut.reports.comparison_table import about, columns
     from phonaut.reports.record import read
-    from phonaut.reports.result import columns as metrics_of
-    from phonaut.reports.result import evaluations
+    from phonaut.reports.sections.evaluations import columns as metrics_of
+    from phonaut.reports.sections.evaluations import evaluations
 
     plain = scored(answers_of(TRUTH, 10), TRUTH)
     louder = replace(plain, scores=plain.scores * np.where(np.arange(120) < 40, 2, 1)[:, None].astype(np.float32))

@@ -1,7 +1,7 @@
 """Arrays in, matplotlib figures out; TensorBoard and reports show the same ones."""
 
 from phonaut.plots.encoder import attention_maps, coarse, hidden_layers, layer_weights
-from phonaut.plots.figures import confusion_matrix, png, spectrogram, spectrograms
+from phonaut.plots.figures import confusion_matrix, png, row_fractions, spectrogram, spectrograms
 from phonaut.plots.hmm import plot_convergence, plot_durations, plot_posteriors, plot_states, plot_transitions
 from phonaut.plots.noise import against_snr
 
@@ -18,6 +18,7 @@ __all__ = [
     "plot_states",
     "plot_transitions",
     "png",
+    "row_fractions",
     "spectrogram",
     "spectrograms",
 ]

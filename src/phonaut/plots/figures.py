@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,8 +87,15 @@ def spectrograms(
     return figure
 
 
+def row_fractions(counts: ArrayLike) -> NDArray[np.float64]:
+    """Counts `(C, C)` of a confusion matrix as fractions of their rows; 0 in an empty row."""
+    matrix = np.asarray(counts, dtype=np.float64)
+    fractions: NDArray[np.float64] = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    return fractions
+
+
 def confusion_matrix(matrix: ArrayLike, classes: Sequence[str], *, title: str = "") -> Figure:
-    """How often each class (row) was taken for each other (column), shaded by the share of the row.
+    """Confusion matrix, true classes by rows and predicted ones by columns, shaded by the fraction of the row.
 
     Args:
         matrix: counts, `(C, C)`.
@@ -102,14 +109,14 @@ def confusion_matrix(matrix: ArrayLike, classes: Sequence[str], *, title: str = 
     inches = min(12.0, 1.6 + 0.36 * n)
     figure = Figure(figsize=(inches, inches), layout="constrained")
     plot = figure.subplots()
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    plot.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    fractions = row_fractions(counts)
+    plot.imshow(fractions, cmap="Blues", vmin=0.0, vmax=1.0)
     plot.set_xticks(range(n), classes, rotation=90, fontsize=8)
     plot.set_yticks(range(n), classes, fontsize=8)
     plot.set(xlabel="predicted", ylabel="true", title=title)
     if n <= NUMBERED:
         for row, column in np.argwhere(counts > 0):
-            colour = "white" if shares[row, column] > 0.5 else "black"
+            colour = "white" if fractions[row, column] > 0.5 else "black"
             plot.text(column, row, counts[row, column], ha="center", va="center", fontsize=7, color=colour)
     return figure
 

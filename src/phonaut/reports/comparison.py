@@ -13,10 +13,10 @@ from phonaut.files import write_bytes, write_text
 from phonaut.metrics import ClassMetric, Difference, Estimate
 from phonaut.plots import against_snr, png
 from phonaut.reports.comparison_table import about
+from phonaut.reports.html import encodable, render
 from phonaut.reports.media import data_uri
-from phonaut.reports.page import encodable, render
 from phonaut.reports.record import ITEM
-from phonaut.reports.tables import MOST_ROWS, floor_of
+from phonaut.reports.sections.classes import MAX_ROWS, floor_of
 from phonaut.runs.comparison import Compared, Comparison
 from phonaut.runs.folds import Folds
 from phonaut.runs.run import condition
@@ -25,7 +25,7 @@ FOLDER = Path("trained_models") / "comparisons"
 CSV, HTML, PICTURE = "compare.csv", "compare.html", "noise.png"
 CSS_DPI = 90  # pixels of the page to an inch of the picture
 SHARPNESS = 2  # pixels of the picture to one of the page
-MOST_CONFUSIONS = 50  # of a run, on the page
+MAX_CONFUSIONS = 50  # of a run, on the page
 
 
 def write_comparison(comparison: Comparison, folder: Path | None = None) -> list[Path]:
@@ -133,9 +133,9 @@ def page(comparison: Comparison, picture: bytes | None) -> str:
             "levels": {
                 kind: sorted({s for run in runs for s in run.in_noise.get(kind, {})}) for kind in comparison.noises
             },
-            "classes": by_class[:MOST_ROWS],
+            "classes": by_class[:MAX_ROWS],
             "n_classes": len(by_class),
-            "most_confusions": MOST_CONFUSIONS,
+            "most_confusions": MAX_CONFUSIONS,
         },
     )
 

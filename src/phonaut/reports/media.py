@@ -26,8 +26,8 @@ Audio = NDArray[np.float32]
 T = TypeVar("T")
 
 
-def kept_samples(run: Run, read: Callable[[dict[str, NDArray[Any]]], T]) -> T | None:
-    """What `read` makes of the arrays that a run kept in `samples.npz`; None where there is no such file.
+def read_samples(run: Run, read: Callable[[dict[str, NDArray[Any]]], T]) -> T | None:
+    """The arrays of a run's `samples.npz`, converted by `read`; None where there is no such file.
 
     Raises:
         ValueError: the file is damaged.

@@ -1,4 +1,4 @@
-"""What a report is made of: the files of a run, read once, in one place."""
+"""Files of a run, read once: the input of every report."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phonaut.config.metrics import registered_metrics
 from phonaut.data.prepared import PreparedCorpus
-from phonaut.metrics import Estimate, confusion_matrix
+from phonaut.metrics import ClassRates, Estimate, Metric, by_class, by_speaker, confusion_matrix, unregistered
 from phonaut.runs.predictions import Predictions
 from phonaut.runs.run import Run
 
-# What one item is called, and what the task is called.
+# Names of one item and of the task.
 ITEM = {"keyword": "clip", "phone": "phone", "speaker": "recording", "none": "recording"}
 TASK = {"keyword": "keyword spotting", "phone": "phone classification", "speaker": "speaker identification"}
 TASK |= {"none": "pre-training"}
@@ -36,11 +37,36 @@ class Evaluation:
     predictions: Predictions | None
 
     @cached_property
+    def metric(self) -> Metric:
+        """The metric of the headline: the first of the registry that there is."""
+        known = [metric for name, metric in registered_metrics().items() if name in self.rates]
+        return known[0] if known else unregistered(next(iter(self.rates)))
+
+    @cached_property
     def known(self) -> NDArray[np.bool_]:
-        """The items whose class the model knows, `(N,)`: those that count."""
+        """Mask of the items that count, `(N,)`: of known class, or all of a task without classes."""
         assert self.predictions is not None
-        known: NDArray[np.bool_] = self.predictions.label >= 0
+        known: NDArray[np.bool_] = (self.predictions.label >= 0) | (len(self.predictions.classes) == 0)
         return known
+
+    @cached_property
+    def classified(self) -> bool:
+        """True where predictions of classes are there and some of them count."""
+        return self.predictions is not None and len(self.predictions.classes) > 0 and bool(self.known.any())
+
+    @cached_property
+    def by_class(self) -> list[ClassRates]:
+        """Precision, recall and F1 of every class."""
+        p = self.predictions
+        assert p is not None
+        return by_class(p.label, p.predicted, p.speaker, [str(name) for name in p.classes])
+
+    @cached_property
+    def by_speaker(self) -> dict[str, Estimate]:
+        """Accuracy of every speaker."""
+        p = self.predictions
+        assert p is not None
+        return by_speaker(p.label, p.predicted, p.speaker)
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
@@ -87,17 +113,17 @@ class Record:
 
     @property
     def item(self) -> str:
-        """What one classified item is called."""
+        """Name of one item."""
         return ITEM.get(self.target, "item")
 
     @property
     def task(self) -> str:
-        """What the model does."""
+        """Name of the task."""
         return TASK.get(self.target, self.target)
 
     @property
     def verb(self) -> str:
-        """What goes before a true class: a word is said, a speaker is."""
+        """Verb before a true class: a word is said, a speaker is."""
         return "was" if self.target == "speaker" else "said"
 
     @property
@@ -153,7 +179,7 @@ def evaluation(run: Run, name: str) -> Evaluation:
 
 
 def prepared_of(run: Run) -> tuple[PreparedCorpus | None, str]:
-    """The prepared corpus, or why there is none; a report is worth having without it."""
+    """The prepared corpus, or None and the reason: a report can be made without it."""
     try:
         prepared = run.prepared()
     except (ValueError, OSError) as error:

@@ -1,4 +1,4 @@
-"""What is printed when a run has ended: how good, how sure, by which protocol, and what to try next."""
+"""Lines printed when a run has ended: figure, interval, protocol, and what to try next."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from rich.console import Console
 from rich.text import Text
 
 from phonaut.metrics import Estimate
-from phonaut.reports import representation
 from phonaut.reports.record import Evaluation, Record, read
-from phonaut.reports.result import how, unknown_words
-from phonaut.reports.setup import size
-from phonaut.reports.text import interval, percent, seconds, things
+from phonaut.reports.sections.headline import interval_method, unknown_labels
+from phonaut.reports.sections.setup import model_size
+from phonaut.reports.text import interval, percent, seconds, things, value
 from phonaut.runs.extraction import Extracted
 from phonaut.runs.run import Run, parsed
 
 LABEL_WIDTH = 13
-Line = tuple[str, str, str]  # what it is about, the figure, and the rest
+CUTS = "cuts.txt.gz"  # of pre-training
+Line = tuple[str, str, str]  # label, figure, rest
 
 
 def summarize(run: Run, name: str | None = None, *, console: Console | None = None) -> None:
@@ -47,7 +47,7 @@ def summarize(run: Run, name: str | None = None, *, console: Console | None = No
 
 
 def show_extracted(result: Extracted, target: str, *, console: Console | None = None) -> None:
-    """Print what `extract` wrote, how fast, and what takes it."""
+    """Print the files, the speed and the next command of `extract`."""
     splits = ", ".join(f"{n:,} {split}" for split, n in result.splits.items())
     rate = result.hours * 3600 / max(result.seconds, 1e-9)
     what = f"{result.n_features} features, {things(result.n_sequences, 'recording')} ({splits})"
@@ -61,36 +61,35 @@ def show_extracted(result: Extracted, target: str, *, console: Console | None = 
 
 
 def show_probes(probes: list[dict[str, Any]], *, console: Console | None = None) -> None:
-    """Print what a linear probe told after each epoch that was kept."""
+    """Print the accuracy of a linear probe after each epoch."""
     for line in probes:
-        found = Estimate(line["value"], line["low"], line["high"], int(line["n"]))
-        text = f"step {line['step']:,}, epoch {line['epoch'] + 1}   95 % interval {interval(found)}, n = {found.n:,}"
-        (console or Console()).print(percent(found.value).ljust(LABEL_WIDTH) + text, soft_wrap=True, highlight=False)
+        rate = Estimate(line["value"], line["low"], line["high"], int(line["n"]))
+        text = f"step {line['step']:,}, epoch {line['epoch'] + 1}   95 % interval {interval(rate)}, n = {rate.n:,}"
+        (console or Console()).print(percent(rate.value).ljust(LABEL_WIDTH) + text, soft_wrap=True, highlight=False)
 
 
 def lines(record: Record, name: str | None) -> list[Line]:
-    """What is printed, as label, figure and rest."""
-    found = [e for e in record.evaluations if e.name == name] if name else [record.main]
-    if not found:
+    """Label, figure and rest of every line."""
+    evaluation = next((one for one in record.evaluations if name in (None, one.name)), None)
+    if evaluation is None:
         there = ", ".join(e.name for e in record.evaluations)
         raise ValueError(f"{record.run.folder} has no evaluation {name!r}; it has: {there}")
-    if representation.is_representation(record):
-        return representation.lines(record)
-    evaluation = found[0]
-    rate = evaluation.rates["accuracy"]
-    counted = evaluation.predictions is not None and rate.n > 0
+    metric = evaluation.metric
+    rate = evaluation.rates[metric.name]
+    counted = evaluation.classified and rate.n > 0
     people = f", {things(evaluation.n_speakers, 'speaker')}" if counted else ""
-    certainty = f"   95 % interval {interval(rate)} on {things(rate.n, record.item)}{people} ({evaluation.name})"
+    on = f" on {things(rate.n, record.item)}{people} ({evaluation.name})"
+    certainty = f"   95 % interval {interval(rate, metric.format)}{on}"
     if rate.n == 0:
         certainty = f"   nothing to count in {evaluation.name}"
-    result: list[Line] = [("accuracy", percent(rate.value), certainty)]
-    if counted:
-        result.append(("interval", "", how(evaluation, record.item)))
+    result: list[Line] = [(metric.label, value(rate.value, metric.format), certainty)]
+    if method := interval_method(record, evaluation):
+        result.append(("interval", "", method))
     if frames := evaluation.rates.get("frame_accuracy"):
         about = f"   95 % interval {interval(frames)} on {things(frames.n, 'frame')}, each on its own"
         result.append(("frames", percent(frames.value), about))
-    result += in_noise(evaluation)
-    if unknown := unknown_words(evaluation):
+    result += noise_lines(evaluation)
+    if unknown := unknown_labels(evaluation):
         words = ", ".join(f"{word} {n}" for word, n in unknown.most_common(10)) + (" ..." if len(unknown) > 10 else "")
         about = f" of classes that the model does not know: {words}"
         result.append(("not counted", things(unknown.total(), record.item), about))
@@ -99,43 +98,48 @@ def lines(record: Record, name: str | None) -> list[Line]:
     result.append(("model", "", model(record)))
     if record.refused:
         result.append(("refused", things(len(record.refused), "recording"), ", named in the report with the reasons"))
+    if (cuts := record.run.folder / CUTS).exists():
+        result.append(("cuts", "", f"{cuts} names every cut"))
     result.append(("report", str(record.run.folder / "report.html"), ""))
-    return [*result, *(("" if i else "next", "", text) for i, text in enumerate(ideas(record)))]
+    next_steps = ideas(record) if "classes" in record.run.model else []
+    return [*result, *(("" if i else "next", "", text) for i, text in enumerate(next_steps))]
 
 
-def in_noise(evaluation: Evaluation) -> list[Line]:
-    """A line for each kind of noise that it was scored in."""
-    found: dict[str, list[str]] = {}
-    conditions = (name.partition("/")[2] for name in evaluation.rates if name.startswith("accuracy/"))
+def noise_lines(evaluation: Evaluation) -> list[Line]:
+    """A line for each kind of noise of the evaluation."""
+    metric, by_kind = evaluation.metric, dict[str, list[str]]()
+    conditions = (name.partition("/")[2] for name in evaluation.rates if name.startswith(f"{metric.name}/"))
     for kind, snr_db, name in sorted((*level, name) for name in conditions if (level := parsed(name))):
-        found.setdefault(kind, []).append(f"{percent(evaluation.rates[f'accuracy/{name}'].value)} at {snr_db:g} dB")
+        text = value(evaluation.rates[f"{metric.name}/{name}"].value, metric.format)
+        by_kind.setdefault(kind, []).append(f"{text} at {snr_db:g} dB")
     label = {"noise": "in noise"}
-    return [(label.get(kind, f"in {kind}"), "", ", ".join(levels)) for kind, levels in found.items()]
+    return [(label.get(kind, f"in {kind}"), "", ", ".join(levels)) for kind, levels in by_kind.items()]
 
 
 def model(record: Record) -> str:
     """Name, cost and training time in a line."""
     about = record.run.model
-    costs = [f"{value} {name.lower()}" for name, value, _ in size(record)[:2]]
+    costs = [f"{value} {name.lower()}" for name, value, _ in model_size(record)[:2]]
     time = [f"trained in {seconds(about['train_seconds'])}"] if "train_seconds" in about else []
-    return ", ".join([str(about.get("model", record.run.folder.name)), *costs, *time])
+    objective = [str(about["objective"])] if "objective" in about else []
+    return ", ".join([str(about.get("model", record.run.folder.name)), *objective, *costs, *time])
 
 
 def ideas(record: Record) -> list[str]:
-    """What to do next: a purpose, and the command for it."""
+    """Next steps: a purpose, and the command for it."""
     run, command = quoted(record.run.folder), record.run.environment.get("command")
-    found = [
+    steps = [
         ("see and hear the details", "open the report in a browser"),
         ("test recordings of your own", f"phonaut evaluate {run} FOLDER"),
     ]
     if record.choices.get("dataset") == "synthetic":
-        found.append(("train on words of your own", "phonaut train dataset=folder dataset.data_folder=FOLDER"))
+        steps.append(("train on words of your own", "phonaut train dataset=folder dataset.data_folder=FOLDER"))
     if command:
         other = "lstm" if record.run.model.get("model") != "lstm" else "tc-res8"
-        found.append(("try another network", with_model(command, other)))
-    found.append(("look into the training", f"tensorboard --logdir {run}"))
-    width = max(len(purpose) for purpose, _ in found)
-    return [f"{purpose.ljust(width)}   {how_to}" for purpose, how_to in found]
+        steps.append(("try another network", with_model(command, other)))
+    steps.append(("look into the training", f"tensorboard --logdir {run}"))
+    width = max(len(purpose) for purpose, _ in steps)
+    return [f"{purpose.ljust(width)}   {how_to}" for purpose, how_to in steps]
 
 
 def quoted(path: Path) -> str:

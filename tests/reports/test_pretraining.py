@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from phonaut.reports import write_report
-from phonaut.reports.representation import examples
+from phonaut.reports.sections.reconstructions import examples
 from phonaut.reports.terminal import summarize
 from phonaut.runs import Run
 
@@ -49,6 +49,7 @@ def run(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     arrays = {name: rng.normal(size=(sum(LENGTHS), 12)).astype(np.float16) for name in ("seen", "predicted", "truth")}
     chosen = rng.random(sum(LENGTHS)) < 0.3
+    (folder / "cuts.txt.gz").touch()
     np.savez(folder / "samples.npz", **arrays, chosen=chosen, lengths=LENGTHS, cuts=np.array(["a/1", "<i>b</i>"]))
     return folder
 

@@ -1,4 +1,4 @@
-"""The worst mistakes: where the model was surest and wrong, to be heard and seen."""
+"""Worst mistakes: the most confident wrong predictions, with audio and spectrograms."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from phonaut.data.prepared import CutTable
+from phonaut.reports.html import render as rendered
 from phonaut.reports.media import data_uri, png, spectrogram, wav
 from phonaut.reports.record import Evaluation, Record
+from phonaut.reports.sections import Section
 from phonaut.runs.predictions import Predictions
 
 N_SHOWN = 12
 LONGEST_S = 4.0  # of what is played of a recording
-SHORTEST_S = 1.0  # a phone is heard in its context
+SHORTEST_S = 1.0  # a phone is played in its context
 SAMPLES = 800_000  # of all players together: about 2 MB on the page
 
 
@@ -45,7 +47,7 @@ class Sound:
 
 @dataclass(frozen=True)
 class Mistake:
-    """An item that the model was sure about, and wrong.
+    """A confident wrong prediction.
 
     Attributes:
         truth: the true class.
@@ -70,11 +72,19 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Mistakes:
-    """The worst mistakes, how many there are in all, and why they cannot be heard where they cannot."""
+    """The worst mistakes, the number of all, and the reason where they cannot be played."""
 
     worst: list[Mistake]
     n: int
     no_sound: str
+
+
+def render(record: Record) -> Section | None:
+    """The section; None where nothing was counted."""
+    if not record.main.classified:
+        return None
+    content = {"record": record, "mistakes": mistakes(record)}
+    return Section(rendered("mistakes.html", content), {"mistakes": "Worst mistakes"})
 
 
 def mistakes(record: Record) -> Mistakes:
@@ -82,9 +92,9 @@ def mistakes(record: Record) -> Mistakes:
     p = record.main.predictions
     assert p is not None
     rows, n = worst(record.main)
-    heard, no_sound = sounds(record, p, rows)
+    players, no_sound = sounds(record, p, rows)
     probabilities = p.probabilities()
-    found = [
+    shown = [
         Mistake(
             truth=str(p.classes[p.label[row]]),
             answer=str(p.classes[p.predicted[row]]),
@@ -93,35 +103,35 @@ def mistakes(record: Record) -> Mistakes:
             cut=str(p.cut[row]),
             recording=str(p.recording[row]),
             speaker=str(p.speaker[row]),
-            sound=heard.get(row),
+            sound=players.get(row),
         )
         for row in rows
     ]
-    return Mistakes(found, n, no_sound)
+    return Mistakes(shown, n, no_sound)
 
 
 def sounds(record: Record, predictions: Predictions, rows: list[int]) -> tuple[dict[int, Sound], str]:
-    """The sound of each row that can be heard, and why others cannot."""
+    """The sound of each row that can be played, and the reason where some cannot."""
     if record.prepared is None or not rows:
         return {}, record.why_not
     if record.prepared.frames is not None:
         return {}, "this corpus has frames, and no sound"
     p, table = predictions, record.prepared.cuts(record.main.name)
     places = find(table, p.cut[rows])
-    heard: dict[int, Sound] = {}
+    players: dict[int, Sound] = {}
     for row in rows:
         place = places.get(str(p.cut[row]))
         if place is None:
-            return heard, f"{record.prepared.folder} holds another corpus than the one that was tested"
+            return players, f"{record.prepared.folder} holds another corpus than the one that was tested"
         try:
-            heard[row] = sound_of(table, place, float(p.start_s[row]), float(p.end_s[row]), len(rows))
+            players[row] = sound_of(table, place, float(p.start_s[row]), float(p.end_s[row]), len(rows))
         except (ValueError, OSError) as error:  # damaged since: the figures stand without it
-            return heard, str(error)
-    return heard, ""
+            return players, str(error)
+    return players, ""
 
 
 def worst(evaluation: Evaluation) -> tuple[list[int], int]:
-    """Rows of the surest wrong answers, and how many wrong answers there are; ties fall by the name of the cut."""
+    """Rows of the most confident wrong predictions and the number of all; ties are in the order of the cuts' ids."""
     p = evaluation.predictions
     assert p is not None
     wrong = np.flatnonzero(evaluation.known & (p.label != p.predicted))
@@ -132,9 +142,9 @@ def worst(evaluation: Evaluation) -> tuple[list[int], int]:
 
 def find(table: CutTable, cuts: Iterable[str]) -> dict[str, int]:
     """The rows of some cuts in a table, by id."""
-    wanted = {str(cut) for cut in cuts}
-    names = ((table.id(row), row) for row in range(len(table) if wanted else 0))
-    return {name: row for name, row in names if name in wanted}
+    ids = {str(cut) for cut in cuts}
+    names = ((table.id(row), row) for row in range(len(table) if ids else 0))
+    return {name: row for name, row in names if name in ids}
 
 
 def sound_of(table: CutTable, row: int, start_s: float, end_s: float, n_players: int) -> Sound:

@@ -1,17 +1,25 @@
 """Tables, confusions and mistakes against counts by hand."""
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from phonaut.metrics import Estimate
-from phonaut.reports.mistakes import find, sound_of, worst
-from phonaut.reports.record import Evaluation
-from phonaut.reports.result import how, unknown_words
-from phonaut.reports.tables import MOST_CLASSES, class_rows, confused, floor_of, matrix, speaker_rows
-from phonaut.runs import Predictions
+from phonaut.plots import row_fractions
+from phonaut.reports import write_report
+from phonaut.reports.record import Evaluation, Record
+from phonaut.reports.sections import Section
+from phonaut.reports.sections.classes import class_rows, floor_of, speaker_rows
+from phonaut.reports.sections.confusions import MAX_CLASSES, confused, matrix
+from phonaut.reports.sections.headline import method_over_speakers, unknown_labels
+from phonaut.reports.sections.mistakes import find, sound_of, worst
+from phonaut.reports.terminal import summarize
+from phonaut.runs import Predictions, Run
 
 
 def evaluation(
@@ -55,8 +63,8 @@ def test_a_cell_counts_and_a_single_error_can_be_seen() -> None:
 def test_of_very_many_classes_those_with_errors_are_shown() -> None:
     label = [*range(100), 98, 99]
     m = matrix(evaluation(label, [*range(100), 99, 98], n_classes=100))
-    assert len(m.names) == MOST_CLASSES
-    assert m.n_left_out == 100 - MOST_CLASSES
+    assert len(m.names) == MAX_CLASSES
+    assert m.n_left_out == 100 - MAX_CLASSES
     assert m.names[-2:] == ["w98", "w99"]
 
 
@@ -83,7 +91,7 @@ def test_mistakes_that_are_alike_are_ordered_by_cut_whatever_the_order_of_rows()
 
 
 def test_unknown_words_are_counted_apart() -> None:
-    assert unknown_words(evaluation([0, -1, -1], [0, 0, 1])) == {"strange": 2}
+    assert unknown_labels(evaluation([0, -1, -1], [0, 0, 1])) == {"strange": 2}
 
 
 def test_a_scale_begins_below_every_interval_and_leaves_room() -> None:
@@ -94,10 +102,10 @@ def test_a_scale_begins_below_every_interval_and_leaves_room() -> None:
 
 def test_how_an_interval_was_found_is_read_off_the_interval() -> None:
     spoken = evaluation([0, 1] * 20, [0, 1] * 19 + [0, 0])
-    assert "bootstrap over the 2 speakers" in how(spoken, "clip")
+    assert "bootstrap over the 2 speakers" in method_over_speakers(spoken, "clip")
     perfect = evaluation([0, 1] * 20, [0, 1] * 20)
     wilson_40_of_40 = Estimate(1.0, 1 / (1 + 1.959963984540054**2 / 40), 1.0, 40)
-    assert "Wilson's interval over clips" in how(
+    assert "Wilson's interval over clips" in method_over_speakers(
         Evaluation("test", {"accuracy": wilson_40_of_40}, perfect.predictions), "clip"
     )
 
@@ -144,3 +152,42 @@ def test_of_a_long_recording_the_beginning_is_heard() -> None:
 def test_cuts_are_found_by_id(tmp_path: Path) -> None:
     assert find(Cut(1.0), ["only", "other"]) == {"only": 0}  # type: ignore[arg-type]
     assert find(Cut(1.0), []) == {}  # type: ignore[arg-type]
+
+
+def test_a_page_is_its_sections_in_order_and_a_function_is_one_too(
+    make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mine(record: Record) -> Section:
+        return Section(f"<section id='mine'><h2>Mine</h2>{record.main.metric.label}</section>", {"mine": "My part"})
+
+    run = make_run(20)
+    monkeypatch.setattr("phonaut.reports.page.sections_of", lambda record: ("headline", "densities", mine, "setup"))
+    html = write_report(run).read_text()
+    assert "<h2>Mine</h2>accuracy</section>" in html
+    assert html.index("84.8 %") < html.index("My part") < html.index("<h2>Mine") < html.index('<section id="corpus">')
+    assert "Confusions" not in html
+    monkeypatch.setattr("phonaut.reports.page.sections_of", lambda record: ("headlines",))
+    with pytest.raises(ValueError, match=r"no section headlines; it has: classes, confusions, .*headline"):
+        write_report(run)
+
+
+def test_a_run_of_another_metric_has_a_headline_in_its_format(make_run: Callable[..., Path]) -> None:
+    run = make_run(20)
+    error = {"value": 0.03217, "low": 0.02, "high": 0.05, "n": 132}
+    (run / "metrics.json").write_text(json.dumps({"test": {"mean_error": error, "mean_error/noise_10_db": error}}))
+    html = write_report(run).read_text()
+    assert "<title>tc-res8 on clips · 0.03217</title>" in html
+    assert "0.02 to 0.05" in html
+    assert '<span class="what">mean error, ' in html
+    console = Console(record=True, width=300)
+    summarize(Run(run), console=console)
+    lines = console.export_text().splitlines()
+    assert lines[1].startswith("mean error   0.03217   95 % interval 0.02 to 0.05 on 132 clips")
+    assert any(line.startswith("in noise     0.03217 at 10 dB") for line in lines)
+
+
+def test_tensorboard_and_the_report_shade_by_the_same_fractions() -> None:
+    counts = np.array([[3, 1], [0, 0]])
+    np.testing.assert_array_equal(row_fractions(counts), [[0.75, 0.25], [0.0, 0.0]])
+    m = matrix(evaluation([0, 0, 0, 0], [0, 0, 0, 1], n_classes=2))
+    assert [[cell.shade**2 for cell in row] for row in m.rows] == [pytest.approx([0.75, 0.25]), [0.0, 0.0]]

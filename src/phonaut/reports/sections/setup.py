@@ -1,4 +1,4 @@
-"""What a run was made of: corpus, refused recordings, configuration, machine."""
+"""Setup of a run: corpus, refused recordings, configuration, machine."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from phonaut.reports.html import render as rendered
 from phonaut.reports.record import Record
+from phonaut.reports.sections import Section
 from phonaut.reports.text import bytes_, seconds, short, things, whole
 
-MOST_REFUSED = 100
-MOST_REMARKS = 50
-MOST_WORDS = 100
+MAX_REFUSED = 100
+MAX_REMARKS = 50
+MAX_WORDS = 100
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,10 @@ class SplitRow:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The corpus, and what was wrong with it.
+    """The corpus, its refused recordings and remarks.
 
     Attributes:
-        notes: what a reader must know, the protocol first.
+        notes: of the corpus, the protocol first.
         splits: its parts.
         words: a word and how often it occurs in each split.
         n_words: words in all; those beyond the first hundred are not in `words`.
@@ -52,6 +54,19 @@ class Corpus:
     remark_kinds: list[tuple[str, int]]
 
 
+def render(record: Record) -> Section:
+    """The section."""
+    content = {
+        "record": record,
+        "environment": record.run.environment,
+        "size": model_size(record),
+        "corpus": corpus(record),
+        "settings": settings(record),
+        "machine": machine(record),
+    }
+    return Section(rendered("setup.html", content), {"corpus": "Corpus", "run": "Run"})
+
+
 def corpus(record: Record) -> Corpus:
     """The corpus of a run; remarks can be listed only where the prepared folder is still there."""
     summary: dict[str, Any] = record.run.corpus.get("summary", {})
@@ -62,18 +77,18 @@ def corpus(record: Record) -> Corpus:
     return Corpus(
         notes=record.protocol,
         splits=[SplitRow(name, s["cuts"], s["speakers"], seconds(3600 * s["hours"])) for name, s in splits.items()],
-        words=[(word, [row["words"].get(word, 0) for row in splits.values()]) for word in words[:MOST_WORDS]],
+        words=[(word, [row["words"].get(word, 0) for row in splits.values()]) for word in words[:MAX_WORDS]],
         n_words=len(words),
-        refused=record.refused[:MOST_REFUSED],
+        refused=record.refused[:MAX_REFUSED],
         n_refused=len(record.refused),
-        remarks=remarks[:MOST_REMARKS],
+        remarks=remarks[:MAX_REMARKS],
         n_remarks=summary.get("n_remarks", len(remarks)),
         remark_kinds=kinds.most_common(),
     )
 
 
-def size(record: Record) -> list[tuple[str, str, str]]:
-    """What the model costs: name, figure, what it means."""
+def model_size(record: Record) -> list[tuple[str, str, str]]:
+    """Cost of the model: name, figure, meaning."""
     model, clip_s = record.run.model, record.run.corpus.get("summary", {}).get("clip_s")
     length = f"a clip of {clip_s:g} s" if clip_s else "one second"
     facts = (
@@ -84,15 +99,8 @@ def size(record: Record) -> list[tuple[str, str, str]]:
     return [(name, text(model[key]), meaning) for key, name, text, meaning in facts if key in model]
 
 
-def strip(record: Record) -> list[tuple[str, str]]:
-    """What a reader wants to know beside the headline: what the model costs, and what the training took."""
-    model = record.run.model
-    facts = [(name, value) for name, value, _ in size(record)]
-    return [*facts, ("Trained in", seconds(model["train_seconds"]))] if "train_seconds" in model else facts
-
-
 def settings(record: Record) -> list[tuple[str, str]]:
-    """What was chosen in each configuration group that has something chosen."""
+    """The choice of each configuration group that has one."""
     return [(group, name) for group, name in record.choices.items() if name and name != "null"]
 
 
