@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import DictConfig
 
 from phonaut.cli import commands, load, main
 from phonaut.cli.options import options_of
+from phonaut.config.plugins import choices
 
 TOY = '''
 """Commands of somebody else."""
@@ -220,3 +222,15 @@ def test_the_figures_of_compare_are_those_of_the_registry(toys: list[str], capsy
     assert "accuracy, f1, frame_accuracy, recall or loudness; default: accuracy" in page
     assert main(["compare", "a", "b", "metric=loudnes"]) == 2
     assert "got loudnes; did you mean loudness?" in capsys.readouterr().err
+
+
+def test_help_of_train_has_every_key_of_the_root_with_its_meaning(capsys: pytest.CaptureFixture[str]) -> None:
+    from phonaut.config.compose import compose
+
+    assert main(["train", "--help"]) == 0
+    page = capsys.readouterr().out
+    config = compose()
+    scalars = {key for key in config if not isinstance(config[key], dict | DictConfig) and key not in choices()}
+    assert len(scalars) > 15
+    for key in scalars:
+        assert f"\n  {key}= " in page

@@ -41,6 +41,11 @@ class Command:
     composes: ClassVar[Mapping[str, str]] = {}
     examples: ClassVar[Mapping[str, str]] = {}
 
+    @classmethod
+    def configuration(cls) -> Mapping[str, Sequence[str]]:
+        """Words for the configuration -> lines of help."""
+        return {word: [meaning] for word, meaning in cls.composes.items()}
+
     def given(self, *keys: str) -> list[str]:
         """Those of `keys` that are not at their default."""
         return [key for key in keys if getattr(self, key) != getattr(type(self), key)]
@@ -264,7 +269,7 @@ def help_page(name: str, command: type[Command]) -> str:
             *(f"  {line}" for form in usage(name, command) for line in wrapped(form, "    ")),
             *section("Paths", [(path.strip("[]"), [meaning]) for path, meaning in command.arguments.items()]),
             *section("Options", [*options, *COMMON]),
-            *section("Configuration", [(text, [meaning]) for text, meaning in command.composes.items()]),
+            *section("Configuration", [*command.configuration().items()]),
             *example_lines({f"phonaut {name} {words}": meaning for words, meaning in command.examples.items()}),
             "",
         ]
@@ -277,7 +282,7 @@ def section(title: str, rows: Sequence[tuple[str, Sequence[str]]]) -> Iterator[s
         yield from ("", title)
     column = max((len(key) for key, _ in rows), default=0) + 4
     for key, texts in rows:
-        first, *rest = [line for text in texts for line in textwrap.wrap(text, WIDTH - column)] or [""]
+        first, *rest = [line for text in texts for line in wrapped(text, width=WIDTH - column)] or [""]
         yield f"  {key}".ljust(column) + first
         yield from (" " * column + line for line in rest)
 
@@ -290,9 +295,9 @@ def example_lines(examples: Mapping[str, str]) -> Iterator[str]:
         yield from (f"  {command}".rstrip(), f"      {meaning}")
 
 
-def wrapped(text: str, indent: str = "") -> list[str]:
+def wrapped(text: str, indent: str = "", *, width: int = WIDTH - 2) -> list[str]:
     """Lines of a page of help; `indent` stands before those after the first."""
-    return textwrap.wrap(text, WIDTH - 2, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def shown(default: Any) -> str:

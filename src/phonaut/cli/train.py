@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from phonaut.cli.options import Command, option
+from phonaut.cli.options import Command, described, option
+from phonaut.config.plugins import CONF, added_config_dirs, choices, search_path
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -42,6 +44,11 @@ class Train(Command):
         False, "train all combinations of values that have commas between, a run each", flags=("-m", "--multirun")
     )
 
+    @classmethod
+    def configuration(cls) -> Mapping[str, Sequence[str]]:
+        """The keys at the root too."""
+        return {**super().configuration(), **root_keys()}
+
     def run(self) -> int:
         """Print, sweep or train."""
         if self.print_only and self.multirun:
@@ -55,6 +62,26 @@ class Train(Command):
 
             train_one(compose(self.overrides), self.overrides)
         return 0
+
+
+def root_keys() -> dict[str, list[str]]:
+    """Keys at the root of the configuration, with meaning, type and default, as config.yaml states them.
+
+    >>> root_keys()["batch_size="]
+    ['spans (clips, or phones) per step, over all processes', 'a whole number; default: 100']
+    """
+    import yaml
+
+    keys, parent = dict[str, list[str]](), ""
+    for line in (CONF / "config.yaml").read_text(encoding="utf-8").splitlines():
+        if group := re.match(r"(\w+):(?! *[^ #])", line):
+            parent = group[1]
+        elif found := re.fullmatch(r"( *)(\w+): (.*?) +# (.*)", line):
+            indent, key, default, meaning = found.groups()
+            value = yaml.safe_load(default)
+            kind = "" if value is None or isinstance(value, list) else f"{described(type(value))}; "
+            keys[f"{parent}.{key}=" if indent else f"{key}="] = [meaning, f"{kind}default: {default}"]
+    return keys
 
 
 def print_configuration(overrides: Sequence[str]) -> None:
@@ -82,7 +109,6 @@ def train_one(config: DictConfig, overrides: Sequence[str], job: str = "") -> fl
     """
     from omegaconf import OmegaConf
 
-    from phonaut.config.plugins import added_config_dirs
     from phonaut.runs import train
     from phonaut.runs.run import default_experiment_id, run_directory
 
@@ -113,7 +139,6 @@ def sweep(overrides: Sequence[str]) -> None:
     from omegaconf import open_dict
 
     from phonaut.config.compose import ConfigurationError, as_text, finish, impossible
-    from phonaut.config.plugins import CONF, choices, search_path
     from phonaut.runs.run import default_experiment_id, job_name
 
     texts = [as_text(text, sweep=True) for text in overrides]

@@ -117,10 +117,10 @@ def registry(group: str) -> dict[str, dict[str, Any]]:
     Raises:
         ValueError: a file is not YAML, or has no `_target_`.
     """
-    import yaml
-
     entries = {}
     for file in (file for folder in config_dirs() for file in sorted((folder / group).glob("*.yaml"))):
+        import yaml
+
         try:
             content = yaml.safe_load(file.read_text(encoding="utf-8"))
         except yaml.YAMLError as error:

@@ -1,0 +1,43 @@
+"""The files of docs/extend.md, written as they stand, make its commands run."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers.runs_of_tones import run_settings, write_tones
+from phonaut.cli import main
+
+PAGE = (Path(__file__).parent.parent / "docs" / "extend.md").read_text(encoding="utf-8")
+FILES = re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", PAGE, flags=re.DOTALL)
+COMMANDS = [shlex.split(line)[1:] for line in re.findall(r"^phonaut .*$", PAGE, flags=re.MULTILINE)]
+
+
+def test_each_addition_is_two_files_of_few_lines() -> None:
+    assert len(FILES) == 2 * len(COMMANDS) >= 4
+    assert len(re.findall("```(?:python|yaml)", PAGE)) == len(FILES), "each says where it lies"
+    assert all(len(text.splitlines()) <= 20 for _, text in FILES)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
+def test_the_commands_of_the_page_run(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in FILES:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(text)
+        monkeypatch.delitem(sys.modules, Path(name).stem, raising=False)
+    write_tones(tmp_path / "recordings", n_speakers=3, n_takes=1)
+    if words[0] == "train":
+        words = [*words, *run_settings(tmp_path / "recordings", small=True)[2:], "experiment_id=x"]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    if words[0] == "train":
+        assert (tmp_path / "trained_models" / "x" / "mean" / "report.html").exists()
+        assert re.search(r"^  scale: 0.5$", (tmp_path / "trained_models/x/mean/config.yaml").read_text(), re.MULTILINE)
+    else:
+        assert shown == "recordings 9\n"
+    assert main([words[0], "--help", "--config-dir", "mine/conf"]) == 0
