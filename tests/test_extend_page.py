@@ -9,6 +9,7 @@ import pytest
 
 from helpers.runs_of_tones import run_settings, write_tones
 from phonaut.cli import main
+from phonaut.config import plugins
 
 PAGE = (Path(__file__).parent.parent / "docs" / "extend.md").read_text(encoding="utf-8")
 FILES = re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", PAGE, flags=re.DOTALL)
@@ -40,4 +41,24 @@ def test_the_commands_of_the_page_run(
         assert re.search(r"^  scale: 0.5$", (tmp_path / "trained_models/x/mean/config.yaml").read_text(), re.MULTILINE)
     else:
         assert shown == "recordings 9\n"
-    assert main([words[0], "--help", "--config-dir", "mine/conf"]) == 0
+        return
+    monkeypatch.setattr(plugins, "_added", [])  # another day, without the flag
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if not path.endswith("mine")])
+    monkeypatch.delitem(sys.modules, "pooling")
+    assert main(["evaluate", "trained_models/x"]) == 2
+    assert "pooling.Mean cannot be imported" in capsys.readouterr().err
+    assert main(["evaluate", "trained_models/x", "--config-dir", "mine/conf"]) == 0
+
+
+def test_a_class_that_cannot_be_imported_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("conf/model")
+    folder.mkdir(parents=True)
+    (folder / "lost.yaml").write_text("_target_: nowhere.Mean\n")
+    (folder / "torn.yaml").write_text("_target_: [\n")
+    assert main(["train", "model=lost", "--config-dir", "conf"]) == 2
+    assert "nowhere.Mean cannot be imported; a class of your own needs --config-dir DIR" in capsys.readouterr().err
+    assert main(["train", "model=torn"]) == 2
+    assert "torn.yaml" in capsys.readouterr().err

@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import os
 import pkgutil
+import re
 import sys
 from collections.abc import Sequence
 
-from phonaut.cli.options import Command, command_of, example_lines, help_page, parse, section, split_config_dirs
+from phonaut.cli.options import Command, command_of, parse, split_config_dirs
+from phonaut.cli.pages import example_lines, help_page, section
 from phonaut.config.plugins import add_config_dir, choices, load_target, registry
 
+NO_COMMANDS = ("options", "pages")  # the other files here are one each
 HELP = """\
 Phonaut trains, compares and ships models of speech.
 
@@ -32,7 +35,7 @@ def commands() -> dict[str, str]:
     Raises:
         ValueError: two commands have one name.
     """
-    files = [file.name for file in pkgutil.iter_modules(__path__) if file.name != "options"]
+    files = [file.name for file in pkgutil.iter_modules(__path__) if file.name not in NO_COMMANDS]
     ours = {name: f"{__name__}.{name}.{name.capitalize()}" for name in sorted(files)}
     added = {name: str(entry["_target_"]) for name, entry in registry("command").items()}
     if ours.keys() & added.keys():
@@ -111,6 +114,11 @@ def explained(error: Exception) -> int:
     cause: BaseException = error
     while type(cause).__module__.startswith("hydra.") and cause.__cause__ is not None:
         cause = cause.__cause__
+    if target := re.match(r"Error (?:loading|locating target) '(.+?)'", str(error)):
+        cause = ValueError(f"{target[1]} cannot be imported; a class of your own needs --config-dir DIR, beside which "
+                           "its module lies")  # fmt: skip
+    elif type(cause).__module__.startswith("yaml."):
+        cause = ValueError(str(cause))
     if os.environ.get("PHONAUT_DEBUG") or not isinstance(cause, (ValueError, OSError)):
         raise error
     first, *rest = str(cause).splitlines() or [type(cause).__name__]

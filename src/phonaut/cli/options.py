@@ -1,20 +1,16 @@
-"""Words of a command line become the typed options of a command; its help follows from the same fields."""
+"""Words of a command line become the typed options of a command."""
 
 from __future__ import annotations
 
 import inspect
 import re
-import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, make_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from phonaut.config.plugins import registry
-
-WIDTH = 80  # columns of a page of help
-COMMON = [("--config-dir DIR", ["also look for configuration files in DIR, and for modules beside it"])]
 
 
 @dataclass(frozen=True)
@@ -163,7 +159,7 @@ def parse(name: str, command: type[Command], words: Iterable[str]) -> Command:
 
 
 def beginning(word: str) -> str:
-    """What precedes the first capital.
+    """The part of a word before its first capital.
 
     >>> beginning("dataset.KEY=VALUE"), beginning("GROUP=CHOICE")
     ('dataset.', '')
@@ -245,78 +241,13 @@ def described(kind: Any, least: int | None = None) -> str:
 
 
 def expected(kind: Any, least: int | None) -> list[str]:
-    """What is expected of a value of one type: names, or a phrase."""
+    """The values of one type: their names, or a phrase."""
     if get_origin(kind) is Literal:
         return list(get_args(kind))
     if get_origin(kind) is tuple:
         return [f"{described(get_args(kind)[0]).removeprefix('a ')}s, with commas between"]
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a name", Path: "a path"}
     return [names.get(kind, f"a {getattr(kind, '__name__', kind)}") + ("" if least is None else f" >= {least}")]
-
-
-def help_page(name: str, command: type[Command]) -> str:
-    """The help of a command."""
-    types = types_of(command)
-    options = []
-    for key, one in options_of(command).items():
-        flags, default = one.metadata.get("flags", ()), one.metadata.get("otherwise") or shown(one.default)
-        kind = [] if flags else [f"{described(types[key], one.metadata.get('least'))}; default: {default}"]
-        options.append((", ".join(flags) or f"{key}=", [one.metadata.get("help", ""), *kind]))
-    return "\n".join(
-        [
-            *(line for text in inspect.cleandoc(command.__doc__ or "").splitlines() for line in wrapped(text) or [""]),
-            *("", "Usage"),
-            *(f"  {line}" for form in usage(name, command) for line in wrapped(form, "    ")),
-            *section("Paths", [(path.strip("[]"), [meaning]) for path, meaning in command.arguments.items()]),
-            *section("Options", [*options, *COMMON]),
-            *section("Configuration", [*command.configuration().items()]),
-            *example_lines({f"phonaut {name} {words}": meaning for words, meaning in command.examples.items()}),
-            "",
-        ]
-    )
-
-
-def section(title: str, rows: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
-    """A heading and rows of two columns; nothing where there are no rows."""
-    if rows:
-        yield from ("", title)
-    column = max((len(key) for key, _ in rows), default=0) + 4
-    for key, texts in rows:
-        first, *rest = [line for text in texts for line in wrapped(text, width=WIDTH - column)] or [""]
-        yield f"  {key}".ljust(column) + first
-        yield from (" " * column + line for line in rest)
-
-
-def example_lines(examples: Mapping[str, str]) -> Iterator[str]:
-    """Commands, the meaning of each below it."""
-    if examples:
-        yield from ("", "Examples")
-    for command, meaning in examples.items():
-        yield from (f"  {command}".rstrip(), f"      {meaning}")
-
-
-def wrapped(text: str, indent: str = "", *, width: int = WIDTH - 2) -> list[str]:
-    """Lines of a page of help; `indent` stands before those after the first."""
-    return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-
-
-def shown(default: Any) -> str:
-    """A default as it would be typed.
-
-    >>> shown(None), shown(False), shown((5.0, 10.0))
-    ('none', 'false', '5,10')
-    """
-    if default is None or default == ():
-        return "none"
-    if isinstance(default, tuple):
-        return ",".join(shown(one) for one in default)
-    return (
-        str(default).lower()
-        if isinstance(default, bool)
-        else f"{default:g}"
-        if isinstance(default, float)
-        else str(default)
-    )
 
 
 def split_config_dirs(words: Sequence[str]) -> tuple[list[str], list[str]]:
