@@ -1,4 +1,4 @@
-"""Any front end, any model, any target: the whole grid, each cell from recordings to figures."""
+"""Any front end, any model, any target: cells of the grid from recordings to figures, in which all pairs occur."""
 
 from pathlib import Path
 
@@ -42,7 +42,13 @@ FEATURES = {
 }
 PRETRAINED = {"mockingjay_base", "mockingjay_large", "mockingjay_small"}  # in tests/runs/test_pretraining.py
 SAME_AS_OTHERS = {"mel", "linear", "fbank"}  # melspec, spectrogram and melspec_kaldi with other numbers
-CELLS = [(model, target, features) for model in SMALL for target in TARGETS for features in FEATURES]
+# Every pair of a model and a front end, with targets in turn so that the other pairs are there as well: a third of
+# the whole grid.
+CELLS = [
+    (model, TARGETS[(i + j) % len(TARGETS)], features)
+    for i, model in enumerate(SMALL)
+    for j, features in enumerate(FEATURES)
+]
 ON_FRAMES = [
     ("gmmhmm", "phone"),
     ("genhmm", "phone"),
@@ -84,6 +90,13 @@ def of_model(model: str, target: str) -> list[str]:
 def test_every_model_and_front_end_is_in_the_grid() -> None:
     assert set(SMALL) | PRETRAINED == set(choices()["model"])
     assert set(FEATURES) | SAME_AS_OTHERS | {"frames"} == set(choices()["features"])
+
+
+def test_every_pair_of_words_is_in_a_cell() -> None:
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        pairs = {(cell[first], cell[second]) for cell in CELLS}
+        assert len(pairs) == len({cell[first] for cell in CELLS}) * len({cell[second] for cell in CELLS})
+    assert {len({cell[i] for cell in CELLS}) for i in range(3)} == {len(SMALL), len(TARGETS), len(FEATURES)}
 
 
 @pytest.mark.parametrize(("model", "target", "features"), CELLS)

@@ -1,7 +1,6 @@
 """A pre-training run from recordings to page: every objective, killed and resumed, on one process and on two."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from helpers.encoders_of_tones import pretraining, trained
+from helpers.processes import Command, die_at
 from helpers.runs_of_tones import write_tones
 from phonaut.metrics import mean_over
 from phonaut.runs import Run
@@ -78,60 +78,44 @@ def test_speakers_who_are_left_out_are_never_heard_and_the_run_says_whom_it_hear
     assert not trained_on & validated_on
 
 
-# Runs `phonaut train` and kills itself once, with the batch that is named.
-DRIVER = """
-import os, sys
-from phonaut.training.representation import Representation
-step = Representation.training_step
-def deadly(self, batch, batch_idx):
-    if {when!r} == (self.current_epoch, batch_idx):
-        os.kill(os.getpid(), 9)
-    return step(self, batch, batch_idx)
-Representation.training_step = deadly
-from phonaut.cli import main
-sys.argv = ["phonaut", "train", *{arguments!r}]
-sys.exit(main())
-"""
+KILLED = ["objective=tera", "experiment_id=x"]
 
 
-def start(folder: Path, arguments: list[str], when: tuple[int, int] | None = None) -> subprocess.CompletedProcess[str]:
-    folder.mkdir(exist_ok=True)
-    code = DRIVER.format(arguments=arguments, when=when)
-    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=600)
+@pytest.fixture(scope="module")
+def calm(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """A run that nothing disturbs; how often checkpoints are written changes no weight."""
+    command = Command(tmp_path_factory.mktemp("calm"), ["train", *pretraining(tones, n_epochs=3), *KILLED])
+    command.finish()
+    return command
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("minutes", [5.0, 0.00001], ids=["epochs", "within epochs"])
-def test_killed_and_resumed_it_has_the_same_losses_and_weights(minutes: float, tones: Path, tmp_path: Path) -> None:
-    more = ["objective=tera", f"checkpoint_minutes={minutes}", "experiment_id=x"]
-    arguments = [*pretraining(tones, n_epochs=3), *more]
-    calm = start(tmp_path / "calm", arguments)
-    assert calm.returncode == 0, calm.stdout + calm.stderr
-    killed = start(tmp_path / "shaken", arguments, when=(1, 2))
-    assert killed.returncode == -signal.SIGKILL
-    resumed = start(tmp_path / "shaken", arguments)
-    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-    assert "resuming from" in resumed.stdout
-    runs = [Run(tmp_path / name / "trained_models" / "x" / "mockingjay_small") for name in ("calm", "shaken")]
+def test_killed_and_resumed_it_has_the_same_losses_and_weights(
+    minutes: float, tones: Path, calm: Command, tmp_path: Path
+) -> None:
+    words = ["train", *pretraining(tones, n_epochs=3), *KILLED, f"checkpoint_minutes={minutes}"]
+    assert Command(tmp_path, words, die_at, 1, 2).wait() == -signal.SIGKILL
+    assert "resuming from" in Command(tmp_path, words).finish()
+    runs = [Run(folder / "trained_models" / "x" / "mockingjay_small") for folder in (calm.file.parent, tmp_path)]
     for a, b in zip(*(run.history for run in runs), strict=True):
         assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
     files = [run.folder / "model.safetensors" for run in runs]
     assert files[0].read_bytes() == files[1].read_bytes()
-    assert "MiB" in calm.stdout, "what memory a step takes is said"
+    assert "MiB" in calm.output, "what memory a step takes is said"
 
 
 @pytest.mark.slow
 def test_one_process_and_two_give_the_same_model_up_to_rounding(tones: Path, tmp_path: Path) -> None:
     words = [*pretraining(tones), "model.dropout=0.0", "experiment_id=x"]
-    weights = []
-    for name, more in (("one", []), ("two", ["trainer.strategy=ddp", "trainer.devices=2"])):
-        (tmp_path / name).mkdir()
-        ran = subprocess.run(
-            [sys.executable, "-m", "phonaut", "train", *words, *more],
-            cwd=tmp_path / name, capture_output=True, text=True, timeout=600, env=dict(os.environ),
-        )  # fmt: skip
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        weights.append(load_file(tmp_path / name / "trained_models/x/mockingjay_small/model.safetensors"))
+    Command(tmp_path / "one", ["train", *words]).finish()
+    (tmp_path / "two").mkdir()
+    command = [sys.executable, "-m", "phonaut", "train", *words, "trainer.strategy=ddp", "trainer.devices=2"]
+    ran = subprocess.run(command, cwd=tmp_path / "two", capture_output=True, text=True, timeout=600)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    weights = [
+        load_file(tmp_path / name / "trained_models/x/mockingjay_small/model.safetensors") for name in ("one", "two")
+    ]
     for key, value in weights[0].items():
         torch.testing.assert_close(weights[1][key], value, rtol=1e-3, atol=2e-4)
     history = [

@@ -1,47 +1,30 @@
 """A run that is killed and started again ends with the weights of one that was not."""
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from helpers.processes import Command, note_steps
 from helpers.runs_of_tones import run_settings, write_tones
 
-# Runs `phonaut` and notes each training step in a file, so that a test can count them through kills.
-DRIVER = """
-import os, sys, time
-from phonaut.training.gradient import SpeechClassifier
-step = SpeechClassifier.training_step
-notes = os.open({notes!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-def noted(self, batch, batch_idx):
-    os.write(notes, f"{{self.current_epoch}} {{batch_idx}}\\n".encode())
-    time.sleep(0.01)  # leaves room for a kill in mid-epoch
-    return step(self, batch, batch_idx)
-SpeechClassifier.training_step = noted
-validated = SpeechClassifier.on_validation_epoch_end
-def deadly(self):
-    validated(self)
-    if {deadly!r} and self.current_epoch == 1:
-        os.kill(os.getpid(), {deadly!r})
-SpeechClassifier.on_validation_epoch_end = deadly
-from phonaut.cli import main
-sys.argv = ["phonaut", "train", *{arguments!r}]
-sys.exit(main())
-"""
+pytestmark = pytest.mark.slow
+
+EM = {
+    "gmmhmm": ["model.n_mix=2", "model.tol=-1"],
+    "genhmm": [
+        "model.n_mix=2", "model.tol=-1", "model.n_couplings=2", "model.n_hidden=4", "model.n_passes=1",
+        "model.first_fit=1",
+    ],
+}  # fmt: skip
 
 
-def start(folder: Path, arguments: list[str], deadly: int = 0) -> subprocess.Popen[str]:
+def start(folder: Path, arguments: list[str], deadly: int = 0) -> Command:
     """Start a run; `deadly` is a signal that it sends itself when the second epoch is validated."""
-    code = DRIVER.format(notes=str(folder / "steps"), arguments=arguments, deadly=deadly)
-    return subprocess.Popen(
-        [sys.executable, "-c", code], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    return Command(folder, ["train", *arguments, "experiment_id=x"], note_steps, folder / "steps", deadly)
 
 
 def steps(folder: Path) -> list[str]:
@@ -49,41 +32,43 @@ def steps(folder: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def finish(process: subprocess.Popen[str]) -> str:
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
-    return output
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return run_settings(write_tones(tmp_path_factory.mktemp("corpus") / "tones", n_takes=4))
 
 
-@pytest.mark.slow
+@pytest.fixture(scope="module")
+def calm(settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing disturbs; how often checkpoints are written changes no weight."""
+    folder = tmp_path_factory.mktemp("calm")
+    start(folder, settings).finish()
+    return folder
+
+
 @pytest.mark.parametrize(("minutes", "seed"), [(5.0, 0), (0.001, 1)], ids=["epochs", "within epochs"])
-def test_killed_at_random_moments_it_ends_with_the_same_weights(minutes: float, seed: int, tmp_path: Path) -> None:
-    settings = run_settings(write_tones(tmp_path / "tones"))
-    arguments = [*settings, "experiment_id=x", f"checkpoint_minutes={minutes}"]
-    calm, shaken = tmp_path / "calm", tmp_path / "shaken"
-    calm.mkdir()
-    shaken.mkdir()
-    finish(start(calm, arguments))
+def test_killed_at_random_moments_it_ends_with_the_same_weights(
+    minutes: float, seed: int, settings: list[str], calm: Path, tmp_path: Path
+) -> None:
+    arguments = [*settings, f"checkpoint_minutes={minutes}"]
     planned = steps(calm)
     per_epoch = len(planned) // 4
 
     rng = random.Random(seed)
     n_kills = 2
     for kill in range(n_kills):
-        process = start(shaken, arguments)
-        wanted = len(steps(shaken)) + per_epoch + rng.randint(1, per_epoch // 2)  # once an epoch is complete
-        while len(steps(shaken)) < wanted and process.poll() is None:
+        run = start(tmp_path, arguments)
+        wanted = len(steps(tmp_path)) + per_epoch + rng.randint(1, per_epoch // 2)  # once an epoch is complete
+        while len(steps(tmp_path)) < wanted and run.is_running:
             time.sleep(0.002)
-        assert process.poll() is None, f"it ended before kill {kill}: {process.communicate()[0]}"
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    output = finish(start(shaken, arguments))
+        assert run.is_running, f"it ended before kill {kill}: {run.output}"
+        run.kill()
+    output = start(tmp_path, arguments).finish()
 
     assert "resuming from" in output
-    assert sorted(set(steps(shaken))) == sorted(set(planned)), "every step ran, and no other"
+    assert sorted(set(steps(tmp_path))) == sorted(set(planned)), "every step ran, and no other"
     interval = per_epoch if minutes > 1 else 10  # 60 ms hold five steps of 10 ms and more, and the save itself
-    assert len(steps(shaken)) - len(planned) <= n_kills * interval
-    assert_same(calm, shaken)
+    assert len(steps(tmp_path)) - len(planned) <= n_kills * interval
+    assert_same(calm, tmp_path)
 
 
 def assert_same(calm: Path, shaken: Path) -> None:
@@ -96,35 +81,21 @@ def assert_same(calm: Path, shaken: Path) -> None:
         assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("deadly", [signal.SIGKILL, signal.SIGTERM], ids=lambda s: s.name)
-def test_stopped_while_it_validates_it_ends_with_the_same_weights(deadly: signal.Signals, tmp_path: Path) -> None:
-    arguments = [*run_settings(write_tones(tmp_path / "tones")), "experiment_id=x", "checkpoint_minutes=0.0001"]
-    calm, shaken = tmp_path / "calm", tmp_path / "shaken"
-    calm.mkdir()
-    shaken.mkdir()
-    finish(start(calm, arguments))
-    stopped = start(shaken, arguments, deadly=int(deadly))
-    stopped.communicate(timeout=120)
-    assert stopped.returncode != 0
-    finish(start(shaken, arguments))
-    assert_same(calm, shaken)
+def test_stopped_while_it_validates_it_ends_with_the_same_weights(
+    deadly: signal.Signals, settings: list[str], calm: Path, tmp_path: Path
+) -> None:
+    arguments = [*settings, "checkpoint_minutes=0.0001"]
+    assert start(tmp_path, arguments, deadly=int(deadly)).wait() != 0
+    start(tmp_path, arguments).finish()
+    assert_same(calm, tmp_path)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("model", ["gmmhmm", "genhmm"])
-def test_em_that_was_killed_ends_with_the_same_parameters(model: str, tmp_path: Path) -> None:
-    small = ["model.n_mix=2", "model.tol=-1"]
-    if model == "genhmm":
-        small += ["model.n_couplings=2", "model.n_hidden=4", "model.n_passes=1", "model.first_fit=1"]
-    settings = run_settings(write_tones(tmp_path / "tones", n_takes=2))
-    arguments = [*settings, f"model={model}", *small, "experiment_id=x"]
+@pytest.mark.parametrize("model", EM)
+def test_em_that_was_killed_ends_with_the_same_parameters(model: str, settings: list[str], tmp_path: Path) -> None:
+    arguments = [*settings, f"model={model}", *EM[model]]
     calm, shaken = tmp_path / "calm", tmp_path / "shaken"
-    calm.mkdir()
-    shaken.mkdir()
-    finish(start(calm, arguments))
-    killed = start(shaken, arguments, deadly=int(signal.SIGKILL))
-    killed.communicate(timeout=120)
-    assert killed.returncode == -signal.SIGKILL
-    assert "resuming from" in finish(start(shaken, arguments))
+    start(calm, arguments).finish()
+    assert start(shaken, arguments, deadly=int(signal.SIGKILL)).wait() == -signal.SIGKILL
+    assert "resuming from" in start(shaken, arguments).finish()
     assert_same(calm, shaken)
