@@ -29,16 +29,15 @@ setup: .venv/.installed ## install into .venv
 demo: .venv/.installed ## train ten words of synthetic speech, evaluate, write the report (5 minutes)
 	@"$(BIN)/phonaut" train experiment_id=demo overwrite=true trainer.max_epochs=20
 
-test: .venv/.installed ## all tests (8 minutes)
-	@"$(BIN)/python" -m pytest -q -n 2 --dist worksteal
+test: .venv/.installed ## all tests but those of make check (6 minutes)
+	@"$(BIN)/python" -m pytest -q -n 2 --dist worksteal -m "slow or not readme"
 
 check: .venv/.installed ## format, lint, types, layers, doctests, documents
 	@"$(BIN)/ruff" format --check .
 	"$(BIN)/ruff" check .
 	"$(BIN)/mypy"
 	"$(BIN)/lint-imports" --no-cache
-	"$(BIN)/python" -m pytest -q --doctest-modules src -p no:cacheprovider
-	"$(BIN)/python" -m pytest -q -m readme tests/test_readme.py
+	"$(BIN)/python" -m pytest -q --doctest-modules -p no:cacheprovider -m "not slow" src tests/test_readme.py
 
 bench: .venv/.installed ## measure against named peers, into benchmarks/results
 	@for script in features training startup memory densities genhmm representation; do

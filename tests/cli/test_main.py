@@ -9,13 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.processes import Command
 from helpers.runs_of_tones import run_settings, write_tones
 from phonaut.cli import commands, main
 from phonaut.runs.run import job_name
-
-
-def phonaut(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "phonaut", *words], cwd=folder, capture_output=True, text=True)
 
 
 def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
@@ -70,12 +67,15 @@ def test_job_names_are_short_unique_and_hold_no_slash() -> None:
 
 
 @pytest.mark.slow
-def test_a_run_from_recordings_to_report_and_the_same_figures_for_any_batch_size(tmp_path: Path) -> None:
+def test_a_run_from_recordings_to_report_and_the_same_figures_for_any_batch_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     tones = write_tones(tmp_path / "tones")
-    result = phonaut(tmp_path, "train", *run_settings(tones), "experiment_id=x", "trainer.max_epochs=6")
-    assert result.returncode == 0, result.stderr
+    words = ["train", *run_settings(tones), "experiment_id=x"]
+    printed = Command(tmp_path, [*words, "trainer.max_epochs=6"]).finish()
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / "trained_models" / "x" / "tc-res8"
-    assert f"to resume  phonaut train {run_settings(tones)[0]}" in result.stdout
+    assert f"to resume  phonaut train {run_settings(tones)[0]}" in printed
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["test"]["accuracy"]["n"] == 24
     assert metrics["test"]["accuracy"]["value"] > 0.8, "three pure tones are no hard task"
@@ -84,18 +84,16 @@ def test_a_run_from_recordings_to_report_and_the_same_figures_for_any_batch_size
     files = {"config.yaml", "metrics.json", "model.json", "history.json", "environment.json", "corpus.json"}
     assert files | {"model.safetensors", "report.html", "checkpoints", "predictions"} <= made
     assert any(name.startswith("events.out.tfevents") for name in made)
-    assert "accuracy" in result.stdout
+    assert "accuracy" in printed
 
-    again = phonaut(tmp_path, "train", *run_settings(tones), "experiment_id=x", "trainer.max_epochs=6")
-    assert "is finished; overwrite=true trains it again" in again.stdout
-    refused = phonaut(tmp_path, "train", *run_settings(tones), "experiment_id=x", "seed=5")
-    assert refused.returncode == 2
-    assert "seed: 0 -> 5" in refused.stderr
+    assert main([*words, "trainer.max_epochs=6"]) == 0
+    assert "is finished; overwrite=true trains it again" in capsys.readouterr().out
+    assert main([*words, "seed=5"]) == 2
+    assert "seed: 0 -> 5" in capsys.readouterr().err
 
     scores = []
     for size in ("1", "7", "100"):
-        result = phonaut(tmp_path, "evaluate", "trained_models/x", f"batch_size={size}")
-        assert result.returncode == 0, result.stderr
+        assert main(["evaluate", "trained_models/x", f"batch_size={size}"]) == 0
         assert json.loads((folder / "metrics.json").read_text())["test"] == metrics["test"]
         with np.load(folder / "predictions" / "test.npz", allow_pickle=False) as columns:
             scores.append(columns["scores"])
@@ -103,19 +101,18 @@ def test_a_run_from_recordings_to_report_and_the_same_figures_for_any_batch_size
         np.testing.assert_allclose(other, scores[0], atol=1e-4)
 
     new = write_tones(tmp_path / "my new words", n_speakers=2, words={"low": 300.0, "shrill": 6000.0})
-    result = phonaut(tmp_path, "evaluate", "trained_models/x", str(new))
-    assert result.returncode == 0, result.stderr
+    capsys.readouterr()
+    assert main(["evaluate", "trained_models/x", str(new)]) == 0
     figures = json.loads((folder / "metrics.json").read_text())["my new words"]
     assert figures["accuracy"]["n"] == 8, "the word that the model does not know is no error of its"
-    assert "shrill" in result.stdout, "it is reported apart"
+    assert "shrill" in capsys.readouterr().out, "it is reported apart"
 
 
 @pytest.mark.slow
 def test_a_sweep_makes_a_run_for_each_combination(tmp_path: Path) -> None:
     tones = write_tones(tmp_path / "tones", n_speakers=8, n_takes=1)
     words = [*run_settings(tones), "experiment_id=7", "trainer.max_epochs=1", "model=tc-res8,lstm"]
-    result = phonaut(tmp_path, "train", "-m", *words)
-    assert result.returncode == 0, result.stdout + result.stderr
+    Command(tmp_path, ["train", "-m", *words]).finish()
     runs = sorted(path.parent.relative_to(tmp_path) for path in tmp_path.glob("trained_models/7/*/*/metrics.json"))
     assert [run.name for run in runs] == ["tc-res8", "lstm"]
     assert all(run.parts[2].startswith(str(number)) for number, run in enumerate(runs))
@@ -132,7 +129,8 @@ def test_two_processes_train_one_run(tmp_path: Path) -> None:
         "trainer.strategy=ddp",
         "trainer.devices=2",
     ]
-    result = phonaut(tmp_path, "train", *words)
+    command = [sys.executable, "-m", "phonaut", "train", *words]  # which Lightning starts again for the second process
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     folder = tmp_path / "trained_models" / "d" / "tc-res8"
     assert json.loads((folder / "metrics.json").read_text())["test"]["accuracy"]["n"] == 24
