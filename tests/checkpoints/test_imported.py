@@ -51,28 +51,30 @@ def refusal(path: Path) -> str:
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize(("form", "stride"), [("modern", 1), ("original", 1), ("original", 3)])
-def test_all_hidden_states_and_the_head_are_those_of_s3prl(peer: Any, form: str, stride: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("form", "stack_size"), [("modern", 1), ("original", 1), ("original", 3)])
+def test_all_hidden_states_and_the_head_are_those_of_s3prl(
+    peer: Any, form: str, stack_size: int, tmp_path: Path
+) -> None:
     n_features = N_MELS if form == "modern" else N_MFCC
     config = peer.TransformerConfig(SIZES)
-    network = scattered(peer.TransformerModel(config, n_features * stride), 0)
-    head = scattered(peer.TransformerSpecPredictionHead(config, n_features * stride), 1)
+    network = scattered(peer.TransformerModel(config, n_features * stack_size), 0)
+    head = scattered(peer.TransformerSpecPredictionHead(config, n_features * stack_size), 1)
     weights = network.state_dict(), head.state_dict()
-    states = modern(*weights) if form == "modern" else original(*weights, stride)
+    states = modern(*weights) if form == "modern" else original(*weights, stack_size)
     folder = folder_of(saved(states, tmp_path / "a.ckpt", zipped=form == "modern"), compose)
 
     encoder = encoders.encoder_of(Run(folder).config, layer="last").eval()
     encoders.load(encoder, folder)
     frames, lengths = torch.randn(3, 31, n_features), torch.tensor([31, 20, 4])
-    n_stacked = lengths // stride
-    mask = (torch.arange(31 // stride) < n_stacked[:, None]).float()
-    stacked = frames[:, : 31 // stride * stride].reshape(3, 31 // stride, -1) * mask[:, :, None]
+    n_stacked = lengths // stack_size
+    mask = (torch.arange(31 // stack_size) < n_stacked[:, None]).float()
+    stacked = frames[:, : 31 // stack_size * stack_size].reshape(3, 31 // stack_size, -1) * mask[:, :, None]
     with torch.no_grad():
-        positions = s3prls_positions(31 // stride).expand(3, -1, -1)
+        positions = s3prls_positions(31 // stack_size).expand(3, -1, -1)
         theirs = network(stacked, positions, mask)
         mine, found_lengths = encoder.network.hidden_states(frames, lengths)
         their_frames, _ = head(theirs[-1])
-        own_head = PredictionHead(HIDDEN, n_features * stride)
+        own_head = PredictionHead(HIDDEN, n_features * stack_size)
         file = Run(folder).folder / "model.safetensors"
         own_head.load_state_dict(of_head(file))
         own_frames = own_head(theirs[-1])
@@ -186,7 +188,7 @@ def test_names_and_shapes_that_differ_are_told_as_the_file_has_them(tmp_path: Pa
         ({"layer_norm_eps": 1e-5}, "layer_norm_eps=1e-05"),
         ({"num_attention_heads": 5}, "no multiple of n_heads=5"),
         ({"downsample_rate": 3}, "10 numbers, which are no 3 frames"),
-        ({"downsample_rate": 0}, "stride=0"),
+        ({"downsample_rate": 0}, "stack_size=0"),
         ({"hidden_size": [32]}, "no numbers"),
     ],
 )

@@ -24,24 +24,24 @@ def runs_of(chosen: np.ndarray) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize(("n_frames", "consecutive"), [(800, 7), (267, 3), (27, 3), (80, 7), (5, 7), (1, 3)])
-def test_fifteen_per_cent_of_the_frames_are_chosen_in_runs(n_frames: int, consecutive: int) -> None:
+def test_fifteen_per_cent_of_the_frames_are_masked_in_spans(n_frames: int, consecutive: int) -> None:
     n = 4000
     lengths = np.full(n, n_frames)
-    mask = time_mask(lengths, draws(keys(n)), consecutive=consecutive)
-    shares = mask.chosen.mean(axis=1)
+    mask = time_mask(lengths, draws(keys(n)), mask_length=consecutive)
+    shares = mask.masked.mean(axis=1)
     assert abs(shares.mean() - 0.15) < 4 * shares.std() / n**0.5 + 1e-12
     run = min(consecutive, n_frames)
-    for chosen in mask.chosen[:200]:
+    for chosen in mask.masked[:200]:
         assert all(length % run == 0 for _, length in runs_of(chosen)), "runs are whole; two may touch"
     wanted = 0.15 * n_frames / run
-    assert set((mask.chosen.sum(axis=1) // run).tolist()) <= {int(wanted), int(wanted) + 1}
+    assert set((mask.masked.sum(axis=1) // run).tolist()) <= {int(wanted), int(wanted) + 1}
 
 
 def test_any_layout_of_runs_is_as_likely_as_any_other() -> None:
     n, n_frames, run = 60_000, 9, 3
     # 0.15 * 9 / 3 runs at a share of 0.15; a share of 2 / 3 gives two runs, of which there are C(5, 2) layouts
-    mask = time_mask(np.full(n, n_frames), draws(keys(n)), share=2 / 3 + 1e-9, consecutive=run)
-    two = mask.chosen[mask.chosen.sum(axis=1) == 6]
+    mask = time_mask(np.full(n, n_frames), draws(keys(n)), mask_prob=2 / 3 + 1e-9, mask_length=run)
+    two = mask.masked[mask.masked.sum(axis=1) == 6]
     layouts, counts = np.unique(two, axis=0, return_counts=True)
     # runs at 0 and 3 look like runs that touch elsewhere only if they cover the same frames, which they never do
     assert len(layouts) == comb(5, 2)
@@ -51,10 +51,10 @@ def test_any_layout_of_runs_is_as_likely_as_any_other() -> None:
 
 def test_of_the_runs_four_fifths_become_zero_and_a_tenth_is_replaced() -> None:
     n, n_frames, run = 3000, 700, 7
-    mask = time_mask(np.full(n, n_frames), draws(keys(n)), consecutive=run)
+    mask = time_mask(np.full(n, n_frames), draws(keys(n)), mask_length=run)
     own = np.arange(n_frames)
-    first = mask.chosen & ~np.roll(mask.chosen, 1, axis=1)  # of a stretch; runs that touch would need their own starts
-    lone = [(i, start) for i in range(n) for start, length in runs_of(mask.chosen[i]) if length == run]
+    first = mask.masked & ~np.roll(mask.masked, 1, axis=1)  # of a stretch; runs that touch would need their own starts
+    lone = [(i, start) for i in range(n) for start, length in runs_of(mask.masked[i]) if length == run]
     assert first.sum() >= len(lone)
     sources = np.array([mask.source[i, start : start + run] for i, start in lone])
     frames = np.array([own[start : start + run] for _, start in lone])
@@ -71,25 +71,25 @@ def test_of_the_runs_four_fifths_become_zero_and_a_tenth_is_replaced() -> None:
     assert abs(places.mean() - (n_frames - run) / 2) < 4 * n_frames / 12**0.5 / len(places) ** 0.5
 
 
-def test_what_is_not_chosen_stays_and_padding_is_never_touched() -> None:
+def test_what_is_not_masked_stays_and_padding_is_never_touched() -> None:
     lengths = np.array([50, 17, 1, 33])
-    mask = time_mask(lengths, draws(keys(4)), share=0.5, consecutive=4)
+    mask = time_mask(lengths, draws(keys(4)), mask_prob=0.5, mask_length=4)
     own = np.tile(np.arange(50), (4, 1))
-    assert (mask.source[~mask.chosen] == own[~mask.chosen]).all()
+    assert (mask.source[~mask.masked] == own[~mask.masked]).all()
     for i, n in enumerate(lengths):
-        assert not mask.chosen[i, n:].any()
+        assert not mask.masked[i, n:].any()
         assert (mask.source[i, :n] < n).all()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.9, 1.0])
 def test_no_share_and_every_share_can_be_laid_out(share: float) -> None:
     lengths = np.arange(1, 30)
-    mask = time_mask(lengths, draws(keys(29)), share=share, consecutive=4)
+    mask = time_mask(lengths, draws(keys(29)), mask_prob=share, mask_length=4)
     for i, n in enumerate(lengths.tolist()):
         run = min(4, n)
-        assert mask.chosen[i].sum() <= min(n, share * n + run)
-        assert mask.chosen[i].sum() >= min(share * n - run, n // run * run)
-        assert not mask.chosen[i, n:].any()
+        assert mask.masked[i].sum() <= min(n, share * n + run)
+        assert mask.masked[i].sum() >= min(share * n - run, n // run * run)
+        assert not mask.masked[i, n:].any()
 
 
 def test_a_mask_belongs_to_its_recording_and_epoch_alone() -> None:
@@ -98,7 +98,7 @@ def test_a_mask_belongs_to_its_recording_and_epoch_alone() -> None:
     together = time_mask(lengths, draws(three))
     for i in range(3):
         alone = time_mask(lengths[i : i + 1], draws(three[i : i + 1]))
-        assert (together.chosen[i, : lengths[i]] == alone.chosen[0]).all()
+        assert (together.masked[i, : lengths[i]] == alone.masked[0]).all()
         assert (together.source[i, : lengths[i]] == alone.source[0]).all()
     other = time_mask(lengths, draws(three, epoch=1))
     assert (other.source != together.source).any()
@@ -106,7 +106,7 @@ def test_a_mask_belongs_to_its_recording_and_epoch_alone() -> None:
 
 def test_blocks_of_features_have_all_widths_and_places_alike() -> None:
     n, n_bins = 40_000, 20
-    hidden = frequency_mask(n, n_bins, draws(keys(n)), share=0.2)
+    hidden = frequency_mask(n, n_bins, draws(keys(n)), max_fraction=0.2)
     widths = hidden.sum(axis=1)
     counts = np.bincount(widths, minlength=6)
     assert counts[5] == 0

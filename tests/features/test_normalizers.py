@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from phonaut.features import CMVN, FixedPoint, Level
+from phonaut.features import CMVN, FixedPoint, GainNormalizer
 
 LENGTHS = [7, 4, 1]
 
@@ -36,7 +36,7 @@ def test_a_feature_that_does_not_vary_becomes_zero() -> None:
 
 
 def test_level_moves_the_first_feature_alone(frames: torch.Tensor) -> None:
-    result = Level()(frames, torch.tensor(LENGTHS))
+    result = GainNormalizer()(frames, torch.tensor(LENGTHS))
     for ours, values, n in zip(result, frames.numpy(), LENGTHS, strict=True):
         np.testing.assert_allclose(ours[:n, 0], values[:n, 0] - values[:n, 0].mean(), atol=1e-9)
         np.testing.assert_array_equal(ours[:n, 1:], values[:n, 1:])

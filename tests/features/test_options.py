@@ -27,7 +27,7 @@ REFUSED: list[tuple[type[FrontEnd], dict[str, Any], list[str]]] = [
     (MFCC, {"cepstral_lifter": -1.0}, ["cepstral_lifter=-1"]),
     (MFCC, {"hop_length": 0}, ["hop_length=0"]),
     (MelSpectrogram, {"n_mels": 0}, ["n_mels=0"]),
-    (MelSpectrogram, {"sample_rate": 0}, ["sample_rate=0", "at least 1"]),
+    (MelSpectrogram, {"sample_rate": 0}, ["sample_rate=0", "must be >= 1"]),
     (Raw, {"win_length": 2, "hop_length": 3, "framing": "causal"}, ["win_length=2", "hop_length=3"]),
     (MFCC, {"window": "hamm"}, ["window='hamm'", "hamming"]),
     (MFCC, {"deltas": 3}, ["deltas=3", "0 or 1 or 2"]),

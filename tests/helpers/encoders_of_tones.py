@@ -6,7 +6,13 @@ from phonaut.config.compose import compose
 from phonaut.runs import Run
 from phonaut.runs.training import begin, conclude, fit
 
-SMALL = ["model.stride=3", "model.hidden_size=16", "model.n_heads=2", "model.intermediate_size=24", "model.n_layers=1"]
+SMALL = [
+    "model.stack_size=3",
+    "model.hidden_size=16",
+    "model.n_heads=2",
+    "model.intermediate_size=24",
+    "model.n_layers=1",
+]
 FEW_FEATURES = ["features.n_mels=10", "features.n_fft=512", "features.win_length=400"]
 
 
@@ -19,8 +25,8 @@ def pretraining(tones: Path, *, n_epochs: int = 2) -> list[str]:
         "dataset=folder",
         f"dataset.data_folder={tones}",
         "batch_frames=400",
-        "objective.consecutive=2",
-        "objective.share=0.3",
+        "objective.mask_length=2",
+        "objective.mask_prob=0.3",
         f"trainer.max_epochs={n_epochs}",
         "trainer.accelerator=cpu",
         "trainer.precision=32-true",

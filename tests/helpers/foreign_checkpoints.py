@@ -69,10 +69,10 @@ def modern(weights: dict[str, Tensor], head: dict[str, Tensor] | None = None, **
     return states | ({} if head is None else {"SpecHead": head})
 
 
-def original(weights: dict[str, Tensor], head: dict[str, Tensor], stride: int) -> dict[str, Any]:
+def original(weights: dict[str, Tensor], head: dict[str, Tensor], stack_size: int) -> dict[str, Any]:
     """As the solver of Mockingjay's own repository saves."""
     sizes = {name: value for name, value in SIZES.items() if name not in ("share_layer", "pre_layer_norm")}
-    sizes |= {"downsample_rate": stride, "layer_norm_eps": "1e-12"}
+    sizes |= {"downsample_rate": stack_size, "layer_norm_eps": "1e-12"}
     settings = {"Config": {"mockingjay": sizes, "solver": {}}, "Paras": argparse.Namespace(seed=1337, gpu=True)}
     return {"Mockingjay": weights, "SpecHead": head, "Global_step": 500000, "Settings": settings}
 

@@ -10,11 +10,11 @@ from phonaut.models.encoded import EncodedFrontEnd, Projection, wrong_use
 from phonaut.networks import Mockingjay
 
 
-def encoder(stride: int = 2, **use: object) -> EncodedFrontEnd:
+def encoder(stack_size: int = 2, **use: object) -> EncodedFrontEnd:
     torch.manual_seed(0)
     front_end = MelSpectrogram(n_mels=8, n_fft=400, win_length=400, hop_length=160)
     network = Mockingjay(
-        n_features=8, hidden_size=12, n_layers=2, n_heads=2, intermediate_size=16, dropout=0.3, stride=stride
+        n_features=8, hidden_size=12, n_layers=2, n_heads=2, intermediate_size=16, dropout=0.3, stack_size=stack_size
     )
     for parameter in network.parameters():  # at the start layers hardly differ from one another
         torch.nn.init.normal_(parameter, std=0.3)
@@ -30,10 +30,10 @@ def states(module: EncodedFrontEnd, audio: torch.Tensor, lengths: torch.Tensor) 
     return module.network.hidden_states(*module.normalized(audio, lengths))[0]
 
 
-@pytest.mark.parametrize("stride", [1, 3])
+@pytest.mark.parametrize("stack_size", [1, 3])
 @pytest.mark.parametrize("use", [{}, {"layer": "all"}, {"mode": "weighted"}, {"layer": 1, "n_components": 5}], ids=str)
-def test_padding_and_batch_never_change_a_representation(stride: int, use: dict[str, object]) -> None:
-    module = encoder(stride, **use).eval()
+def test_padding_and_batch_never_change_a_representation(stack_size: int, use: dict[str, object]) -> None:
+    module = encoder(stack_size, **use).eval()
     audio, lengths = recordings()
     together, counts = module(audio, lengths)
     for i, n in enumerate(lengths.tolist()):
@@ -117,6 +117,6 @@ def test_what_is_not_possible_is_refused(mode: str, layer: object, what: str) ->
 
 
 def test_times_of_representations_are_the_centres_of_their_frames() -> None:
-    module = encoder(stride=3)
+    module = encoder(stack_size=3)
     assert module.frame_shift_s == pytest.approx(0.03)
     assert module.frame_offset_s == pytest.approx(module.front_end.frame_offset_s + 0.01)

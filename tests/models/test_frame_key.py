@@ -115,7 +115,7 @@ def test_no_two_files_of_front_ends_and_normalisers_share_a_key(key: Key) -> Non
     assert len(set(keys)) == len(keys) == len(choices("features")) + len(choices("normalizer"))
 
 
-SIZES = {"hidden_size": 16, "n_layers": 2, "n_heads": 2, "intermediate_size": 24, "dropout": 0.1, "stride": 2,
+SIZES = {"hidden_size": 16, "n_layers": 2, "n_heads": 2, "intermediate_size": 24, "dropout": 0.1, "stack_size": 2,
          "causal": False}  # fmt: skip
 
 
@@ -132,7 +132,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "n_layers": {"n_layers": 1},
     "n_heads": {"n_heads": 4},  # changes no parameter's shape
     "intermediate_size": {"intermediate_size": 16},
-    "stride": {"stride": 1},
+    "stack_size": {"stack_size": 1},
     "causal": {"causal": True},  # changes no parameter at all
     "layer 1": {"layer": 1},
     "layer 0": {"layer": 0},

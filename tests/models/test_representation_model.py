@@ -9,11 +9,15 @@ import torch
 from phonaut.data.batches import Batch
 from phonaut.features import CMVN, MelSpectrogram, Spectrogram
 from phonaut.models import RepresentationModel
-from phonaut.models.objectives import APC, Mockingjay, Objective, Place, Tera
+from phonaut.models.objectives import APC, DrawKey, Mockingjay, Objective, Tera
 from phonaut.networks import Mockingjay as Network
 
 MakeBatch = Callable[..., Batch]
-OBJECTIVES = {"mockingjay": Mockingjay(share=0.4, consecutive=2), "tera": Tera(noise_share=0.5), "apc": APC(ahead=2)}
+OBJECTIVES = {
+    "mockingjay": Mockingjay(mask_prob=0.4, mask_length=2),
+    "tera": Tera(noise_prob=0.5),
+    "apc": APC(n_future=2),
+}
 
 
 @pytest.fixture
@@ -38,24 +42,24 @@ def make_batch() -> MakeBatch:
     return make
 
 
-def model(objective: Objective, *, stride: int = 2, other_target: bool = False) -> RepresentationModel:
+def model(objective: Objective, *, stack_size: int = 2, other_target: bool = False) -> RepresentationModel:
     torch.manual_seed(0)
     size = {"n_fft": 256, "win_length": 200, "hop_length": 100}
     front_end = MelSpectrogram(n_mels=8, deltas=1, **size)
     sizes = {"hidden_size": 12, "n_layers": 1, "n_heads": 2, "intermediate_size": 16}
-    network = Network(n_features=16, stride=stride, causal=objective.causal, **sizes)
+    network = Network(n_features=16, stack_size=stack_size, causal=objective.causal, **sizes)
     return (
         RepresentationModel(front_end, network, CMVN(), Spectrogram(**size) if other_target else None).double().eval()
     )
 
 
-def place(batch: Batch) -> Place:
-    return Place(batch.draw_keys, 0, 0, "train")
+def place(batch: Batch) -> DrawKey:
+    return DrawKey(batch.draw_keys, 0, 0, "train")
 
 
 def distances(made: RepresentationModel, batch: Batch, objective: Objective) -> torch.Tensor:
     frames, targets, lengths = made.inputs_and_targets(batch)
-    return made.distances(frames, targets, lengths, made.task(frames, lengths, objective, place(batch)))
+    return made.recording_losses(frames, targets, lengths, made.task(frames, lengths, objective, place(batch)))
 
 
 @pytest.mark.oracle
@@ -77,8 +81,8 @@ def test_the_error_is_that_of_the_whole_reconstruction_where_it_counts(
         for t in range(n):
             for d in range(targets.shape[2]):
                 hidden_feature = task.bins is not None and bool(task.bins[i].any() if other_target else task.bins[i, d])
-                if t + task.ahead < n and (bool(task.chosen[i, t]) or hidden_feature):
-                    total += abs(float(predicted[i, t, d]) - float(targets[i, t + task.ahead, d]))
+                if t + task.n_future < n and (bool(task.target_mask[i, t]) or hidden_feature):
+                    total += abs(float(predicted[i, t, d]) - float(targets[i, t + task.n_future, d]))
                     number += 1
         assert found[i].tolist() == pytest.approx([total, number], rel=1e-5)
 
@@ -122,8 +126,8 @@ def test_the_truth_is_the_truth_and_the_input_is_what_was_seen(
 
 
 def test_a_prediction_of_what_comes_is_shown_where_it_comes(make_batch: MakeBatch) -> None:
-    objective = APC(ahead=2)
-    made, batch = model(objective, stride=1).float(), make_batch([3000])
+    objective = APC(n_future=2)
+    made, batch = model(objective, stack_size=1).float(), make_batch([3000])
     found = made.reconstruction(batch, objective, place(batch))
     frames, _, lengths = made.inputs_and_targets(batch)
     predicted = made.head(made.network(frames, lengths)[0])

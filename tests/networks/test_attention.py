@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from phonaut.networks import attention as module
-from phonaut.networks.attention import alike, attention
+from phonaut.networks.attention import attention, batches_of_similar_length
 from phonaut.networks.dropout import rounded
 
 HEADS, WIDTH = 3, 4
@@ -75,15 +75,15 @@ def test_weights_are_dropped_with_the_stated_probability() -> None:
 def test_how_much_is_worked_on_at_once_changes_no_value(dropout: float, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths = [9, 9, 8, 3]
     expected = attention(made(lengths), lengths)
-    monkeypatch.setattr(module, "AT_ONCE", 1)
-    assert list(alike(lengths, HEADS)) == [[9], [9], [8], [3]]
+    monkeypatch.setattr(module, "MAX_WEIGHTS", 1)
+    assert list(batches_of_similar_length(lengths, HEADS)) == [[9], [9], [8], [3]]
     torch.testing.assert_close(attention(made(lengths), lengths), expected, rtol=0, atol=1e-12)
     mean = torch.stack([attention(made(lengths), lengths, dropout=dropout) for _ in range(400)]).mean(dim=0)
     torch.testing.assert_close(mean, expected, rtol=0, atol=0.4 if dropout else 1e-12)
 
 
 def test_neighbours_of_like_length_are_taken_together_and_others_are_not() -> None:
-    groups = list(alike([100] * 5 + [95, 20, 19, 400], 4))
+    groups = list(batches_of_similar_length([100] * 5 + [95, 20, 19, 400], 4))
     assert groups == [[100, 100, 100, 100, 100, 95], [20, 19], [400]]
     assert [n for group in groups for n in group] == [100] * 5 + [95, 20, 19, 400]
 

@@ -184,6 +184,26 @@ def test_counting_leaves_the_network_as_it_was() -> None:
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
 
 
+class Fourier(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return frames * torch.fft.fft(self.weight).real
+
+
+class Own(nn.Module):
+    """A product with a parameter, and a layer within the layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.inner = nn.Parameter(torch.ones(3, 4)), nn.Linear(4, 5, bias=False)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.inner(frames @ self.weight)
+
+
 class Odd(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -193,9 +213,19 @@ class Odd(nn.Module):
         return frames * self.scale
 
 
-def test_a_layer_that_no_rule_counts_is_an_error_and_no_silent_zero() -> None:
-    with pytest.raises(ValueError, match=r"no rule counts the operations of layers\.0 \(Odd\)"):
-        count(Net(Odd()), 5, 3)
+def test_an_operation_that_no_formula_counts_is_an_error_and_no_silent_zero() -> None:
+    with pytest.raises(
+        ValueError, match=r"no formula for _fft_r2c of Fourier: add one with torch\.utils\.flop_counter"
+    ):
+        count(Net(Fourier()), 5, 3)
+
+
+@pytest.mark.oracle
+def test_a_layer_of_ones_own_is_counted_by_its_operations() -> None:
+    assert (count(Net(Odd()), 5, 3).parameters, count(Net(Odd()), 5, 3).macs) == (3, 0)
+    size = count(Net(Own()), 5, 3)
+    assert (size.parameters, size.macs) == (12 + 20, 5 * 12 + 5 * 20)
+    assert [(row.name, row.macs) for row in size.layers] == [("layers.0.inner", 100), ("layers.0", 60)]
 
 
 def test_a_layer_that_does_not_run_is_an_error_and_no_silent_zero() -> None:

@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Callable
+from functools import partial
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -9,31 +11,44 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from phonaut.models import DNNHMM
+from phonaut.config.plugins import load_target, registry
+from phonaut.models import Fitted
 from phonaut.networks import GRU, LSTM, RNN, Probe, TCResNet8
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "tc-res8": TCResNet8,
+
+def configured() -> dict[str, Callable[..., nn.Module]]:
+    """Every network that classifies, as its configuration file has it: a new file is tested by being there."""
+    found = {}
+    for name, config in registry("model").items():
+        target, options = load_target(config["_target_"]), {k: v for k, v in config.items() if k != "defaults"}
+        del options["_target_"]
+        classifies = isinstance(target, type) and {"n_features", "n_classes"} <= signature(target).parameters.keys()
+        if classifies and issubclass(target, nn.Module) and not issubclass(target, Fitted):
+            found[name] = partial(target, **options)
+    return found
+
+
+VARIANTS: dict[str, Callable[..., nn.Module]] = {
     "tc-res8 dilated": lambda **sizes: TCResNet8(**sizes, dilation=2),
     "tc-res8 causal": lambda **sizes: TCResNet8(**sizes, causal=True),
     "tc-res8 causal, dilated": lambda **sizes: TCResNet8(**sizes, causal=True, dilation=3),
     "tc-res8 wide": lambda **sizes: TCResNet8(**sizes, width=1.5, kernel_size=4),
     "tc-res8 of one layer": lambda **sizes: TCResNet8(**sizes, channels=[8]),
-    "lstm": LSTM,
     "lstm causal": lambda **sizes: LSTM(**sizes, causal=True),
     "lstm deep": lambda **sizes: LSTM(**sizes, n_layers=2),
     "lstm both ways": lambda **sizes: LSTM(**sizes, bidirectional=True),
     "lstm deep, both ways": lambda **sizes: LSTM(**sizes, n_layers=2, bidirectional=True),
     "rnn both ways": lambda **sizes: RNN(**sizes, bidirectional=True),
-    "gru": GRU,
     "gru both ways": lambda **sizes: GRU(**sizes, bidirectional=True),
-    "rnn": RNN,
-    "dnnhmm": DNNHMM,
-    "probe": Probe,
     "probe, hidden layer": lambda **sizes: Probe(**sizes, hidden_size=5),
     "probe with context": lambda **sizes: Probe(**sizes, context=2),
     "probe of segments": lambda **sizes: Probe(**sizes, scope="segment"),
 }
+NETWORKS = configured() | VARIANTS
+
+
+def test_the_table_has_the_networks_of_all_configuration_files() -> None:
+    assert {"dnnhmm", "gru", "lstm", "probe", "rnn", "tc-res8"} <= NETWORKS.keys()
 
 
 @pytest.fixture(params=NETWORKS)
@@ -135,7 +150,7 @@ def test_lengths_that_cannot_be_are_refused(network: nn.Module, batch: Tensor, l
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: TCResNet8(n_features=0, n_classes=4), "at least 1"),
+        (lambda: TCResNet8(n_features=0, n_classes=4), "must be >= 1"),
         (lambda: TCResNet8(n_features=6, n_classes=4, channels=[]), "channels"),
         (lambda: TCResNet8(n_features=6, n_classes=4, width=0.01), "width"),
         (lambda: LSTM(n_features=6, n_classes=4, hidden_size=0), "hidden_size"),

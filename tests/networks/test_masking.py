@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from phonaut.networks.masking import MaskedBatchNorm, mask_of, masked_mean
+from phonaut.networks.masking import MaskedBatchNorm, length_mask, masked_mean
 
 LENGTHS = (4, 9, 17)
 
@@ -13,7 +13,7 @@ def ragged() -> tuple[Tensor, Tensor, Tensor]:
     """A batch `(B, D, 1, T)` far from zero with rubbish as padding, its mask, its valid frames `(N, D)`."""
     generator = torch.Generator().manual_seed(0)
     x = 30.0 + 3.0 * torch.randn(3, 6, 1, 17, dtype=torch.float64, generator=generator)
-    mask = mask_of(torch.tensor(LENGTHS), 17)
+    mask = length_mask(torch.tensor(LENGTHS), 17)
     return torch.where(mask[:, None, None], x, 999.0), mask, joined(x)
 
 
@@ -76,7 +76,7 @@ def test_a_lone_frame_is_normalised_by_what_was_learned_and_teaches_nothing() ->
 def test_half_precision_counts_all_frames() -> None:
     # 16,000 frames: in bfloat16 a count stops at 256, a float16 at 65,504 and sums long before
     x = (2.0 + torch.randn(16, 3, 1, 1000, generator=torch.Generator().manual_seed(0))).bfloat16()
-    mask = mask_of(torch.tensor([999] + [1000] * 15), 1000)
+    mask = length_mask(torch.tensor([999] + [1000] * 15), 1000)
     norm = MaskedBatchNorm(3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y = norm(x, mask)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from phonaut.networks import Mockingjay, PredictionHead, count
 from phonaut.networks.attention import attention
-from phonaut.networks.mockingjay import sinusoids, stacked
+from phonaut.networks.mockingjay import sinusoids, stack_frames
 from phonaut.tasks.pretraining import without_compiler
 
 SMALL = {"hidden_size": 12, "n_layers": 2, "n_heads": 3, "intermediate_size": 20}
@@ -34,21 +34,21 @@ def padded(recordings: list[Tensor], n_frames: int, padding: float) -> tuple[Ten
     return batch, torch.tensor([recording.shape[1] for recording in recordings])
 
 
-@pytest.mark.parametrize(("n_layers", "stride", "millions"), [(3, 1, 21.4), (12, 3, 85.4)], ids=["BASE", "LARGE"])
-def test_sizes_are_those_that_were_published(n_layers: int, stride: int, millions: float) -> None:
+@pytest.mark.parametrize(("n_layers", "stack_size", "millions"), [(3, 1, 21.4), (12, 3, 85.4)], ids=["BASE", "LARGE"])
+def test_sizes_are_those_that_were_published(n_layers: int, stack_size: int, millions: float) -> None:
     with torch.device("meta"):
-        made = Mockingjay(n_features=160, n_layers=n_layers, stride=stride)
+        made = Mockingjay(n_features=160, n_layers=n_layers, stack_size=stack_size)
     assert round(sum(p.numel() for p in made.parameters()) / 1e6, 1) == millions
 
 
 @pytest.mark.parametrize("padding", [0.0, 7.0, float("nan")])
-@pytest.mark.parametrize("stride", [1, 3])
+@pytest.mark.parametrize("stack_size", [1, 3])
 @pytest.mark.parametrize("causal", [False, True])
-def test_padding_and_neighbours_never_change_a_representation(padding: float, stride: int, causal: bool) -> None:
-    made = network(stride=stride, causal=causal)
+def test_padding_and_neighbours_never_change_a_representation(padding: float, stack_size: int, causal: bool) -> None:
+    made = network(stack_size=stack_size, causal=causal)
     recordings = [frames(n, seed=n) for n in (30, 29, 28, 12, 7, 3, 2, 1)]
     states, lengths = made.hidden_states(*padded(recordings, 37, padding))
-    assert lengths.tolist() == [max(1, n.shape[1] // stride) for n in recordings]
+    assert lengths.tolist() == [max(1, n.shape[1] // stack_size) for n in recordings]
     assert len(states) == 3
     for i, recording in enumerate(recordings):
         alone, _ = made.hidden_states(recording, torch.tensor([recording.shape[1]]))
@@ -59,7 +59,7 @@ def test_padding_and_neighbours_never_change_a_representation(padding: float, st
 
 @pytest.mark.oracle
 def test_representations_are_those_of_the_formulae() -> None:
-    made, x = network(stride=2), frames(9)
+    made, x = network(stack_size=2), frames(9)
     weights = made.state_dict()
 
     def linear(name: str, value: Tensor) -> Tensor:
@@ -88,14 +88,14 @@ def test_representations_are_those_of_the_formulae() -> None:
     torch.testing.assert_close(found[0], value, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("stride", [1, 3])
-def test_a_causal_encoder_sees_no_later_frame_and_another_sees_all(stride: int) -> None:
+@pytest.mark.parametrize("stack_size", [1, 3])
+def test_a_causal_encoder_sees_no_later_frame_and_another_sees_all(stack_size: int) -> None:
     x = frames(24)
     later = x.clone()
     later[0, 12:] += 1.0
     for causal in (True, False):
-        made = network(stride=stride, causal=causal)
-        before, after = (made(value, torch.tensor([24]))[0][0, : 12 // stride] for value in (x, later))
+        made = network(stack_size=stack_size, causal=causal)
+        before, after = (made(value, torch.tensor([24]))[0][0, : 12 // stack_size] for value in (x, later))
         assert torch.equal(before, after) == causal
 
 
@@ -109,14 +109,14 @@ def test_sinusoids_are_those_of_the_paper() -> None:
 
 
 def test_representations_lie_at_the_centres_of_the_frames_that_were_stacked() -> None:
-    shift_s, offset_s = network(stride=4).times(0.01, 0.0125)
+    shift_s, offset_s = network(stack_size=4).times(0.01, 0.0125)
     centres = [0.0125 + 0.01 * t for t in range(12)]
     for k in range(3):
         assert offset_s + k * shift_s == pytest.approx(sum(centres[4 * k : 4 * k + 4]) / 4)
 
 
 def test_frames_are_stacked_in_order_and_what_is_left_over_is_dropped() -> None:
-    joined, lengths = stacked(frames(8), torch.tensor([8]), 3)
+    joined, lengths = stack_frames(frames(8), torch.tensor([8]), 3)
     assert joined.shape == (1, 2, 15)
     torch.testing.assert_close(joined[0, 1], frames(8)[0, 3:6].flatten())
     assert lengths.tolist() == [2]
@@ -167,8 +167,8 @@ def test_the_head_is_dense_gelu_norm_linear() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"hidden_size": 10, "n_heads": 3}, "hidden_size=10 is no multiple of n_heads=3"),
-        ({"stride": 0}, "stride=0: at least 1"),
+        ({"hidden_size": 10, "n_heads": 3}, "hidden_size=10 must be a multiple of n_heads=3"),
+        ({"stack_size": 0}, "stack_size=0: must be >= 1"),
         ({"dropout": 1.0}, "dropout=1.0"),
         ({"n_features": 0}, "n_features=0"),
     ],
@@ -184,11 +184,11 @@ def test_lengths_that_cannot_be_are_refused(lengths: list[int]) -> None:
         network()(torch.zeros(2, 5, 5, dtype=torch.float64), torch.tensor(lengths))
 
 
-@pytest.mark.parametrize("stride", [1, 3])
+@pytest.mark.parametrize("stack_size", [1, 3])
 @pytest.mark.parametrize("causal", [False, True])
-def test_attention_maps_are_what_attention_adds_up_values_by(stride: int, causal: bool) -> None:
-    made, x = network(stride=stride, causal=causal), frames(20)
-    n = 20 // stride
+def test_attention_maps_are_what_attention_adds_up_values_by(stack_size: int, causal: bool) -> None:
+    made, x = network(stack_size=stack_size, causal=causal), frames(20)
+    n = 20 // stack_size
     states, _ = made.hidden_states(x, torch.tensor([20]))
     maps = list(made.attention_maps(x[0]))
     assert [tuple(weights.shape) for weights in maps] == [(3, n, n)] * 2

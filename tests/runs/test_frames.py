@@ -232,7 +232,7 @@ def test_a_trained_model_takes_frames_alone(tones: tuple[list[str], Path], tmp_p
     model = parts.speech_model(config, 3).eval()
     frames = torch.randn(2, 20, 10)
     assert model(frames, torch.tensor([20, 12])).shape == (2, 3)
-    with pytest.raises(ValueError, match=r"frames \(B, T, 10\) are wanted, got \(2, 20, 4\)"):
+    with pytest.raises(ValueError, match=r"frames must be \(B, T, 10\), got \(2, 20, 4\)"):
         model(frames[:, :, :4], torch.tensor([20, 12]))
 
 

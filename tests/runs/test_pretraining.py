@@ -26,7 +26,7 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def without_masks(words: list[str]) -> list[str]:
     """For an objective that has no masks."""
-    return [word for word in words if not word.startswith(("objective.share", "objective.consecutive"))]
+    return [word for word in words if not word.startswith(("objective.mask_prob", "objective.mask_length"))]
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from phonaut.runs import visualize as pictures
 FEW = ["trainer.max_epochs=1", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
 ENCODER = [
     "model=mockingjay_small", "model.hidden_size=16", "model.n_heads=2", "model.intermediate_size=24",
-    "model.n_layers=2", "model.stride=3", "features.n_mels=10", "features.n_fft=512", "features.win_length=400",
+    "model.n_layers=2", "model.stack_size=3", "features.n_mels=10", "features.n_fft=512", "features.win_length=400",
     "batch_frames=400",
     "trainer.precision=32-true", *FEW,
 ]  # fmt: skip
@@ -32,7 +32,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture(scope="module")
 def encoder(corpus: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    masks = ["objective.consecutive=2", "objective.share=0.3", "objective.zero_share=1", "objective.random_share=0"]
+    masks = [
+        "objective.mask_length=2",
+        "objective.mask_prob=0.3",
+        "objective.mask_zero_prob=1",
+        "objective.mask_random_prob=0",
+    ]
     return trained(tmp_path_factory.mktemp("encoder") / "run", [*ENCODER, *corpus, *masks])
 
 

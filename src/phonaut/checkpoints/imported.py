@@ -99,11 +99,11 @@ def import_checkpoint(path: Path, folder: Path, compose: Compose, overrides: Seq
 
     found = read(path)
     sizes = sizes_of(found, path)
-    n_features = input_width(found.weights, sizes["stride"], path)
+    n_features = input_width(found.weights, sizes["stack_size"], path)
     weights = {f"network.{name}": value for name, value in network_weights(found, sizes, n_features, path).items()}
     chosen = input_of(found.audio, n_features, str(path))
     n_outputs = len(found.head.get("output.weight", ()))
-    n_targets = 0 if n_outputs % sizes["stride"] else n_outputs // sizes["stride"]
+    n_targets = 0 if n_outputs % sizes["stack_size"] else n_outputs // sizes["stack_size"]
     target = target_of(found.audio, n_targets, n_features)
     words = ["model=mockingjay_base", *(f"model.{name}={value}" for name, value in sizes.items())]
     words += words_of("features", chosen) + ([] if chosen.normalized else ["normalizer=null"])
@@ -197,7 +197,7 @@ def sizes_of(found: Checkpoint, path: Path) -> dict[str, Any]:
     if other:
         shown = ", ".join(f"{name}={told[name]}" for name in other)
         raise ValueError(f"{path} has {shown}, which our encoder cannot be")
-    sizes = {ours: told[theirs] for ours, theirs in SIZES.items()} | {"stride": told.get("downsample_rate", 1)}
+    sizes = {ours: told[theirs] for ours, theirs in SIZES.items()} | {"stack_size": told.get("downsample_rate", 1)}
     try:
         sizes = {name: float(value) if name == "dropout" else int(value) for name, value in sizes.items()}
     except (TypeError, ValueError) as error:
@@ -207,18 +207,18 @@ def sizes_of(found: Checkpoint, path: Path) -> dict[str, Any]:
     return sizes
 
 
-def input_width(weights: dict[str, Tensor], stride: int, path: Path) -> int:
+def input_width(weights: dict[str, Tensor], stack_size: int, path: Path) -> int:
     """How many features a frame has.
 
     Raises:
-        ValueError: the first layer is missing, or does not take `stride` frames.
+        ValueError: the first layer is missing, or does not take `stack_size` frames.
     """
     name = f"{STEMS['projection']}.weight"
     if name not in weights:
         raise ValueError(f"{path} does not fit this encoder: {name} is missing")
-    n_features, rest = divmod(weights[name].shape[-1], stride)
+    n_features, rest = divmod(weights[name].shape[-1], stack_size)
     if rest:
-        raise ValueError(f"{path} takes {weights[name].shape[-1]} numbers, which are no {stride} frames")
+        raise ValueError(f"{path} takes {weights[name].shape[-1]} numbers, which are no {stack_size} frames")
     return n_features
 
 

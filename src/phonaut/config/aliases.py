@@ -8,6 +8,7 @@ from typing import Any
 # Old `_target_` -> today's. A stored run keeps the name of the class that it was trained with.
 TARGETS = {
     "phonaut.data.augmentation.Augmentation": "phonaut.data.augmentation.chain.Augmentation",
+    "phonaut.features.Level": "phonaut.features.GainNormalizer",
     "phonaut.corpora.research_data.ResearchCorpus": "phonaut.corpora.genhmm_data.corpus.ResearchCorpus",
     "phonaut.modules.ClassDensities": "phonaut.models.ClassDensities",
     "phonaut.modules.DNNHMM": "phonaut.models.DNNHMM",
@@ -24,15 +25,29 @@ TARGETS = {
 }
 
 # Old keys -> today's, within the same group; they may still be typed.
-KEYS = {"model.over": "model.scope"}
+KEYS = {
+    "model.over": "model.scope",
+    "model.stride": "model.stack_size",
+    "objective.ahead": "objective.n_future",
+    "objective.consecutive": "objective.mask_length",
+    "objective.frequency_share": "objective.mask_frequency",
+    "objective.noise_share": "objective.noise_prob",
+    "objective.random_share": "objective.mask_random_prob",
+    "objective.share": "objective.mask_prob",
+    "objective.zero_share": "objective.mask_zero_prob",
+}
+
+# Old choices -> today's.
+CHOICES = {"normalizer=level": "normalizer=gain"}
 
 
 def current_override(override: str) -> str:
-    """An override with today's key.
+    """An override with today's key or choice.
 
     >>> current_override("++model.over=recording")
     '++model.scope=recording'
     """
+    override = CHOICES.get(override, override)
     key, equals, value = override.partition("=")
     sign = key[: len(key) - len(key.lstrip("+~"))]
     return sign + KEYS.get(key.lstrip("+~"), key.lstrip("+~")) + equals + value
@@ -45,8 +60,9 @@ def current(config: Any, path: str = "") -> Any:
     {'module': {'_target_': 'phonaut.training.EM'}, 'seed': 0}
     """
     if isinstance(config, Mapping):
+        ours = str(config.get("_target_", "phonaut.")).startswith("phonaut.")  # others name their options as they like
         return {
-            KEYS.get(f"{path}{key}", str(key)).rpartition(".")[2]: TARGETS.get(value, value)
+            KEYS.get(f"{path}{key}" if ours else "", str(key)).rpartition(".")[2]: TARGETS.get(value, value)
             if key == "_target_"
             else current(value, f"{path}{key}.")
             for key, value in config.items()

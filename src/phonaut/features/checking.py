@@ -41,7 +41,7 @@ def wrong_types(options: Any) -> list[str]:
 
 def not_positive(options: Any, names: Iterable[str]) -> list[str]:
     """A problem for each of `names` whose value is below 1; names that `options` lacks are passed over."""
-    return [f"{name}={getattr(options, name)}: must be at least 1" for name in names if getattr(options, name, 1) < 1]
+    return [f"{name}={getattr(options, name)}: must be >= 1" for name in names if getattr(options, name, 1) < 1]
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -53,7 +53,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _words(hint: Any) -> list[str]:
-    """What fits `hint`, in words."""
+    """The values that fit `hint`, in words."""
     if typing.get_origin(hint) is Literal:
         return [str(choice) for choice in typing.get_args(hint)]
     if typing.get_origin(hint) in (Union, types.UnionType):

@@ -1,4 +1,4 @@
-"""No front end: the frames as they come."""
+"""Precomputed frames in place of a front end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FramesOptions:
         """All that is wrong with the values."""
         positive = {"n_features": self.n_features, "frame_shift_s": self.frame_shift_s}
         return wrong_types(self) or [
-            f"{key}={value}: must be above 0; leave it out, the folder of the frames says it"
+            f"{key}={value}: must be > 0; leave it out, the folder of the frames says it"
             for key, value in positive.items()
             if value is not None and value <= 0
         ]
@@ -62,7 +62,7 @@ class Frames(FrontEnd):
         self.sample_rate = 1.0 / self.frame_shift_s
 
     def n_frames(self, audio_lengths: Tensor) -> Tensor:
-        """A frame is one."""
+        """The lengths themselves: a sample is a frame."""
         return audio_lengths
 
     def forward(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,7 +72,7 @@ class Frames(FrontEnd):
             ValueError: they are not frames of D features.
         """
         if audio.ndim != 3 or audio.shape[2] != self.n_features:
-            raise ValueError(f"frames (B, T, {self.n_features}) are wanted, got {tuple(audio.shape)}")
+            raise ValueError(f"frames must be (B, T, {self.n_features}), got {tuple(audio.shape)}")
         return audio, audio_lengths
 
     def extra_repr(self) -> str:

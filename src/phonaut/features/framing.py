@@ -1,4 +1,4 @@
-"""Where frames lie in a recording: counts, times, and the samples beyond its ends."""
+"""Framing of recordings: counts and times of frames, and padding beyond the ends."""
 
 from __future__ import annotations
 
@@ -70,6 +70,8 @@ class Framing:
         Each recording ends at its own `audio_lengths (B,)`: what follows in `audio` is never read by one of its
         frames. `T` is the frame count of `S` samples; a recording's frames past its own count are arbitrary.
         """
+        # `head` and `tail` are the samples before the first and after the last of each recording, as `pad_mode` says;
+        # the tail is written at the recording's own end, over the padding of the batch.
         n_before, n_samples = -self.first_sample, audio.shape[1]
         end = audio_lengths[:, None]
         after = end + torch.arange(self.n_fft, device=audio.device)
@@ -78,16 +80,17 @@ class Framing:
             head, tail = audio.gather(1, self._inside(before, end)), audio.gather(1, self._inside(after, end))
         else:
             head, tail = audio.new_zeros(len(audio), n_before), audio.new_zeros(len(audio), self.n_fft)
-        # The tail goes where this recording ends, not where the longest of the batch does.
         padded = torch.cat([head, audio, audio.new_zeros(len(audio), self.n_fft)], dim=1)
         padded = padded.scatter_(1, after + n_before, tail)
         return padded.unfold(1, self.n_fft, self.hop_length)[:, : self.n_frames(n_samples)]
 
     def _inside(self, sample: Tensor, n_samples: Tensor) -> Tensor:
-        """The sample of the recording that stands for `sample`, which may lie beyond its ends."""
+        """The sample of the recording that replaces `sample`, which may lie beyond its ends."""
         last = n_samples - 1
         if self.pad_mode == "replicate":
             return torch.minimum(sample.clamp(min=0), last)
+        # Reflected about both ends, a recording repeats every 2 (n - 1) samples: forward up to sample n - 1, then
+        # backward. A phase beyond n - 1 is therefore that far before the end of the period.
         period = (2 * last).clamp(min=1)
         phase = sample.remainder(period)
         return torch.minimum(phase, period - phase)

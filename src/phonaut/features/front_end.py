@@ -1,4 +1,4 @@
-"""What all front ends share: framing, batches in blocks, slopes."""
+"""Base class of front ends: framing, computation in blocks, deltas."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from phonaut.features.checking import unknown_keys
 from phonaut.features.framing import Framing
-from phonaut.features.functional import deltas, valid
+from phonaut.features.functional import deltas, length_mask
 from phonaut.features.options import FrontEndOptions
 
 # Frames in a block. On a CPU a block's spectra should stay in the cache (6 to 16 clips of a second measured best); on a
@@ -27,7 +27,7 @@ class FrontEnd(nn.Module):
 
     A recording's frames depend on its own `audio_lengths` samples only, whatever else is in the batch; frames past its
     count are 0. A recording has at least one frame. The result is differentiable. The arithmetic is never in half
-    precision, whatever the type of `audio` and autocast are. Sub-classes say what a window becomes.
+    precision, whatever the type of `audio` and autocast are. Sub-classes override `analyze` and `transform`.
 
     Args:
         options: the fields of the class's `Options`, by keyword.
@@ -39,7 +39,7 @@ class FrontEnd(nn.Module):
         frame_offset_s: time of the centre of frame 0 in seconds.
 
     Raises:
-        ValueError: for options that do not fit together; all that is wrong is named.
+        ValueError: for options that do not fit together; all problems are named.
     """
 
     Options: ClassVar[type[FrontEndOptions]] = FrontEndOptions
@@ -78,7 +78,7 @@ class FrontEnd(nn.Module):
 
     @classmethod
     def problems(cls, **options: Any) -> list[str]:
-        """All that is wrong with `options`, without building anything; empty if nothing is.
+        """All problems of `options`, without building anything; empty if there are none.
 
         >>> from phonaut.features import MFCC
         >>> MFCC.problems(n_mfcc=13, f_max=9000)
@@ -93,7 +93,7 @@ class FrontEnd(nn.Module):
         return self.layout.n_frames(audio_lengths)
 
     def analyze(self, frames: Tensor) -> Tensor:
-        """What each window `(B, T, n_fft)` becomes on its own, `(B, T, D')`: the part that needs room."""
+        """Result of each window `(B, T, n_fft)` alone, `(B, T, D')`: computed in blocks."""
         return frames
 
     def transform(self, analyzed: Tensor, lengths: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class FrontEnd(nn.Module):
             n_frames = features.shape[1]
             on_cpu = audio.device.type == "cpu" and not torch.compiler.is_compiling()  # where a look costs nothing
             if not (on_cpu and bool((lengths == n_frames).all())):
-                features = features.masked_fill(~valid(lengths, n_frames)[:, :, None], 0.0)
+                features = features.masked_fill(~length_mask(lengths, n_frames)[:, :, None], 0.0)
             return features.to(audio.dtype), lengths
 
     def _features(self, audio: Tensor, audio_lengths: Tensor, lengths: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ Log = Literal["db", "natural"]
 _COSINE_TERMS = {"hann": (0.5, 0.5), "povey": (0.5, 0.5), "hamming": (0.54, 0.46), "blackman": (0.42, 0.5, 0.08)}
 
 
-def valid(lengths: Tensor, n_frames: int) -> Tensor:
-    """Which of `n_frames` frames lie within `lengths (B,)`: `(B, T)` of bool."""
+def length_mask(lengths: Tensor, n_frames: int) -> Tensor:
+    """Mask of the valid ones of `n_frames` frames, `(B, T)`, given `lengths (B,)`."""
     return torch.arange(n_frames, device=lengths.device) < lengths[:, None]
 
 
@@ -42,7 +42,7 @@ def window_function(name: Window, win_length: int, *, periodic: bool = True) -> 
 
 
 def windowed(frames: Tensor, window: Tensor, *, win_length: int, remove_dc_offset: bool, preemphasis: float) -> Tensor:
-    """Frames `(..., n_fft)` times a window `(n_fft,)`, after what Kaldi does to a frame.
+    """Frames `(..., n_fft)` times a window `(n_fft,)`, after Kaldi's DC removal and pre-emphasis.
 
     `w[n] (y[n] - a y[n-1])` with `y[-1] = y[0]`; `y` is the frame, less the mean of its first `win_length` samples if
     `remove_dc_offset`. Multiplied out, so that nothing as large as the frames is made twice.
@@ -80,14 +80,14 @@ def log_compress(
         power: `(B, T, D)`, amplitudes to the power of `exponent`.
         lengths: `(B,)`; `peak` is the largest value of each recording's own frames.
         log: `db` for decibels (`20 / exponent * log10`), `natural` for `ln`.
-        amin: the least value that is told apart from silence.
-        top_db: how far below its peak a recording is followed, in dB; None: down to `amin`.
+        amin: floor of the values.
+        top_db: floor below each recording's peak, in dB; None: `amin` alone.
         exponent: 2 for power spectra, 1 for magnitudes.
     """
     if top_db is None:
         floored = power.clamp(min=amin)
     else:
-        peak = power.amax(dim=-1).masked_fill(~valid(lengths, power.shape[1]), 0.0).amax(dim=-1)
+        peak = power.amax(dim=-1).masked_fill(~length_mask(lengths, power.shape[1]), 0.0).amax(dim=-1)
         floor = (peak * 10 ** (-top_db * exponent / 20)).clamp(min=amin)
         floored = torch.maximum(power, floor[:, None, None])
     return floored.log() if log == "natural" else floored.log10() * (20 / exponent)
@@ -108,7 +108,7 @@ def dct_matrix(n_mfcc: int, n_mels: int, *, cepstral_lifter: float = 0.0) -> Ten
 
 
 def deltas(frames: Tensor, lengths: Tensor, *, causal: bool = False) -> Tensor:
-    r"""Slope of each feature over five frames: `d_t = sum_{n=1,2} n (c_{t+n} - c_{t-n}) / 10`.
+    r"""Deltas of each feature, its slope over five frames: `d_t = sum_{n=1,2} n (c_{t+n} - c_{t-n}) / 10`.
 
     Before the first frame stands the first, after the last *valid* one the last (HTK book, eq. 5.16). `causal` gives
     the slope over the five frames up to and with `t`: the same values, two frames later.
@@ -118,7 +118,9 @@ def deltas(frames: Tensor, lengths: Tensor, *, causal: bool = False) -> Tensor:
     """
     n_frames = frames.shape[1]
     last = frames.gather(1, (lengths - 1)[:, None, None].expand(-1, 1, frames.shape[2]))
-    held = torch.where(valid(lengths, n_frames)[:, :, None], frames, last)
+    # The last valid frame is repeated in the padding, and both ends are outside, so that frames t - 2 ... t + 2 (with
+    # `causal`: t - 4 ... t) are c[:, t : t + 5].
+    held = torch.where(length_mask(lengths, n_frames)[:, :, None], frames, last)
     before, after = (4, 0) if causal else (2, 2)
     c = torch.cat([held[:, :1].expand(-1, before, -1), held, held[:, -1:].expand(-1, after, -1)], dim=1)
     c0, c1, c3, c4 = (c[:, i : i + n_frames] for i in (0, 1, 3, 4))
@@ -130,7 +132,7 @@ def cmvn(frames: Tensor, lengths: Tensor, *, mean: bool = True, variance: bool =
 
     A feature that does not vary becomes 0 where its mean is subtracted. Frames past `lengths` become 0.
     """
-    inside = valid(lengths, frames.shape[1])[:, :, None]
+    inside = length_mask(lengths, frames.shape[1])[:, :, None]
     count = lengths[:, None, None].to(frames.dtype)
     average = frames.masked_fill(~inside, 0.0).sum(dim=1, keepdim=True) / count
     centred = (frames - average).masked_fill(~inside, 0.0)
@@ -140,9 +142,9 @@ def cmvn(frames: Tensor, lengths: Tensor, *, mean: bool = True, variance: bool =
     return result
 
 
-def subtract_level(frames: Tensor, lengths: Tensor) -> Tensor:
-    """Subtract the recording's mean of the first feature from that feature alone; frames past `lengths` become 0."""
-    inside = valid(lengths, frames.shape[1])[:, :, None]
+def subtract_gain(frames: Tensor, lengths: Tensor) -> Tensor:
+    """Subtract each recording's mean of C0, the first feature, from it alone; frames past `lengths` become 0."""
+    inside = length_mask(lengths, frames.shape[1])[:, :, None]
     level = frames[:, :, :1].masked_fill(~inside, 0.0).sum(dim=1, keepdim=True) / lengths[:, None, None]
     return (frames - pad(level, (0, frames.shape[2] - 1))).masked_fill(~inside, 0.0)
 

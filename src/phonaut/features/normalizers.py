@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from phonaut.features.functional import cmvn, fixed_point, subtract_level
+from phonaut.features.functional import cmvn, fixed_point, subtract_gain
 
 
 class CMVN(nn.Module):
@@ -29,15 +29,15 @@ class CMVN(nn.Module):
         return cmvn(frames, lengths, mean=self.mean, variance=self.variance)
 
 
-class Level(nn.Module):
-    """Subtracts each recording's level, the mean of C0, from C0 alone: the microphone's gain goes, its colour stays.
+class GainNormalizer(nn.Module):
+    """Gain normalisation: subtracts each recording's mean of C0 from C0 alone, so that the spectral shape is unchanged.
 
     Meant for MFCC, whose first feature is C0.
     """
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Frames whose first feature has mean 0; 0 past `lengths`."""
-        return subtract_level(frames, lengths)
+        return subtract_gain(frames, lengths)
 
 
 class FixedPoint(nn.Module):

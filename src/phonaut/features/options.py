@@ -1,4 +1,4 @@
-"""The settings of each front end, and what can be wrong with them."""
+"""Options of each front end, and their validation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from phonaut.features.functional import Log, Window
 from phonaut.features.mel import Array, MelScale, mel_filters
 
 COUNTS = ("sample_rate", "win_length", "hop_length", "n_fft", "n_mels", "n_mfcc")
-"""Keys whose values are at least 1."""
+"""Keys whose values must be >= 1."""
 
 KALDI: dict[str, Any] = {
     "n_fft": 512,
@@ -37,14 +37,14 @@ KALDI_MFCC: dict[str, Any] = {**KALDI, "n_mfcc": 13, "cepstral_lifter": 22.0}
 
 @dataclass(frozen=True, kw_only=True)
 class FrontEndOptions:
-    """What every front end can be told.
+    """Options of every front end.
 
     Attributes:
         sample_rate: Hz.
         win_length: samples of a window.
         hop_length: samples from one frame to the next.
-        framing: where the windows lie, see `Framing`.
-        deltas: how many orders of slopes are appended to the features.
+        framing: layout of the windows, see `Framing`.
+        deltas: orders of deltas that are appended to the features.
     """
 
     sample_rate: int = 16000
@@ -54,11 +54,11 @@ class FrontEndOptions:
     deltas: Literal[0, 1, 2] = 0
 
     def layout(self) -> Framing:
-        """Where the frames lie."""
+        """Layout of the frames."""
         return Framing(self.win_length, self.hop_length, self.win_length, self.framing, "constant")
 
     def problems(self) -> list[str]:
-        """All that is wrong with the values, each with what to type instead; empty if they fit together."""
+        """All problems of the values, each with its remedy; empty if there are none."""
         return wrong_types(self) or not_positive(self, COUNTS) or self._wrong_combinations()
 
     def _wrong_combinations(self) -> list[str]:
@@ -94,8 +94,8 @@ class SpectrogramOptions(FrontEndOptions):
         preemphasis: coefficient of `x[n] - a x[n-1]` within each window; 0: none.
         power: 2 for power spectra, 1 for magnitudes.
         log: `db`, `natural`, or None for no logarithm.
-        amin: least value that is told apart from silence, before the logarithm.
-        top_db: how far below its loudest value a recording is followed, in dB; None: down to `amin`.
+        amin: floor before the logarithm.
+        top_db: floor below each recording's loudest value, in dB; None: `amin` alone.
     """
 
     n_fft: int = 512
@@ -111,7 +111,7 @@ class SpectrogramOptions(FrontEndOptions):
     top_db: float | None = 80.0
 
     def layout(self) -> Framing:
-        """Where the frames lie; each is `n_fft` samples, of which the window keeps the first `win_length`."""
+        """Layout of the frames, of `n_fft` samples each, the first `win_length` of them within the window."""
         return Framing(self.win_length, self.hop_length, self.n_fft, self.framing, self.pad_mode)
 
     def _wrong_combinations(self) -> list[str]:
@@ -125,13 +125,13 @@ class SpectrogramOptions(FrontEndOptions):
                 "be yet to come; use top_db=null"
             )
         if self.amin <= 0:
-            problems.append(f"amin={self.amin:g}: must be above 0, the logarithm of which is taken")
+            problems.append(f"amin={self.amin:g}: must be > 0, as its logarithm is taken")
         if self.top_db is not None and self.top_db <= 0:
-            problems.append(f"top_db={self.top_db:g}: must be above 0, or null for no such floor")
+            problems.append(f"top_db={self.top_db:g}: must be > 0, or null for no such floor")
         if self.scale <= 0:
-            problems.append(f"scale={self.scale:g}: must be above 0")
+            problems.append(f"scale={self.scale:g}: must be > 0")
         if not 0 <= self.preemphasis <= 1:
-            problems.append(f"preemphasis={self.preemphasis:g}: must be from 0 (none) to 1")
+            problems.append(f"preemphasis={self.preemphasis:g}: must be in [0, 1]; 0: none")
         return problems
 
 
@@ -174,7 +174,7 @@ class MelSpectrogramOptions(SpectrogramOptions):
                 f"f_max={f_max:g} is above half of sample_rate={self.sample_rate}: use f_max={nyquist:g} or less"
             )
         elif not 0 <= self.f_min < f_max:
-            problems.append(f"f_min={self.f_min:g}: must be at least 0 and below f_max={f_max:g}")
+            problems.append(f"f_min={self.f_min:g}: must be >= 0 and < f_max={f_max:g}")
         elif self.n_mels > n_bins:
             problems.append(
                 f"n_mels={self.n_mels} is more than the {n_bins} bins of n_fft={self.n_fft}; "
@@ -208,5 +208,5 @@ class MFCCOptions(MelSpectrogramOptions):
         if self.log is None:
             problems.append("log=null: a cepstrum is made of logarithms; use log=db or log=natural")
         if self.cepstral_lifter < 0:
-            problems.append(f"cepstral_lifter={self.cepstral_lifter:g}: must be at least 0")
+            problems.append(f"cepstral_lifter={self.cepstral_lifter:g}: must be >= 0")
         return problems

@@ -75,8 +75,8 @@ class MelSpectrogram(Spectrogram):
     def __init__(self, **options: object) -> None:
         super().__init__(**options)
         filters = torch.from_numpy(self.options.filters())
-        heard = (filters > 1e-9 * filters.max()).any(dim=1)  # rounding may leave a trace at f_max itself
-        self.n_bins = int(heard.nonzero().max()) + 1  # bins above f_max are never looked at
+        used = (filters > 1e-9 * filters.max()).any(dim=1)  # rounding may leave a trace at f_max itself
+        self.n_bins = int(used.nonzero().max()) + 1  # bins above f_max are never read
         # Matrix products are up to twice as fast with a multiple of 8 columns.
         self.constant("filters", pad(filters[: self.n_bins], (0, -self.options.n_mels % 8)))
         self.n_features = self.options.n_mels * (1 + self.options.deltas)

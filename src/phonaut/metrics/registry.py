@@ -84,7 +84,7 @@ class Metric:
         return math.nan if found is None else float(found.value if isinstance(found, Estimate) else found)
 
     def difference(self, first: Scored, other: Scored) -> Difference:
-        """How much greater the figure of `other` is, of the same items in the same order, with interval and p."""
+        """Paired difference `other` minus `first`, of the same items in the same order, with interval and p."""
         if hasattr(self.compute, "difference"):
             result: Difference = self.compute.difference(first, other)
             return result

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from phonaut.features import FrontEnd
-from phonaut.networks.mockingjay import Mockingjay, packing_of, stacked
+from phonaut.networks.mockingjay import Mockingjay, checked_packing, stack_frames
 
 MODES = ("frozen", "weighted", "finetune")
 LAYERS = "last, all, weighted, or a number: 0 is what goes into the first layer"
@@ -125,7 +125,7 @@ class EncodedFrontEnd(nn.Module):
 
     def n_frames(self, audio_lengths: Tensor) -> Tensor:
         """Representations of recordings of `audio_lengths` samples."""
-        return (self.front_end.n_frames(audio_lengths) // self.network.stride).clamp(min=1)
+        return (self.front_end.n_frames(audio_lengths) // self.network.stack_size).clamp(min=1)
 
     def normalized(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The frames that the encoder takes, and their lengths."""
@@ -137,8 +137,8 @@ class EncodedFrontEnd(nn.Module):
     def forward(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Representations `(B, T', D)`, zero past their lengths `(B,)`."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.mode == "finetune"):
-            frames, lengths = stacked(*self.normalized(audio, audio_lengths), self.network.stride)
-            packing = packing_of(frames, lengths)
+            frames, lengths = stack_frames(*self.normalized(audio, audio_lengths), self.network.stack_size)
+            packing = checked_packing(frames, lengths)
             states = self.network.encode(packing.pack(frames), packing)
         chosen = self.chosen(states)
         if self.projection is not None:
@@ -156,7 +156,9 @@ class EncodedFrontEnd(nn.Module):
 
     def extra_repr(self) -> str:
         """What is given, which a cache of frames has to know."""
-        return f"mode={self.mode}, layer={self.layer}, stride={self.network.stride}, causal={self.network.causal}"
+        return (
+            f"mode={self.mode}, layer={self.layer}, stack_size={self.network.stack_size}, causal={self.network.causal}"
+        )
 
 
 def wrong_use(mode: str, layer: str | int, n_layers: int) -> list[str]:

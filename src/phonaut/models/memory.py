@@ -57,13 +57,13 @@ def estimate(
         half: computed in bfloat16.
     """
     network, head = model.network, model.head
-    stride, n_stacked = network.stride, -(-n_frames // network.stride)
+    stack_size, n_stacked = network.stack_size, -(-n_frames // network.stack_size)
     n_parameters = sum(p.numel() for p in model.parameters())
     fewer, more = (kept_bytes(model, n, share, half=half) for n in PROBED)
     a_frame = (more - fewer) / (PROBED[1] - PROBED[0])
     size = 2 if half else 4
     widest = max(layer.out_features for layer in network.modules() if isinstance(layer, torch.nn.Linear))
-    weights_at_once = max(attention.AT_ONCE, (-(-longest // stride)) ** 2)
+    weights_at_once = max(attention.MAX_WEIGHTS, (-(-longest // stack_size)) ** 2)
     n_read = model.front_end.layout.n_fft + model.front_end.n_features + model.n_targets
     predicted = 4 * share * n_stacked * head.output.out_features
     return Memory(

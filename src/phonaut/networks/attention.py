@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from phonaut.networks.dropout import clear_, drawn_seed, kept, rounded
+from phonaut.features.functional import length_mask
+from phonaut.networks.dropout import clear_, drawn_seed, keep_bits, rounded
 
 # Weights (queries times keys, of all heads) that are worked on at once on a CPU: few enough to stay in its caches.
-AT_ONCE = 2**22
+MAX_WEIGHTS = 2**22
 
 
 def attention(qkv: Tensor, lengths: Sequence[int], *, dropout: float = 0.0, causal: bool = False) -> Tensor:
@@ -28,7 +29,7 @@ def attention(qkv: Tensor, lengths: Sequence[int], *, dropout: float = 0.0, caus
     Returns:
         `(N, H d)`.
     """
-    groups = list(alike(lengths, qkv.shape[2])) if qkv.device.type == "cpu" else [list(lengths)]
+    groups = list(batches_of_similar_length(lengths, qkv.shape[2])) if qkv.device.type == "cpu" else [list(lengths)]
     parts = torch.split(qkv, [sum(group) for group in groups])
     return torch.cat(
         [padded_attention(part, group, dropout, causal) for part, group in zip(parts, groups, strict=True)]
@@ -36,7 +37,7 @@ def attention(qkv: Tensor, lengths: Sequence[int], *, dropout: float = 0.0, caus
 
 
 def attention_maps(qkv: Tensor, *, causal: bool = False) -> Tensor:
-    """The weights by which `attention` adds up the values of one sequence, `softmax(q k^T / sqrt(d))`.
+    """Attention weights of one sequence, `softmax(q k^T / sqrt(d))`.
 
     Args:
         qkv: queries, keys and values, `(T, 3, H, d)`.
@@ -49,12 +50,12 @@ def attention_maps(qkv: Tensor, *, causal: bool = False) -> Tensor:
     return torch.cat([weights for _, weights in all_weights(q, k, None, causal)])
 
 
-def alike(lengths: Sequence[int], n_heads: int) -> Iterator[list[int]]:
-    """Neighbours of nearly the same length, as many as can be worked on at once: one by one, short ones mostly wait."""
+def batches_of_similar_length(lengths: Sequence[int], n_heads: int) -> Iterator[list[int]]:
+    """Groups of neighbours of nearly the same length, as many as fit the caches at once."""
     group: list[int] = []
     for length in lengths:
         longest = max([*group, length])
-        few = n_heads * longest**2 * (len(group) + 1) <= AT_ONCE
+        few = n_heads * longest**2 * (len(group) + 1) <= MAX_WEIGHTS
         near = longest * (len(group) + 1) <= 1.1 * (sum(group) + length)
         if group and not (few and near):
             yield group
@@ -68,8 +69,7 @@ def padded_attention(qkv: Tensor, lengths: list[int], dropout: float, causal: bo
     """Attention of a few sequences at once, padded to the longest."""
     n_items, longest = len(lengths), max(lengths)
     even = n_items * longest == len(qkv)
-    n_valid = torch.tensor(lengths, device=qkv.device)
-    valid = torch.arange(longest, device=qkv.device) < n_valid[:, None]
+    valid = length_mask(torch.tensor(lengths, device=qkv.device), longest)
     if even:
         block = qkv.reshape(n_items, longest, *qkv.shape[1:])
     else:
@@ -80,17 +80,17 @@ def padded_attention(qkv: Tensor, lengths: list[int], dropout: float, causal: bo
     # What follows a sequence comes later than all of it, so a causal mask hides it too.
     seen = None if even or causal else valid[:, None, None, :]
     if dropout and qkv.device.type == "cpu":
-        found: Tensor = DroppedAttention.apply(  # type: ignore[no-untyped-call]
+        context: Tensor = DroppedAttention.apply(  # type: ignore[no-untyped-call]
             q, k, v, seen, causal, dropout, drawn_seed()
         )
     else:
-        found = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout, is_causal=causal)
-    found = found.transpose(1, 2).reshape(n_items * longest, -1)  # (B T, H d)
-    return found if even else found[places]
+        context = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout, is_causal=causal)
+    context = context.transpose(1, 2).reshape(n_items * longest, -1)  # (B T, H d)
+    return context if even else context[places]
 
 
 class DroppedAttention(torch.autograd.Function):
-    """`dropout(softmax(q k^T / sqrt(d))) v` on a CPU, where PyTorch's fused kernel knows no dropout.
+    """`dropout(softmax(q k^T / sqrt(d))) v` on a CPU, where PyTorch's fused kernel has no dropout.
 
     PyTorch then writes scores, weights, their mask and their product to memory for all heads, and keeps them for the
     gradient. Here a few heads at a time go through the caches, and nothing is kept but q, k, v and a seed:
@@ -110,7 +110,7 @@ class DroppedAttention(torch.autograd.Function):
         source, scale = np.random.Generator(np.random.SFC64(seed)), 1 / (1 - rounded(p))
         result = torch.empty(q.shape, dtype=v.dtype)
         for rows, weights in all_weights(q, k, seen, causal):
-            clear_(weights, kept(weights.numel(), p, source))
+            clear_(weights, keep_bits(weights.numel(), p, source))
             result.flatten(0, 1)[rows] = torch.bmm(weights, v.flatten(0, 1)[rows] * scale)
         return result
 
@@ -124,7 +124,7 @@ class DroppedAttention(torch.autograd.Function):
         of_q, of_k, of_v = (torch.empty(q.shape, dtype=q.dtype).flatten(0, 1) for _ in range(3))
         root = q.shape[3] ** -0.5
         for rows, weights in all_weights(q, k, more[0] if more else None, causal):
-            bits = kept(weights.numel(), p, source)
+            bits = keep_bits(weights.numel(), p, source)
             scaled = gradient[rows] * scale
             of_weights = clear_(torch.bmm(scaled, v.flatten(0, 1)[rows].mT), bits)
             of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
@@ -135,7 +135,7 @@ class DroppedAttention(torch.autograd.Function):
 
 
 def all_weights(q: Tensor, k: Tensor, seen: Tensor | None, causal: bool) -> Iterator[tuple[slice, Tensor]]:
-    """The weights of a few heads at a time `(n, T, T)`, and which heads of all sequences they are."""
+    """Attention weights of a few heads at a time `(n, T, T)`, and the slice of the flattened heads that they are."""
     n_items, n_heads, longest, width = q.shape
     q, k = (q * width**-0.5).flatten(0, 1), k.flatten(0, 1)
     hidden = None
@@ -145,7 +145,7 @@ def all_weights(q: Tensor, k: Tensor, seen: Tensor | None, causal: bool) -> Iter
     future = None
     if causal:
         future = torch.full((longest, longest), -torch.inf, dtype=q.dtype, device=q.device).triu_(1)
-    at_once = max(1, AT_ONCE // longest**2)
+    at_once = max(1, MAX_WEIGHTS // longest**2)
     for first in range(0, n_items * n_heads, at_once):
         rows = slice(first, first + at_once)
         scores = torch.bmm(q[rows], k[rows].mT)

@@ -1,4 +1,4 @@
-"""Dropout that does not hold up a CPU: random bits by the word, applied to the bits of numbers."""
+"""Fast dropout on a CPU: random bits by the word, applied to the bits of numbers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def rounded(p: float) -> float:
     return round(p * STEPS) / STEPS
 
 
-def kept(n: int, p: float, source: np.random.Generator) -> Tensor:
+def keep_bits(n: int, p: float, source: np.random.Generator) -> Tensor:
     """Which of `n` numbers stay, each with probability `1 - rounded(p)` on its own: `(n,)` int16, all bits set or none.
 
     PyTorch's dropout on a CPU draws one number at a time, 10 ns each; here four come in one 64-bit word, 0.4 ns each.
@@ -51,7 +51,7 @@ class Dropped(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, p: float, seed: int) -> Tensor:
         """`x` with some of its numbers 0, the others larger."""
         ctx.p, ctx.seed = p, seed
-        bits = kept(x.numel(), p, np.random.Generator(np.random.SFC64(seed)))
+        bits = keep_bits(x.numel(), p, np.random.Generator(np.random.SFC64(seed)))
         return clear_(x.contiguous() / (1.0 - rounded(p)), bits)
 
     @staticmethod

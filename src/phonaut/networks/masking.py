@@ -1,4 +1,4 @@
-"""Padding never changes an answer: which frames are valid, and means and batch statistics over those alone."""
+"""Masks of valid frames, so that padding never changes a result: means and batch statistics over those alone."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from phonaut.features.functional import length_mask
+
 
 def without_padding(frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Segments cut to the longest of them, zeros past the end of each, and which frames are valid.
+    """Segments trimmed to the longest of them, zero past the end of each, and the mask of valid frames.
 
     Args:
         frames: `(B, T, D)`; what the padding holds does not matter, not even NaN.
@@ -26,25 +28,36 @@ def without_padding(frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | N
     >>> frames[:, :, 0].tolist(), mask.tolist()
     ([[1.0, 0.0], [1.0, 1.0]], [[True, False], [True, True]])
     """
+    if torch.compiler.is_compiling():
+        check_lengths(frames, lengths)
+    else:
+        least, most = torch.stack(lengths.aminmax()).tolist()
+        check_lengths(frames, lengths, least, most)
+        frames = frames[:, :most]
+        if least == most:
+            return frames, None
+    mask = length_mask(lengths, frames.shape[1])
+    return frames.masked_fill(~mask[:, :, None], 0.0), mask
+
+
+def check_lengths(frames: Tensor, lengths: Tensor, least: int = 1, most: int = 1) -> None:
+    """Refuse shapes that do not belong together, and lengths that are not in 1 ... T.
+
+    Args:
+        frames: `(B, T, D)`.
+        lengths: `(B,)`.
+        least: smallest of the lengths.
+        most: greatest of them.
+
+    Raises:
+        ValueError: they are refused.
+    """
     if frames.ndim != 3 or lengths.shape != frames.shape[:1]:
         raise ValueError(
             f"frames must be (B, T, D) and lengths (B,); got {tuple(frames.shape)} and {tuple(lengths.shape)}"
         )
-    longest = frames.shape[1]
-    if not torch.compiler.is_compiling():
-        least, most = torch.stack(lengths.aminmax()).tolist()
-        if least < 1 or most > longest:
-            raise ValueError(f"lengths must be in 1 ... {longest}, the frames of the batch; got {least} ... {most}")
-        frames, longest = frames[:, :most], most
-        if least == most:
-            return frames, None
-    mask = mask_of(lengths, longest)
-    return frames.masked_fill(~mask[:, :, None], 0.0), mask
-
-
-def mask_of(lengths: Tensor, n_frames: int) -> Tensor:
-    """The valid ones of `n_frames` frames, `(B, T)`, given `lengths (B,)`."""
-    return torch.arange(n_frames, device=lengths.device) < lengths[:, None]
+    if least < 1 or most > frames.shape[1]:
+        raise ValueError(f"lengths must be in 1 ... {frames.shape[1]}, the frames of the batch; got {least} ... {most}")
 
 
 def surrounded(frames: Tensor, context: int) -> Tensor:

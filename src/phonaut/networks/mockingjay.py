@@ -12,32 +12,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from phonaut.features.functional import length_mask
 from phonaut.networks.attention import attention, attention_maps
 from phonaut.networks.dropout import Dropout
+from phonaut.networks.masking import check_lengths
 from phonaut.networks.packing import Packing
 
 EPS = 1e-12  # of layer normalisation, as BERT has it
-DEVIATION = 0.02  # of the weights at the start
+DEVIATION = 0.02  # of the initial weights
 
 
-def stacked(frames: Tensor, lengths: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-    """`stride` consecutive frames as one: `(B, T, D) -> (B, T // stride, stride D)`, and their lengths.
+def stack_frames(frames: Tensor, lengths: Tensor, stack_size: int) -> tuple[Tensor, Tensor]:
+    """Stack `stack_size` consecutive frames: `(B, T, D) -> (B, T // stack_size, stack_size D)`, and their lengths.
 
-    What is left over at a recording's end is dropped, as in the original, but for a recording of fewer frames than
-    `stride`, which is filled up with zeros.
+    The remainder at a recording's end is dropped, as in the original, but a recording of fewer frames than `stack_size`
+    is padded with zeros.
 
-    >>> frames, lengths = stacked(torch.arange(10.0).view(2, 5, 1), torch.tensor([5, 1]), 2)
+    >>> frames, lengths = stack_frames(torch.arange(10.0).view(2, 5, 1), torch.tensor([5, 1]), 2)
     >>> frames.tolist(), lengths.tolist()
     ([[[0.0, 1.0], [2.0, 3.0]], [[5.0, 0.0], [0.0, 0.0]]], [2, 1])
     """
-    if stride == 1:
+    if stack_size == 1:
         return frames, lengths
-    n_stacked = (lengths // stride).clamp(min=1)
-    wanted = max(1, frames.shape[1] // stride) * stride
-    frames = F.pad(frames, (0, 0, 0, max(0, wanted - frames.shape[1])))[:, :wanted]
-    inside = torch.arange(wanted, device=frames.device) < torch.minimum(lengths, n_stacked * stride)[:, None]
+    n_stacked = (lengths // stack_size).clamp(min=1)
+    n_used = max(1, frames.shape[1] // stack_size) * stack_size
+    frames = F.pad(frames, (0, 0, 0, max(0, n_used - frames.shape[1])))[:, :n_used]
+    inside = length_mask(torch.minimum(lengths, n_stacked * stack_size), n_used)
     n_items, _, width = frames.shape
-    return frames.masked_fill(~inside[:, :, None], 0.0).reshape(n_items, -1, stride * width), n_stacked
+    return frames.masked_fill(~inside[:, :, None], 0.0).reshape(n_items, -1, stack_size * width), n_stacked
 
 
 def sinusoids(n_frames: int, width: int, like: Tensor) -> Tensor:
@@ -69,10 +71,10 @@ class Layer(nn.Module):
         self.rest: Callable[[Tensor, Tensor], Tensor] = self.after_attention
 
     def after_attention(self, x: Tensor, context: Tensor) -> Tensor:
-        """All but the attention, frame by frame: what `torch.compile` makes one of."""
+        """All but the attention, frame by frame: the part that `torch.compile` fuses."""
         x = self.dense_norm(x + self.dropout(self.dense(context)))
-        made: Tensor = self.output_norm(x + self.dropout(self.output(F.gelu(self.intermediate(x)))))
-        return made
+        y: Tensor = self.output_norm(x + self.dropout(self.output(F.gelu(self.intermediate(x)))))
+        return y
 
     def forward(self, x: Tensor, packing: Packing) -> Tensor:
         """`(N, D) -> (N, D)`, the sequences of `packing` one after another."""
@@ -85,18 +87,18 @@ class Layer(nn.Module):
         return made
 
     def attention_maps(self, x: Tensor) -> Tensor:
-        """What each frame of one sequence `(T, D)` attends to without dropout, `(n_heads, T, T)`."""
+        """Attention weights over one sequence `(T, D)` without dropout, `(n_heads, T, T)`."""
         return attention_maps(self.projected(x), causal=self.causal)
 
 
 class Mockingjay(nn.Module):
     """Representations of frames: `frames (B, T, D), lengths (B,) -> (frames (B, T', H), lengths (B,))`.
 
-    `stride` frames are stacked to one and projected, positions are added, layers follow: `T' = T // stride`. Nothing is
-    computed for padding, and neither it nor the other recordings of a batch change a representation.
+    `stack_size` frames are stacked to one and projected, positions are added, layers follow: `T' = T // stack_size`.
+    Nothing is computed for padding, and neither it nor the other recordings of a batch change a representation.
 
     With 160 features, hidden size 768 and feed-forward size 3072 it has 21.4 million parameters with 3 layers and
-    stride 1 (BASE), and 85.4 million with 12 layers and stride 3 (LARGE).
+    `stack_size=1` (BASE), and 85.4 million with 12 layers and `stack_size=3` (LARGE).
 
     Args:
         n_features: D.
@@ -105,8 +107,8 @@ class Mockingjay(nn.Module):
         n_heads: of attention.
         intermediate_size: of the feed-forward halves.
         dropout: of sums, and of attention weights.
-        stride: frames that are stacked.
-        causal: no frame sees a later one. Of `stride` stacked frames the first is still seen with the last.
+        stack_size: frames stacked to one.
+        causal: no frame sees a later one. Of `stack_size` stacked frames the first is still seen with the last.
 
     Attributes:
         n_outputs: H.
@@ -114,7 +116,7 @@ class Mockingjay(nn.Module):
     Raises:
         ValueError: for sizes that do not fit together.
 
-    >>> network = Mockingjay(n_features=160, hidden_size=64, n_layers=2, n_heads=4, intermediate_size=128, stride=3)
+    >>> network = Mockingjay(n_features=160, hidden_size=64, n_layers=2, n_heads=4, intermediate_size=128, stack_size=3)
     >>> frames, lengths = network(torch.zeros(2, 100, 160), torch.tensor([100, 31]))
     >>> frames.shape, lengths.tolist()
     (torch.Size([2, 33, 64]), [33, 10])
@@ -129,7 +131,7 @@ class Mockingjay(nn.Module):
         n_heads: int = 12,
         intermediate_size: int = 3072,
         dropout: float = 0.1,
-        stride: int = 1,
+        stack_size: int = 1,
         causal: bool = False,
     ) -> None:
         super().__init__()
@@ -139,51 +141,51 @@ class Mockingjay(nn.Module):
             n_heads=n_heads,
             intermediate_size=intermediate_size,
             dropout=dropout,
-            stride=stride,
+            stack_size=stack_size,
         )
         if n_features < 1:
-            problems.append(f"n_features={n_features}: at least 1")
+            problems.append(f"n_features={n_features}: must be >= 1")
         if problems:
             raise ValueError("; ".join(problems))
-        self.stride, self.causal, self.n_outputs = stride, causal, hidden_size
-        self.projection = nn.Linear(stride * n_features, hidden_size)
+        self.stack_size, self.causal, self.n_outputs = stack_size, causal, hidden_size
+        self.projection = nn.Linear(stack_size * n_features, hidden_size)
         self.norm = nn.LayerNorm(hidden_size, eps=EPS)
         self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(
             Layer(hidden_size, n_heads, intermediate_size, dropout, causal) for _ in range(n_layers)
         )
-        self.apply(begin)
+        self.apply(init_weights)
 
     @staticmethod
     def problems(
-        *, hidden_size: int, n_layers: int, n_heads: int, intermediate_size: int, dropout: float, stride: int
+        *, hidden_size: int, n_layers: int, n_heads: int, intermediate_size: int, dropout: float, stack_size: int
     ) -> list[str]:
         """All that is wrong with the options; empty if nothing is."""
         sizes = {"hidden_size": hidden_size, "n_layers": n_layers, "n_heads": n_heads}
-        sizes |= {"intermediate_size": intermediate_size, "stride": stride}
-        problems = [f"{name}={value}: at least 1" for name, value in sizes.items() if value < 1]
+        sizes |= {"intermediate_size": intermediate_size, "stack_size": stack_size}
+        problems = [f"{name}={value}: must be >= 1" for name, value in sizes.items() if value < 1]
         if not problems and hidden_size % n_heads:
-            problems.append(f"hidden_size={hidden_size} is no multiple of n_heads={n_heads}")
+            problems.append(f"hidden_size={hidden_size} must be a multiple of n_heads={n_heads}")
         if not 0 <= dropout < 1:
-            problems.append(f"dropout={dropout}: from 0 to below 1")
+            problems.append(f"dropout={dropout}: must be >= 0 and < 1")
         return problems
 
     def times(self, frame_shift_s: float, frame_offset_s: float) -> tuple[float, float]:
         """From one representation to the next, and the centre of the first, given those of the frames, in seconds.
 
-        >>> Mockingjay(n_features=1, hidden_size=4, n_heads=1, stride=3).times(0.0125, 0.0)
+        >>> Mockingjay(n_features=1, hidden_size=4, n_heads=1, stack_size=3).times(0.0125, 0.0)
         (0.037500000000000006, 0.0125)
         """
-        return self.stride * frame_shift_s, frame_offset_s + (self.stride - 1) / 2 * frame_shift_s
+        return self.stack_size * frame_shift_s, frame_offset_s + (self.stack_size - 1) / 2 * frame_shift_s
 
     def hidden_states(self, frames: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
-        """What goes into the first layer and what comes out of each, `(B, T', H)`, zero past the lengths `(B,)`."""
-        frames, lengths = stacked(frames, lengths, self.stride)
-        packing = packing_of(frames, lengths)
+        """Input of the first layer and output of each, `(B, T', H)`, zero past the lengths `(B,)`."""
+        frames, lengths = stack_frames(frames, lengths, self.stack_size)
+        packing = checked_packing(frames, lengths)
         return [packing.unpack(x) for x in self.encode(packing.pack(frames), packing)], lengths
 
     def attention_maps(self, frames: Tensor) -> Iterator[Tensor]:
-        """What each representation of one recording attends to, a layer after another, as all of them need much room.
+        """Attention weights of one recording, layer by layer, as those of all layers take much memory.
 
         Args:
             frames: of the recording, `(T, D)`.
@@ -197,7 +199,7 @@ class Mockingjay(nn.Module):
             yield layer.attention_maps(state[0])
 
     def encode(self, x: Tensor, packing: Packing) -> list[Tensor]:
-        """The hidden states `(N, H)` of stacked frames `(N, stride D)`, the sequences of `packing` in a row."""
+        """The hidden states `(N, H)` of stacked frames `(N, stack_size D)`, the sequences of `packing` in a row."""
         x = self.projection(x)
         x = x.to(torch.promote_types(x.dtype, torch.float32))  # what is added up stays in float32 under autocast
         x = self.dropout(self.norm(x + sinusoids(packing.n_frames, self.n_outputs, x)[packing.times]))
@@ -212,7 +214,7 @@ class Mockingjay(nn.Module):
         return states[-1], lengths
 
     def compile_layers(self) -> None:
-        """Compile what layers do frame by frame; attention and names of parameters stay as they are."""
+        """Compile the frame-wise part of each layer; attention and names of parameters stay as they are."""
         for layer in self.layers:
             assert isinstance(layer, Layer)
             layer.rest = torch.compile(layer.after_attention, dynamic=True)
@@ -231,7 +233,7 @@ class PredictionHead(nn.Module):
         self.dense = nn.Linear(hidden_size, hidden_size)
         self.norm = nn.LayerNorm(hidden_size, eps=EPS)
         self.output = nn.Linear(hidden_size, n_outputs)
-        self.apply(begin)
+        self.apply(init_weights)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(..., H) -> (..., D)`."""
@@ -239,25 +241,20 @@ class PredictionHead(nn.Module):
         return made
 
 
-def packing_of(frames: Tensor, lengths: Tensor) -> Packing:
-    """Where the frames `(B, T, D)` of `lengths (B,)` lie without padding.
+def checked_packing(frames: Tensor, lengths: Tensor) -> Packing:
+    """Packing of frames `(B, T, D)` of `lengths (B,)`.
 
     Raises:
         ValueError: shapes that do not belong together, or a length that is not in 1 ... T.
     """
-    if frames.ndim != 3 or lengths.shape != frames.shape[:1]:
-        raise ValueError(
-            f"frames must be (B, T, D) and lengths (B,); got {tuple(frames.shape)} and {tuple(lengths.shape)}"
-        )
+    check_lengths(frames, lengths)
     packing = Packing(lengths, frames.shape[1])
-    least, most = min(packing.counts), max(packing.counts)
-    if least < 1 or most > frames.shape[1]:
-        raise ValueError(f"lengths must be in 1 ... {frames.shape[1]}, the frames of the batch; got {least} ... {most}")
+    check_lengths(frames, lengths, min(packing.counts), max(packing.counts))
     return packing
 
 
-def begin(module: nn.Module) -> None:
-    """Weights as BERT starts with: normal with deviation 0.02, biases 0."""
+def init_weights(module: nn.Module) -> None:
+    """Initialise linear layers as BERT does: weights normal with deviation 0.02, biases 0."""
     if isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=DEVIATION)
         nn.init.zeros_(module.bias)

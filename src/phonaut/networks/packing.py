@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
 from torch import Tensor
+
+from phonaut.features.functional import length_mask
 
 
 @dataclass(frozen=True)
 class Packing:
-    """Where the frames of a padded batch `(B, T, ...)` lie when its padding is left out, `(N, ...)`.
+    """Positions of the frames of a padded batch `(B, T, ...)` in its packed form without padding, `(N, ...)`.
 
     Attributes:
         lengths: frames of each sequence, `(B,)`, on the device of the frames.
@@ -33,18 +34,17 @@ class Packing:
 
     @cached_property
     def places(self) -> Tensor:
-        """The frames of the padded batch that are kept, `(N,)`, counted over all of it."""
-        valid = torch.arange(self.n_frames, device=self.lengths.device) < self.lengths[:, None]
-        return valid.flatten().nonzero().squeeze(1)
+        """Indices of the valid frames in the flattened padded batch, `(N,)`."""
+        return length_mask(self.lengths, self.n_frames).flatten().nonzero().squeeze(1)
 
     @cached_property
     def times(self) -> Tensor:
-        """Which frame of its sequence each is, `(N,)`."""
+        """Index of each frame within its sequence, `(N,)`."""
         return self.places % self.n_frames
 
     @property
     def is_even(self) -> bool:
-        """Whether there is no padding at all."""
+        """True where there is no padding at all."""
         return min(self.counts, default=0) == self.n_frames
 
     def pack(self, padded: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class Packing:
         return flat if self.is_even else flat[self.places]
 
     def unpack(self, packed: Tensor) -> Tensor:
-        """`(N, ...) -> (B, T, ...)`, zero where nothing was."""
+        """`(N, ...) -> (B, T, ...)`, zero in the padding."""
         if self.is_even:
             return packed.view(-1, self.n_frames, *packed.shape[1:])
         whole = packed.new_zeros(len(self.lengths) * self.n_frames, *packed.shape[1:])

@@ -1,4 +1,4 @@
-"""A probe: the smallest classifier of frames, to see what representations hold."""
+"""Probe: a linear classifier of frames, or one with a hidden layer, to measure representations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from phonaut.networks.masking import mask_of, masked_mean, without_padding
+from phonaut.features.functional import length_mask
+from phonaut.networks.masking import masked_mean, without_padding
 from phonaut.networks.network import Network
 
 
@@ -49,8 +50,8 @@ class Probe(Network):
         super().__init__()
         if min(n_features, n_classes, 1 if hidden_size is None else hidden_size) < 1 or context < 0:
             raise ValueError(
-                f"n_features={n_features}, n_classes={n_classes} and model.hidden_size={hidden_size} must be at least "
-                f"1, model.context={context} at least 0"
+                f"n_features={n_features}, n_classes={n_classes} and model.hidden_size={hidden_size} must be "
+                f">= 1, model.context={context} >= 0"
             )
         self.frame_level, self.context = self.check_scope(scope) == "frame", context
         self.encodes_recordings = context > 0
@@ -64,12 +65,12 @@ class Probe(Network):
     def encode(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """The first layer on each frame of a recording with its neighbours, `(B, T, D) -> (B, T', W)`."""
         frames, _ = without_padding(frames, lengths)
-        found: Tensor = self.first(frames.transpose(1, 2)).transpose(1, 2)
-        return found
+        states: Tensor = self.first(frames.transpose(1, 2)).transpose(1, 2)
+        return states
 
     def frame_logits(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Class scores of all valid frames one after another, `(N, C)`, and the segment that each is of, `(N,)`."""
-        valid = mask_of(lengths, frames.shape[1])
+        valid = length_mask(lengths, frames.shape[1])
         x = frames[valid]
         scores: Tensor = self.rest(x if self.context else self.first(x))
         return scores, valid.nonzero()[:, 0]
@@ -79,10 +80,10 @@ class Probe(Network):
         return self.classify(self.encode(frames, lengths) if self.context else frames, lengths)
 
     def classify(self, segments: Tensor, lengths: Tensor) -> Tensor:
-        """Scores `(B, C)` of segments of frames `(B, T, D)`, or with context of what `states` gives `(B, T, W)`."""
+        """Scores `(B, C)` of segments of frames `(B, T, D)`, or with context of the states of `encode`, `(B, T, W)`."""
         x, mask = without_padding(segments, lengths)
         x = x if self.context else self.first(x)
         if self.frame_level:
             return masked_mean(self.rest(x).log_softmax(dim=2), mask)
-        found: Tensor = self.rest(masked_mean(x, mask))  # of the first layer, which is linear, or of frames: the same
-        return found
+        scores: Tensor = self.rest(masked_mean(x, mask))  # the first layer is linear: its mean is that of the frames
+        return scores

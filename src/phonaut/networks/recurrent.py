@@ -54,7 +54,7 @@ class Recurrent(Network):
         super().__init__()
         if min(n_features, n_classes, hidden_size, n_layers) < 1:
             raise ValueError(
-                "n_features, n_classes, hidden_size and n_layers must be at least 1; got "
+                "n_features, n_classes, hidden_size and n_layers must be >= 1; got "
                 f"{n_features}, {n_classes}, {hidden_size}, {n_layers}"
             )
         if causal and bidirectional:
@@ -84,7 +84,7 @@ class Recurrent(Network):
         states: Tensor
         if mask is None or not self.cells.bidirectional:
             states, _ = self.cells(frames)
-        elif frames.is_cuda:  # whose kernels want all weights in one call
+        elif frames.is_cuda:  # whose kernels take all weights in one call
             packed = nn.utils.rnn.pack_padded_sequence(frames, lengths.cpu(), batch_first=True, enforce_sorted=False)
             states, _ = nn.utils.rnn.pad_packed_sequence(self.cells(packed)[0], batch_first=True)
         else:
@@ -92,16 +92,17 @@ class Recurrent(Network):
         return states
 
     def _both_ways(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """The states of both directions, `(B, T, 2 H)`, each direction a recursion of its own.
+        """The states of both directions, `(B, T, 2 H)`, each direction a separate recursion.
 
-        The second one runs over segments that are turned round, for it must start at their last valid frames. On a CPU
+        The second one runs over reversed segments, as it must start at their last valid frames. On a CPU
         that takes a sixth of the time of packed sequences, which are stepped through one frame after another.
         """
         cells, time = self.cells, torch.arange(frames.shape[1], device=frames.device)
-        place = torch.where(time < lengths[:, None], lengths[:, None] - 1 - time, time)[:, :, None]
+        # Frame t of a reversed segment of n frames is frame n - 1 - t; padding stays where it is.
+        reversed_time = torch.where(time < lengths[:, None], lengths[:, None] - 1 - time, time)[:, :, None]
 
-        def turned(x: Tensor) -> Tensor:
-            return x.gather(1, place.expand(-1, -1, x.shape[2]))
+        def reverse(x: Tensor) -> Tensor:
+            return x.gather(1, reversed_time.expand(-1, -1, x.shape[2]))
 
         def one_way(x: Tensor, weights: Sequence[Tensor]) -> Tensor:
             zeros = x.new_zeros(1, len(x), cells.hidden_size)
@@ -113,7 +114,7 @@ class Recurrent(Network):
             if layer:
                 frames = nn.functional.dropout(frames, cells.dropout, self.training)
             forward, backward = cells.all_weights[2 * layer : 2 * layer + 2]
-            frames = torch.cat([one_way(frames, forward), turned(one_way(turned(frames), backward))], dim=2)
+            frames = torch.cat([one_way(frames, forward), reverse(one_way(reverse(frames), backward))], dim=2)
         return frames
 
     def classify(self, states: Tensor, lengths: Tensor) -> Tensor:

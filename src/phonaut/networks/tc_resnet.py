@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from phonaut.networks.masking import MaskedBatchNorm, mask_of, masked_mean, without_padding
+from phonaut.features.functional import length_mask
+from phonaut.networks.masking import MaskedBatchNorm, masked_mean, without_padding
 
 
 class TemporalConv(nn.Module):
@@ -105,7 +106,7 @@ class TCResNet8(nn.Module):
         sizes = [round(width * n) for n in channels]
         if not sizes or min(n_features, n_classes, kernel_size, first_kernel_size, dilation, *sizes) < 1:
             raise ValueError(
-                "n_features, n_classes, kernel sizes, dilation and width * channels must be at least 1; got "
+                "n_features, n_classes, kernel sizes, dilation and width * channels must be >= 1; got "
                 f"{n_features}, {n_classes}, {kernel_size} and {first_kernel_size}, {dilation}, {sizes}"
             )
         self.first = TemporalConv(n_features, sizes[0], first_kernel_size, causal=causal)
@@ -117,12 +118,12 @@ class TCResNet8(nn.Module):
         self.classifier = nn.Linear(sizes[-1], n_classes)
 
     def hidden(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What is averaged over time: frames `(B, T', D')`, one per 2^blocks, and which are valid, `(B, T')`."""
+        """Frames before the mean over time, `(B, T', D')`, one per 2^blocks, and the mask of the valid, `(B, T')`."""
         frames, mask = without_padding(frames, lengths)
         x = masked(F.relu(self.first(frames.transpose(1, 2).unsqueeze(2), mask)), mask)
         for block in self.blocks:
-            lengths = (lengths - 1) // 2 + 1  # frame t of a block is frame 2 t of what goes in
-            mask = None if mask is None else mask_of(lengths, (x.shape[3] - 1) // 2 + 1)
+            lengths = (lengths - 1) // 2 + 1  # frame t of a block is frame 2 t of its input
+            mask = None if mask is None else length_mask(lengths, (x.shape[3] - 1) // 2 + 1)
             x = block(x, mask)
         return x.squeeze(2).transpose(1, 2), mask
 
@@ -133,5 +134,5 @@ class TCResNet8(nn.Module):
 
 
 def masked(x: Tensor, mask: Tensor | None) -> Tensor:
-    """`x (B, D, 1, T)`, zero past each item's end: what a convolution finds there without a batch around it."""
+    """`x (B, D, 1, T)`, zero past each item's end, as a convolution over the item alone pads it."""
     return x if mask is None else x * mask[:, None, None, :].to(x.dtype)

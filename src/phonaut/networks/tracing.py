@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 BYTES = 4  # float32
+COUNTED_APART = (nn.RNNBase, nn.Embedding)  # by a rule of ours, and none at all
 
 
 class Step(NamedTuple):
@@ -43,38 +44,46 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     A buffer is one piece of memory: views of a tensor (transposed, sliced) are the same buffer, and so is a copy with
     zeros around it, which a convolution that pads by itself would not need. Integers (lengths, masks) are left out.
 
+    Multiply-accumulates are those of PyTorch's flop counter; it knows no recurrent layers, of which each weight is used
+    once a frame.
+
     Args:
-        macs_of: multiply-accumulates of a layer, given its first input and output.
         in_place: kinds of layers that can write over their input.
+
+    Attributes:
+        steps: of the run, in order.
+        unknown: operations on parameters that are not elementwise and have no formula.
     """
 
-    def __init__(
-        self, macs_of: Callable[[nn.Module, Tensor, Tensor], int], in_place: tuple[type[nn.Module], ...]
-    ) -> None:
+    def __init__(self, in_place: tuple[type[nn.Module], ...]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.macs_of = macs_of
         self.in_place = in_place
         self.steps: list[Step] = []
         self.n_bytes: dict[int, int] = {}
-        self.kept: list[Tensor] = []  # no memory is given back during the run, so that its address names a buffer
+        self.held: list[Tensor] = []  # no memory is given back during the run, so that its address names a buffer
         self.padded: dict[int, int] = {}  # buffer -> the one that it is a copy of, with zeros around it
-        self.depth = 0  # of the layers that are running
+        self.running: list[tuple[nn.Module, list[int]]] = []  # layers, and multiply-accumulates of their operations
+        self.unknown: set[str] = set()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run one operation; between layers, record it."""
         result = func(*args, **(kwargs or {}))
-        if self.depth:
+        kind, macs = func._schema.name.removeprefix("aten::"), product_macs(func, args, kwargs or {}, result)
+        if self.running:
+            layer, counts = self.running[-1]
+            counts.append(macs)
+            counted = func.overloadpacket in flop_registry or isinstance(layer, (*self.in_place, *COUNTED_APART))
+            if not (counted or func.is_view or torch.Tag.pointwise in func.tags) and reads_parameter(args):
+                self.unknown.add(f"{kind} of {type(layer).__name__}")
             return result
-        kind = func._schema.name.removeprefix("aten::")
         inputs = self.buffers(args, kwargs)
         if kind == "constant_pad_nd":
-            self.kept.append(result)
+            self.held.append(result)
             self.padded[address(result)] = next(iter(inputs))
             return result
         outputs = self.buffers(result)
-        macs = product_macs(func, args, kwargs or {}, result)
         if macs or outputs - inputs:
             shape = tuple(result.shape[1:]) if isinstance(result, Tensor) else ()
             pointwise = torch.Tag.pointwise in func.tags
@@ -85,15 +94,17 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def layers(self, layers: Mapping[str, nn.Module]) -> Iterator[None]:
         """Record each of `layers` as one step while the context lasts."""
 
-        def before(*_: Any) -> None:
-            self.depth += 1
+        def before(layer: nn.Module, _: Any) -> None:
+            self.running.append((layer, []))
 
         def after(name: str) -> Callable[..., None]:
             def record(layer: nn.Module, inputs: Any, output: Any) -> None:
-                self.depth -= 1
-                x, y = first_tensor(inputs), first_tensor(output)
-                kind, shape = type(layer).__name__, tuple(y.shape[1:])
-                macs, in_place = self.macs_of(layer, x, y), isinstance(layer, self.in_place)
+                macs = sum(self.running.pop()[1])
+                if isinstance(layer, nn.RNNBase):
+                    weights = sum(p.numel() for name, p in layer.named_parameters() if name.startswith("weight"))
+                    macs = weights * (first_tensor(inputs).numel() // layer.input_size)
+                kind, shape = type(layer).__name__, tuple(first_tensor(output).shape[1:])
+                in_place = isinstance(layer, self.in_place)
                 self.steps.append(Step(name, kind, shape, macs, self.buffers(inputs), self.buffers(output), in_place))
 
             return record
@@ -108,14 +119,14 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def buffers(self, *values: Any) -> frozenset[int]:
         """The buffers of all activations among `values`."""
-        found = set()
+        names = set()
         for tensor in tree_leaves(values):
             if isinstance(tensor, Tensor) and tensor.is_floating_point() and not isinstance(tensor, nn.Parameter):
                 name = self.padded.get(address(tensor), address(tensor))
                 self.n_bytes.setdefault(name, BYTES * (tensor.untyped_storage().nbytes() // tensor.element_size()))
-                self.kept.append(tensor)
-                found.add(name)
-        return frozenset(found)
+                self.held.append(tensor)
+                names.add(name)
+        return frozenset(names)
 
     def alive(self, frames: Tensor, result: Any) -> list[int]:
         """Bytes alive during each step of the run from `frames` to `result`."""
@@ -136,6 +147,11 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return needed
 
 
+def reads_parameter(values: Any) -> bool:
+    """True where a parameter is among the arguments of an operation."""
+    return any(isinstance(value, nn.Parameter) for value in tree_leaves(values))
+
+
 def product_macs(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> int:
     """Multiply-accumulates of an operation between layers: those of products of matrices, else 0."""
     cost = flop_registry.get(func.overloadpacket)
@@ -144,7 +160,7 @@ def product_macs(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], resul
 
 
 def address(tensor: Tensor) -> int:
-    """Where the memory of a tensor begins."""
+    """Address of the memory of a tensor."""
     return tensor.untyped_storage().data_ptr()
 
 

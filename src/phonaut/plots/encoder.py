@@ -101,7 +101,7 @@ def coarse(weights: ArrayLike, most: int = MOST_FRAMES) -> NDArray[np.float32]:
 
 
 def layer_weights(weights: ArrayLike) -> Figure:
-    """How much each layer counts in a weighted sum of them, as bars.
+    """Weights of the layers in a weighted sum, as bars.
 
     Args:
         weights: of what goes into the first layer and of what comes out of each, `(L + 1,)`; they add up to 1.

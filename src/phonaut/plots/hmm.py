@@ -22,7 +22,7 @@ def colour(state: int) -> str:
 
 
 def place(axes: Axes | None, size: tuple[float, float]) -> tuple[Figure, Axes]:
-    """Where to draw: axes that were given, or those of a new figure."""
+    """Axes to draw on: the given ones, or those of a new figure."""
     if axes is not None:
         figure: Any = axes.figure
         return figure, axes
@@ -97,8 +97,8 @@ def plot_transitions(transmat: ArrayLike, *, startprob: ArrayLike | None = None,
 def plot_durations(
     states: ArrayLike, transmat: ArrayLike, *, lengths: ArrayLike | None = None, axes: Axes | None = None
 ) -> Figure:
-    """How long states last: the share of stays of at least d frames, as steps of a decoded path, and as dashes what the
-    model says, `a_ii^(d-1)`.
+    """Durations of states: fraction of stays of at least d frames, of a decoded path (steps) and of the model (dashes),
+    `a_ii^(d-1)`.
 
     Args:
         states: `(N,)`.

@@ -1,4 +1,4 @@
-"""What `phonaut align` prints when it has ended."""
+"""Summary that `phonaut align` prints."""
 
 from __future__ import annotations
 

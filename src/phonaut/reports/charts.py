@@ -135,7 +135,7 @@ def chart(
 
 
 def place(line: dict[str, float], over: str) -> float:
-    """Where a line of the history lies: at its epoch counted from 1, or at its step."""
+    """Abscissa of a line of the history: its epoch counted from 1, or its step."""
     return line["epoch"] + 1 if over == "epoch" else line[over]
 
 

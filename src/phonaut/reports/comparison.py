@@ -142,7 +142,7 @@ def page(comparison: Comparison, picture: bytes | None) -> str:
 
 @dataclass(frozen=True)
 class ClassLine:
-    """A class: its items, how much of it each run found, and the differences to the first run."""
+    """A class: its items, its recall by each run, and the differences to the first run."""
 
     name: str
     n: int
@@ -171,6 +171,6 @@ def protocol(run: Compared) -> list[str]:
 
 
 def corpus_name(run: Compared) -> str:
-    """What the runs were tested on."""
+    """Name of the corpus of the comparison."""
     one = run.run.runs[0] if isinstance(run.run, Folds) else run.run
     return str(one.corpus.get("name", "their corpus"))

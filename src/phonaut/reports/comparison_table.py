@@ -19,7 +19,7 @@ ANY_WIDTH = 100_000
 
 
 def about(comparison: Comparison) -> str:
-    """What the figures rest on, in a line."""
+    """Metric, number of items and of speakers, in a line."""
     item = ITEM.get(comparison.target, "item")
     people = "" if comparison.target == "speaker" else f" of {things(comparison.n_speakers, 'speaker')}"
     unknown = f"; {things(comparison.n_unknown, item)} of unknown classes left out" if comparison.n_unknown else ""
@@ -35,7 +35,7 @@ def change(difference: Difference | None, format: str) -> str:
 
 
 def columns(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
-    """The table of the terminal: heads and cells. What no run has is no column."""
+    """The table of the terminal: heads and cells. A column that no run has is left out."""
     runs = comparison.runs
     yield "run", [run.name for run in runs]
     if any(run.model not in run.name for run in runs):
@@ -91,9 +91,9 @@ def show(comparison: Comparison, written: list[Path], *, console: Console | None
         line(str(path))
 
 
-def parts(found: list[tuple[str, list[str]]], width: int, console: Console) -> Iterator[Table]:
+def parts(columns_: list[tuple[str, list[str]]], width: int, console: Console) -> Iterator[Table]:
     """The table, divided into tables that fit; each begins with the runs."""
-    name, *rest = found
+    name, *rest = columns_
     while rest:
         n = len(rest)
         while n > 1 and natural_width(table([name, *rest[:n]]), console) > width:
@@ -104,16 +104,16 @@ def parts(found: list[tuple[str, list[str]]], width: int, console: Console) -> I
         rest = rest[n:]
 
 
-def table(found: list[tuple[str, list[str]]]) -> Table:
+def table(columns_: list[tuple[str, list[str]]]) -> Table:
     """Columns as a table: text to the left, numbers to the right."""
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for head, _ in found:
+    for head, _ in columns_:
         made.add_column(head, justify="left" if head in ("run", "model") else "right", no_wrap=True)
-    for cells in zip(*(cells for _, cells in found), strict=True):
+    for cells in zip(*(cells for _, cells in columns_), strict=True):
         made.add_row(*(Text(cell, style="bold" if i == 0 else "") for i, cell in enumerate(cells)))
     return made
 
 
 def natural_width(one: Table, console: Console) -> int:
-    """How wide a table is where nothing is broken."""
+    """Width of a table without line breaks."""
     return Measurement.get(console, console.options.update(width=ANY_WIDTH), one).maximum

@@ -21,7 +21,7 @@ def percent(fraction: float) -> str:
 
 
 def probability(fraction: float) -> str:
-    """What a model gave an answer: never quite 0, never quite 1.
+    """A posterior probability in per cent, never quite 0, never quite 1.
 
     >>> probability(0.9412), probability(0.99999), probability(1e-7)
     ('94.1 %', '> 99.9 %', '< 0.1 %')
@@ -32,7 +32,7 @@ def probability(fraction: float) -> str:
 
 
 def decimals(fraction: float) -> int:
-    """How many decimals of a per cent keep `fraction` from looking like 0 or 1 when it is neither."""
+    """Number of decimals of a per cent so that `fraction` does not look like 0 or 1 when it is neither."""
     for digits in (1, 2, 3):
         if fraction in (0.0, 1.0) or 0.0 < round(100 * fraction, digits) < 100.0:
             return digits

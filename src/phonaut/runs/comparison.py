@@ -37,9 +37,9 @@ class Compared:
         difference: to the first run; None of the first.
         mcnemar: likewise.
         log_likelihood_per_frame: of the true classes; None where the model is no density.
-        classes: the figures of each class: how much of it was found, in the order of the comparison's classes.
+        classes: recall of each class, in the order of the comparison's classes.
         class_differences: of these, to the first run; empty of the first.
-        confusions: what the first run and this one said of the items on which they differ; empty of the first.
+        confusions: predictions of the first run and this one for the items on which they differ; empty of the first.
         in_noise: kind of noise -> SNR in dB -> figure.
     """
 
@@ -68,7 +68,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Confusion:
-    """How often the first run said one class and another run another, of items of one true class."""
+    """Count of items of one true class that the first run and another run predict differently."""
 
     truth: str
     first: str

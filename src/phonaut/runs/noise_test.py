@@ -27,7 +27,7 @@ WIDEST_DB = 100.0  # beyond, float32 has nothing left of the softer one
 
 @dataclass(frozen=True)
 class NoiseTest:
-    """What to test with.
+    """Noises and SNRs of a test.
 
     Attributes:
         kinds: of noise: `white`, `pink`, `recorded`.
@@ -82,7 +82,7 @@ class NoiseTest:
 
 
 def about(test: NoiseTest, table: CutTable | None) -> dict[str, Any]:
-    """Which noise it was, so that two runs can be asked whether theirs was the same."""
+    """Description of the noise, by which two runs can be asked if theirs was the same."""
     told: dict[str, Any] = {kind: {"made": True} for kind in test.kinds if kind != RECORDED}
     if table is not None:
         digest = hashlib.blake2b(digest_size=8)

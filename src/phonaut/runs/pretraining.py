@@ -97,8 +97,8 @@ def cuts_of(folder: Path) -> Iterator[tuple[str, str]]:
 def memory_of(config: DictConfig, model: RepresentationModel, data: UnlabelledData, n_processes: int = 1) -> Memory:
     """What a step will take on each process: the largest batch that there can be."""
     longest = int(max(data.n_frames(split).max() for split in ("train", "validation")))
-    share = 1.0 if getattr(config.objective, "share", None) is None else float(config.objective.share)
-    if config.objective.get("frequency_share"):
+    share = 1.0 if getattr(config.objective, "mask_prob", None) is None else float(config.objective.mask_prob)
+    if config.objective.get("mask_frequency"):
         share = 1.0
     n_frames = -(-int(data.batch_frames) // n_processes) + longest
     return estimate(model, n_frames, longest, share=share, half=is_half(config))
@@ -123,7 +123,7 @@ def evaluated(
     with torch.inference_mode(), precision:
         for batch in data.batches("validation"):
             batch = batch.to(device)
-            sums.append(module.distances(batch, "validation").cpu().numpy())
+            sums.append(module.recording_losses(batch, "validation").cpu().numpy())
             rows.append(batch.rows.cpu().numpy())
     module.cpu()
     speakers = data.prepared.cuts("validation").speaker[np.concatenate(rows)]

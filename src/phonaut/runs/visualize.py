@@ -16,7 +16,7 @@ from phonaut.data.preparation.audio import BadRecordingError, open_recording
 from phonaut.data.preparation.manifest import hash_of
 from phonaut.files import write_bytes
 from phonaut.models.encoded import EncodedFrontEnd
-from phonaut.models.objectives import Place
+from phonaut.models.objectives import DrawKey
 from phonaut.models.representation_model import RepresentationModel
 from phonaut.networks.mockingjay import Mockingjay
 from phonaut.runs import pretraining
@@ -38,7 +38,7 @@ SHARPNESS = 120  # dots per inch
 
 
 class Parts(NamedTuple):
-    """What the pictures are made of.
+    """Inputs of the pictures.
 
     Attributes:
         front: recordings to what the encoder takes.
@@ -135,7 +135,7 @@ def figures_of(parts: Parts, batch: Batch, file: Path) -> dict[str, Figure]:
     from phonaut.plots import layer_weights, spectrogram
 
     frames, lengths = parts.front(batch.audio, batch.audio_lengths)
-    least = LEAST * parts.network.stride
+    least = LEAST * parts.network.stack_size
     if int(lengths[0]) < least:
         raise ValueError(
             f"{file} is too short to show: {batch.audio.shape[1] / parts.sample_rate:.3f} s are {int(lengths[0])} "
@@ -152,12 +152,12 @@ def figures_of(parts: Parts, batch: Batch, file: Path) -> dict[str, Figure]:
 
 
 def reconstruction(run: Run, parts: Parts, batch: Batch) -> Figure:
-    """What is seen, predicted and true of the recording, as validation asks for it."""
+    """Masked input, prediction and target of the recording, with the masks of validation."""
     from phonaut.plots import spectrograms
 
     assert parts.head is not None
-    place = Place(batch.draw_keys, int(run.config.seed), 0, "validation")
-    found = parts.head.reconstruction(batch, instantiate(run.config.objective), place)
+    key = DrawKey(batch.draw_keys, int(run.config.seed), 0, "validation")
+    found = parts.head.reconstruction(batch, instantiate(run.config.objective), key)
     shown = {
         "seen (marked: the frames whose prediction counts)": found.seen,
         "predicted": found.predicted,

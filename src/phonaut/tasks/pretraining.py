@@ -148,7 +148,7 @@ def wrong_network(config: DictConfig) -> list[str]:
     """What is wrong with the sizes of the encoder."""
     from phonaut.networks.mockingjay import Mockingjay
 
-    names = ("hidden_size", "n_layers", "n_heads", "intermediate_size", "dropout", "stride")
+    names = ("hidden_size", "n_layers", "n_heads", "intermediate_size", "dropout", "stack_size")
     options = {name: config.model[name] for name in names}
     return [f"model: {problem}" for problem in Mockingjay.problems(**options)]
 
@@ -180,7 +180,7 @@ def wrong_frames(config: DictConfig) -> list[str]:
     except Exception:  # what is wrong with the options is said by them
         return []
     found = []
-    shift_s = front_end.frame_shift_s * config.model.stride
+    shift_s = front_end.frame_shift_s * config.model.stack_size
     if shift_s < LEAST_SHIFT_S:
         found.append(f"features={config.choices.features} gives a frame every {shift_s * 1e3:.2g} ms, and attention "
                      f"compares all pairs of them: {LEAST_SHIFT_S * 1e3:g} ms is the least")  # fmt: skip

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from phonaut.data.batches import Batch
-from phonaut.models.objectives import Objective, Place
+from phonaut.models.objectives import DrawKey, Objective
 from phonaut.models.representation_model import Reconstruction, RepresentationModel
 from phonaut.training.loop import TrainingLoop
 
@@ -86,21 +86,21 @@ class Representation(TrainingLoop):
         """Errors, at the start of an epoch."""
         return LossSums()
 
-    def place(self, batch: Batch, stage: str) -> Place:
-        """What the masks of a batch derive from."""
-        return Place(batch.draw_keys, self.seed, batch.epoch if stage == "train" else 0, stage)
+    def draw_key(self, batch: Batch, stage: str) -> DrawKey:
+        """Key of the masks of a batch."""
+        return DrawKey(batch.draw_keys, self.seed, batch.epoch if stage == "train" else 0, stage)
 
-    def distances(self, batch: Batch, stage: str) -> Tensor:
+    def recording_losses(self, batch: Batch, stage: str) -> Tensor:
         """Sum and number of the errors that count, by recording, `(B, 2)`."""
         frames, targets, lengths = self.model.inputs_and_targets(batch)
-        task = self.model.task(frames, lengths, self.objective, self.place(batch, stage))
-        found: Tensor = self.model.distances(frames, targets, lengths, task)
+        task = self.model.task(frames, lengths, self.objective, self.draw_key(batch, stage))
+        found: Tensor = self.model.recording_losses(frames, targets, lengths, task)
         return found
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One batch: alter, encode, predict."""
         self.seed_step(batch_idx)
-        total, n = self.distances(batch, "train").sum(dim=0)
+        total, n = self.recording_losses(batch, "train").sum(dim=0)
         if self.first_time(batch_idx):
             self.training_statistics.update(torch.stack([total.detach(), n]))
         # DDP takes the mean of the processes' gradients: of their sums over the mean number, it is that of one process.
@@ -111,7 +111,7 @@ class Representation(TrainingLoop):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """The errors on recordings of other speakers."""
-        self.validation_statistics.update(self.distances(batch, "validation").sum(dim=0))
+        self.validation_statistics.update(self.recording_losses(batch, "validation").sum(dim=0))
 
     def examples(self, data: Any) -> tuple[list[str], Reconstruction]:
         """What the encoder sees, predicts and should predict of a few recordings of the validation split."""
@@ -121,7 +121,7 @@ class Representation(TrainingLoop):
         training = self.model.training
         self.model.eval()
         try:
-            found = self.model.reconstruction(batch, self.objective, self.place(batch, "validation"))
+            found = self.model.reconstruction(batch, self.objective, self.draw_key(batch, "validation"))
         finally:
             self.model.train(training)
         return [dataset.table.id(row) for row in batch.rows.tolist()], found

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from phonaut.data.datamodule import SpeechData
 from phonaut.features import slice_spans
+from phonaut.features.functional import length_mask
 from phonaut.files import write_json
 from phonaut.metrics import Estimate, mean_over
 from phonaut.models.representation_model import RepresentationModel
-from phonaut.networks.masking import mask_of, masked_mean
+from phonaut.networks.masking import masked_mean
 from phonaut.training.representation import Representation
 
 RIDGE = 1e-3  # of the mean square of a feature
@@ -149,7 +150,7 @@ def items(
             frame_offset_s=offset_s,
             durations_s=batch.durations_s(front_end.sample_rate),
         )
-        inside = mask_of(n, segments.shape[1])
+        inside = length_mask(n, segments.shape[1])
         span = torch.arange(len(n), device=device)
         if data.target == "phone":
             x, span = segments[inside], span[:, None].expand_as(inside)[inside]
