@@ -186,7 +186,7 @@ def test_names_and_shapes_that_differ_are_told_as_the_file_has_them(tmp_path: Pa
         ({"pre_layer_norm": True}, "pre_layer_norm=True"),
         ({"hidden_act": "relu"}, "hidden_act=relu"),
         ({"layer_norm_eps": 1e-5}, "layer_norm_eps=1e-05"),
-        ({"num_attention_heads": 5}, "no multiple of n_heads=5"),
+        ({"num_attention_heads": 5}, "must be a multiple of n_heads=5"),
         ({"downsample_rate": 3}, "10 numbers, which are no 3 frames"),
         ({"downsample_rate": 0}, "stack_size=0"),
         ({"hidden_size": [32]}, "no numbers"),
