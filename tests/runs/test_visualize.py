@@ -121,7 +121,7 @@ def test_the_truth_is_the_input_unaltered_and_what_is_seen_is_hidden_where_it_is
     batch = pictures.batch_of(recording, pictures.read(recording, RATE, print))
     seen, predicted, truth = pictures.reconstruction(run, parts, batch).axes
     frames, _ = parts.front(*batch.given)
-    n = frames.shape[1] // parts.network.stack_size * parts.network.stride
+    n = frames.shape[1] // parts.network.stack_size * parts.network.stack_size
     shown = [np.asarray(plot.images[0].get_array()).T for plot in (seen, predicted, truth)]
     np.testing.assert_array_equal(shown[2], frames[0, :n])
     lines = seen.collections[0].get_segments()
