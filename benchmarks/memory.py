@@ -39,16 +39,13 @@ class Repeated:
     def __init__(self, folder: Path, n: int) -> None:
         self.paths, self.n = sorted(folder.iterdir()), n
 
-    def settings(self) -> dict[str, Any]:
-        return {"n": self.n}
-
-    def items(self) -> Iterator[Any]:
-        from phonaut.data.utterance import Item
+    def utterances(self) -> Iterator[Any]:
+        from phonaut.data.utterance import Utterance
 
         for number in range(self.n):
             word = f"word{number % 20:02d}"
             path = self.paths[number % len(self.paths)]
-            yield Item(f"{word}/{number:07d}", path, "train", f"s{number % 100:03d}", word)
+            yield Utterance(f"{word}/{number:07d}", path, "train", f"s{number % 100:03d}", word)
 
     def words(self) -> None:
         return None

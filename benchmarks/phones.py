@@ -195,7 +195,7 @@ class Bench:
             part.rename(run)
         if not (run / "metrics.json").exists():
             where = [f"output_dir={self.folder / 'folds' / row}", f"experiment_id={fold}_fold", f"model={row}"]
-            words = [*self.common, *TRIALS[row][best], *where, f"dataset.fold={fold}"]
+            words = [*self.common, *TRIALS[row][best], *where, f"protocol.fold={fold}"]
             self.phonaut("train", *words, log=self.folder / f"logs/{row}_fold{fold}.log")
 
     def linear(self, row: str, fold: int) -> None:

@@ -104,7 +104,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for fold in range(FOLDS):
         words = [*COMMON, *MFCC, "model=majority", f"dataset.alignment={arguments.alignment.resolve()}"]
-        config = compose([*words, f"dataset.fold={fold}"])
+        config = compose([*words, f"protocol.fold={fold}"])
         data = parts.speech_data(config, parts.prepared_corpus(config, progress=False))
         cache = FrameCache(parts.speech_model(config, len(data.classes)), data)
         train, held, test = (cache.segments(split) for split in ("train", "validation", "test"))

@@ -76,11 +76,11 @@ def rows_of(encoders: Path, names: list[str], task: str) -> dict[str, list[str]]
 
 def tasks_of(alignment: str) -> dict[str, tuple[str, list[str]]]:
     """Name of a task -> the metric that counts, and its words."""
-    ocean = ["dataset=speechocean762", "dataset.protocol=fixed"]
-    phones = [*ocean, f"dataset.alignment={alignment}", "target=phone", "model=probe"]
+    ocean = ["dataset=speechocean762"]
+    phones = [*ocean, "protocol=fixed", f"dataset.alignment={alignment}", "target=phone", "model=probe"]
     arabic = Path(os.environ["PHONAUT_DATA"]) / "arabic_speech_commands"
-    words = ["dataset=folder", f"dataset.data_folder={arabic}", "dataset.validation_speakers=[15,16,17]"]
-    words += ["dataset.test_speakers=[18,19,20]", "labels_each=1", "batch_size=100"]
+    words = ["dataset=folder", f"dataset.data_folder={arabic}", "protocol.validation_speakers=[15,16,17]"]
+    words += ["protocol.test_speakers=[18,19,20]", "labels_each=1", "batch_size=100"]
     speakers = ",".join(f"'{name}'" for name in TESTED)
     found = {
         f"phone {share} %": (

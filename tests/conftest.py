@@ -49,7 +49,7 @@ def real_speech() -> Callable[[str], Path]:
     return find
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Utterance]) -> None:
     """Skip what needs a GPU where there is none."""
     if not any(item.get_closest_marker("cuda") for item in items):
         return

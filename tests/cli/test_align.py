@@ -65,7 +65,7 @@ def test_ten_utterances_of_real_speech_are_aligned_by_both_and_train_phones(
     assert len(list((made / "textgrid").rglob("*.TextGrid"))) == 10
     assert main(words) == 0
     assert "done already, with the same settings" in capsys.readouterr().out
-    settings = ["dataset.min_phone_count=1", "dataset.n_folds=3", f"dataset.alignment={made / 'hmm.ctm'}"]
+    settings = ["dataset.min_phone_count=1", "protocol.n_folds=3", f"dataset.alignment={made / 'hmm.ctm'}"]
     assert main(["prepare", "target=phone", *words[1:3], *settings]) == 0
     assert "0 refused" in capsys.readouterr().out
 

@@ -71,12 +71,12 @@ def test_folds_of_a_sweep_are_evaluated_and_compared_as_one_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = ["dataset=fsdd", f"dataset.data_folder={write_digits(tmp_path / 'fsdd')}", "model=majority"]
-    settings += ["dataset.protocol=leave_one_speaker_out", "features.sample_rate=8000", "features.n_mfcc=10"]
+    settings += ["protocol=leave_one_speaker_out", "features.sample_rate=8000", "features.n_mfcc=10"]
     monkeypatch.chdir(tmp_path)
     for experiment in ("a", "b"):
-        for number, fold in enumerate((0, 3)):  # as each job of `train -m dataset.fold=0,3` does
-            overrides = [*settings, f"dataset.fold={fold}", f"experiment_id={experiment}"]
-            train_one(compose(overrides), overrides, job_name(number, [f"dataset.fold={fold}"]))
+        for number, fold in enumerate((0, 3)):  # as each job of `train -m protocol.fold=0,3` does
+            overrides = [*settings, f"protocol.fold={fold}", f"experiment_id={experiment}"]
+            train_one(compose(overrides), overrides, job_name(number, [f"protocol.fold={fold}"]))
     assert main(["evaluate", "trained_models/a", "noise=white", "snr_db=10"]) == 0
     capsys.readouterr()
     assert main(["compare", "trained_models/a", "trained_models/b", "output=out"]) == 0

@@ -339,7 +339,7 @@ def test_frames_are_taken_as_they_are_without_being_asked(folder_of_frames: Path
         (["features.n_features=13"], "features.n_features=13: the frames of dataset=frames have 3; leave it out"),
         (["features.frame_shift_s=0"], "frame_shift_s=0: must be > 0"),
         (["features.frame_shift_s=0.01"], "frame_shift_s=0.01: the frames of dataset=frames have 0.02"),
-        (["dataset.protocol=gven"], "dataset.protocol is one of auto, given, all_test; received gven"),
+        (["protocol=officl"], "protocol=officl is not a choice; did you mean official?"),
         (["dataset=fsdd", "features=frames"], "dataset=fsdd has recordings: type features=mfcc"),
     ],
 )

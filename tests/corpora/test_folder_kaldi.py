@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.divided import divided
 from phonaut.corpora import FolderCorpus
 from phonaut.corpora.kaldi import Lookup
 from phonaut.corpora.phone_alignments import write_ctm
@@ -36,8 +37,8 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 def test_a_data_directory_is_read_with_paths_relative_to_the_one_above(tmp_path: Path) -> None:
-    corpus = FolderCorpus(data_folder=make(tmp_path))
-    items = list(corpus.items())
+    corpus = divided(FolderCorpus, data_folder=make(tmp_path))
+    items = list(corpus.utterances())
     assert [(i.id, i.word, i.text, i.speaker) for i in items[:2]] == [
         ("anna-NO", "NO", "NO", "anna"), ("anna-YES", "YES", "YES", "anna")
     ]  # fmt: skip
@@ -53,20 +54,20 @@ def test_paths_may_be_absolute_or_relative_to_the_current_directory(
     (tmp_path / "elsewhere").mkdir()
     moved = folder.rename(tmp_path / "elsewhere" / "data")
     with pytest.raises(ValueError, match="run from the directory that its paths are relative to"):
-        list(FolderCorpus(data_folder=moved).items())
+        list(divided(FolderCorpus, data_folder=moved).utterances())
     monkeypatch.chdir(tmp_path / "run")
-    assert next(FolderCorpus(data_folder=moved).items()).path == tmp_path / "run" / "wav" / "anna-NO.flac"
+    assert next(divided(FolderCorpus, data_folder=moved).utterances()).path == tmp_path / "run" / "wav" / "anna-NO.flac"
     edit(moved / "wav.scp", "\twav/", f"\t{tmp_path}/run/wav/")
     monkeypatch.chdir("/")
-    assert next(FolderCorpus(data_folder=moved).items()).path == tmp_path / "run" / "wav" / "anna-NO.flac"
+    assert next(divided(FolderCorpus, data_folder=moved).utterances()).path == tmp_path / "run" / "wav" / "anna-NO.flac"
 
 
 def test_commands_and_archives_are_refused_by_name_and_never_run(tmp_path: Path) -> None:
     folder = make(tmp_path)
     edit(folder / "wav.scp", "wav/anna-NO.flac", f"touch {tmp_path}/ran |")
     edit(folder / "wav.scp", "wav/bert-NO.flac", "wav/all.ark:1234")
-    corpus = FolderCorpus(data_folder=folder)
-    assert len(list(corpus.items())) == 6
+    corpus = divided(FolderCorpus, data_folder=folder)
+    assert len(list(corpus.utterances())) == 6
     assert not (tmp_path / "ran").exists()
     refused = {line["path"].rpartition(" ")[2]: line["reason"] for line in corpus.refused()}
     assert (
@@ -80,7 +81,7 @@ def test_nothing_but_commands_is_an_error(tmp_path: Path) -> None:
     folder = make(tmp_path)
     (folder / "wav.scp").write_text("a sph2pipe -f wav a.sph |\n")
     with pytest.raises(ValueError, match=r"names commands or archives .sph2pipe.*which are not run"):
-        list(FolderCorpus(data_folder=folder).items())
+        list(divided(FolderCorpus, data_folder=folder).utterances())
 
 
 def test_segments_are_parts_of_recordings(tmp_path: Path) -> None:
@@ -89,8 +90,8 @@ def test_segments_are_parts_of_recordings(tmp_path: Path) -> None:
         "anna-NO anna-NO 0.5 1.25\nanna-YES anna-NO 2 -1\nbert-NO bert-NO 0 1\nbert-YES gone 0 1\ncarl-NO carl-NO 3 2\n"
         "carl-YES carl-YES x 2\ndora-NO anna-NO 1.5 2\n"
     )
-    corpus = FolderCorpus(data_folder=folder)
-    found = {item.id: (item.path.stem, item.start_s, item.duration_s) for item in corpus.items()}
+    corpus = divided(FolderCorpus, data_folder=folder)
+    found = {item.id: (item.path.stem, item.start_s, item.duration_s) for item in corpus.utterances()}
     assert found == {
         "anna-NO": ("anna-NO", 0.5, 0.75), "anna-YES": ("anna-NO", 2.0, None), "bert-NO": ("bert-NO", 0.0, 1.0),
         "dora-NO": ("anna-NO", 1.5, 0.5),
@@ -102,11 +103,11 @@ def test_segments_are_parts_of_recordings(tmp_path: Path) -> None:
 
 def test_files_in_another_order_are_read_all_the_same(tmp_path: Path) -> None:
     folder = make(tmp_path)
-    expected = list(FolderCorpus(data_folder=folder).items())
+    expected = list(divided(FolderCorpus, data_folder=folder).utterances())
     for name in ("text", "utt2spk"):
         lines = (folder / name).read_text().splitlines()
         (folder / name).write_text("\n".join(lines[3:] + lines[2::-1]) + "\n")
-    assert list(FolderCorpus(data_folder=folder).items()) == expected
+    assert list(divided(FolderCorpus, data_folder=folder).utterances()) == expected
 
 
 def test_only_lines_that_were_passed_over_are_held(tmp_path: Path) -> None:
@@ -123,8 +124,8 @@ def test_utterances_without_text_or_speaker_are_refused(tmp_path: Path) -> None:
     folder = make(tmp_path)
     edit(folder / "text", "anna-NO NO\n", "")
     edit(folder / "utt2spk", "bert-NO bert\n", "")
-    corpus = FolderCorpus(data_folder=folder)
-    assert len(list(corpus.items())) == 6
+    corpus = divided(FolderCorpus, data_folder=folder)
+    assert len(list(corpus.utterances())) == 6
     assert {(Path(x["path"]).stem, x["reason"]) for x in corpus.refused()} == {
         ("anna-NO", "its class is not known"), ("bert-NO", "its speaker is not known")
     }  # fmt: skip
@@ -134,10 +135,8 @@ def test_directories_of_splits_are_taken_as_given(tmp_path: Path) -> None:
     make(tmp_path, folder="data/train", speakers=SPEAKERS[:2])
     make(tmp_path, folder="data/dev", speakers=SPEAKERS[2:3])
     make(tmp_path, folder="data/test", speakers=SPEAKERS[3:])
-    found = {item.speaker: item.split for item in FolderCorpus(data_folder=tmp_path / "data").items()}
+    found = {item.speaker: item.split for item in divided(FolderCorpus, data_folder=tmp_path / "data").utterances()}
     assert found == {"anna": "train", "bert": "train", "carl": "validation", "dora": "test"}
-    settings = FolderCorpus(data_folder=tmp_path / "data").settings()
-    assert {"train/wav.scp", "dev/wav.scp", "test/wav.scp"} <= settings["tables"].keys()
 
 
 def test_sentences_are_no_keywords(tmp_path: Path) -> None:
@@ -145,8 +144,8 @@ def test_sentences_are_no_keywords(tmp_path: Path) -> None:
     lines = (folder / "text").read_text().splitlines()
     (folder / "text").write_text("".join(f"{line} number {i}\n" for i, line in enumerate(lines)))
     with pytest.raises(ValueError, match=r"80 different texts in 80 recordings are sentences.*type target=speaker"):
-        list(FolderCorpus(data_folder=folder).items())
-    assert {item.word for item in FolderCorpus(data_folder=folder, target="speaker").items()} == {None}
+        list(divided(FolderCorpus, data_folder=folder).utterances())
+    assert {item.word for item in divided(FolderCorpus, data_folder=folder, target="speaker").utterances()} == {None}
 
 
 @pytest.mark.parametrize(("content", "said"), [(b"", "wav.scp is empty"), (b"caf\xe9 x.wav\n", "wav.scp is not UTF-8")])
@@ -154,13 +153,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes, sai
     folder = make(tmp_path)
     (folder / "wav.scp").write_bytes(content)
     with pytest.raises(ValueError, match=said):
-        list(FolderCorpus(data_folder=folder).items())
+        list(divided(FolderCorpus, data_folder=folder).utterances())
 
 
 @pytest.mark.corpus
 def test_real_speech_of_45_speakers_is_read(real_speech) -> None:
-    corpus = FolderCorpus(data_folder=real_speech("speechocean762") / "train", target="speaker")
-    items = list(corpus.items())
+    corpus = divided(FolderCorpus, data_folder=real_speech("speechocean762") / "train", target="speaker")
+    items = list(corpus.utterances())
     assert len(items) == 900
     assert len({item.speaker for item in items}) == 45
     assert all(item.path.is_file() and item.text for item in items)
@@ -179,14 +178,13 @@ def test_phones_come_from_an_alignment_of_the_utterances(tmp_path: Path) -> None
     names = [f"{speaker}-{word}" for speaker in SPEAKERS for word in ("NO", "YES")]
     path = aligned(tmp_path / "a.ctm", *names[1:])
     edit(folder / "text", "dora-YES YES\n", "")
-    corpus = FolderCorpus(data_folder=folder, target="phone", alignment=path, min_phone_count=1)
-    items = list(corpus.items())
+    corpus = divided(FolderCorpus, data_folder=folder, target="phone", alignment=path, min_phone_count=1)
+    items = list(corpus.utterances())
     assert {item.id for item in items} == set(names[1:]), "an utterance without text has phones all the same"
     assert all([phone.label for phone in item.phones] == ["N", "OW"] for item in items)
     assert {item.split for item in items} == {"train", "validation", "test"}
     assert [line["reason"] for line in corpus.refused()] == [f"{path} does not align it"]
     assert corpus.notes()[-1].startswith(f"phones by {path}, those with at least 1 tokens")
-    assert corpus.settings()["phones"]["min_phone_count"] == 1
 
 
 def test_phones_without_an_alignment_or_with_that_of_another_corpus_say_what_is_wrong(tmp_path: Path) -> None:
@@ -194,10 +192,10 @@ def test_phones_without_an_alignment_or_with_that_of_another_corpus_say_what_is_
     with pytest.raises(
         ValueError, match=r"target=phone needs the times of phones: dataset.alignment=FILE.ctm; phonaut al"
     ):
-        FolderCorpus(data_folder=folder, target="phone")
+        divided(FolderCorpus, data_folder=folder, target="phone")
     other = aligned(tmp_path / "a.ctm", "anna_NO")
     with pytest.raises(ValueError, match="It has anna_NO and so on; the corpus has dora-YES"):
-        list(FolderCorpus(data_folder=folder, target="phone", alignment=other, min_phone_count=1).items())
+        list(divided(FolderCorpus, data_folder=folder, target="phone", alignment=other, min_phone_count=1).utterances())
     (found,) = FolderCorpus.problems(data_folder=folder, target="phone", alignment=tmp_path / "gone.ctm")
     assert "gone.ctm is not a file" in found
 
@@ -206,23 +204,23 @@ def test_sentences_have_phones_and_their_spelling_is_no_class(tmp_path: Path) ->
     folder = make(tmp_path)
     edit(folder / "text", "anna-NO NO", "anna-NO no")
     path = aligned(tmp_path / "a.ctm", *(f"{speaker}-{word}" for speaker in SPEAKERS for word in ("NO", "YES")))
-    corpus = FolderCorpus(data_folder=folder, target="phone", alignment=path, min_phone_count=1)
-    assert not any("differ in case" in note for note in (list(corpus.items()), corpus.notes())[1])
+    corpus = divided(FolderCorpus, data_folder=folder, target="phone", alignment=path, min_phone_count=1)
+    assert not any("differ in case" in note for note in (list(corpus.utterances()), corpus.notes())[1])
 
 
 def test_a_folder_that_is_all_tested_keeps_rare_phones(tmp_path: Path) -> None:
     folder = make(tmp_path)
     path = aligned(tmp_path / "a.ctm", "anna-NO")
-    corpus = FolderCorpus(data_folder=folder, target="phone", alignment=path, protocol="all_test")
-    assert [(item.id, len(item.phones)) for item in corpus.items()] == [("anna-NO", 2)]
+    corpus = divided(FolderCorpus, data_folder=folder, target="phone", alignment=path, protocol="all_test")
+    assert [(item.id, len(item.phones)) for item in corpus.utterances()] == [("anna-NO", 2)]
 
 
 def test_only_speakers_who_are_aligned_are_divided(tmp_path: Path) -> None:
     many = tuple(f"s{i:02d}" for i in range(40))
     folder = make(tmp_path, speakers=many)
     path = aligned(tmp_path / "a.ctm", *(f"{speaker}-NO" for speaker in many[:5]))
-    corpus = FolderCorpus(data_folder=folder, target="phone", alignment=path, min_phone_count=1)
-    found = {item.speaker: item.split for item in corpus.items()}
+    corpus = divided(FolderCorpus, data_folder=folder, target="phone", alignment=path, min_phone_count=1)
+    found = {item.speaker: item.split for item in corpus.utterances()}
     assert set(found) == set(many[:5])
     assert set(found.values()) == {"train", "validation", "test"}, "no split is left empty"
     assert "5 speakers" in corpus.notes()[1]

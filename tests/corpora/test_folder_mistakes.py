@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.divided import divided
 from phonaut.corpora import FolderCorpus
 
 
@@ -24,7 +25,7 @@ def usual(root: Path) -> Path:
 
 def message(**options: object) -> str:
     with pytest.raises(ValueError, match=r"\w") as caught:
-        list(FolderCorpus(**options).items())
+        list(divided(FolderCorpus, **options).utterances())
     return str(caught.value)
 
 
@@ -66,12 +67,12 @@ def test_the_folder_above_the_corpus(tmp_path: Path) -> None:
 
 def test_folders_of_speakers_below_classes_are_not_one_folder_too_high(tmp_path: Path) -> None:
     make(tmp_path, *(f"{w}/{s}/{s}_1.wav" for w in ("yes", "no") for s in ("anna", "bert", "carl")))
-    assert len(list(FolderCorpus(data_folder=tmp_path).items())) == 6
+    assert len(list(divided(FolderCorpus, data_folder=tmp_path).utterances())) == 6
 
 
 def test_loose_recordings_beside_class_folders_are_refused_by_name(tmp_path: Path) -> None:
-    corpus = FolderCorpus(data_folder=make(usual(tmp_path), "00000001_9.wav"))
-    assert len(list(corpus.items())) == 28
+    corpus = divided(FolderCorpus, data_folder=make(usual(tmp_path), "00000001_9.wav"))
+    assert len(list(corpus.utterances())) == 28
     assert corpus.refused()[0]["reason"] == "it lies in no folder of a class"
 
 
@@ -85,7 +86,7 @@ def test_names_without_a_speaker(tmp_path: Path) -> None:
     text = message(data_folder=make(tmp_path, *(f"{w}/rec{w}{i}.wav" for w in ("yes", "no") for i in range(5))))
     assert "(no/recno0.wav) cannot be it, most have none" in text
     assert "dataset.speaker_pattern='_([^_]+)_'" in text
-    assert "dataset.protocol=recordings" in text
+    assert "protocol=by_recording" in text
 
 
 def test_names_that_are_numbered(tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_speakers_that_nobody_knows_cannot_be_told_apart(tmp_path: Path) -> None
 def test_one_speaker_only(tmp_path: Path) -> None:
     text = message(data_folder=make(tmp_path, *(f"{w}/anna_{i}.wav" for w in ("yes", "no") for i in range(5))))
     assert "all 10 recordings are of one speaker (anna)" in text
-    assert "dataset.protocol=recordings" in text
+    assert "protocol=by_recording" in text
 
 
 def test_a_pattern_that_matches_nothing(tmp_path: Path) -> None:
@@ -124,19 +125,17 @@ def test_a_pattern_that_matches_nothing(tmp_path: Path) -> None:
         ({"speaker_pattern": "[^_]+_"}, "has 0 groups; it needs one"),
         ({"word_pattern": "(.)(.)"}, "has 2 groups; it needs one"),
         ({"layout": "directory"}, "type dataset.layout=directories"),
-        ({"protocol": "speaker"}, "type dataset.protocol=speakers"),
         ({"train_pct": 90}, "add up to 100"),
         ({"target": "phone"}, "target=phone"),
-        (
-            {"test_speakers": [1], "protocol": "recordings"},
-            "dataset.test_speakers and dataset.protocol=recordings exclude",
-        ),
         ({"test_speakers": [1], "target": "speaker"}, "target=speaker needs every speaker in training"),
-        ({"protocol": "speakers", "target": "speaker"}, "dataset.protocol=speakers keeps some out"),
-        ({"validation_speakers": [1]}, "without dataset.test_speakers"),
-        ({"validation_speakers": [1], "test_speakers": [1, 2]}, "00000001 in dataset.validation_speakers and in"),
+        ({"protocol": "by_speaker", "target": "speaker"}, "protocol=by_speaker keeps some out"),
+        ({"validation_speakers": [1]}, "without protocol.test_speakers"),
+        ({"validation_speakers": [1], "test_speakers": [1, 2]}, "00000001 in protocol.validation_speakers and in"),
         ({"validation_speakers": [1, 2, 3], "test_speakers": [4, 5, 6, 7]}, "nobody is left to train on"),
-        ({"test_speakers": [7, 9]}, "dataset.test_speakers names speakers that the corpus lacks: 9 (nearest: 00000007"),
+        (
+            {"test_speakers": [7, 9]},
+            "protocol.test_speakers names speakers that the corpus lacks: 9 (nearest: 00000007",
+        ),
         ({"table": "lables.csv"}, "dataset.table=lables.csv is not in"),
         ({"layout": "kaldi"}, "have a wav.scp"),
         ({"layout": "csv"}, "no .csv or .tsv table with columns path and label"),
@@ -147,16 +146,16 @@ def test_impossible_options_are_named(tmp_path: Path, options: dict[str, object]
 
 
 def test_several_impossible_options_are_named_at_once(tmp_path: Path) -> None:
-    problems = FolderCorpus.problems(data_folder=tmp_path, layout="x", speaker_pattern="(", train_pct=0)
+    problems = FolderCorpus.problems(data_folder=tmp_path, layout="x", speaker_pattern="(", target="phones")
     assert len(problems) == 1
-    assert all(re.search(word, problems[0]) for word in ("layout", "speaker_pattern", "add up"))
+    assert all(re.search(word, problems[0]) for word in ("layout", "speaker_pattern", "target=phones"))
 
 
 def test_splits_without_a_test_part_that_are_asked_for(tmp_path: Path) -> None:
     for split in ("train", "dev"):
         usual(tmp_path / split)
-    text = message(data_folder=tmp_path, protocol="given")
-    assert "dataset.protocol=speakers" in text
+    text = message(data_folder=tmp_path, protocol="official")
+    assert "protocol=by_speaker" in text
 
 
 def test_a_speaker_in_two_splits_of_the_data(tmp_path: Path) -> None:
@@ -164,12 +163,12 @@ def test_a_speaker_in_two_splits_of_the_data(tmp_path: Path) -> None:
         usual(tmp_path / split)
     text = message(data_folder=tmp_path)
     assert "speaker 00000001 is in test and train, and 6 more are in two splits" in text
-    assert "Type dataset.protocol=speakers to divide anew" in text
-    corpus = FolderCorpus(data_folder=tmp_path, shared_speakers=True)
-    assert len(list(corpus.items())) == 56
+    assert "Type protocol=by_speaker to divide anew" in text
+    corpus = divided(FolderCorpus, data_folder=tmp_path, shared_speakers=True)
+    assert len(list(corpus.utterances())) == 56
     assert "7 speakers are in more than one split" in corpus.notes()[0]
-    anew = FolderCorpus(data_folder=tmp_path, protocol="speakers")
+    anew = divided(FolderCorpus, data_folder=tmp_path, protocol="by_speaker")
     splits: dict[str, set[str]] = {}
-    for item in anew.items():
+    for item in anew.utterances():
         splits.setdefault(item.speaker, set()).add(item.split)
     assert all(len(found) == 1 for found in splits.values())

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from phonaut.corpora import FolderCorpus, Item
+from helpers.divided import divided
+from phonaut.corpora import FolderCorpus, Utterance
+from phonaut.data.preparation.prepare import fingerprint
 
 SPEAKERS = ("anna", "bert", "carl", "dora")
 ROWS = [(f"{s}{i}.wav", word, s) for s in SPEAKERS for i, word in enumerate(("yes", "no"))]
@@ -36,8 +38,8 @@ def write(
     return root
 
 
-def items(root: Path, **options: object) -> list[Item]:
-    return list(FolderCorpus(data_folder=root, **options).items())
+def items(root: Path, **options: object) -> list[Utterance]:
+    return list(divided(FolderCorpus, data_folder=root, **options).utterances())
 
 
 def facts(root: Path, **options: object) -> list[tuple[str, str | None, str]]:
@@ -116,23 +118,23 @@ def test_a_table_per_split_is_taken_as_given(tmp_path: Path) -> None:
 
 def test_a_speaker_in_two_splits_is_named(tmp_path: Path) -> None:
     rows = [(*row, "train" if i % 2 else "test") for i, row in enumerate(ROWS)]
-    with pytest.raises(ValueError, match=r"speaker anna is in test and train, and 3 more .*dataset.protocol=speakers"):
+    with pytest.raises(ValueError, match=r"speaker anna is in test and train, and 3 more .*protocol=by_speaker"):
         items(write(tmp_path, rows, "path,label,speaker,split"))
 
 
 def test_recordings_with_an_unknown_split_are_refused_unless_divided_anew(tmp_path: Path) -> None:
     names = {"anna": "train", "bert": "train", "carl": "dev", "dora": "test"}
     rows = [(*row, names[row[2]]) for row in ROWS[:-1]] + [(*ROWS[-1], "fold7")]
-    corpus = FolderCorpus(data_folder=write(tmp_path, rows, "path,label,speaker,split"))
-    assert len(list(corpus.items())) == 7
+    corpus = divided(FolderCorpus, data_folder=write(tmp_path, rows, "path,label,speaker,split"))
+    assert len(list(corpus.utterances())) == 7
     reason = "its split is none of train, validation, test"
     assert corpus.refused() == [{"path": str(tmp_path / "dora1.wav"), "reason": reason}]
-    assert len(items(tmp_path, protocol="speakers")) == 8
+    assert len(items(tmp_path, protocol="by_speaker")) == 8
 
 
 def test_splits_of_other_names_are_named(tmp_path: Path) -> None:
     rows = [(*row, f"fold{i}") for i, row in enumerate(ROWS)]
-    with pytest.raises(ValueError, match=r"has none of train, validation, test.; type dataset.protocol=speakers"):
+    with pytest.raises(ValueError, match=r"has none of train, validation, test.; type protocol=by_speaker"):
         items(write(tmp_path, rows, "path,label,speaker,split"))
 
 
@@ -147,16 +149,16 @@ def test_speakers_are_told_apart_on_a_given_split_that_shares_them(tmp_path: Pat
         (f"{s}{i}.wav", "yes", s, part) for s, part in zip(SPEAKERS, ("train", *parts), strict=True) for i in range(3)
     ]
     write(tmp_path, alone, "path,label,speaker,split")
-    with pytest.raises(ValueError, match=r"has none of them there; dataset.protocol=recordings"):
+    with pytest.raises(ValueError, match=r"has none of them there; protocol=within_speakers"):
         items(tmp_path, target="speaker")
-    assert {item.split for item in items(tmp_path, target="speaker", protocol="recordings")} == {
+    assert {item.split for item in items(tmp_path, target="speaker", protocol="by_recording")} == {
         "train",
         "validation",
         "test",
     }
 
 
-@pytest.mark.parametrize("options", [{"protocol": "recordings"}, {"target": "speaker"}])
+@pytest.mark.parametrize("options", [{"protocol": "by_recording"}, {"target": "speaker"}])
 def test_parts_of_one_recording_stay_in_one_split(tmp_path: Path, options: dict[str, object]) -> None:
     rows = [
         (f"{s}{i}.wav", word, s, j, j + 1) for s in SPEAKERS for i in range(9) for j, word in enumerate(("yes", "no"))
@@ -187,8 +189,8 @@ def test_rows_that_make_no_sense_are_refused_by_line_and_the_rest_goes_on(tmp_pa
         ("x.wav", "yes", "anna", "soon", "1"), ("x.wav", "yes", "anna", "3", "2"), ("x.wav", "", "anna", "", ""),
         ("", "yes", "anna", "", ""), good[0],
     ]  # fmt: skip
-    corpus = FolderCorpus(data_folder=write(tmp_path, [*good, *bad], "path,label,speaker,start,end"))
-    assert len(list(corpus.items())) == 8
+    corpus = divided(FolderCorpus, data_folder=write(tmp_path, [*good, *bad], "path,label,speaker,start,end"))
+    assert len(list(corpus.utterances())) == 8
     reasons = {int(line["path"].rpartition(":")[2]): line["reason"] for line in corpus.refused()}
     assert reasons == {
         10: "start 'soon' is not a number of seconds",
@@ -207,16 +209,16 @@ def test_a_transcript_is_the_class_where_there_is_no_label(tmp_path: Path) -> No
 
 def test_the_speaker_is_guessed_where_there_is_no_column_and_that_is_said(tmp_path: Path) -> None:
     rows = [(f"{s}_{i}.wav", word) for s in SPEAKERS for i, word in enumerate(("yes", "no"))]
-    corpus = FolderCorpus(data_folder=write(tmp_path, rows, "path,label"))
-    assert {item.speaker for item in corpus.items()} == set(SPEAKERS)
+    corpus = divided(FolderCorpus, data_folder=write(tmp_path, rows, "path,label"))
+    assert {item.speaker for item in corpus.utterances()} == set(SPEAKERS)
     assert "what stands before the first _" in corpus.notes()[1]
 
 
 def test_sessions_keep_a_speakers_recordings_together(tmp_path: Path) -> None:
     rows = [(f"{s}{i}{j}.wav", "yes", s, f"day{i}") for s in SPEAKERS for i in range(4) for j in range(3)]
-    corpus = FolderCorpus(data_folder=write(tmp_path, rows, "path,label,speaker,session"), target="speaker")
+    corpus = divided(FolderCorpus, data_folder=write(tmp_path, rows, "path,label,speaker,session"), target="speaker")
     splits: dict[tuple[str, str | None], set[str]] = {}
-    for item in corpus.items():
+    for item in corpus.utterances():
         splits.setdefault((item.speaker, item.session), set()).add(item.split)
     assert all(len(found) == 1 for found in splits.values())
     assert "each speaker's sessions are divided" in corpus.notes()[0]
@@ -229,7 +231,9 @@ def test_too_few_sessions_are_not_kept_together_and_that_is_said(tmp_path: Path)
         for i in range(2 + 2 * (s == "anna"))
         for j in range(9)
     ]
-    notes = FolderCorpus(data_folder=write(tmp_path, rows, "path,label,speaker,session"), target="speaker").notes()
+    notes = divided(
+        FolderCorpus, data_folder=write(tmp_path, rows, "path,label,speaker,session"), target="speaker"
+    ).notes()
     assert "each speaker's recordings are divided" in notes[0]
     assert "fewer than 3" in notes[1]
 
@@ -260,9 +264,9 @@ def test_a_table_that_cannot_be_used_is_named(tmp_path: Path, content: bytes, sa
 
 
 def test_a_changed_table_is_another_corpus(tmp_path: Path) -> None:
-    before = FolderCorpus(data_folder=write(tmp_path, ROWS)).settings()
-    after = FolderCorpus(data_folder=write(tmp_path, [*ROWS[1:], ("anna0.wav", "no", "anna")])).settings()
-    assert before != after
+    before = fingerprint(divided(FolderCorpus, data_folder=write(tmp_path, ROWS)), 16000)
+    rows = [*ROWS[1:], ("anna0.wav", "no", "anna")]
+    assert fingerprint(divided(FolderCorpus, data_folder=write(tmp_path, rows)), 16000) != before
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

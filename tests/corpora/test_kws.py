@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from phonaut.corpora import Corpus, Item, KeywordCorpus
-from phonaut.corpora.protocols.hashing import hash_percent
+from helpers.divided import divided
+from phonaut.corpora import Corpus, KeywordCorpus, Utterance
+from phonaut.corpora.hashing import hash_percent
+from phonaut.corpora.protocols import Divided
+from phonaut.data.preparation.prepare import fingerprint
 
 V1 = [
     "bed",
@@ -82,14 +85,14 @@ def small(tmp_path: Path) -> Path:
     return make(tmp_path / "small", ["bed", "cat", "happy", "wow", "tree"])
 
 
-def spoken(corpus: KeywordCorpus) -> Iterator[Item]:
-    return (item for item in corpus.items() if item.word not in (None, "_silence_"))
+def spoken(corpus: Divided) -> Iterator[Utterance]:
+    return (item for item in corpus.utterances() if item.word not in (None, "_silence_"))
 
 
-def speakers_of(corpus: KeywordCorpus) -> dict[str, set[str]]:
+def speakers_of(corpus: Divided) -> dict[str, set[str]]:
     """Splits by speaker."""
     splits = defaultdict(set)
-    for item in corpus.items():
+    for item in corpus.utterances():
         splits[item.speaker].add(item.split.replace("noise_", "").replace("noise", "train"))
     return splits
 
@@ -124,20 +127,22 @@ def test_each_clip_is_where_googles_code_puts_it(v1: Path) -> None:
         percent = int(hashlib.sha1(speaker.encode()).hexdigest(), 16) % 2**27 * (100.0 / (2**27 - 1))
         return "validation" if percent < 10 else "test" if percent < 20 else "train"
 
-    items = list(spoken(KeywordCorpus(data_folder=v1)))
+    items = list(spoken(divided(KeywordCorpus, data_folder=v1)))
     assert all(item.split == which_set(item.path.name) for item in items)
     assert {item.split for item in items} == {"train", "validation", "test"}
 
 
 @pytest.mark.parametrize("words", [["yes", "no"], ["cat"], "all"])
 def test_no_speaker_and_no_stretch_of_noise_is_in_two_splits(v1: Path, words: object) -> None:
-    assert all(len(splits) == 1 for splits in speakers_of(KeywordCorpus(data_folder=v1, wanted_words=words)).values())
+    assert all(
+        len(splits) == 1 for splits in speakers_of(divided(KeywordCorpus, data_folder=v1, wanted_words=words)).values()
+    )
 
 
 @pytest.mark.parametrize(("silence", "unknown"), [(0.1, 0.1), (0.25, 1.0), (0.0, 0.0)])
 def test_silence_and_unknown_are_fractions_of_the_wanted_clips(v1: Path, silence: float, unknown: float) -> None:
-    corpus = KeywordCorpus(data_folder=v1, silence_prob=silence, unknown_prob=unknown)
-    counts = Counter((item.split, item.word) for item in corpus.items())
+    corpus = divided(KeywordCorpus, data_folder=v1, silence_prob=silence, unknown_prob=unknown)
+    counts = Counter((item.split, item.word) for item in corpus.utterances())
     for split in ("train", "validation", "test"):
         wanted = sum(n for (s, word), n in counts.items() if s == split and word and not word.startswith("_"))
         assert counts[split, "_silence_"] == math.ceil(wanted * silence)
@@ -147,15 +152,21 @@ def test_silence_and_unknown_are_fractions_of_the_wanted_clips(v1: Path, silence
 
 
 def test_unknown_words_come_from_many_words(v1: Path) -> None:
-    words = {i.text for i in KeywordCorpus(data_folder=v1).items() if i.word == "_unknown_" and i.split == "train"}
+    words = {
+        i.text
+        for i in divided(KeywordCorpus, data_folder=v1).utterances()
+        if i.word == "_unknown_" and i.split == "train"
+    }
     assert len(words) > 15
 
 
 def test_further_words_displace_some_unknown_clips_and_reshuffle_none(small: Path) -> None:
     def unknown() -> dict[str, float]:
-        corpus = KeywordCorpus(data_folder=small, wanted_words=["bed"], unknown_prob=0.5)
+        corpus = divided(KeywordCorpus, data_folder=small, wanted_words=["bed"], unknown_prob=0.5)
         return {
-            i.id: hash_percent(f"59185/{i.id}") for i in corpus.items() if i.word == "_unknown_" and i.split == "train"
+            i.id: hash_percent(f"59185/{i.id}")
+            for i in corpus.utterances()
+            if i.word == "_unknown_" and i.split == "train"
         }
 
     before = unknown()
@@ -172,7 +183,7 @@ def test_further_words_displace_some_unknown_clips_and_reshuffle_none(small: Pat
 def test_the_order_of_the_file_system_changes_nothing(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
-    expected = list(KeywordCorpus(data_folder=small, wanted_words=["bed"]).items())
+    expected = list(divided(KeywordCorpus, data_folder=small, wanted_words=["bed"]).utterances())
     scandir = os.scandir
 
     class Backwards:
@@ -187,19 +198,20 @@ def test_the_order_of_the_file_system_changes_nothing(small: Path, monkeypatch: 
             pass
 
     monkeypatch.setattr(os, "scandir", Backwards)
-    assert list(KeywordCorpus(data_folder=small, wanted_words=["bed"]).items()) == expected
+    assert list(divided(KeywordCorpus, data_folder=small, wanted_words=["bed"]).utterances()) == expected
 
 
 def test_another_selection_seed_takes_other_unknown_words(small: Path) -> None:
     chosen = [
-        {i.id for i in KeywordCorpus(data_folder=small, wanted_words=["bed"], selection_seed=s).items()} for s in (1, 2)
+        {i.id for i in divided(KeywordCorpus, data_folder=small, wanted_words=["bed"], selection_seed=s).utterances()}
+        for s in (1, 2)
     ]
     assert chosen[0] != chosen[1]
 
 
 def test_noise_is_divided_in_time_and_silence_stays_within_its_part(small: Path) -> None:
     parts = defaultdict(list)
-    for item in KeywordCorpus(data_folder=small, wanted_words=["bed"], silence_prob=0.7).items():
+    for item in divided(KeywordCorpus, data_folder=small, wanted_words=["bed"], silence_prob=0.7).utterances():
         if item.path.parent.name == "_background_noise_":
             assert item.duration_s is not None
             parts[item.path.stem, item.split].append((item.start_s, item.start_s + item.duration_s))
@@ -224,49 +236,53 @@ def test_noise_too_short_for_a_window_gives_no_silence(small: Path) -> None:
     for path in (small / "_background_noise_").glob("*.wav"):
         soundfile.write(path, np.zeros(5000, np.int16), 1000)
     counts = Counter(
-        i.split for i in KeywordCorpus(data_folder=small, wanted_words=["bed"]).items() if i.word == "_silence_"
+        i.split
+        for i in divided(KeywordCorpus, data_folder=small, wanted_words=["bed"]).utterances()
+        if i.word == "_silence_"
     )
     assert set(counts) == {"train"}  # 4 s; the others have half a second
 
 
 def test_a_noise_recording_that_cannot_be_read_is_refused_by_name(small: Path) -> None:
     (small / "_background_noise_" / "broken.wav").write_text("no audio")
-    corpus = KeywordCorpus(data_folder=small, wanted_words=["bed"])
-    list(corpus.items())
+    corpus = divided(KeywordCorpus, data_folder=small, wanted_words=["bed"])
+    list(corpus.utterances())
     assert [Path(line["path"]).name for line in corpus.refused()] == ["broken.wav"]
 
 
 def test_all_words_are_wanted_words_without_unknown(v1: Path) -> None:
-    corpus = KeywordCorpus(data_folder=v1, wanted_words="all")
+    corpus = divided(KeywordCorpus, data_folder=v1, wanted_words="all")
     assert corpus.words() == [*V1, "_silence_"]
     assert "no class _unknown_" in corpus.notes()[1]
 
 
 def test_without_noise_there_is_no_silence_and_the_notes_say_so(tmp_path: Path) -> None:
-    corpus = KeywordCorpus(data_folder=make(tmp_path / "x", ["bed", "cat"], noise=False), wanted_words="bed,cat")
+    corpus = divided(
+        KeywordCorpus, data_folder=make(tmp_path / "x", ["bed", "cat"], noise=False), wanted_words="bed,cat"
+    )
     assert corpus.words() == ["bed", "cat"]
-    assert {item.split for item in corpus.items()} == {"train", "validation", "test"}
+    assert {item.split for item in corpus.utterances()} == {"train", "validation", "test"}
     assert any("no folder _background_noise_" in note for note in corpus.notes())
 
 
 def test_upper_case_is_the_same_corpus(tmp_path: Path) -> None:
     options = {"wanted_words": ["cat"], "unknown_prob": 0.3}
-    quiet = KeywordCorpus(data_folder=make(tmp_path / "words", ["bed", "cat"]), **options)
-    loud = KeywordCorpus(data_folder=make(tmp_path / "LOUD" / "WORDS", ["bed", "cat"], upper=True), **options)
+    quiet = divided(KeywordCorpus, data_folder=make(tmp_path / "words", ["bed", "cat"]), **options)
+    loud = divided(KeywordCorpus, data_folder=make(tmp_path / "LOUD" / "WORDS", ["bed", "cat"], upper=True), **options)
     wanted = [
-        {(i.id.lower(), i.speaker.lower(), i.split, i.word) for i in c.items() if i.word == "cat"}
+        {(i.id.lower(), i.speaker.lower(), i.split, i.word) for i in c.utterances() if i.word == "cat"}
         for c in (quiet, loud)
     ]
     assert wanted[0] == wanted[1]
     assert loud.words() == quiet.words()
-    found = KeywordCorpus(data_folder=tmp_path / "loud" / "words", **options)
-    assert list(found.items()) == list(loud.items())
+    found = divided(KeywordCorpus, data_folder=tmp_path / "loud" / "words", **options)
+    assert list(found.utterances()) == list(loud.utterances())
 
 
 def test_folders_that_differ_in_case_alone_hold_one_word(small: Path) -> None:
     (small / "Bed").mkdir()
     (small / "Bed" / f"{SPEAKERS[0]}_nohash_0.wav").touch()
-    items = [i for i in KeywordCorpus(data_folder=small, wanted_words=["bed"]).items() if i.word == "bed"]
+    items = [i for i in divided(KeywordCorpus, data_folder=small, wanted_words=["bed"]).utterances() if i.word == "bed"]
     assert len(items) == 91
     assert len({i.id for i in items}) == 91
 
@@ -276,16 +292,16 @@ def test_the_version_is_told_by_its_words(tmp_path: Path, words: list[str], vers
     for word in words:
         (tmp_path / word).mkdir()
         (tmp_path / word / "00176480_nohash_0.wav").touch()
-    notes = KeywordCorpus(data_folder=tmp_path, wanted_words=["bed"]).notes()
+    notes = divided(KeywordCorpus, data_folder=tmp_path, wanted_words=["bed"]).notes()
     assert notes[0].startswith(f"Google Speech Commands, {version}")
-    assert "Google's hash of the speaker (80 / 10 / 10 %); no speaker is in two splits" in notes[0]
+    assert "hash of the speaker (80 / 10 / 10 %); no speaker is in two splits" in notes[0]
 
 
 def test_the_official_lists_divide_and_what_they_share_is_said(small: Path) -> None:
     first, second = SPEAKERS[0], SPEAKERS[1]
     (small / "validation_list.txt").write_text(f"bed/{first}_nohash_0.wav\ncat/{first}_nohash_0.wav\n")
     (small / "testing_list.txt").write_text(f"bed/{second}_nohash_0.wav\nbed/{second}_nohash_1.wav\n")
-    corpus = KeywordCorpus(data_folder=small, wanted_words=["bed"], use_default_split=True)
+    corpus = divided(KeywordCorpus, data_folder=small, wanted_words=["bed"], protocol="official")
     held = {item.id: item.split for item in spoken(corpus) if item.split != "train" and item.word == "bed"}
     assert held == {
         f"bed/{first}_nohash_0": "validation", f"bed/{second}_nohash_0": "test", f"bed/{second}_nohash_1": "test"
@@ -294,54 +310,52 @@ def test_the_official_lists_divide_and_what_they_share_is_said(small: Path) -> N
 
 
 def test_a_changed_list_is_another_corpus(small: Path) -> None:
-    (small / "validation_list.txt").touch()
-    (small / "testing_list.txt").touch()
-    options = {"data_folder": small, "wanted_words": ["bed"], "use_default_split": True}
-    before = KeywordCorpus(**options).settings()
+    (small / "validation_list.txt").write_text(f"bed/{SPEAKERS[0]}_nohash_0.wav\n")
+    (small / "testing_list.txt").write_text(f"bed/{SPEAKERS[2]}_nohash_0.wav\n")
+    options = {"data_folder": small, "wanted_words": ["bed"], "protocol": "official"}
+    before = fingerprint(divided(KeywordCorpus, **options), 16000)
     (small / "testing_list.txt").write_text(f"bed/{SPEAKERS[1]}_nohash_0.wav\n")
-    assert KeywordCorpus(**options).settings() != before
+    assert fingerprint(divided(KeywordCorpus, **options), 16000) != before
 
 
 def test_lists_that_are_not_there_are_named(small: Path) -> None:
-    with pytest.raises(ValueError, match=r"needs validation_list\.txt .*dataset.use_default_split=false"):
-        list(KeywordCorpus(data_folder=small, wanted_words=["bed"], use_default_split=True).items())
+    with pytest.raises(ValueError, match=r"needs validation_list\.txt .*protocol=by_speaker"):
+        list(divided(KeywordCorpus, data_folder=small, wanted_words=["bed"], protocol="official").utterances())
 
 
 def test_dividing_by_recording_is_said(small: Path) -> None:
-    corpus = KeywordCorpus(data_folder=small, wanted_words=["bed"], group_speakers_by_id=False)
+    corpus = divided(KeywordCorpus, data_folder=small, wanted_words=["bed"], protocol="by_recording", balance=False)
     assert any(len(splits) > 1 for splits in speakers_of(corpus).values())
     assert re.search(
-        r"divided by a hash of the recording .*; \d+ speakers are in more than one split", corpus.notes()[0]
+        r"divided by a hash of the recording .*: the speakers of the test are in training too", corpus.notes()[0]
     )
 
 
 def test_speakers_are_told_apart_on_recordings_of_all_of_them(v1: Path) -> None:
-    corpus = KeywordCorpus(data_folder=v1, target="speaker")
+    corpus = divided(KeywordCorpus, data_folder=v1, target="speaker")
     splits = speakers_of(corpus)
     assert set(splits) == set(SPEAKERS)
     assert all(found == {"train", "validation", "test"} for found in splits.values())
 
 
 def test_keys_of_the_augmentation_make_no_other_corpus(small: Path) -> None:
-    plain = KeywordCorpus(data_folder=small, wanted_words=["bed"]).settings()
-    other = KeywordCorpus(
-        data_folder=small, wanted_words=["bed"], timeshift_ms=50, train_snr_low=0, train_snr_high=5, downsample=8000
-    )
-    assert other.settings() == plain
+    options = {"timeshift_ms": 50, "train_snr_low": 0, "train_snr_high": 5, "downsample": 8000}
+    plain, other = (divided(KeywordCorpus, data_folder=small, wanted_words=["bed"], **more) for more in ({}, options))
+    assert fingerprint(other, 16000) == fingerprint(plain, 16000)
 
 
 def test_the_beginning_is_taken_where_the_loudest_window_is_not_wanted(small: Path) -> None:
     long, short = sorted((small / "bed").iterdir())[:2]
     soundfile.write(long, np.zeros(3000, np.int16), 1000)
     soundfile.write(short, np.zeros(700, np.int16), 1000)
-    corpus = KeywordCorpus(data_folder=small, wanted_words=["bed"], extract_loudest=False)
+    corpus = divided(KeywordCorpus, data_folder=small, wanted_words=["bed"], extract_loudest=False)
     durations = {item.path: item.duration_s for item in spoken(corpus)}
     assert (durations[long], durations[short]) == (1.0, None)
 
 
 def test_missing_words_are_named_at_once_with_the_nearest(small: Path) -> None:
     with pytest.raises(ValueError, match=r"lacks hapy \(happy\?\), dog; it has bed, cat, happy, tree, wow"):
-        list(KeywordCorpus(data_folder=small, wanted_words=["bed", "hapy", "dog"]).items())
+        list(divided(KeywordCorpus, data_folder=small, wanted_words=["bed", "hapy", "dog"]).utterances())
     assert "lacks hapy" in KeywordCorpus.problems(data_folder=small, wanted_words=["hapy"])[0]
     assert KeywordCorpus.problems(data_folder=small, wanted_words=["happy"]) == []
 
@@ -352,7 +366,6 @@ def test_missing_words_are_named_at_once_with_the_nearest(small: Path) -> None:
         ({"wanted_words": [True, False]}, 'without quotes as true and false; write "yes", "no"'),
         ({"wanted_words": ["bed", "_silence_"]}, "_silence_ is no word"),
         ({"wanted_words": []}, "dataset.wanted_words=all"),
-        ({"train_pct": 90}, "add up to 100; received 90 + 10 + 10 = 110"),
         ({"silence_prob": -0.1}, "dataset.silence_prob"),
         ({"input_length": 0}, "dataset.input_length"),
         ({"train_snr_low": 20, "train_snr_high": 5}, "dataset.train_snr_low=20 is above"),
@@ -362,25 +375,29 @@ def test_missing_words_are_named_at_once_with_the_nearest(small: Path) -> None:
 )
 def test_impossible_options_are_named(small: Path, options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        KeywordCorpus(data_folder=small, **options)
+        divided(KeywordCorpus, data_folder=small, **options)
 
 
 def test_several_impossible_options_are_named_at_once(small: Path) -> None:
-    with pytest.raises(ValueError, match=r"add up to 100.*dataset.version.*dataset.unknown_prob"):
-        KeywordCorpus(data_folder=small, train_pct=1, unknown_prob=-1, version=7)
+    with pytest.raises(ValueError, match=r"dataset.version.*dataset.unknown_prob"):
+        divided(KeywordCorpus, data_folder=small, unknown_prob=-1, version=7)
 
 
 @pytest.mark.parametrize(("place", "better"), [("..", "small"), ("bed", "small")])
 def test_a_folder_too_high_or_too_low_is_named_with_the_right_one(small: Path, place: str, better: str) -> None:
     with pytest.raises(ValueError, match=f"type dataset.data_folder=.*{better}$"):
-        list(KeywordCorpus(data_folder=small / place if place != ".." else small.parent, wanted_words="all").items())
+        list(
+            divided(
+                KeywordCorpus, data_folder=small / place if place != ".." else small.parent, wanted_words="all"
+            ).utterances()
+        )
 
 
 def test_a_corpus_that_is_there_is_not_downloaded_again(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from phonaut.corpora import download
 
     monkeypatch.setattr(download, "fetch", lambda *args, **options: pytest.fail("downloaded"))
-    list(KeywordCorpus(data_folder=small, wanted_words=["bed"], download=True).items())
+    list(divided(KeywordCorpus, data_folder=small, wanted_words=["bed"], download=True).utterances())
 
 
 def test_a_corpus_is_downloaded_only_when_asked(tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,17 +411,17 @@ def test_a_corpus_is_downloaded_only_when_asked(tmp_path: Path, small: Path, mon
 
     monkeypatch.setattr(download, "fetch", fetch)
     with pytest.raises(ValueError, match=r"dataset\.download=true fetches it"):
-        list(KeywordCorpus(data_folder=tmp_path / "new", wanted_words=["bed"]).items())
+        list(divided(KeywordCorpus, data_folder=tmp_path / "new", wanted_words=["bed"]).utterances())
     assert KeywordCorpus.problems(data_folder=tmp_path / "new", wanted_words=["bed"], download=True) == []
-    corpus = KeywordCorpus(data_folder=tmp_path / "new", wanted_words=["bed"], download=True, version=1)
-    assert len(list(corpus.items())) > 100
+    corpus = divided(KeywordCorpus, data_folder=tmp_path / "new", wanted_words=["bed"], download=True, version=1)
+    assert len(list(corpus.utterances())) > 100
     assert asked == [("speech_commands_v0.01.tar.gz", "sha256:743", True)]
 
 
 @pytest.mark.corpus
 def test_real_speech_is_divided_by_hash_with_silence(real_speech) -> None:
-    corpus = KeywordCorpus(data_folder=real_speech("speech_commands"), wanted_words=["bed", "cat", "happy"])
-    items = list(corpus.items())
+    corpus = divided(KeywordCorpus, data_folder=real_speech("speech_commands"), wanted_words=["bed", "cat", "happy"])
+    items = list(corpus.utterances())
     assert corpus.words() == ["bed", "cat", "happy", "_silence_"]
     assert all(len(splits) == 1 for splits in speakers_of(corpus).values())
     assert Counter(i.split for i in items if i.word and i.word != "_silence_").total() == 1496

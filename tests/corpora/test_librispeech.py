@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from phonaut.corpora import Item, LibriSpeech
+from helpers.divided import divided
+from phonaut.corpora import LibriSpeech, Utterance
 from phonaut.corpora.phone_alignments import write_ctm
+from phonaut.corpora.protocols import Divided
 from phonaut.data.preparation.prepare import prepare
 from phonaut.data.utterance import Phone
 
@@ -34,11 +36,11 @@ def write(root: Path, **subsets: list[int]) -> Path:
     return root
 
 
-def items(root: Path, **options: Any) -> list[Item]:
-    return list(LibriSpeech(data_folder=root, **{"target": "speaker", **options}).items())
+def items(root: Path, **options: Any) -> list[Utterance]:
+    return list(divided(LibriSpeech, data_folder=root, **{"target": "speaker", **options}).utterances())
 
 
-def speakers(found: list[Item]) -> dict[str, set[str]]:
+def speakers(found: list[Utterance]) -> dict[str, set[str]]:
     return {split: {i.speaker for i in found if i.split == split} for split in ("train", "validation", "test")}
 
 
@@ -49,10 +51,10 @@ def aligned(root: Path, ids: list[str]) -> Path:
     return root / "a.ctm"
 
 
-def phones_of(root: Path, **options: Any) -> tuple[LibriSpeech, list[Item]]:
+def phones_of(root: Path, **options: Any) -> tuple[Divided, list[Utterance]]:
     ids = [item.id for item in items(root)]
-    corpus = LibriSpeech(data_folder=root, alignment=aligned(root, ids), min_phone_count=1, **options)
-    return corpus, list(corpus.items())
+    corpus = divided(LibriSpeech, data_folder=root, alignment=aligned(root, ids), min_phone_count=1, **options)
+    return corpus, list(corpus.utterances())
 
 
 def test_subsets_are_the_splits(tmp_path: Path) -> None:
@@ -65,7 +67,7 @@ def test_subsets_are_the_splits(tmp_path: Path) -> None:
     }
     corpus, found = phones_of(write(tmp_path, **subsets))
     assert speakers(found) == {"train": {"19", "26", "27"}, "validation": {"84"}, "test": {"61", "7"}}
-    assert corpus.notes()[0].endswith("the subsets are the splits; no speaker is in two; validation is the dev subsets")
+    assert corpus.notes()[0].endswith("the subsets are the splits; no speaker is in two splits")
     assert "train-clean-100, train-other-500" in corpus.notes()[0]
 
 
@@ -75,7 +77,7 @@ def test_chosen_subsets_alone_are_read(tmp_path: Path) -> None:
     assert speakers(found) == {"train": {"19"}, "validation": {"84"}, "test": {"7"}}
     with pytest.raises(ValueError, match=r"dataset.subsets has test-clear, but .* type test-clean"):
         items(root, subsets=["train-clean-100", "test-clear"])
-    with pytest.raises(ValueError, match="a subset to train on is wanted too"):
+    with pytest.raises(ValueError, match="a subset to train on is needed too"):
         items(root, subsets=["test-clean"])
 
 
@@ -127,8 +129,8 @@ def test_what_is_missing_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     (chapter / "19-20-0001.flac").unlink()
     soundfile.write(chapter / "noise.flac", np.zeros(100), RATE)
     path = aligned(root, [item.id for item in items(root) if item.id != "26-27-0000"])
-    corpus = LibriSpeech(data_folder=root, alignment=path, min_phone_count=1)
-    assert len(list(corpus.items())) == 10
+    corpus = divided(LibriSpeech, data_folder=root, alignment=path, min_phone_count=1)
+    assert len(list(corpus.utterances())) == 10
     assert {Path(line["path"]).name: line["reason"] for line in corpus.refused()} == {
         "19-20-0001": "there is a transcript of it, but no recording",
         "noise.flac": "the name is not {speaker}-{chapter}-{number}",
@@ -158,12 +160,11 @@ def test_the_folder_above_will_do_in_any_case(tmp_path: Path) -> None:
         ({"target": "keyword"}, "none for target=keyword"),
         ({"target": "phone"}, "dataset.alignment=FILE.ctm; phonaut align dataset=librispeech makes one"),
         ({"min_phone_count": 0}, "at least 1"),
-        ({"test_pct": 30}, "add up to 100"),
     ],
 )
 def test_options_that_are_none_are_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
-        LibriSpeech(data_folder="x", **{"target": "speaker", **options})
+        divided(LibriSpeech, data_folder="x", **{"target": "speaker", **options})
 
 
 def test_what_is_no_librispeech_is_refused(tmp_path: Path) -> None:

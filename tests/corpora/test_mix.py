@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
-from phonaut.corpora import Item, Mix, Part
+from helpers.divided import divided
+from phonaut.corpora import Corpus, Mix, Part, Utterance
 from phonaut.corpora.noise import SILENCE
+from phonaut.corpora.protocols import Divided
+from phonaut.data.preparation.prepare import fingerprint
 
 
-class Some:
+class Some(Corpus):
     """A corpus of so many speakers with three recordings each, divided in its own way."""
 
     clip_s: float | None = 1.0
@@ -18,42 +21,36 @@ class Some:
     def __init__(self, name: str, speakers: list[str]) -> None:
         self.name, self.speakers = name, speakers
 
-    def settings(self) -> dict[str, Any]:
-        return {"corpus": self.name, "speakers": self.speakers}
-
-    def items(self) -> Iterator[Item]:
+    def utterances(self) -> Iterator[Utterance]:
         for speaker in self.speakers:
             for take, split in enumerate(("train", "validation", "test")):
                 path = Path(f"/{self.name}/{speaker}_{take}.wav")
-                yield Item(f"{speaker}_{take}", path, split, speaker, word="yes", text="yes")
-        yield Item("hum", Path("/hum.wav"), "noise", "")
-        yield Item("still", Path("/hum.wav"), "train", "", word=SILENCE)
+                yield Utterance(f"{speaker}_{take}", path, split, speaker, word="yes", text="yes")
 
-    def words(self) -> list[str] | None:
-        return None
-
-    def notes(self) -> list[str]:
-        return []
+    def select(self, divided: Divided) -> Iterator[Utterance]:
+        yield from divided.assigned()
+        yield Utterance("hum", Path("/hum.wav"), "noise", "")
+        yield Utterance("still", Path("/hum.wav"), "train", "", word=SILENCE)
 
     def refused(self) -> list[dict[str, str]]:
         return [{"path": f"{self.name}.txt", "reason": "text"}]
 
 
-def mix(*names: str, n: int = 12, **options: Any) -> Mix:
+def mix(*names: str, n: int = 12, **options: Any) -> Divided:
     speakers = [f"{i:04d}" for i in range(n)]
-    return Mix(corpora=[Part(name, Some(name, speakers)) for name in names], **options)
+    return divided(Mix, corpora=[Part(name, Some(name, speakers)) for name in names], **options)
 
 
-def heard(corpus: Mix) -> dict[str, set[str]]:
+def heard(corpus: Divided) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    for item in corpus.items():
+    for item in corpus.utterances():
         found.setdefault(item.split, set()).add(item.speaker)
     return found
 
 
 def test_every_speaker_trains_or_validates_with_all_that_he_said() -> None:
     corpus = mix("a", "b")
-    items = list(corpus.items())
+    items = list(corpus.utterances())
     assert len(items) == 2 * 12 * 3, "noise and silence are nobody's speech"
     assert len({item.id for item in items}) == len(items)
     split_of: dict[str, set[str]] = {}
@@ -62,7 +59,7 @@ def test_every_speaker_trains_or_validates_with_all_that_he_said() -> None:
         assert item.id.startswith(f"{item.speaker}_")
         assert (item.word, item.phones, item.text) == (None, (), "yes")
     assert all(len(splits) == 1 for splits in split_of.values())
-    assert {part for part, _ in corpus.validated()} == {"a", "b"}
+    assert {item.speaker[0] for item in items if item.split == "validation"} == {"a", "b"}
     assert corpus.refused() == [{"path": f"{name}.txt", "reason": "text"} for name in ("a", "b")]
 
 
@@ -80,26 +77,24 @@ def test_who_is_left_out_is_never_heard(asked: Any, absent: set[str]) -> None:
     everybody = {f"{part}/{i:04d}" for part in "ab" for i in range(12)}
     found = heard(corpus)
     assert set.union(*found.values()) == everybody - absent
-    assert corpus.settings()["left_out"] == sorted(absent)
     assert all(name in corpus.notes()[0] for name in absent)
 
 
 def test_a_name_that_means_nobody_is_refused_with_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"a/0099 \(nearest: "):
-        list(mix("a", leave_out_speakers=["a/0099"]).items())
+        list(mix("a", leave_out_speakers=["a/0099"]).utterances())
 
 
 def test_few_speakers_still_validate_on_one_of_them_and_one_alone_cannot() -> None:
     found = heard(mix("a", n=3))
     assert (len(found["train"]), len(found["validation"])) == (2, 1)
     with pytest.raises(ValueError, match="two are needed"):
-        list(mix("a", n=1).items())
+        list(mix("a", n=1).utterances())
 
 
 def test_weights_change_no_prepared_corpus_and_one_part_gives_its_name() -> None:
-    light, heavy = (Mix(corpora=[Part("a", Some("a", ["x", "y"]), weight)]) for weight in (0.5, 3.0))
-    assert light.settings() == heavy.settings()
-    assert light.notes() == heavy.notes()
+    light, heavy = (divided(Mix, corpora=[Part("a", Some("a", ["x", "y"]), weight)]) for weight in (0.5, 3.0))
+    assert fingerprint(light, 16000) == fingerprint(heavy, 16000)
     assert light.name == "a"
     assert mix("a", "b").name == "mix"
 
@@ -115,4 +110,4 @@ def test_weights_change_no_prepared_corpus_and_one_part_gives_its_name() -> None
 )
 def test_what_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Mix(**options)
+        divided(Mix, **options)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phonaut.corpora.synthetic.corpus import espeak
+from phonaut.corpora.synthetic import espeak
 from phonaut.corpora.synthetic.espeak import EspeakError, Request, missing, speak
 
 needs_espeak = pytest.mark.skipif(missing() is not None, reason="the extra 'synthetic' (espeak-ng) is not installed")

@@ -152,7 +152,7 @@ def test_times_of_samples_agree_with_espeaks_own_milliseconds() -> None:
     import subprocess
     import sys
 
-    from phonaut.corpora.synthetic.corpus import espeak_worker
+    from phonaut.corpora.synthetic import espeak_worker
 
     script = f"""
 import runpy, ctypes

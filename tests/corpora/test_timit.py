@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from helpers.divided import divided
 from helpers.sphere_files import RATE, speechlike, write_sphere
-from phonaut.corpora import TIMIT, Item
+from phonaut.corpora import TIMIT, Utterance
+from phonaut.corpora.protocols import Divided
 from phonaut.corpora.timit.tables import CORE, DEVELOPMENT, FOLDINGS, PHONES
 from phonaut.data.preparation.prepare import prepare
 from phonaut.data.utterance import Phone
@@ -71,40 +73,41 @@ def speaker(tmp_path: Path) -> Path:
     return tmp_path / "TIMIT" / "TRAIN" / "DR1" / "FCJF0"
 
 
-def items(root: Path, **options: Any) -> dict[str, Item]:
-    return {item.id: item for item in TIMIT(data_folder=root, **options).items()}
+def items(root: Path, **options: Any) -> dict[str, Utterance]:
+    return {item.id: item for item in divided(TIMIT, data_folder=root, **options).utterances()}
 
 
-def speakers_of(found: dict[str, Item]) -> dict[str, set[str]]:
+def speakers_of(found: dict[str, Utterance]) -> dict[str, set[str]]:
     return {split: {i.speaker for i in found.values() if i.split == split} for split in ("train", "validation", "test")}
 
 
-def refusals(corpus: TIMIT) -> dict[str, str]:
-    list(corpus.items())
+def refusals(corpus: Divided) -> dict[str, str]:
+    list(corpus.utterances())
     return {Path(line["path"]).name: line["reason"] for line in corpus.refused()}
 
 
 def test_the_core_protocol_tests_its_speakers_and_validates_on_the_development_set(tree: Path) -> None:
-    corpus = TIMIT(data_folder=tree)
+    corpus = divided(TIMIT, data_folder=tree)
     found = items(tree)
     assert speakers_of(found) == {"train": set(TRAINING), "validation": set(DEVELOPED), "test": set(TESTED)}
     assert len(found) == 8 * 10, "SA is left out"
     assert not any(item.sentence and item.sentence.startswith("sa") for item in found.values())
     (note,) = corpus.notes()
-    assert re.match(r"TIMIT, core test set: 2 speakers, 16 utterances \(the official one has 24 and 192\)", note)
+    assert re.match(r"TIMIT, .*; core test set: 2 speakers, 16 utterances \(the official one has 24 and 192\)", note)
     assert "validation is the development set of the core test set, 2 other speakers" in note
     assert "39 phones, folded after Lee and Hon" in note
 
 
 def test_the_complete_protocol_tests_everyone_and_cuts_validation_from_training(tree: Path) -> None:
-    found = speakers_of(items(tree, protocol="complete"))
+    found = speakers_of(items(tree, test_set="complete"))
     assert found["test"] == {*TESTED, *DEVELOPED, *NEITHER}
     assert found["train"] | found["validation"] == set(TRAINING)
     assert found["train"]
     assert found["validation"]
     assert not found["train"] & found["validation"]
     assert re.search(
-        r"complete test set: 5 speakers, 40 utter.*cut from tr", *TIMIT(data_folder=tree, protocol="complete").notes()
+        r"complete test set: 5 speakers, 40 utter.*cut from tr",
+        *divided(TIMIT, data_folder=tree, test_set="complete").notes(),
     )
 
 
@@ -135,7 +138,7 @@ def test_foldings_and_speakers_are_lhotses_but_for_q() -> None:
     assert tuple(map(set, get_speakers())) == (DEVELOPMENT, CORE)
 
 
-def labels(item: Item) -> list[str]:
+def labels(item: Utterance) -> list[str]:
     return [phone.label for phone in item.phones]
 
 
@@ -189,7 +192,7 @@ def test_a_converted_recording_beside_the_original_is_the_one_that_is_read(speak
 
 
 def test_sphere_and_riff_are_prepared_with_what_was_written(tree: Path) -> None:
-    prepared = prepare(TIMIT(data_folder=tree), sample_rate=RATE)
+    prepared = prepare(divided(TIMIT, data_folder=tree), sample_rate=RATE)
     table = prepared.cuts("train")
     row = next(row for row in range(len(table)) if table.id(row) == "fcjf0_si600")
     np.testing.assert_array_equal(np.rint(table.audio(row) * 32768), speechlike(N, 3))
@@ -215,18 +218,18 @@ def test_labels_that_cannot_be_used_are_named_and_the_rest_goes_on(case: str, sp
     content, reason = PHN[case]
     stem = write_utterance(speaker, "sx37")
     stem.with_suffix(".PHN").write_text(content)
-    corpus = TIMIT(data_folder=speaker.parents[2])
+    corpus = divided(TIMIT, data_folder=speaker.parents[2])
     found = refusals(corpus)
     assert set(found) == {"SX37.WAV"}
     assert reason in found["SX37.WAV"]
-    assert len(list(corpus.items())) == 24
+    assert len(list(corpus.utterances())) == 24
 
 
 def test_a_missing_file_of_labels_counts_for_phones_alone(speaker: Path) -> None:
     stem = write_utterance(speaker, "sx37")
     stem.with_suffix(".PHN").unlink()
-    assert refusals(TIMIT(data_folder=speaker.parents[2])) == {"SX37.WAV": "there is no .PHN file beside it"}
-    assert refusals(TIMIT(data_folder=speaker.parents[2], target="speaker")) == {}
+    assert refusals(divided(TIMIT, data_folder=speaker.parents[2])) == {"SX37.WAV": "there is no .PHN file beside it"}
+    assert refusals(divided(TIMIT, data_folder=speaker.parents[2], target="speaker")) == {}
 
 
 def test_a_transcript_is_made_of_the_words_where_it_is_missing(speaker: Path) -> None:
@@ -240,7 +243,7 @@ def test_a_transcript_is_made_of_the_words_where_it_is_missing(speaker: Path) ->
 def test_files_without_a_recording_and_names_that_are_none_of_its_own_are_refused(speaker: Path) -> None:
     write_utterance(speaker, "sx37").with_suffix(".WAV").unlink()
     soundfile.write(speaker / "noise.wav", speechlike(N), RATE)
-    assert refusals(TIMIT(data_folder=speaker.parents[2])) == {
+    assert refusals(divided(TIMIT, data_folder=speaker.parents[2])) == {
         "SX37.PHN": "there is no recording beside it",
         "noise.wav": "the name is none of TIMIT's, such as SI648.WAV",
     }
@@ -269,7 +272,7 @@ AUDIO: dict[str, tuple[Callable[[Path], Any], str]] = {
 def test_damaged_recordings_are_named_and_the_rest_goes_on(case: str, speaker: Path) -> None:
     damage, reason = AUDIO[case]
     damage(write_utterance(speaker, "sx37", seed=99).with_suffix(".WAV"))
-    prepared = prepare(TIMIT(data_folder=speaker.parents[2]), sample_rate=RATE)
+    prepared = prepare(divided(TIMIT, data_folder=speaker.parents[2]), sample_rate=RATE)
     (line,) = prepared.refused
     assert Path(line["path"]).name == "SX37.WAV"
     assert reason in line["reason"]
@@ -280,13 +283,13 @@ def test_damaged_recordings_are_named_and_the_rest_goes_on(case: str, speaker: P
     ("options", "said"),
     [
         ({"target": "keyword"}, "labels for target=phone and target=speaker, none for target=keyword"),
-        ({"protocol": "cor"}, "dataset.protocol is one of core, complete; received cor: type dataset.protocol=core"),
+        ({"test_set": "cor"}, "dataset.test_set is one of core, complete; received cor: type dataset.test_set=core"),
         ({"phone_set": 60}, "dataset.phone_set is one of 61, 48, 39; received 60: type dataset.phone_set=61"),
     ],
 )
 def test_options_that_are_none_are_refused_with_the_nearest(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
-        TIMIT(data_folder="timit", **options)
+        divided(TIMIT, data_folder="timit", **options)
 
 
 def test_what_is_no_timit_is_refused_with_what_is_wanted(tree: Path, tmp_path: Path) -> None:
@@ -295,7 +298,7 @@ def test_what_is_no_timit_is_refused_with_what_is_wanted(tree: Path, tmp_path: P
     with pytest.raises(ValueError, match=r"does not exist.*LDC93S1"):
         items(tmp_path / "none")
     write_timit(tmp_path / "a", test=NEITHER)
-    with pytest.raises(ValueError, match=r"none of the 24 speakers of the core test set.*dataset.protocol=complete"):
+    with pytest.raises(ValueError, match=r"none of the 24 speakers of the core test set.*dataset.test_set=complete"):
         items(tmp_path / "a")
     write_timit(tmp_path / "b", test=())
     with pytest.raises(ValueError, match=r"has no utterances such as TEST/DR1/\*/SI648.WAV"):

@@ -17,18 +17,17 @@ import soundfile
 
 from phonaut.data.preparation.prepare import prepare
 from phonaut.data.prepared import DamagedCorpusError, PreparedCorpus
-from phonaut.data.utterance import Item, Phone
+from phonaut.data.utterance import Phone, Utterance
 
 RATE = 8000
 LENGTHS = {"short": 3000, "exact": 8000, "long": 12000, "floats": 8000, "stereo": 5001}
 
 
-def corpus_of(items: list[Item], clip_s: float | None) -> Any:
+def corpus_of(items: list[Utterance], clip_s: float | None) -> Any:
     return SimpleNamespace(
         name="few",
         clip_s=clip_s,
-        settings=dict,
-        items=lambda: iter(items),
+        utterances=lambda: iter(items),
         words=lambda: None,
         notes=lambda: ["the first n o t e"],
         refused=list,
@@ -36,7 +35,7 @@ def corpus_of(items: list[Item], clip_s: float | None) -> Any:
 
 
 @pytest.fixture(scope="module")
-def items(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
+def items(tmp_path_factory: pytest.TempPathFactory) -> list[Utterance]:
     folder = tmp_path_factory.mktemp("recordings")
     generator = np.random.default_rng(0)
     found = []
@@ -46,13 +45,13 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
         soundfile.write(path, audio, RATE, subtype="FLOAT" if name == "floats" else "PCM_16")
         phones = tuple(Phone(f"P{i}", i / 10, (i + 1) / 10) for i in range(number))
         word = None if name == "long" else f"wörd{number % 2}"
-        found.append(Item(f"ä/{name}", path, "train", f"s{number}", word, "grüße, 世界" * number, phones))
+        found.append(Utterance(f"ä/{name}", path, "train", f"s{number}", word, "grüße, 世界" * number, phones))
     return found
 
 
 @pytest.fixture(scope="module", params=[None, 1.0])
 def prepared(
-    request: pytest.FixtureRequest, items: list[Item], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, items: list[Utterance], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PreparedCorpus]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PHONAUT_CACHE", str(tmp_path_factory.mktemp("cache")))
@@ -74,7 +73,7 @@ def test_columns_have_the_types_that_are_promised(prepared: PreparedCorpus) -> N
     assert len(set(table.key.tolist())) == n
 
 
-def test_names_are_unicode(prepared: PreparedCorpus, items: list[Item]) -> None:
+def test_names_are_unicode(prepared: PreparedCorpus, items: list[Utterance]) -> None:
     table = prepared.cuts("train")
     for row, item in enumerate(items):
         assert (table.id(row), table.text(row), table.word_name(row)) == (item.id, item.text, item.word)
@@ -100,7 +99,7 @@ def test_a_part_of_the_audio_is_that_part(prepared: PreparedCorpus, start: int, 
 
 
 def test_a_key_belongs_to_an_id_and_to_nothing_else(
-    items: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    items: list[Utterance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PHONAUT_CACHE", str(tmp_path))
     whole = prepare(corpus_of(items, None), sample_rate=RATE).cuts("train")
@@ -150,7 +149,7 @@ def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
 
 
 def test_audio_that_is_cut_off_while_it_is_in_use_is_an_error_and_no_crash(
-    items: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    items: list[Utterance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PHONAUT_CACHE", str(tmp_path))
     prepared = prepare(corpus_of(items, None), sample_rate=RATE)
@@ -163,7 +162,9 @@ def test_audio_that_is_cut_off_while_it_is_in_use_is_an_error_and_no_crash(
             table.audio(row)
 
 
-def test_an_open_corpus_outlives_its_folder(items: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_open_corpus_outlives_its_folder(
+    items: list[Utterance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PHONAUT_CACHE", str(tmp_path))
     prepared = prepare(corpus_of(items, None), sample_rate=RATE)
     before = prepared.cuts("train").audio(2)

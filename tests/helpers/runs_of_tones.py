@@ -28,8 +28,8 @@ def run_settings(tones: Path, *, small: bool = False) -> list[str]:
     return [
         "dataset=folder",
         f"dataset.data_folder={tones}",
-        f"dataset.validation_speakers={splits[0]}",
-        f"dataset.test_speakers={splits[1]}",
+        f"protocol.validation_speakers={splits[0]}",
+        f"protocol.test_speakers={splits[1]}",
         "batch_size=8",
         "trainer.max_epochs=4",
         "trainer.accelerator=cpu",

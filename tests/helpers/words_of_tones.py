@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
 
-from phonaut.data.utterance import SPLITS, Item, Phone
+from phonaut.data.utterance import SPLITS, Phone, Utterance
 
 RATE = 16_000
 TONES_HZ = {"A": (300, 900), "E": (500, 2000), "S": (3000, 5500), "M": (200, 400), "O": (700, 1300)}
@@ -59,7 +58,7 @@ class Tones:
         self, folder: Path, n: int = 24, *, known: bool = True, texts: Sequence[str] = (), name: str = "tones"
     ) -> None:
         self.name, self.truth = name, dict[str, list[Phone]]()
-        self.list: list[Item] = []
+        self.list: list[Utterance] = []
         folder.mkdir(exist_ok=True)
         rng = np.random.default_rng(0)
         for i in range(n):
@@ -70,14 +69,11 @@ class Tones:
             text = texts[i] if i < len(texts) else " ".join(words).lower()
             self.truth[f"speaker {i % 3}/s{i}"] = phones
             self.list.append(
-                Item(f"speaker {i % 3}/s{i}", path, SPLITS[i // 3 % 3], f"speaker {i % 3}", text=text,
+                Utterance(f"speaker {i % 3}/s{i}", path, SPLITS[i // 3 % 3], f"speaker {i % 3}", text=text,
                      phones=tuple(phones) if known else ())
             )  # fmt: skip
 
-    def settings(self) -> dict[str, Any]:
-        return {"known": [len(item.phones) for item in self.list]}
-
-    def items(self) -> Iterator[Item]:
+    def utterances(self) -> Iterator[Utterance]:
         yield from self.list
 
     def words(self) -> list[str] | None:

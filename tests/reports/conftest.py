@@ -12,7 +12,7 @@ import soundfile
 from omegaconf import OmegaConf
 
 from phonaut.data.preparation.prepare import prepare
-from phonaut.data.utterance import Item
+from phonaut.data.utterance import Utterance
 from phonaut.metrics import accuracy, f1, recall
 from phonaut.runs import Predictions
 
@@ -33,17 +33,14 @@ class Clips:
     def __init__(self, folder: Path, n_takes: int = 4, words: list[str] = WORDS, seconds: float = 0.6) -> None:
         self.folder, self.n_takes, self.all_words, self.seconds = folder, n_takes, words, seconds
 
-    def settings(self) -> dict[str, Any]:
-        return {"folder": str(self.folder)}
-
-    def items(self) -> Iterator[Item]:
+    def utterances(self) -> Iterator[Utterance]:
         for split, speakers in (("test", SPEAKERS), ("train", ["a", "b"]), ("validation", ["c"])):
             for w, word in enumerate(self.all_words):
                 for s, speaker in enumerate(speakers):
                     n = self.n_takes if split == "test" else 1
                     for take in range(0 if word == "never said" and split == "test" else n):
                         name = f"{split}_{w}_{s}_{take}"
-                        yield Item(name, self.written(name, w), split, speaker, word=word)
+                        yield Utterance(name, self.written(name, w), split, speaker, word=word)
 
     def written(self, name: str, word: int) -> Path:
         path = self.folder / f"{name}.wav"

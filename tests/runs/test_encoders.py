@@ -38,8 +38,8 @@ def classification(tones: Path, encoder: Run | None, *more: str) -> list[str]:
     words = [
         "dataset=folder",
         f"dataset.data_folder={tones}",
-        "dataset.validation_speakers=[s5]",
-        "dataset.test_speakers=[s6,s7]",
+        "protocol.validation_speakers=[s5]",
+        "protocol.test_speakers=[s6,s7]",
         "batch_size=8",
         "trainer.max_epochs=2",
         "trainer.accelerator=cpu",
@@ -100,7 +100,7 @@ def test_a_frozen_encoder_is_what_was_extracted_before(tones: Path, encoder: Run
     prepared = parts.prepared_corpus(compose(words))
     extract(encoder, prepared, tmp_path / "frames", layer=1)
     on_frames = [word for word in words if not word.startswith(("dataset", "encoder"))]
-    on_frames += ["dataset=frames", f"dataset.data_folder={tmp_path / 'frames'}", "dataset.protocol=given"]
+    on_frames += ["dataset=frames", f"dataset.data_folder={tmp_path / 'frames'}", "protocol=official"]
     other = trained(tmp_path / "on-frames", on_frames)
     for split in ("validation", "test"):
         a, b = (np.load(one.folder / "predictions" / f"{split}.npz") for one in (run, other))

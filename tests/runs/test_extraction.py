@@ -30,7 +30,7 @@ def encoder(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def of_tones(tones: Path) -> list[str]:
-    return ["dataset=folder", f"dataset.data_folder={tones}", "dataset.test_speakers=[s6,s7]"]
+    return ["dataset=folder", f"dataset.data_folder={tones}", "protocol.test_speakers=[s6,s7]"]
 
 
 @pytest.mark.parametrize("layer", [None, "all", 0])

@@ -16,7 +16,7 @@ TRUTH = [CLASSES[i % 3] for i in range(30)]
 
 def write_folds(folder: Path, n_wrong: tuple[int, ...] = (3, 6, 0), *, model: str = "gmm", **more: Any) -> Path:
     for fold, n in enumerate(n_wrong):
-        config = {"dataset": {"fold": fold, "n_folds": len(n_wrong)}, "experiment_id": folder.name}
+        config = {"protocol": {"fold": fold, "n_folds": len(n_wrong)}, "experiment_id": folder.name}
         predictions = scored(answers_of(TRUTH, n), TRUTH, prefix=f"fold{fold}")
         about = {"parameters": 100 + fold, "train_seconds": 1.5}
         write_scored(folder / f"{fold}_f" / model, predictions, config=config, model=about, **more)
@@ -58,7 +58,7 @@ def test_folds_are_compared_as_one_run_with_their_experiments_names(tmp_path: Pa
 def test_curves_of_folds_are_counted_over_all_their_cuts(tmp_path: Path) -> None:
     for fold, n in enumerate((10, 20)):
         noisy = {"white_5_db": scored(answers_of(TRUTH, n), TRUTH, prefix=f"fold{fold}")}
-        config = {"dataset": {"fold": fold}}
+        config = {"protocol": {"fold": fold}}
         clean = scored(TRUTH, TRUTH, prefix=f"fold{fold}")
         write_scored(tmp_path / "x" / str(fold) / "gmm", clean, config=config, noisy=noisy)
     write_folds(tmp_path / "y", (0, 1))
@@ -77,17 +77,17 @@ def test_folds_that_share_a_test_cut_are_refused(tmp_path: Path) -> None:
 
 def test_runs_that_differ_in_more_than_the_fold_are_refused_by_key(tmp_path: Path) -> None:
     write_folds(tmp_path / "x")
-    config = {"dataset": {"fold": 3, "n_folds": 3}, "seed": 7, "output_dir": "elsewhere"}
+    config = {"protocol": {"fold": 3, "n_folds": 3}, "seed": 7, "output_dir": "elsewhere"}
     write_scored(tmp_path / "x" / "3_seed" / "gmm", scored(TRUTH, TRUTH, prefix="fold3"), config=config)
-    with pytest.raises(ValueError, match=r"holds 4 runs that differ in more than dataset\.fold: seed; name the runs"):
+    with pytest.raises(ValueError, match=r"holds 4 runs that differ in more than protocol\.fold: seed; name the runs"):
         open_run(tmp_path / "x")
 
 
 def test_one_fold_twice_is_refused(tmp_path: Path) -> None:
     write_folds(tmp_path / "x")
-    config = {"dataset": {"fold": 1, "n_folds": 3}}
+    config = {"protocol": {"fold": 1, "n_folds": 3}}
     write_scored(tmp_path / "x" / "3_again" / "gmm", scored(TRUTH, TRUTH, prefix="fold3"), config=config)
-    with pytest.raises(ValueError, match=r"one dataset\.fold each; theirs are 0, 1, 2, 1"):
+    with pytest.raises(ValueError, match=r"one protocol\.fold each; theirs are 0, 1, 2, 1"):
         open_run(tmp_path / "x")
 
 
@@ -95,12 +95,12 @@ def test_classes_in_another_order_are_put_in_order_and_others_are_refused(tmp_pa
     for fold, classes in enumerate((CLASSES, ("stop", "yes", "no"))):
         p = scored(answers_of(TRUTH, 5), TRUTH, classes=classes, prefix=f"fold{fold}")
         p = replace(p, label=np.append(p.label[:-1], -1))  # one that is not known
-        write_scored(tmp_path / "x" / str(fold) / "gmm", p, config={"dataset": {"fold": fold}})
+        write_scored(tmp_path / "x" / str(fold) / "gmm", p, config={"protocol": {"fold": fold}})
     pooled = open_run(tmp_path / "x").predictions("test")
     assert [CLASSES[i] for i in pooled.label[30:59]] == TRUTH[:29]
     assert [CLASSES[i] for i in pooled.predicted[30:60]] == answers_of(TRUTH, 5)
     assert list(np.flatnonzero(pooled.label < 0)) == [29, 59]
     p = scored(["yes"], ["yes"], classes=("yes", "no"), prefix="fold2")
-    write_scored(tmp_path / "x" / "2" / "gmm", p, config={"dataset": {"fold": 2}})
+    write_scored(tmp_path / "x" / "2" / "gmm", p, config={"protocol": {"fold": 2}})
     with pytest.raises(ValueError, match="have not learned the same classes; some lack stop"):
         open_run(tmp_path / "x")

@@ -161,7 +161,7 @@ def test_validation_is_cut_from_training_by_speaker_or_else_by_sequence(tmp_path
     unknown = prepared(write_speakers(tmp_path / "b", known=False))
     assert 1 <= len(ids(unknown)["validation"]) <= 20
     assert len(ids(unknown)["test"]) == 20
-    assert "by a hash of the session" in unknown.notes[0]
+    assert "validation is cut from training by recording" in unknown.notes[0]
     assert unknown.speakers == []
     assert unknown.cuts("train").speaker_name(0) == ""
     own = prepared(write_speakers(tmp_path / "c", validation=True))
@@ -192,8 +192,8 @@ def test_speakers_are_told_apart_within_themselves(tmp_path: Path) -> None:
     corpus = prepared(write_speakers(tmp_path / "a"), "target=speaker")
     for split, names in ids(corpus).items():
         assert {name.split("/")[0] for name in names} == {str(s) for s in range(12)}, split
-    assert "every speaker in all splits" in corpus.notes[0]
-    given = prepared(tmp_path / "a", "target=speaker", "dataset.protocol=given")
+    assert "every speaker is in all splits" in corpus.notes[0]
+    given = prepared(tmp_path / "a", "target=speaker", "protocol=official")
     assert len(ids(given)["test"]) == 20
 
 

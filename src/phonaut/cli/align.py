@@ -20,6 +20,8 @@ class Align(Command):
     composes = {
         "dataset=NAME": "the corpus; phonaut --help lists them",
         "dataset.KEY=VALUE": "how it is read, such as dataset.data_folder=recordings",
+        "protocol=NAME": "how it is divided; protocol.KEY=VALUE are options of that",
+        "protocol.KEY=VALUE": "such as protocol.fold=1",
         "target=NAME": "labels that the corpus is asked for",
     }
     examples = {
@@ -50,7 +52,7 @@ class Align(Command):
         corpus = instantiate(config.dataset)
         lexicon = self.lexicon or (corpus.lexicon() if hasattr(corpus, "lexicon") else None)
         result = align(
-            prepare(corpus, sample_rate=SAMPLE_RATE),
+            prepare(corpus, instantiate(config.protocol), target=config.target, sample_rate=SAMPLE_RATE),
             output=self.output or Path("alignments") / config.choices.dataset,
             aligner=self.aligner,
             lexicon=lexicon if self.lexicon or (lexicon and lexicon.is_file()) else None,

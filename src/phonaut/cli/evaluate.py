@@ -29,6 +29,8 @@ class Evaluate(Command):
         "dataset.KEY=VALUE": "how FOLDER is read, such as dataset.speaker_pattern=...; dataset.test=FILE where the "
         "run's corpus has a test file",
         "dataset=NAME": "the corpus of a probe",
+        "protocol=NAME": "how a probe's corpus is divided; protocol.KEY=VALUE are options of that",
+        "protocol.KEY=VALUE": "such as protocol.fold=1",
         "target=NAME": "the classes of a probe: keyword, phone or speaker",
         "classes=NAMES": "the classes that a probe is limited to",
         "n_classes=N": "likewise, by number",
@@ -54,7 +56,11 @@ class Evaluate(Command):
         if any(text.startswith(("dataset=", "target=")) for text in self.overrides):
             self.probe()
             return 0
-        of_probe = [text.partition("=")[0] for text in self.overrides if not text.startswith("dataset.")]
+        of_probe = [
+            text.partition("=")[0]
+            for text in self.overrides
+            if not text.startswith(("dataset.", "protocol=", "protocol."))
+        ]
         if of_probe:
             raise ValueError(f"{of_probe[0]}= goes with a probe: phonaut evaluate RUN dataset=NAME target=NAME")
         if not self.noise and (needless := self.given("snr_db", "noise_folder")):

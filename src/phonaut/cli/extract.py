@@ -29,6 +29,8 @@ class Extract(Command):
     composes = {
         "dataset=NAME": "the corpus; phonaut --help lists them",
         "dataset.KEY=VALUE": "how it is read, such as dataset.data_folder=recordings",
+        "protocol=NAME": "how it is divided; protocol.KEY=VALUE are options of that",
+        "protocol.KEY=VALUE": "such as protocol.fold=1",
         "target=NAME": "the labels that go with the frames: keyword, phone or speaker",
     }
     examples = {

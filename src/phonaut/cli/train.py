@@ -138,10 +138,11 @@ def sweep(overrides: Sequence[str]) -> None:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import open_dict
 
+    from phonaut.config.aliases import current_overrides
     from phonaut.config.compose import ConfigurationError, as_text, finish, impossible
     from phonaut.runs.run import default_experiment_id, job_name
 
-    texts = [as_text(text, sweep=True) for text in overrides]
+    texts = [as_text(text, sweep=True) for text in current_overrides(overrides)]
     if not any(text.startswith("experiment_id=") for text in texts):
         texts.append(f"experiment_id={default_experiment_id('sweep', 'of')}")
 

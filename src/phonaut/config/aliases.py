@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # Old `_target_` -> today's. A stored run keeps the name of the class that it was trained with.
@@ -40,6 +40,29 @@ KEYS = {
 # Old choices -> today's.
 CHOICES = {"normalizer=level": "normalizer=gain"}
 
+# Corpora that divided themselves.
+DIVIDED = ("folder", "frames", "fsdd", "genhmm_data", "kws", "librispeech", "mix", "speechocean762", "timit")
+
+# Old keys by which corpora divided themselves -> those of protocols.
+MOVED = {
+    f"dataset.{key}": f"protocol.{key}"
+    for key in ("fold", "n_folds", "train_pct", "dev_pct", "test_pct", "validation_pct", "validation_speakers",
+                "test_speakers", "shared_speakers")
+}  # fmt: skip
+
+# Old choices by which they did -> today's words.
+DIVISIONS = {
+    "dataset.protocol=core": ["dataset.test_set=core"],
+    "dataset.protocol=complete": ["dataset.test_set=complete"],
+    "dataset.protocol=given": ["protocol=official"],
+    "dataset.protocol=speakers": ["protocol=by_speaker"],
+    "dataset.protocol=recordings": ["protocol=by_recording"],
+    "dataset.use_default_split=true": ["protocol=official"],
+    "dataset.use_default_split=false": [],
+    "dataset.group_speakers_by_id=false": ["protocol=by_recording", "protocol.balance=false"],
+    "dataset.group_speakers_by_id=true": [],
+}
+
 
 def current_override(override: str) -> str:
     """An override with today's key or choice.
@@ -53,6 +76,36 @@ def current_override(override: str) -> str:
     return sign + KEYS.get(key.lstrip("+~"), key.lstrip("+~")) + equals + value
 
 
+def current_overrides(words: Sequence[str]) -> list[str]:
+    """The words of a command line with today's keys and choices.
+
+    >>> current_overrides(["dataset=folder", "dataset.protocol=speakers", "dataset.test_speakers=[18]"])
+    ['dataset=folder', 'protocol=by_speaker', 'protocol.test_speakers=[18]']
+    """
+    words = [current_override(word) for word in words]
+    is_speaker, by_folds = "target=speaker" in words, "dataset=speechocean762" in words
+    if any(word.startswith("dataset=") and word.partition("=")[2] not in DIVIDED for word in words):
+        return words
+    found: list[str] = []
+    for word in words:
+        key, _, value = word.partition("=")
+        if key == "dataset.protocol" and is_speaker and (by_folds or value == "recordings"):
+            found.append("protocol=within_speakers")
+        elif key == "dataset.protocol":
+            found += DIVISIONS.get(word, [f"protocol={value}"])
+        elif key in MOVED:
+            found.append(f"{MOVED[key]}={value}")
+        else:
+            found += DIVISIONS.get(word.replace("=True", "=true").replace("=False", "=false"), [word])
+    if by_folds and not any(word.startswith("protocol=") for word in found):
+        keys = ("protocol.fold=", "protocol.n_folds=")
+        if is_speaker:  # who are told apart are in all splits, whatever the fold
+            found = [word for word in found if not word.startswith(keys)]
+        elif any(word.startswith(keys) for word in found):
+            found.insert(found.index("dataset=speechocean762") + 1, "protocol=folds")
+    return found
+
+
 def current(config: Any, path: str = "") -> Any:
     """A stored configuration, plain containers, with today's names; what has none of the old ones is as it was.
 
@@ -61,12 +114,64 @@ def current(config: Any, path: str = "") -> Any:
     """
     if isinstance(config, Mapping):
         ours = str(config.get("_target_", "phonaut.")).startswith("phonaut.")  # others name their options as they like
-        return {
+        renamed = {
             KEYS.get(f"{path}{key}" if ours else "", str(key)).rpartition(".")[2]: TARGETS.get(value, value)
             if key == "_target_"
             else current(value, f"{path}{key}.")
             for key, value in config.items()
         }
+        return with_protocol(renamed) if not path and "dataset" in renamed else renamed
     if isinstance(config, list):
         return [current(value) for value in config]
     return config
+
+
+def with_protocol(config: dict[str, Any]) -> dict[str, Any]:
+    """A stored configuration whose corpus divided itself, with the protocol that does so now."""
+    dataset = dict(config["dataset"])
+    if "protocol" in config or "_target_" not in dataset:
+        return config
+    if not dataset["_target_"].startswith("phonaut."):
+        return {**config, "protocol": {"_target_": "phonaut.corpora.protocols.Auto"}}
+    dataset["corpora"] = [
+        {**part, "corpus": without_division(dict(part["corpus"]))} for part in dataset.get("corpora", [])
+    ]
+    old = {key: dataset.get(key) for key in ("protocol", "use_default_split", "group_speakers_by_id")}
+    name, options = old["protocol"] or "auto", {new.partition(".")[2]: dataset.get(key.partition(".")[2])
+                                               for key, new in MOVED.items()}  # fmt: skip
+    kind, is_speaker = dataset["_target_"].rpartition(".")[2], config.get("target") == "speaker"
+    if kind == "TIMIT":
+        dataset["test_set"], name = name, "official"
+    elif kind == "SyntheticCorpus" or old["use_default_split"] or name == "given":
+        name = "official"
+    elif kind == "Mix":
+        name = "unlabelled"
+    elif old["group_speakers_by_id"] is False:
+        name, options["balance"] = "by_recording", False
+    elif is_speaker and (kind == "Speechocean762" or name == "recordings"):
+        name = "within_speakers"
+    name = {"speakers": "by_speaker", "recordings": "by_recording"}.get(name, name)
+    kept = {key: value for key, value in options.items() if key in TAKEN_BY.get(name, ()) and value is not None}
+    target = "phonaut.corpora.protocols." + "".join(part.title() for part in name.split("_"))
+    dataset = without_division(dataset) | ({"corpora": dataset["corpora"]} if dataset["corpora"] else {})
+    chosen = {"choices": {**config["choices"], "protocol": name}} if "choices" in config else {}
+    return {**config, "dataset": dataset, "protocol": {"_target_": target, **kept}, **chosen}
+
+
+SHARES = ("train_pct", "dev_pct", "test_pct")
+TAKEN_BY = {  # the old keys that a protocol takes
+    "auto": ("validation_speakers", "test_speakers", "shared_speakers", *SHARES),
+    "official": ("shared_speakers", *SHARES),
+    "by_speaker": ("validation_speakers", "test_speakers", *SHARES),
+    "by_recording": ("balance", *SHARES),
+    "within_speakers": SHARES,
+    "folds": ("fold", "n_folds"),
+    "leave_one_speaker_out": ("fold",),
+    "unlabelled": ("validation_pct",),
+}
+
+
+def without_division(dataset: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a corpus without those by which it divided itself."""
+    gone = {"dataset.protocol", "dataset.use_default_split", "dataset.group_speakers_by_id", *MOVED}
+    return {key: value for key, value in dataset.items() if f"dataset.{key}" not in gone and key != "corpora"}

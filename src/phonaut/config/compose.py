@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from phonaut.config import encoder_in_front as encoding
-from phonaut.config.aliases import current_override
+from phonaut.config.aliases import current_overrides
 from phonaut.config.plugins import CONF, choices, search_path
 from phonaut.tasks import pretraining
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 # Keys whose value may be of another type than their default.
 MIXED = re.compile(
     r"(trainer\.(devices|max_time|fast_dev_run|precision|limit_.*|overfit_batches|benchmark|deterministic)"
-    r"|dataset\..*|leave_out_speakers|model\.channels|optimizer\.betas|scheduler\.milestones)"
+    r"|dataset\..*|protocol\..*_speakers|leave_out_speakers|model\.channels|optimizer\.betas|scheduler\.milestones)"
 )
 # Training loops of models that are not trained by gradient descent on scores.
 LEAST_SHIFT_S = 0.002  # between frames that dynamic time warping compares
 TRAINED_BY = {"ClassDensities": "em", "Majority": "em", "Templates": "em", "DNNHMM": "hybrid"}
 TRAINED_BY |= {"Mockingjay": "representation"}
 FROM_FOLDER = ("n_features", "frame_shift_s", "frame_offset_s")  # of features=frames
-REQUIRED = ("dataset", "features", "model", "module", "optimizer", "checkpoint", "trainer")
+REQUIRED = ("dataset", "protocol", "features", "model", "module", "optimizer", "checkpoint", "trainer")
 SPARSE_ADAM = (
     "optimizer=sparse_adam takes sparse gradients only, and the networks here have dense ones: use optimizer=adam"
 )
@@ -64,7 +64,7 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
 
 def draft(overrides: Sequence[str]) -> tuple[DictConfig, list[str]]:
     """What composes of `overrides`, and all that is wrong with them and with the result."""
-    texts = [as_text(current_override(override)) for override in overrides]
+    texts = [as_text(override) for override in current_overrides(overrides)]
     groups = [text for text in texts if key_of(text) in choices()]
     problems = [problem for text in groups if (problem := wrong_choice(text))]
     groups = [without_null(text) for text in groups if not wrong_choice(text)]
@@ -330,16 +330,17 @@ def wrong_features(config: DictConfig) -> list[str]:
 
 
 def wrong_corpus(config: DictConfig) -> list[str]:
-    """What a corpus says of its options: nothing is read but the names of folders, where it is on disk."""
+    """What a corpus and a protocol say of their options: nothing is read but names of folders that are there."""
     from hydra.utils import get_class
     from omegaconf import OmegaConf
 
-    corpus = get_class(config.dataset._target_)
-    if not hasattr(corpus, "problems"):
-        return []
-    options = OmegaConf.to_container(config.dataset, resolve=True)
-    assert isinstance(options, dict)
-    problems: list[str] = corpus.problems(**{str(key): value for key, value in options.items() if key != "_target_"})
+    problems: list[str] = []
+    for group in ("dataset", "protocol"):
+        cls: Any = get_class(config[group]._target_)
+        options = OmegaConf.to_container(config[group], resolve=True)
+        assert isinstance(options, dict)
+        if hasattr(cls, "problems"):
+            problems += cls.problems(**{str(key): value for key, value in options.items() if key != "_target_"})
     return problems
 
 

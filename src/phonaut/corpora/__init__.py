@@ -1,5 +1,6 @@
-"""From what is on a user's disk to cuts in splits: one adapter per corpus, and their preparation."""
+"""Corpora: adapters that list utterances, and protocols that divide them."""
 
+from phonaut.corpora.base import Corpus
 from phonaut.corpora.folder.corpus import FolderCorpus
 from phonaut.corpora.fsdd import FSDD
 from phonaut.corpora.kws.corpus import KeywordCorpus
@@ -8,7 +9,7 @@ from phonaut.corpora.mix import Mix, Part
 from phonaut.corpora.speechocean762 import Speechocean762
 from phonaut.corpora.synthetic.corpus import SyntheticCorpus
 from phonaut.corpora.timit.corpus import TIMIT
-from phonaut.data.utterance import NOISE_SPLITS, SPLITS, Corpus, Item, Phone
+from phonaut.data.utterance import NOISE_SPLITS, SPLITS, Phone, Utterance
 
 __all__ = [
     "FSDD",
@@ -17,7 +18,6 @@ __all__ = [
     "TIMIT",
     "Corpus",
     "FolderCorpus",
-    "Item",
     "KeywordCorpus",
     "LibriSpeech",
     "Mix",
@@ -25,4 +25,5 @@ __all__ = [
     "Phone",
     "Speechocean762",
     "SyntheticCorpus",
+    "Utterance",
 ]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from phonaut.corpora.protocols.hashing import nearest
+from phonaut.data.names import nearest
 
 AUDIO_SUFFIXES = frozenset(("wav", "flac", "ogg", "oga", "mp3", "opus", "aiff", "aif", "sph", "au", "w64"))
 UNREAD_SUFFIXES = frozenset(["m4a", "mp4", "aac", "wma", "amr", "3gp", "webm", "mka", "ac3", "shn"])
@@ -186,12 +185,3 @@ def base_of(samples: Sequence[str], bases: Sequence[Path]) -> tuple[Path, str] |
             if any((base / (name + suffix)).is_file() for name in samples):
                 return base, suffix
     return None
-
-
-def digests(files: Iterable[Path]) -> dict[str, str]:
-    """SHA-256 of the tables that a corpus is described by: what they say decides the result as much as the audio."""
-    found = {}
-    for path in files:
-        with path.open("rb") as file:
-            found[f"{path.parent.name}/{path.name}"] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found

@@ -5,41 +5,31 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import ClassVar
 
-from phonaut.corpora.disk import Refused, entries, find_or_fetch, is_audio
-from phonaut.corpora.options import refuse, seen_at_once, wrong_choice
-from phonaut.corpora.protocols.hashing import speakers_to_validate, wrong_target
-from phonaut.data.utterance import Item
+from phonaut.corpora.base import Corpus, wrong_target
+from phonaut.corpora.disk import entries, find_or_fetch, is_audio
+from phonaut.corpora.options import refuse
+from phonaut.data.utterance import Utterance
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[^_]+)_(?P<take>\d+)\.[^.]+")
 TEST_TAKES = range(5)  # the corpus's README: recordings 0-4 are the test set
 VALIDATION_TAKES = range(5, 10)
-PROTOCOLS = ("official", "leave_one_speaker_out")
 URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.zip"
 CHECKSUM = "sha256:c680098f5d2355ba7cc4bd8b0ca9e0a24c00ebe3b4c552208889a4d28d4fbc2b"
 
 
-class Take(NamedTuple):
-    """One recording, as its name tells it."""
-
-    path: str
-    digit: str
-    speaker: str
-    take: int
-
-
-class FSDD:
+class FSDD(Corpus):
     """Ten English digits by six speakers, 50 takes each, at 8 kHz.
+
+    Officially takes 0-4 of every digit and speaker are the test set; 5-9 validate.
 
     Args:
         data_folder: the folder that holds `recordings`.
         target: `keyword` (the digit) or `speaker`.
-        protocol: `official`: takes 0-4 of every speaker are the test set; `leave_one_speaker_out`: the test set is one
-            speaker, whom training does not hear.
-        fold: which speaker, counted from 0 in alphabetical order.
         clip_s: seconds of a clip; null: as they are.
         download: fetch the corpus (16 MB) where `data_folder` does not hold it.
         clear_download: delete the archive after unpacking.
@@ -49,136 +39,80 @@ class FSDD:
     """
 
     name = "fsdd"
+    published_split: ClassVar[bool] = True
 
     def __init__(
         self,
         *,
         data_folder: str | Path,
         target: str = "keyword",
-        protocol: str = "official",
-        fold: int = 0,
         clip_s: float | None = 1.0,
         download: bool = False,
         clear_download: bool = True,
     ) -> None:
-        problems = [*wrong_target(target, self.name), *wrong_choice("protocol", protocol, PROTOCOLS)]
-        if target == "speaker" and protocol == "leave_one_speaker_out":
-            problems.append(
-                "target=speaker needs every speaker in training, dataset.protocol=leave_one_speaker_out keeps one out: "
-                "type dataset.protocol=official"
-            )
-        refuse(problems)
+        refuse(wrong_target(target, FSDD))
         self.data_folder = Path(data_folder)
-        self.target, self.protocol, self.fold = target, protocol, fold
-        self.clip_s = clip_s
+        self.target, self.clip_s = target, clip_s
         self._download = {"download": download, "clear_download": clear_download}
-        self._refused = Refused()
-        self._place: Path | None = None
-        self._names: list[str] | None = None
 
-    @classmethod
-    def problems(cls, **options: Any) -> list[str]:
-        """What is wrong with options, as far as can be seen at a glance, for the check of a configuration."""
-        return seen_at_once(cls, lambda corpus: corpus.speakers(), options)
-
-    def settings(self) -> dict[str, Any]:
-        """Everything beside the recordings that decides which cuts there are."""
-        return {
-            "corpus": self.name,
-            "target": self.target,
-            "protocol": self.protocol,
-            "fold": self.fold if self.protocol == "leave_one_speaker_out" else None,
-            "clip_s": self.clip_s,
-        }
-
+    @cached_property
     def folder(self) -> Path:
-        """Where the recordings are; fetched first where that was asked for.
+        """The folder of the recordings; fetched first where that was asked for.
 
         Raises:
             ValueError: they are not there.
         """
-        if self._place is None:
-            root = find_or_fetch(self.data_folder, url=URL, checksum=CHECKSUM, **self._download)
-            files, folders = entries(str(root), self._refused)
-            inner = [root / name for name in folders if name.lower() == "recordings"]
-            self._place = inner[0] if inner else root
-            if not inner and not any(NAME.fullmatch(name) for name in files):
-                raise ValueError(
-                    f"dataset.data_folder={root} has no folder recordings/ with files such as 7_jackson_32.wav"
-                )
-        return self._place
+        root = find_or_fetch(self.data_folder, url=URL, checksum=CHECKSUM, **self._download)
+        files, folders = entries(str(root), self._refused)
+        inner = [root / name for name in folders if name.lower() == "recordings"]
+        if not inner and not any(NAME.fullmatch(name) for name in files):
+            raise ValueError(
+                f"dataset.data_folder={root} has no folder recordings/ with files such as 7_jackson_32.wav"
+            )
+        return inner[0] if inner else root
 
-    def speakers(self) -> list[str]:
-        """Who is in the corpus, sorted."""
-        if self._names is None:
-            self._names = sorted({take.speaker for take in self._takes()})
-            if not self._names:
-                raise ValueError(f"{self.folder()} has no files such as 7_jackson_32.wav")
-            if self.protocol == "leave_one_speaker_out" and not 0 <= self.fold < len(self._names):
-                folds = ", ".join(f"{i} {name}" for i, name in enumerate(self._names))
-                raise ValueError(f"dataset.fold={self.fold}: the corpus has these folds: {folds}")
-        return self._names
+    def first_look(self) -> None:
+        """Find a recording.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if next(self.utterances(), None) is None:
+            raise ValueError(f"{self.folder} has no files such as 7_jackson_32.wav")
+
+    def official(self) -> str:
+        """By takes."""
+        return (
+            "official split: takes 0-4 of every digit and speaker are the test set, and all speakers are in training "
+            "too; validation is cut from training by recording: takes 5-9"
+        )
+
+    def title(self) -> str:
+        """Its usual name."""
+        return "FSDD"
 
     def words(self) -> list[str]:
         """The digits, 0 to 9."""
         return [str(digit) for digit in range(10)]
 
-    def items(self) -> Iterator[Item]:
+    def utterances(self) -> Iterator[Utterance]:
         """Every recording, sorted by name.
 
         Raises:
-            ValueError: no such folder or fold.
+            ValueError: no such folder.
         """
-        tested, validated = self._held_out()
-        for take in self._takes():
-            if take.speaker == tested or (tested is None and take.take in TEST_TAKES):
-                split = "test"
-            elif take.speaker in validated or (not validated and take.take in VALIDATION_TAKES):
-                split = "validation"
-            else:
-                split = "train"
-            yield Item(
-                id=f"{take.digit}_{take.speaker}_{take.take}",
-                path=Path(take.path),
-                split=split,
-                speaker=take.speaker,
-                word=take.digit,
-                text=DIGITS[int(take.digit)],
+        for file in filter(is_audio, entries(str(self.folder), self._refused)[0]):
+            path = os.path.join(self.folder, file)
+            match = NAME.fullmatch(file)
+            if match is None:
+                self.refuse(path, "the name is not {digit}_{speaker}_{take}.wav")
+                continue
+            digit, speaker, take = match["digit"], match["speaker"].lower(), int(match["take"])
+            yield Utterance(
+                id=f"{digit}_{speaker}_{take}",
+                path=Path(path),
+                split="test" if take in TEST_TAKES else "validation" if take in VALIDATION_TAKES else "train",
+                speaker=speaker,
+                word=digit,
+                text=DIGITS[int(digit)],
             )
-
-    def notes(self) -> list[str]:
-        """The protocol."""
-        tested, validated = self._held_out()
-        takes = f"takes {VALIDATION_TAKES[0]}-{VALIDATION_TAKES[-1]} of the training speakers"
-        by_take = f"validation is cut from training by recording: {takes}"
-        if tested is None:
-            return [
-                "FSDD, official split: takes 0-4 of every digit and speaker are the test set, and all speakers are in "
-                f"training too; {by_take}"
-            ]
-        by_speaker = f"validation is cut from training by speaker: {', '.join(sorted(validated))}"
-        return [
-            f"FSDD, leave one speaker out, fold {self.fold}: the test set is all of {tested}, whom training does not "
-            f"hear; {by_speaker if validated else by_take}"
-        ]
-
-    def refused(self) -> list[dict[str, str]]:
-        """Files that could not be listed."""
-        return self._refused.as_list()
-
-    def _held_out(self) -> tuple[str | None, set[str]]:
-        """The speaker who is tested on (None: by takes) and those who are validated on (none: by takes)."""
-        names = self.speakers()
-        if self.protocol == "official":
-            return None, set()
-        tested = names[self.fold]
-        return tested, speakers_to_validate([name for name in names if name != tested], [tested], pct=10)
-
-    def _takes(self) -> Iterator[Take]:
-        place = str(self.folder())
-        for name in filter(is_audio, entries(place, self._refused)[0]):
-            path = os.path.join(place, name)
-            if found := NAME.fullmatch(name):
-                yield Take(path, found["digit"], found["speaker"].lower(), int(found["take"]))
-            else:
-                self._refused.add(path, "the name is not {digit}_{speaker}_{take}.wav")

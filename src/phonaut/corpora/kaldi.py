@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 from phonaut.corpora.disk import Refused, base_of, composed, entries
-from phonaut.corpora.folder.layouts import Found, split_name
+from phonaut.corpora.folder.layouts import split_name
+from phonaut.data.utterance import Utterance
 
 FILES = ("wav.scp", "segments", "text", "utt2spk")
 ARCHIVE = re.compile(r":\d+(\[.*\])?$")
@@ -36,12 +36,12 @@ class KaldiDirectory:
         self.has_splits = len(folders) > 1
         self.has_speakers = all((folder / "utt2spk").exists() for folder in folders)
 
-    def tables(self) -> list[Path]:
-        """Kaldi's files."""
-        return [folder / name for folder in self._folders for name in FILES if (folder / name).exists()]
+    def pattern_text(self, utterance: Utterance) -> str:
+        """The text that `speaker_pattern` is searched for in: the utterance id."""
+        return utterance.id
 
-    def found(self) -> Iterator[Found]:
-        """Utterance by utterance."""
+    def utterances(self) -> Iterator[Utterance]:
+        """Every utterance; its text is its word too."""
         for folder, base in zip(self._folders, self._bases, strict=True):
             split = split_name(folder.name) if self.has_splits else None
             speakers, texts = Lookup(folder / "utt2spk"), Lookup(folder / "text")
@@ -51,13 +51,12 @@ class KaldiDirectory:
                     self._refused.add(f"{folder / 'wav.scp'}: {name}", why)
                     continue
                 text = " ".join((texts.get(name) or "").split()) or None
-                yield Found(
+                yield Utterance(
                     id=name,
-                    path=os.path.join(base, path),
-                    name=name,
-                    word=composed(text) if text else None,
-                    speaker=speakers.get(name),
+                    path=Path(base, path),
                     split=split,
+                    speaker=speakers.get(name) or "",
+                    word=composed(text) if text else None,
                     start_s=start_s,
                     duration_s=duration_s,
                     text=text,

@@ -6,11 +6,12 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from phonaut.corpora.base import Corpus
 from phonaut.corpora.disk import Refused, entries, is_audio
-from phonaut.corpora.protocols.hashing import hash_percent
-from phonaut.data.utterance import SPLITS, Item
+from phonaut.corpora.hashing import hash_percent
+from phonaut.data.utterance import SPLITS, Utterance
 
 NOISE_FOLDER = "_background_noise_"
 SILENCE = "_silence_"
@@ -49,7 +50,7 @@ class Background:
             if duration_s:
                 self.recordings.append(_divide(name.rpartition(".")[0], path, duration_s, shares))
 
-    def items(self, n_silence: Mapping[str, int], clip_s: float, seed: int) -> Iterator[Item]:
+    def utterances(self, n_silence: Mapping[str, int], clip_s: float, seed: int) -> Iterator[Utterance]:
         """The parts to mix, and for each split `n_silence` windows of `clip_s` as the word `_silence_`.
 
         The windows of a split are spread evenly over its stretches, each moved at random within its share of the time.
@@ -59,7 +60,7 @@ class Background:
         for index, parts in enumerate(self.recordings):
             for split, auxiliary in AUXILIARY.items():
                 if part := parts.get(split):
-                    yield _item(
+                    yield _utterance(
                         part, f"{NOISE_FOLDER}/{part.name}/{auxiliary}", auxiliary, part.start_s, part.duration_s
                     )
             for split in SPLITS:
@@ -68,7 +69,7 @@ class Background:
                     part = parts[split]
                     draw = hash_percent(f"{seed}/{part.name}/{split}/{i}") / 100
                     start_s = part.start_s + math.floor((i + draw) / n * (part.duration_s - clip_s) * 1e4) / 1e4
-                    yield _item(part, f"{SILENCE}/{part.name}/{split}-{i:05d}", split, start_s, clip_s, SILENCE)
+                    yield _utterance(part, f"{SILENCE}/{part.name}/{split}-{i:05d}", split, start_s, clip_s, SILENCE)
 
     def silent(self, clip_s: float) -> list[str]:
         """The splits that have a stretch of at least `clip_s`, so that silence can be cut from it."""
@@ -89,7 +90,7 @@ class Background:
         return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
 
 
-class NoiseRecordings:
+class NoiseRecordings(Corpus):
     """A folder of noise recordings as a corpus: all of them to be mixed into tests.
 
     Args:
@@ -100,19 +101,13 @@ class NoiseRecordings:
     """
 
     name = "noise"
-    clip_s: float | None = None
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise ValueError(f"noise_folder={folder} is no folder; it is to hold recordings of noise")
-        self._refused = Refused()
 
-    def settings(self) -> dict[str, Any]:
-        """Nothing but the recordings decides."""
-        return {"corpus": self.name}
-
-    def items(self) -> Iterator[Item]:
+    def utterances(self) -> Iterator[Utterance]:
         """Every recording, whole.
 
         Raises:
@@ -121,24 +116,11 @@ class NoiseRecordings:
         background = Background(self.folder, dict.fromkeys(SPLITS, 0.0) | {"test": 100.0}, self._refused)
         if not background.recordings:
             raise ValueError(f"noise_folder={self.folder} holds no recording that can be read")
-        return background.items({}, 1.0, 0)
-
-    def words(self) -> list[str] | None:
-        """There are none."""
-        return None
+        return background.utterances({}, 1.0, 0)
 
     def notes(self) -> list[str]:
-        """What it is."""
+        """The folder."""
         return [f"recordings of noise in {self.folder}"]
-
-    def refused(self) -> list[dict[str, str]]:
-        """Recordings that cannot be read."""
-        return self._refused.as_list()
-
-
-def silence_counts(n_words: Mapping[str, int], fraction: float) -> dict[str, int]:
-    """Silence for each split: `fraction` of the number of its other clips, rounded up."""
-    return {split: math.ceil(n * fraction) for split, n in n_words.items()}
 
 
 def find_noise_folder(root: Path, folders: Sequence[str]) -> Path | None:
@@ -156,8 +138,10 @@ def _divide(name: str, path: str, duration_s: float, shares: Mapping[str, float]
     return parts
 
 
-def _item(part: Stretch, name: str, split: str, start_s: float, duration_s: float, word: str | None = None) -> Item:
-    return Item(
+def _utterance(
+    part: Stretch, name: str, split: str, start_s: float, duration_s: float, word: str | None = None
+) -> Utterance:
+    return Utterance(
         id=name,
         path=Path(part.path),
         split=split,

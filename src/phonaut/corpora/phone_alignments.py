@@ -9,15 +9,20 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
+from phonaut.corpora.base import Corpus
 from phonaut.corpora.disk import Refused
 from phonaut.corpora.options import as_list
-from phonaut.data.utterance import Phone
+from phonaut.data.utterance import Phone, Utterance
 from phonaut.files import write_bytes
+
+if TYPE_CHECKING:
+    from phonaut.corpora.protocols.base import Divided
 
 SILENCES = ("SIL", "SPN")  # silence, and noises of the speaker
 OVERLAP_S = 0.005  # by which a phone may begin before the one before it ends: times are rounded
@@ -202,19 +207,59 @@ class AlignedPhones:
                 f"other names. It has {f'{there} and so on' if there else 'none'}; the corpus has {self._missing}"
             )
 
-    def settings(self) -> dict[str, Any]:
-        """What decides the phones, for the key of a cache."""
-        return {
-            "alignment": self.alignment.digest,
-            "drop_phones": self.drop_phones,
-            "min_phone_count": self.min_phone_count,
-        }
-
     def note(self) -> str:
         """Which phones these are."""
         rare = sorted(self.counts.keys() - self.classes - set(self.drop_phones))
         left_out = f" ({', '.join(f'{label} {self.counts[label]}' for label in rare)} have fewer)" if rare else ""
         return f"phones by {self.path}, those with at least {self.min_phone_count} tokens in the whole corpus{left_out}"
+
+
+class AlignedCorpus(Corpus):
+    """A corpus whose phones come from an alignment, with `target=phone`.
+
+    Attributes:
+        aligned: the phones; None: the target needs none.
+    """
+
+    aligned: AlignedPhones | None = None
+
+    def first_look(self) -> None:
+        """Find the alignment.
+
+        Raises:
+            ValueError: it is not there.
+        """
+        if self.aligned:
+            check_there(self.aligned.path)
+
+    def with_alignment(self, utterances: Iterable[Utterance]) -> Iterator[Utterance]:
+        """Those utterances that the alignment has: only they are divided, else a split might come to nothing.
+
+        Raises:
+            ValueError: it has none of them.
+        """
+        for utterance in utterances:
+            if self.aligned is None or self.aligned.has(utterance.id, str(utterance.path), self._refused):
+                yield utterance
+        if self.aligned:
+            self.aligned.check_met()
+
+    def complete(self, utterance: Utterance) -> Utterance | None:
+        """An utterance with its phones; None where they are refused."""
+        if self.aligned is None:
+            return utterance
+        phones = self.aligned.phones(utterance.id, str(utterance.path), self._refused)
+        return None if phones is None else replace(utterance, phones=phones)
+
+    def select(self, divided: Divided) -> Iterator[Utterance]:
+        """All utterances; where all are tested, rare phones too, for the model has classes already."""
+        if self.aligned and divided.protocol.name == "all_test":
+            self.aligned.min_phone_count = 1
+        return super().select(divided)
+
+    def notes(self) -> list[str]:
+        """The phones that are classes."""
+        return [self.aligned.note()] if self.aligned else []
 
 
 def aligned_phones(

@@ -1,11 +1,11 @@
-"""What every corpus is to the rest of Phonaut: a stream of items, each with its labels and its split."""
+"""One utterance of a corpus, from the adapter that lists it to the table that training reads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol
 
 SPLITS = ("train", "validation", "test")
 NOISE_SPLITS = ("noise", "noise_test")  # mixed into training, and into the test under `test_snr`
@@ -13,7 +13,7 @@ NOISE_SPLITS = ("noise", "noise_test")  # mixed into training, and into the test
 
 @dataclass(frozen=True, slots=True)
 class Phone:
-    """A phone and its times in seconds from the start of its cut."""
+    """A phone and its times in seconds from the start of its utterance."""
 
     label: str
     start_s: float
@@ -21,27 +21,30 @@ class Phone:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One cut that an adapter found, before its audio is opened.
+class Utterance:
+    """One utterance: a recording or a part of one, with its labels, before its audio is opened.
 
     Attributes:
         id: unique, and the same on every machine: the relative path without its suffix, or an utterance id.
         path: the audio file.
-        split: one of `SPLITS` or `NOISE_SPLITS`.
-        speaker: speaker id.
+        split: as a corpus lists it, its official split, or None where it has none; once a protocol has divided the
+            corpus, one of `SPLITS`, or of `NOISE_SPLITS` for noise.
+        speaker: speaker id; empty where it is not known.
         word: the keyword label; `_unknown_` and `_silence_` are words too.
         text: transcript.
-        phones: phone alignment, in seconds from the start of the cut.
+        phones: phone alignment, in seconds from the start of the utterance.
         sentence: sentence id, where speakers repeat sentences.
-        start_s: start of the cut in its recording, seconds.
-        duration_s: length of the cut in seconds; None: to the end of the recording.
+        start_s: start in the recording, seconds.
+        duration_s: length in seconds; None: to the end of the recording.
         session: recording session.
+        recording: id of the recording where several utterances are parts of one; None: `id`. Parts of one recording
+            stay together where recordings are divided.
     """
 
     id: str
     path: Path
-    split: str
-    speaker: str
+    split: str | None = None
+    speaker: str = ""
     word: str | None = None
     text: str | None = None
     phones: tuple[Phone, ...] = ()
@@ -49,27 +52,30 @@ class Item:
     start_s: float = 0.0
     duration_s: float | None = None
     session: str | None = None
+    recording: str | None = None
 
 
-@runtime_checkable
-class Corpus(Protocol):
-    """An adapter from what is on a user's disk to items.
+class DividedCorpus(Protocol):
+    """A corpus whose utterances all have a split: what preparation reads.
 
     Attributes:
-        name: of the adapter, `fsdd`, `kws` ...
-        clip_s: keyword window in seconds: shorter cuts are padded to it, of longer ones the loudest window is taken;
-            None: whole cuts.
+        name: of the corpus, `fsdd`, `kws` ...
+        clip_s: keyword window in seconds: shorter utterances are padded to it, of longer ones the loudest window is
+            taken; None: whole utterances.
     """
 
-    name: str
-    clip_s: float | None
-
-    def settings(self) -> dict[str, Any]:
-        """Everything that decides the result, as plain values: part of the cache key."""
+    @property
+    def name(self) -> str:
+        """Of the corpus."""
         ...
 
-    def items(self) -> Iterator[Item]:
-        """All items, streaming, in an order that does not depend on the file system.
+    @property
+    def clip_s(self) -> float | None:
+        """Length of a clip, seconds."""
+        ...
+
+    def utterances(self) -> Iterator[Utterance]:
+        """All utterances, streaming, in an order that does not depend on the file system.
 
         Raises:
             ValueError: for a mistake of the user, with what to type instead.
@@ -85,5 +91,5 @@ class Corpus(Protocol):
         ...
 
     def refused(self) -> list[dict[str, str]]:
-        """What was refused while listing, as `{"path", "reason"}`; complete once `items` is exhausted."""
+        """Files that were refused while listing, as `{"path", "reason"}`; complete once `utterances` is exhausted."""
         ...

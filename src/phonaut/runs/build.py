@@ -40,10 +40,11 @@ def prepared_corpus(config: DictConfig, *, progress: bool = True, n_jobs: int | 
     Raises:
         ValueError: the corpus cannot be used, or its frames are not those of `config.features`.
     """
-    corpus = instantiate(config.dataset)
+    corpus, protocol = instantiate(config.dataset), instantiate(config.protocol)
     if not isinstance(corpus, FrameCorpus):
-        return prepare(corpus, sample_rate=config.features.sample_rate, progress=progress, n_jobs=n_jobs)
-    prepared, features = prepare_frames(corpus), config.features
+        rate, target = config.features.sample_rate, config.target
+        return prepare(corpus, protocol, sample_rate=rate, target=target, progress=progress, n_jobs=n_jobs)
+    prepared, features = prepare_frames(corpus, protocol), config.features
     found = prepared.frames
     assert found is not None
     wanted = (features.n_features, features.frame_shift_s, features.frame_offset_s)

@@ -192,7 +192,8 @@ def evaluate(
     model = load_model(run)
     name = split
     if data_folder is not None:
-        config.dataset = new_folder(config, data_folder, overrides, run.corpus["summary"]["clip_s"])
+        there = new_folder(config, data_folder, overrides, run.corpus["summary"]["clip_s"])
+        config.dataset, config.protocol = there.dataset, there.protocol
         config.classes = None  # what the model does not know is reported apart
         split, name = "test", data_folder.resolve().name
     elif overrides:
@@ -245,10 +246,9 @@ def new_folder(config: DictConfig, data_folder: Path, overrides: Sequence[str], 
     from phonaut.config.compose import compose
 
     kind = "frames" if config.choices.features == "frames" else "folder"
-    wanted = [f"target={config.target}", f"dataset={kind}", f"dataset.data_folder={data_folder}"]
-    dataset = compose([*wanted, "dataset.protocol=all_test", *overrides]).dataset
-    if kind == "folder" and dataset.clip_s is None:
-        dataset.clip_s = clip_s  # the model was trained on windows of this length
-    assert isinstance(dataset, DictConfig)
-    OmegaConf.resolve(dataset)
-    return dataset
+    wanted = [f"target={config.target}", f"dataset={kind}", f"dataset.data_folder={data_folder}", "protocol=all_test"]
+    folder = compose([*wanted, *overrides])
+    if kind == "folder" and folder.dataset.clip_s is None:
+        folder.dataset.clip_s = clip_s  # the model was trained on windows of this length
+    OmegaConf.resolve(folder)
+    return folder

@@ -1,4 +1,4 @@
-"""Cross-validation: the runs of a sweep over `dataset.fold` as one run, their test predictions pooled."""
+"""Cross-validation: the runs of a sweep over `protocol.fold` as one run, their test predictions pooled."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from phonaut.runs.run import FREE_KEYS, Run, flat
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-FOLD = "dataset.fold"
+FOLD = "protocol.fold"
 SHOWN = 5  # examples in a message
 
 
 class Folds:
-    """Runs of a sweep over `dataset.fold`, their test cuts pooled.
+    """Runs of a sweep over `protocol.fold`, their test cuts pooled.
 
-    Those are the jobs in one folder, `<folder>/<job>/<model>`, of one configuration but for `dataset.fold` and for what
+    Those are the jobs in one folder, `<folder>/<job>/<model>`, of one configuration but for `protocol.fold` and what
     may differ when a run is taken up again (`FREE_KEYS`). No two may be of one fold, and no cut may be in the split of
     two of them. Any number of the corpus's folds will do.
 

@@ -18,7 +18,17 @@ from phonaut.runs.run import PROBE_FILE, Run
 from phonaut.tasks.pretraining import pretrains
 from phonaut.training.callbacks.probing import OnlineProbe, ProbeFile, linear_probe
 
-WORDS = ("dataset=", "dataset.", "target=", "classes=", "n_classes=", "labels_pct=", "labels_each=")
+WORDS = (
+    "dataset=",
+    "dataset.",
+    "protocol=",
+    "protocol.",
+    "target=",
+    "classes=",
+    "n_classes=",
+    "labels_pct=",
+    "labels_each=",
+)
 
 
 def probed_data(words: Sequence[str], encoder: DictConfig) -> SpeechData:

@@ -89,7 +89,9 @@ class Run:
         """The configuration that the run was started with."""
         from omegaconf import DictConfig, OmegaConf
 
-        config = OmegaConf.load(self.folder / "config.yaml")
+        from phonaut.config.aliases import current
+
+        config = OmegaConf.create(current(OmegaConf.to_container(OmegaConf.load(self.folder / "config.yaml"))))
         assert isinstance(config, DictConfig)
         return config
 

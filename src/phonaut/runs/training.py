@@ -35,7 +35,7 @@ from phonaut.training import Representation
 from phonaut.training.checkpointing import newest_readable_checkpoint
 
 REPORTED_SPLITS = ("validation", "test")
-TEST_HINT = "dataset.test_speakers=[...] or dataset.test_pct=10 makes some"
+TEST_HINT = "protocol=by_speaker makes some, or protocol.test_speakers=[...]"
 
 
 def train(config: DictConfig, folder: Path, command: Sequence[str]) -> Run | None:

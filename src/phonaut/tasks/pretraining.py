@@ -36,6 +36,9 @@ def finish(config: DictConfig) -> None:
         if objective and "causal" in config.model and config.model.causal is None:
             config.model.causal = bool(get_object(objective._target_).causal)
         config.dataset = mixed(config)
+        if config.choices.get("protocol") != "unlabelled":
+            config.protocol = {"_target_": "phonaut.corpora.protocols.Unlabelled", "validation_pct": 10.0}
+            config.choices.protocol = "unlabelled"
         rates = {part.corpus.get("downsample") for part in config.dataset.corpora} - {None}
         if len(rates) == 1:
             config.features.sample_rate = rates.pop()
@@ -50,7 +53,7 @@ def mixed(config: DictConfig) -> dict[str, Any]:
     dataset = config.dataset
     if not str(dataset._target_).endswith(".Mix"):
         parts = [{"name": str(config.choices.dataset), "weight": 1.0, "corpus": dataset}]
-        mix: dict[str, Any] = {"_target_": "phonaut.corpora.Mix", "validation_pct": 10.0}
+        mix: dict[str, Any] = {"_target_": "phonaut.corpora.Mix"}
         mix["leave_out_speakers"] = config.leave_out_speakers
     else:
         parts = [part if "corpus" in part else part_of(part) for part in dataset.corpora or []]
@@ -67,7 +70,7 @@ def part_of(described: Any) -> dict[str, Any]:
     Raises:
         ValueError: there is no such dataset or option.
     """
-    from omegaconf import OmegaConf
+    from omegaconf import DictConfig, OmegaConf
 
     if not OmegaConf.is_dict(described) or "name" not in described:
         raise ValueError(f"dataset.corpora: {described} is no part of a mix; write {EXAMPLE}")
@@ -76,6 +79,8 @@ def part_of(described: Any) -> dict[str, Any]:
     if name not in names:
         raise ValueError(f"dataset.corpora: name={name} is none of {', '.join(names)}")
     corpus = OmegaConf.load(CONF / "dataset" / f"{name}.yaml")
+    assert isinstance(corpus, DictConfig)
+    corpus.pop("defaults", None)
     options = {str(key): value for key, value in described.items() if key not in ("name", "weight", "as")}
     unknown = [key for key in options if key not in corpus]
     if unknown:

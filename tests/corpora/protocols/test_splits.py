@@ -10,19 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phonaut.corpora.protocols.hashing import (
-    Cuts,
-    WithinSpeakers,
-    balanced_cuts,
-    hash_percent,
-    likest,
-    match_ids,
-    nearest,
-    same_id,
-    speakers_to_validate,
-    wrong_shares,
-    wrong_target,
-)
+from phonaut.corpora import FSDD
+from phonaut.corpora.base import wrong_target
+from phonaut.corpora.hashing import Cuts, Shares, balanced_cuts, hash_percent, speakers_to_validate
+from phonaut.corpora.protocols.within_speakers import SpeakerDivision
+from phonaut.data.names import likest, match_ids, nearest, same_id
 
 NAMES = st.text("abcdef0123456789", min_size=1, max_size=8)
 # Speakers on the validation_list.txt and testing_list.txt that come with Speech Commands.
@@ -84,7 +76,7 @@ def test_too_few_for_three_splits_serve_training_then_test(n: int, expected: set
 
 @given(st.dictionaries(NAMES, st.sets(NAMES, min_size=3), min_size=1))
 def test_within_speakers_every_split_hears_every_speaker(units: dict[str, set[str]]) -> None:
-    within = WithinSpeakers(10, 10)
+    within = SpeakerDivision(10, 10)
     for speaker, names in units.items():
         for name in names:
             within.add(speaker, name)
@@ -141,10 +133,10 @@ def test_nearest_names_are_found_in_any_case() -> None:
 
 @pytest.mark.parametrize("shares", [(80, 10, 20), (100, 0, 0), (120, -10, -10), (0, 50, 50), (float("nan"), 10, 10)])
 def test_shares_that_divide_nothing_are_named(shares: tuple[float, float, float]) -> None:
-    assert "add up to 100" in wrong_shares(*shares)[0]
-    assert not wrong_shares(80, 10, 10)
+    assert "add up to 100" in Shares(*shares).problems()[0]
+    assert not Shares(80, 10, 10).problems()
 
 
 def test_targets_without_labels_are_named() -> None:
-    assert "target=phone" in wrong_target("phone", "fsdd")[0]
-    assert not wrong_target("speaker", "fsdd")
+    assert "target=phone" in wrong_target("phone", FSDD)[0]
+    assert not wrong_target("speaker", FSDD)

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from phonaut.data.utterance import Item
+from phonaut.data.utterance import Utterance
 
 RATE = 16000
 
@@ -17,19 +16,16 @@ class Listed:
 
     name = "listed"
 
-    def __init__(self, items: Sequence[Item], clip_s: float | None = None, words: list[str] | None = None) -> None:
+    def __init__(self, items: Sequence[Utterance], clip_s: float | None = None, words: list[str] | None = None) -> None:
         self.list, self.clip_s, self.order = items, clip_s, words
 
     @classmethod
     def folder(cls, folder: Path, clip_s: float | None = None, **splits: str) -> "Listed":
         """The files of a folder, each a word of its own, in `train` but for those whose stem names another split."""
         paths = sorted(folder.iterdir())
-        return cls([Item(p.name, p, splits.get(p.stem, "train"), "s", p.stem) for p in paths], clip_s)
+        return cls([Utterance(p.name, p, splits.get(p.stem, "train"), "s", p.stem) for p in paths], clip_s)
 
-    def settings(self) -> dict[str, Any]:
-        return {}
-
-    def items(self) -> Iterator[Item]:
+    def utterances(self) -> Iterator[Utterance]:
         yield from self.list
 
     def words(self) -> list[str] | None:

@@ -16,7 +16,7 @@ import soundfile
 from phonaut.data.classes import classes_of
 from phonaut.data.preparation.prepare import prepare
 from phonaut.data.prepared import CutTable, PreparedCorpus
-from phonaut.data.utterance import Item
+from phonaut.data.utterance import Utterance
 
 RATE = 16000
 GOOD = np.random.default_rng(0).standard_normal(8000) / 10
@@ -155,7 +155,7 @@ def test_a_name_that_is_not_utf8_is_refused_and_written_down(folder: Path, liste
 
 
 def test_a_listed_file_that_is_gone_is_refused(folder: Path, listed: Any) -> None:
-    items = [Item(name, folder / name, "train", "s", "w") for name in ("good.wav", "gone.wav")]
+    items = [Utterance(name, folder / name, "train", "s", "w") for name in ("good.wav", "gone.wav")]
     (line,) = refusals(prepare(listed(items), sample_rate=RATE))
     assert line["reason"] == "not readable as audio: No such file or directory"
 
@@ -338,9 +338,9 @@ def test_the_same_audio_twice_in_one_split_stays(folder: Path, listed: Any) -> N
 def test_noise_may_be_heard_in_every_split(folder: Path, listed: Any) -> None:
     path = folder / "good.wav"
     splits = ("train", "noise", "noise_test")
-    prepared = prepare(listed([Item(split, path, split, "s", "w") for split in splits]), sample_rate=RATE)
+    prepared = prepare(listed([Utterance(split, path, split, "s", "w") for split in splits]), sample_rate=RATE)
     assert [ids(prepared.cuts(split)) for split in splits] == [[split] for split in splits]
-    items = [Item("t", path, "test", "s", "w"), Item("n", path, "noise", "")]
+    items = [Utterance("t", path, "test", "s", "w"), Utterance("n", path, "noise", "")]
     assert len(prepare(listed(items), sample_rate=RATE).cuts("noise")) == 1
 
 
@@ -357,6 +357,6 @@ def test_a_split_that_comes_to_nothing_is_named(folder: Path, listed: Any) -> No
 
 
 def test_one_class_alone_is_refused_where_classes_are_wanted(folder: Path, listed: Any) -> None:
-    prepared = prepare(listed([Item("a", folder / "good.wav", "train", "s", "yes")]), sample_rate=RATE)
+    prepared = prepare(listed([Utterance("a", folder / "good.wav", "train", "s", "yes")]), sample_rate=RATE)
     with pytest.raises(ValueError, match="needs two classes in the training split of listed, found only yes"):
         classes_of(prepared, "keyword")

@@ -13,7 +13,7 @@ import soundfile
 
 from phonaut.data.preparation.prepare import describe, prepare
 from phonaut.data.prepared import CutTable
-from phonaut.data.utterance import Item, Phone
+from phonaut.data.utterance import Phone, Utterance
 
 RATE = 16000
 
@@ -28,7 +28,7 @@ def burst(path: Path, seconds: float = 1.0, loud_s: float = 0.0, seed: int = 0, 
 
 
 @pytest.fixture
-def items(tmp_path: Path) -> list[Item]:
+def items(tmp_path: Path) -> list[Utterance]:
     found = []
     for number, (word, split) in enumerate(
         [("yes", "train"), ("no", "train"), ("maybe", "test"), ("no", "validation")]
@@ -36,7 +36,7 @@ def items(tmp_path: Path) -> list[Item]:
         path = burst(tmp_path / f"{number}.wav", 0.5 + number / 4, seed=number)
         phones = (Phone("AA", 0.1, 0.2), Phone("B", 0.2, 0.35))
         found.append(
-            Item(f"c/{number}", path, split, f"s{number}", word, f"text {number}", phones, "sent", session="x")
+            Utterance(f"c/{number}", path, split, f"s{number}", word, f"text {number}", phones, "sent", session="x")
         )
     return found
 
@@ -52,7 +52,7 @@ def phones_of(table: CutTable, row: int) -> list[tuple[str, float, float]]:
     return list(zip(labels, table.phone_start_s[part].tolist(), table.phone_end_s[part].tolist(), strict=True))
 
 
-def test_audio_and_labels_are_those_of_the_disk(items: list[Item], listed: Any) -> None:
+def test_audio_and_labels_are_those_of_the_disk(items: list[Utterance], listed: Any) -> None:
     prepared = prepare(listed(items), sample_rate=RATE)
     assert (prepared.words, prepared.phones) == (["no", "yes", "maybe"], ["AA", "B"])
     assert prepared.speakers == ["s0", "s1", "s2", "s3"]
@@ -67,7 +67,7 @@ def test_audio_and_labels_are_those_of_the_disk(items: list[Item], listed: Any) 
     assert prepared.refused == [{"path": "elsewhere.wav", "reason": "the adapter said so"}]
 
 
-def test_the_summary_counts_and_a_user_can_read_it(items: list[Item], listed: Any) -> None:
+def test_the_summary_counts_and_a_user_can_read_it(items: list[Utterance], listed: Any) -> None:
     prepared = prepare(listed(items, clip_s=1.0), sample_rate=8000)
     summary = prepared.summary
     assert summary["splits"]["train"] == {"cuts": 2, "speakers": 2, "hours": 0.0006, "words": {"no": 1, "yes": 1}}
@@ -87,13 +87,13 @@ def test_the_summary_counts_and_a_user_can_read_it(items: list[Item], listed: An
         assert expected in text
 
 
-def test_a_fixed_order_of_words_is_kept(items: list[Item], listed: Any) -> None:
+def test_a_fixed_order_of_words_is_kept(items: list[Utterance], listed: Any) -> None:
     assert prepare(listed(items, words=["yes", "no"]), sample_rate=RATE).words == ["yes", "no", "maybe"]
 
 
 def test_short_clips_lie_between_zeros_and_so_do_their_phones(tmp_path: Path, listed: Any) -> None:
     path = burst(tmp_path / "short.wav", 0.5)
-    cut = Item("short", path, "train", "a", "w", phones=(Phone("AA", 0.0, 0.2), Phone("B", 0.4, 0.6)))
+    cut = Utterance("short", path, "train", "a", "w", phones=(Phone("AA", 0.0, 0.2), Phone("B", 0.4, 0.6)))
     table = prepare(listed([cut], clip_s=1.0), sample_rate=RATE).cuts("train")
     np.testing.assert_array_equal(table.audio(0), np.pad(read(path), RATE // 4))
     assert phones_of(table, 0) == [("AA", 0.25, pytest.approx(0.45)), ("B", pytest.approx(0.65), 0.75)]
@@ -106,7 +106,7 @@ def test_of_a_long_recording_the_loudest_window_is_taken(
 ) -> None:
     path = burst(tmp_path / "long.wav", 3.0, loud_s=loud_s)
     phones = (Phone("B", loud_s - start_s, loud_s - start_s + 0.2), Phone("C", loud_s + 1.2, loud_s + 1.3))
-    cut = Item("long", path, "train", "a", "w", phones=phones, start_s=start_s)
+    cut = Utterance("long", path, "train", "a", "w", phones=phones, start_s=start_s)
     table = prepare(listed([cut], clip_s=1.0), sample_rate=RATE).cuts("train")
     audio = read(path).astype(np.float64)
     windows = np.convolve(audio**2, np.ones(RATE), "valid")[round(start_s * RATE) :]
@@ -123,7 +123,7 @@ def test_of_a_long_recording_the_loudest_window_is_taken(
 def test_noise_is_not_fitted_to_a_clip(tmp_path: Path, listed: Any) -> None:
     long = burst(tmp_path / "noise.wav", 3.0)
     word = burst(tmp_path / "word.wav", 1.0, seed=1)
-    cuts = [Item("n", long, "noise", ""), Item("w", word, "train", "a", "w")]
+    cuts = [Utterance("n", long, "noise", ""), Utterance("w", word, "train", "a", "w")]
     table = prepare(listed(cuts, clip_s=1.0), sample_rate=RATE).cuts("noise")
     np.testing.assert_array_equal(table.audio(0), read(long))
     assert (table.speaker_name(0), table.word_name(0)) == ("", None)
@@ -135,8 +135,8 @@ def test_cuts_of_one_recording_share_its_audio(
 ) -> None:
     monkeypatch.setattr("phonaut.data.preparation.decoding.GROUP", group)
     path, other = burst(tmp_path / "noise.wav", 5.0), burst(tmp_path / "other.wav", 1.0, seed=1)
-    parts = [Item(f"p{i}", path, "train", "a", "w", start_s=float(i), duration_s=1.0) for i in range(5)]
-    prepared = prepare(listed([*parts, Item("o", other, "train", "a", "w")]), sample_rate=RATE)
+    parts = [Utterance(f"p{i}", path, "train", "a", "w", start_s=float(i), duration_s=1.0) for i in range(5)]
+    prepared = prepare(listed([*parts, Utterance("o", other, "train", "a", "w")]), sample_rate=RATE)
     table = prepared.cuts("train")
     np.testing.assert_array_equal(np.concatenate([table.audio(i) for i in range(5)]), read(path))
     np.testing.assert_array_equal(table.audio(5), read(other))
@@ -146,7 +146,7 @@ def test_cuts_of_one_recording_share_its_audio(
 def test_a_cut_outside_its_recording_is_refused(tmp_path: Path, listed: Any) -> None:
     path = burst(tmp_path / "a.wav", 4.0)
     times = {"late": (4.0, None), "early": (-0.5, None), "empty": (1.0, 0.0), "over": (3.0, 2.0), "good": (3.0, 1.05)}
-    cuts = [Item(name, path, "train", "a", "w", start_s=s, duration_s=d) for name, (s, d) in times.items()]
+    cuts = [Utterance(name, path, "train", "a", "w", start_s=s, duration_s=d) for name, (s, d) in times.items()]
     prepared = prepare(listed(cuts), sample_rate=RATE)
     assert {line["cut"]: line["reason"] for line in prepared.refused[:-1]} == {
         "late": "the cut starts at 4.00 s, but the recording has 4.00 s",
@@ -157,24 +157,26 @@ def test_a_cut_outside_its_recording_is_refused(tmp_path: Path, listed: Any) -> 
     assert [line["remark"] for line in prepared.remarks] == ["a cut ends after the recording: shortened"]
 
 
-def test_an_id_that_occurs_twice_is_named(items: list[Item], listed: Any) -> None:
+def test_an_id_that_occurs_twice_is_named(items: list[Utterance], listed: Any) -> None:
     with pytest.raises(ValueError, match="listed: the id c/0 occurs twice"):
         prepare(listed([*items, replace(items[1], id="c/0")]), sample_rate=RATE)
 
 
-def test_a_split_that_does_not_exist_is_named(items: list[Item], listed: Any) -> None:
+def test_a_split_that_does_not_exist_is_named(items: list[Utterance], listed: Any) -> None:
     with pytest.raises(ValueError, match="split 'dev' of c/0: it is one of train, validation"):
         prepare(listed([replace(items[0], split="dev")]), sample_rate=RATE)
 
 
-def test_the_second_time_nothing_is_decoded(items: list[Item], listed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_time_nothing_is_decoded(
+    items: list[Utterance], listed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = prepare(listed(items), sample_rate=RATE)
     monkeypatch.setattr("phonaut.data.preparation.decoding.open_recording", lambda *_: pytest.fail("opened again"))
     monkeypatch.setattr("phonaut.data.preparation.prepare.locked", lambda *_: pytest.fail("waits for a lock"))
     assert prepare(listed(items), sample_rate=RATE).folder == first.folder
 
 
-def test_what_matters_makes_a_new_folder_and_nothing_else_does(items: list[Item], listed: Any) -> None:
+def test_what_matters_makes_a_new_folder_and_nothing_else_does(items: list[Utterance], listed: Any) -> None:
     first = prepare(listed(items), sample_rate=RATE).folder
     assert prepare(listed(list(items)), sample_rate=RATE).folder == first
     others = [
@@ -188,7 +190,7 @@ def test_what_matters_makes_a_new_folder_and_nothing_else_does(items: list[Item]
 
 
 def test_the_same_corpus_gives_the_same_bytes(
-    items: list[Item], listed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    items: list[Utterance], listed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = []
     for name in ("a", "b"):
@@ -215,7 +217,7 @@ def test_items_stay_in_order_whatever_the_threads_do(
 
     monkeypatch.setattr(decoding, "load", slow_at_first)
     paths = [burst(tmp_path / f"{i}.wav", 0.2, seed=i) for i in range(20)]
-    cuts = [Item(str(i), path, "train", "a", "w") for i, path in enumerate(paths)]
+    cuts = [Utterance(str(i), path, "train", "a", "w") for i, path in enumerate(paths)]
     table = prepare(listed(cuts), sample_rate=RATE, n_jobs=3).cuts("train")
     for row, path in enumerate(paths):
         assert table.id(row) == str(row)
@@ -224,7 +226,7 @@ def test_items_stay_in_order_whatever_the_threads_do(
 
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_a_bar_is_for_terminals(
-    is_terminal: bool, items: list[Item], listed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    is_terminal: bool, items: list[Utterance], listed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PHONAUT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("phonaut.data.preparation.prepare.PATIENCE_S", 0.0)
@@ -244,9 +246,9 @@ def test_lhotse_reads_the_manifests_and_the_same_audio(rate: int, tmp_path: Path
     short = burst(tmp_path / "short.wav", 0.35 + 2 / rate, rate=rate, seed=1)  # ends between two samples of 16 kHz
     phones = (Phone("AA", 2.1, 2.2), Phone("B", 2.2, 2.3))
     cuts = [
-        Item("loudest", path, "train", "s", "yes", "oh yes", phones, "sent", session="x"),
-        Item("part", path, "train", "s", "no", phones=(Phone("B", 0.1, 0.2),), start_s=1.0, duration_s=0.5),
-        Item("padded", short, "train", "t", "no", phones=(Phone("AA", 0.1, 0.2),)),
+        Utterance("loudest", path, "train", "s", "yes", "oh yes", phones, "sent", session="x"),
+        Utterance("part", path, "train", "s", "no", phones=(Phone("B", 0.1, 0.2),), start_s=1.0, duration_s=0.5),
+        Utterance("padded", short, "train", "t", "no", phones=(Phone("AA", 0.1, 0.2),)),
     ]
     prepared = prepare(listed(cuts, clip_s=0.6), sample_rate=RATE)
     table = prepared.cuts("train")
@@ -271,7 +273,7 @@ def test_lhotse_reads_the_manifests_and_the_same_audio(rate: int, tmp_path: Path
 
 
 @pytest.mark.peer
-def test_the_manifests_are_read_lazily(items: list[Item], listed: Any) -> None:
+def test_the_manifests_are_read_lazily(items: list[Utterance], listed: Any) -> None:
     assert prepare(listed(items), sample_rate=RATE).manifest("train").is_lazy
 
 
@@ -281,7 +283,7 @@ def test_real_speech_is_what_lies_on_the_disk(
 ) -> None:
     monkeypatch.setenv("PHONAUT_CACHE", str(tmp_path))
     paths = sorted(real_speech("arabic_speech_commands").rglob("*.flac"))[::40]
-    cuts = [Item(f"{p.parent.name}/{p.stem}", p, "train", p.stem.split("_")[0], p.parent.name) for p in paths]
+    cuts = [Utterance(f"{p.parent.name}/{p.stem}", p, "train", p.stem.split("_")[0], p.parent.name) for p in paths]
     prepared = prepare(listed(cuts), sample_rate=RATE)
     table = prepared.cuts("train")
     assert (len(table), len(prepared.refused), prepared.remarks) == (100, 1, [])

@@ -16,7 +16,7 @@ from phonaut.data.preparation import text_units as units
 from phonaut.data.preparation.prepare import prepare
 from phonaut.data.preparation.text_units import KINDS, SPLITS, Wanted, write_units
 from phonaut.data.prepared import PreparedCorpus
-from phonaut.data.utterance import Item
+from phonaut.data.utterance import Utterance
 
 sentencepiece = pytest.importorskip("sentencepiece", reason="the extra 'units' is not installed")
 
@@ -47,7 +47,7 @@ def corpus(tmp_path: Path, listed: Any) -> Callable[..., PreparedCorpus]:
                 path = tmp_path / f"{split}{n}.wav"
                 if not path.exists():
                     soundfile.write(path, np.random.default_rng([n, len(split)]).standard_normal(4000) / 10, RATE)
-                items.append(Item(f"{split}/{n}", path, split, f"{split}-{n % 2}", text=text))
+                items.append(Utterance(f"{split}/{n}", path, split, f"{split}-{n % 2}", text=text))
         return prepare(listed(items), sample_rate=RATE, n_jobs=n_jobs)
 
     return make

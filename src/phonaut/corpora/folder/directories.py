@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from phonaut.corpora.disk import UNREAD_SUFFIXES, Refused, composed, entries, is_audio, stems, suffix_of, walk
-from phonaut.corpora.folder.layouts import Found, read_name, split_name
+from phonaut.corpora.folder.layouts import read_name, split_name
 from phonaut.corpora.noise import find_noise_folder
+from phonaut.data.utterance import Utterance
 
 
 class Directories:
@@ -36,11 +37,11 @@ class Directories:
         if word_pattern is None:
             check_place(root, 2 if self.has_splits else 1)
 
-    def tables(self) -> list[Path]:
-        """None: the names say it all."""
-        return []
+    def pattern_text(self, utterance: Utterance) -> str:
+        """The path below the corpus's folder."""
+        return str(utterance.recording)
 
-    def found(self) -> Iterator[Found]:
+    def utterances(self) -> Iterator[Utterance]:
         """Folder by folder."""
         depth = int(self.has_splits)
         for folder, names in walk(self.root, self._refused):
@@ -58,7 +59,7 @@ class Directories:
                     why = "word_pattern does not match its path" if self._pattern else "it lies in no folder of a class"
                     self._refused.add(path, why)
                 else:
-                    yield Found(prefix + composed(stem), path, relative, word, split=split)
+                    yield Utterance(prefix + composed(stem), Path(path), split, word=word, recording=relative)
 
     def _word(self, relative: str, folders: Sequence[str]) -> str | None:
         if self._pattern is None:
@@ -110,7 +111,7 @@ def _one_too_low(root: Path) -> str:
 
 
 def _what_else(root: Path) -> str:
-    """What an empty-looking folder does hold."""
+    """The files of other kinds in an empty-looking folder."""
     kinds = Counter(
         suffix_of(name) for _, _, names in os.walk(root) for name in names if suffix_of(name) in UNREAD_SUFFIXES
     )

@@ -1,4 +1,4 @@
-"""Which layout a user's recordings have: Kaldi's, a table, or folders."""
+"""Recognise the layout of a user's recordings: Kaldi's, a table, or folders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from phonaut.corpora.folder.directories import Directories
 from phonaut.corpora.folder.layouts import Layout
 from phonaut.corpora.folder.tables import Table, find_tables
 from phonaut.corpora.kaldi import KaldiDirectory, find_kaldi
-from phonaut.corpora.protocols.hashing import nearest
+from phonaut.data.names import nearest
 
 
 def find_layout(
@@ -22,7 +22,7 @@ def find_layout(
     columns: Mapping[str, str],
     word_pattern: re.Pattern[str] | None,
 ) -> Layout:
-    """The way in which recordings lie in `root`, which may also be a table.
+    """The layout of the recordings in `root`, which may also be a table.
 
     Raises:
         ValueError: not in the way that was asked for, or in none that is known.

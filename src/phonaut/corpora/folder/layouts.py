@@ -1,13 +1,13 @@
-"""What every way of laying out recordings comes down to: cuts with what is said of them."""
+"""The interface of layouts, and the names that people give to splits, speakers and words."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from phonaut.corpora.disk import composed
+from phonaut.data.utterance import Utterance
 
 SPLIT_NAMES = {
     "train": ("train", "training"),
@@ -16,38 +16,18 @@ SPLIT_NAMES = {
 }
 
 
-class Found(NamedTuple):
-    """One cut, as a layout tells it; what it does not tell is None."""
-
-    id: str
-    path: str
-    name: str  # what a speaker pattern reads: the path below the corpus's folder, or an utterance id
-    word: str | None = None
-    speaker: str | None = None
-    split: str | None = None
-    start_s: float = 0.0
-    duration_s: float | None = None
-    text: str | None = None
-    session: str | None = None
-    recording: str | None = None  # what several cuts are parts of; None: `name`
-
-    def unit(self) -> str:
-        """What may not be torn apart where recordings are divided."""
-        return self.recording or self.name
-
-
 class Layout(Protocol):
     """A way in which recordings and their labels lie on disk."""
 
     has_speakers: bool
     has_splits: bool
 
-    def tables(self) -> list[Path]:
-        """The files beside the audio that say what it is."""
+    def utterances(self) -> Iterator[Utterance]:
+        """All utterances, in an order that does not depend on the file system; may be read several times."""
         ...
 
-    def found(self) -> Iterator[Found]:
-        """All cuts, in an order that does not depend on the file system; may be read several times."""
+    def pattern_text(self, utterance: Utterance) -> str:
+        """The text that `speaker_pattern` is searched for in: the path below the corpus's folder, or an id."""
         ...
 
 
@@ -58,12 +38,12 @@ def split_name(name: str) -> str | None:
 
 
 def before_underscore(name: str) -> str | None:
-    """What stands before the first `_` of a file's name; None where there is none, or nothing before it."""
+    """The part before the first `_` of a file's name; None where there is none, or nothing before it."""
     before, mark, _ = name.rpartition("/")[2].partition("_")
     return before or None if mark else None
 
 
 def read_name(pattern: re.Pattern[str], name: str) -> str | None:
-    """What the group of `pattern` finds in a file's name, or in all of its path where the pattern has a slash."""
+    """The match of the group of `pattern` in a file's name, or in all of its path where the pattern has a slash."""
     match = pattern.search(name if "/" in pattern.pattern else name.rpartition("/")[2])
     return composed(match[1]) if match and match[1] else None

@@ -11,8 +11,9 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from phonaut.corpora.disk import Refused, base_of, composed, entries
-from phonaut.corpora.folder.layouts import Found, split_name
-from phonaut.corpora.protocols.hashing import nearest
+from phonaut.corpora.folder.layouts import split_name
+from phonaut.data.names import nearest
+from phonaut.data.utterance import Utterance
 
 COLUMNS = {  # what people call them
     "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "audio", "audio_path", "wav"),
@@ -56,28 +57,28 @@ class Table:
         self.has_splits = len(files) > 1 or "split" in self._headers[0].index
         self.has_words = all("label" in header.index or "text" in header.index for header in self._headers)
 
-    def tables(self) -> list[Path]:
-        """The tables."""
-        return [file for file, _ in self._files]
+    def pattern_text(self, utterance: Utterance) -> str:
+        """The path, as in the table."""
+        return str(utterance.recording)
 
-    def found(self) -> Iterator[Found]:
+    def utterances(self) -> Iterator[Utterance]:
         """Row by row."""
         seen: set[int] = set()
         for (file, split), header, (base, suffix) in zip(self._files, self._headers, self._bases, strict=True):
             for line, row in header.rows():
                 try:
-                    found = self._row(row, base, suffix, split)
+                    utterance = self._row(row, base, suffix, split)
                 except ValueError as error:
                     self._refused.add(f"{file}:{line}", str(error))
                     continue
-                key = int.from_bytes(hashlib.sha1(found.id.encode(), usedforsecurity=False).digest()[:8], "big")
+                key = int.from_bytes(hashlib.sha1(utterance.id.encode(), usedforsecurity=False).digest()[:8], "big")
                 if key in seen:
-                    self._refused.add(f"{file}:{line}", f"{found.id} is listed twice")
+                    self._refused.add(f"{file}:{line}", f"{utterance.id} is listed twice")
                 else:
                     seen.add(key)
-                    yield found
+                    yield utterance
 
-    def _row(self, row: Mapping[str, str], base: Path, suffix: str, split: str | None) -> Found:
+    def _row(self, row: Mapping[str, str], base: Path, suffix: str, split: str | None) -> Utterance:
         if not row.get("path"):
             raise ValueError("no path")
         name = posix(row["path"]) + suffix
@@ -89,17 +90,17 @@ class Table:
             raise ValueError("no label")
         stem = str(PurePosixPath(name).with_suffix(""))
         cut = f"@{start_s:.3f}" if start_s or duration_s is not None else ""
-        return Found(
+        return Utterance(
             id=composed(stem + cut),
-            path=path,
-            name=composed(name),
-            word=composed(word) if word else None,
-            speaker=composed(row.get("speaker", "")) or None,
+            path=Path(path),
             split=split or split_name(row.get("split", "")),
+            speaker=composed(row.get("speaker", "")),
+            word=composed(word) if word else None,
             start_s=start_s,
             duration_s=duration_s,
             text=text,
             session=row.get("session") or None,
+            recording=composed(name),
         )
 
     def _base(self, header: Header) -> tuple[Path, str]:
@@ -142,7 +143,7 @@ class Header:
                 raise ValueError(f"dataset.columns: {file} has no column {name} for {column} (nearest: {near})")
 
     def usable(self) -> bool:
-        """Whether it says where recordings are and what they are."""
+        """True where it names recordings and their classes or speakers."""
         return "path" in self.index and bool(self.index.keys() & {"label", "speaker", "text"})
 
     def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
@@ -173,12 +174,12 @@ class Header:
 
 
 def _index(names: Sequence[str], columns: Mapping[str, str]) -> dict[str, int]:
-    """Where each column that is understood stands."""
+    """The place of each column that is understood."""
     folded = [name.strip().casefold().replace(" ", "_") for name in names]
     index = {}
     for column, usual in COLUMNS.items():
-        wanted = [columns[column].strip().casefold().replace(" ", "_")] if column in columns else usual
-        place = next((folded.index(name) for name in wanted if name in folded), None)
+        names = [columns[column].strip().casefold().replace(" ", "_")] if column in columns else usual
+        place = next((folded.index(name) for name in names if name in folded), None)
         if place is not None:
             index[column] = place
     return index

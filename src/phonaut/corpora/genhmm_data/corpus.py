@@ -7,8 +7,9 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from phonaut.corpora.base import wrong_target
 from phonaut.corpora.frames import FrameCorpus
 from phonaut.corpora.genhmm_data.files import (
     PARTS,
@@ -23,7 +24,6 @@ from phonaut.corpora.genhmm_data.files import (
 )
 from phonaut.corpora.genhmm_data.pickle_reader import read_pickle
 from phonaut.corpora.options import refuse
-from phonaut.corpora.protocols.hashing import wrong_target
 from phonaut.data.frame_shards import MANIFEST, FrameLayout
 from phonaut.data.frame_writer import FrameWriter
 from phonaut.files import cache_dir, locked
@@ -53,6 +53,7 @@ class ResearchCorpus(FrameCorpus):
     """
 
     name = "genhmm_data"
+    targets: ClassVar[tuple[str, ...]] = ("phone", "speaker")
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class ResearchCorpus(FrameCorpus):
         frame_shift_s: float = 0.01,
         most_gb: float = 4.0,
     ) -> None:
-        problems = wrong_target(target, self.name, ("phone", "speaker"))
+        problems = wrong_target(target, ResearchCorpus)
         if train is None or test is None:
             problems.append("dataset=genhmm_data needs dataset.train=FILE and dataset.test=FILE")
         if not frame_shift_s > 0:
@@ -78,17 +79,8 @@ class ResearchCorpus(FrameCorpus):
         self.files = {name: Path(file).expanduser() for name, file in named.items() if file is not None}
         self.frame_shift_s, self.most_gb = frame_shift_s, most_gb
 
-    @classmethod
-    def problems(cls, **options: Any) -> list[str]:
-        """What is wrong with options, as far as can be seen at a glance, for the check of a configuration."""
-        try:
-            cls(**options).frame_layout()
-        except ValueError as error:
-            return [str(error)]
-        return []
-
     def frame_layout(self) -> FrameLayout | None:
-        """What the frames share, by the first array of the training file; None where it is not there."""
+        """The settings that all frames share, by the first array of the training file; None where it is not there."""
         path = self.files["train"]
         if not path.is_file():
             return None

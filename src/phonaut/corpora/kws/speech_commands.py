@@ -6,10 +6,10 @@ import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from phonaut.corpora.disk import Refused, entries, is_audio, stems
-from phonaut.corpora.protocols.hashing import likest
+from phonaut.data.names import likest
+from phonaut.data.utterance import Utterance
 
 COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 ONLY_IN_V2 = frozenset({"backward", "follow", "forward", "learn", "visual"})
@@ -28,16 +28,6 @@ ARCHIVES = {  # version: address, checksum
 SPEAKER = re.compile("(.*?)_nohash_", re.IGNORECASE)
 
 
-class Clip(NamedTuple):
-    """One file, as its name tells it."""
-
-    id: str  # "bed/00176480_nohash_0"
-    path: str
-    word: str
-    speaker: str
-    hashed: str  # what Google's code hashes for the split
-
-
 def word_folders(root: Path, refused: Refused) -> dict[str, list[str]]:
     """The folder names of each word, words sorted; folders `Bed` and `bed` hold one word, `bed`."""
     words: dict[str, list[str]] = {}
@@ -47,41 +37,38 @@ def word_folders(root: Path, refused: Refused) -> dict[str, list[str]]:
     return dict(sorted(words.items()))
 
 
-def clips(root: Path, word: str, folders: Sequence[str], refused: Refused) -> Iterator[Clip]:
+def clips(root: Path, word: str, folders: Sequence[str], refused: Refused) -> Iterator[Utterance]:
     """The clips of a word, in the order of their names."""
     for folder in folders:
         place = os.path.join(root, folder)
         prefix = word if len(folders) == 1 else folder
         for file, stem in stems([file for file in entries(place, refused)[0] if is_audio(file)]):
             marked = SPEAKER.match(stem)
-            speaker = marked[1] if marked else stem
-            if stem.isupper():  # ids are hexadecimal in lower case; some file systems shout
+            # Google's code hashes the whole file name where it has no _nohash_: it is a speaker of its own.
+            speaker = marked[1] if marked else file
+            if marked and stem.isupper():  # ids are hexadecimal in lower case; some file systems shout
                 speaker = speaker.lower()
-            # Google's code hashes the whole file name where it has no _nohash_.
-            yield Clip(f"{prefix}/{stem}", f"{place}/{file}", word, speaker, speaker if marked else file)
+            name = f"{prefix}/{stem}"
+            yield Utterance(name, Path(place, file), speaker=speaker, word=word, text=word, recording=name.lower())
 
 
-def official_lists(root: Path) -> dict[str, str]:
+def official_lists(root: Path) -> dict[str, str] | None:
     """Split by clip id in lower case, from the corpus's own lists; what is on neither is for training.
 
-    Raises:
-        ValueError: a list is not there.
+    None: the lists are not there, as in a part of the corpus.
     """
     split_of = {}
     names = {name.lower(): name for name in entries(str(root), Refused())[0]}
     for split, name in LISTS.items():
         if name not in names:
-            raise ValueError(
-                f"dataset.use_default_split=true needs {name} in {root}, which a complete copy of the corpus has; "
-                "dataset.use_default_split=false divides by the same hash without it"
-            )
+            return None
         with (root / names[name]).open(encoding="utf-8") as lines:
             split_of.update({line.strip().lower().rpartition(".")[0]: split for line in lines if line.strip()})
     return split_of
 
 
 def version(words: Collection[str]) -> str:
-    """Which version has these words."""
+    """The version that has these words."""
     if ONLY_IN_V2 & set(words):
         return "v2"
     return "v1" if len(words) == N_WORDS_V1 else f"a part with {len(words)} words (v1 or v2)"
@@ -102,10 +89,10 @@ def wanted_list(words: Sequence[str] | str) -> list[str] | None:
             'dataset.wanted_words: YAML reads yes, no, on and off without quotes as true and false; write "yes", "no"'
         )
     names = list(dict.fromkeys(str(word).strip().lower() for word in words))
-    own = [name for name in names if name.startswith("_")]
-    if own:
+    reserved = [name for name in names if name.startswith("_")]
+    if reserved:
         raise ValueError(
-            f"dataset.wanted_words: {', '.join(own)} is no word; _silence_ and _unknown_ are added by "
+            f"dataset.wanted_words: {', '.join(reserved)} is no word; _silence_ and _unknown_ are added by "
             "dataset.silence_prob and dataset.unknown_prob"
         )
     if not names:
@@ -130,7 +117,7 @@ def check_words(wanted: Sequence[str] | None, root: Path) -> None:
 
 
 def better_place(root: Path) -> str:
-    """Where the corpus is, when `root` is one folder too high or too low; else nothing."""
+    """A hint at the right folder, when `root` is one folder too high or too low; else nothing."""
     files, folders = entries(str(root), Refused())
     if any(SPEAKER.match(name) for name in files):
         return f": it is the folder of one word; type dataset.data_folder={root.absolute().parent}"

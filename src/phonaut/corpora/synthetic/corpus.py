@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 
+from phonaut.corpora.base import Corpus, wrong_target
+from phonaut.corpora.options import refuse
 from phonaut.corpora.synthetic.prompts import PHRASES, SENTENCES
-from phonaut.corpora.synthetic.synthesis import VERSION, Recipe, generate, read
+from phonaut.corpora.synthetic.synthesis import Recipe, generate, read
 from phonaut.corpora.synthetic.voices import MAX_SPEAKERS, MIN_SPEAKERS, speakers
-from phonaut.data.utterance import Item, Phone
+from phonaut.data.utterance import Phone, Utterance
 
-TARGETS = ("keyword", "phone", "speaker")
 MIN_SESSIONS = 3  # one to train, one to choose, one to test
 MAX_SENTENCES = min(len(pool) for pool in SENTENCES.values())
 
 
-class SyntheticCorpus:
+class SyntheticCorpus(Corpus):
     """Speech of espeak-ng in simulated rooms, with word, speaker, sentence, transcript and phone times.
 
     `target=keyword` has the keywords; `phone` and `speaker` have the sentences. All is made on first use and kept in
@@ -41,6 +41,8 @@ class SyntheticCorpus:
     """
 
     name = "synthetic"
+    targets: ClassVar[tuple[str, ...]] = ("keyword", "phone", "speaker")
+    published_split: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -59,8 +61,7 @@ class SyntheticCorpus:
         clip_s: float | None = 1.0,
         seed: int = 0,
     ) -> None:
-        if target not in TARGETS:
-            raise ValueError(f"target is one of {', '.join(TARGETS)}; received {target}")
+        refuse(wrong_target(target, SyntheticCorpus))
         _check_number("n_speakers", n_speakers, MIN_SPEAKERS, MAX_SPEAKERS)
         _check_number("n_takes", n_takes, 1, 1000)
         _check_number("n_sessions", n_sessions, MIN_SESSIONS, 100)
@@ -84,16 +85,11 @@ class SyntheticCorpus:
             seed=seed,
         )
 
-    def settings(self) -> dict[str, Any]:
-        """The recipe and the target."""
-        settings = asdict(self.recipe) | {"words": list(self.recipe.words)}
-        return settings | {"corpus": self.name, "version": VERSION, "target": self.target, "clip_s": self.clip_s}
-
     def words(self) -> list[str] | None:
         """The keywords, in the order of the configuration."""
         return list(self._words) if self.target == "keyword" else None
 
-    def items(self) -> Iterator[Item]:
+    def utterances(self) -> Iterator[Utterance]:
         """Every recording of the target, sorted by id; made first where they are not there.
 
         Raises:
@@ -104,7 +100,7 @@ class SyntheticCorpus:
             split = self._split(entry)
             if split is None:
                 continue
-            yield Item(
+            yield Utterance(
                 id=entry["id"],
                 path=folder / f"{entry['id']}.wav",
                 split=split,
@@ -117,7 +113,7 @@ class SyntheticCorpus:
             )
 
     def _split(self, entry: dict[str, Any]) -> str | None:
-        """Where a recording belongs; None: this target leaves it out."""
+        """The split of a recording; None: this target leaves it out."""
         if self.target == "speaker":
             number = int(entry["session"].rpartition("_")[2])
             return {self.recipe.n_sessions - 1: "test", self.recipe.n_sessions - 2: "validation"}.get(number, "train")
@@ -125,31 +121,38 @@ class SyntheticCorpus:
             return None  # read by all: training would hear the words of the test
         return str(entry["split"])
 
-    def notes(self) -> list[str]:
-        """The protocol, and what the figures are worth."""
+    def title(self) -> str:
+        """The words or sentences."""
+        what = f"{len(self.recipe.words)} keywords" if self.target == "keyword" else "sentences"
+        return f"synthetic speech, {what}"
+
+    def official(self) -> str:
+        """By voice; by session, where speakers are told apart."""
         recipe = self.recipe
+        if self.target == "speaker":
+            return (
+                f"split by session: all {recipe.n_speakers} speakers are in all splits; of {recipe.n_sessions} "
+                "sessions the last is tested and the one before validated"
+            )
         splits = [speaker.split for speaker in speakers(recipe.n_speakers, recipe.seed)]
         n = {split: splits.count(split) for split in SENTENCES}
         by_voice = (
-            f"by voice: {n['train']} voices train, {n['validation']} validate and {n['test']} test; no variant of "
-            "espeak-ng is in two splits"
+            f"split by voice: {n['train']} voices train, {n['validation']} validate and {n['test']} test; no variant "
+            "of espeak-ng is in two splits"
         )
-        protocol = {
-            "keyword": f"synthetic speech, {len(recipe.words)} keywords, split {by_voice}",
-            "phone": f"synthetic speech, sentences, split {by_voice}, and no sentence is in two splits; the phrases "
-            "that everyone reads are left out; phones are the 39 of ARPAbet and SIL",
-            "speaker": f"synthetic speech, sentences of {recipe.n_speakers} speakers, split by session: all speakers "
-            f"are in all splits; of {recipe.n_sessions} sessions the last is tested and the one before validated",
-        }
-        return [
-            protocol[self.target],
-            "synthetic voices in simulated rooms show that the whole chain works; they do not tell how well people "
-            "would be recognised",
-        ]
+        if self.target == "keyword":
+            return by_voice
+        return (
+            f"{by_voice}, and no sentence is in two splits; the phrases that everyone reads are left out; phones are "
+            "the 39 of ARPAbet and SIL"
+        )
 
-    def refused(self) -> list[dict[str, str]]:
-        """Nothing: the corpus is made for this."""
-        return []
+    def notes(self) -> list[str]:
+        """What the figures show."""
+        return [
+            "synthetic voices in simulated rooms show that the whole chain works; they do not tell how well people "
+            "would be recognised"
+        ]
 
 
 def _checked_words(words: Sequence[object]) -> list[str]:

@@ -3,40 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-from phonaut.corpora.disk import Refused, find_folder
-from phonaut.corpora.folder.layouts import Found
-from phonaut.corpora.options import refuse, seen_at_once, wrong_choice
-from phonaut.corpora.protocols.division import Plan, Shares, Spoken, with_validation
-from phonaut.corpora.protocols.hashing import wrong_target
-from phonaut.corpora.timit.files import PARTS, Utterance, find_root, listed, read_phones, read_text
+from phonaut.corpora.base import Corpus, wrong_target
+from phonaut.corpora.disk import find_folder
+from phonaut.corpora.hashing import Shares
+from phonaut.corpora.options import refuse, wrong_choice
+from phonaut.corpora.timit.files import PARTS, Recording, find_root, listed, read_phones, read_text
 from phonaut.corpora.timit.tables import CORE, DEVELOPMENT, DROPPED, FOLDINGS, PHONES
-from phonaut.data.utterance import Item
+from phonaut.data.utterance import Utterance
 
-PROTOCOLS = ("core", "complete")
-TARGETS = ("phone", "speaker")
-OFFICIAL = {"core": (24, 192), "complete": (168, 1344)}  # speakers and utterances of the test set, without SA
-SHARES = Shares(90, 10, 0)  # of training, where validation is cut from it
+TEST_SETS = {"core": (24, 192), "complete": (168, 1344)}  # speakers and utterances, without SA
 # A speaker reads sentences n, n + 90, ..., n + 360 of the 450 SX, so that these bounds divide everyone's alike.
 VALIDATION_SX = range(181, 271)
 TEST_SX = range(271, 451)
 
 
-class TIMIT:
+class TIMIT(Corpus):
     """Read English with phones labelled by hand: 630 speakers, of whom 168 are the test set.
 
-    The two sentences that everybody reads, SA1 and SA2, are left out. With `protocol=core` the test set is the core
+    The two sentences that everybody reads, SA1 and SA2, are left out. With `test_set=core` the test set is the core
     test set, and validation the development set of 50 other speakers of the complete test set: training keeps all its
-    speakers. With `protocol=complete` all 168 are tested, and validation is cut from training by speaker.
+    speakers. With `test_set=complete` all 168 are tested, and validation is cut from training by speaker.
 
     `target=speaker` tells all speakers apart, divided by sentence: no sentence is in two splits.
 
     Args:
         data_folder: the corpus, or a folder above it.
         target: `phone` or `speaker`.
-        protocol: `core` or `complete`, for `target=phone`.
+        test_set: `core` or `complete`, for `target=phone`.
         phone_set: 61 labels, or the 48 or 39 classes of Lee and Hon.
 
     Raises:
@@ -44,162 +42,121 @@ class TIMIT:
     """
 
     name = "timit"
-    clip_s: float | None = None
+    targets: ClassVar[tuple[str, ...]] = ("phone", "speaker")
+    published_split: ClassVar[bool] = True
+    shares: ClassVar[Shares] = Shares(of_training=10)
 
     def __init__(
-        self, *, data_folder: str | Path, target: str = "phone", protocol: str = "core", phone_set: int = 39
+        self, *, data_folder: str | Path, target: str = "phone", test_set: str = "core", phone_set: int = 39
     ) -> None:
         refuse(
             [
-                *wrong_target(target, self.name, TARGETS),
-                *wrong_choice("protocol", protocol, PROTOCOLS),
+                *wrong_target(target, TIMIT),
+                *wrong_choice("test_set", test_set, list(TEST_SETS)),
                 *wrong_choice("phone_set", str(phone_set), [str(n) for n in FOLDINGS]),
             ]
         )
-        self.data_folder, self.target, self.protocol = Path(data_folder), target, protocol
+        self.data_folder, self.target, self.test_set = Path(data_folder), target, test_set
         self.phone_set = int(phone_set)
-        self._refused = Refused()
-        self._root: Path | None = None
-        self._found: list[Utterance] | None = None
-        self._plan: Plan | None = None
 
-    @classmethod
-    def problems(cls, **options: Any) -> list[str]:
-        """What is wrong with options, as far as can be seen at a glance, for the check of a configuration."""
-        return seen_at_once(cls, lambda corpus: corpus.root(), options)
+    def first_look(self) -> None:
+        """Find the folder.
 
-    def settings(self) -> dict[str, Any]:
-        """Everything beside the recordings and labels that decides which cuts there are."""
-        by_phone = {"protocol": self.protocol, "phone_set": self.phone_set} if self.target == "phone" else {}
-        return {"corpus": self.name, "target": self.target, **by_phone}
+        Raises:
+            ValueError: it is not there.
+        """
+        self.root  # noqa: B018  # raises
 
-    def words(self) -> list[str] | None:
-        """There are no keywords."""
-        return None
-
+    @cached_property
     def root(self) -> Path:
         """The folder of `TRAIN` and `TEST`.
 
         Raises:
             ValueError: there is none.
         """
-        if self._root is None:
-            folder = find_folder(self.data_folder, otherwise="; TIMIT is LDC93S1, at catalog.ldc.upenn.edu")
-            self._root = find_root(folder)
-        return self._root
+        return find_root(find_folder(self.data_folder, otherwise="; TIMIT is LDC93S1, at catalog.ldc.upenn.edu"))
 
-    def items(self) -> Iterator[Item]:
-        """Every utterance that the protocol uses, in alphabetical order.
-
-        Raises:
-            ValueError: no such folder, or a part of the corpus is missing.
-        """
-        plan = self.plan()
-        for one in self.used():
-            try:
-                phones = read_phones(one.phones, FOLDINGS[self.phone_set]) if self.target == "phone" else ()
-                text = read_text(one)
-            except ValueError as error:
-                self._refused.add(one.audio, str(error))
-                continue
-            yield Item(
-                id=one.id,
-                path=Path(one.audio),
-                split=plan.split(spoken(one)),
-                speaker=one.speaker,
-                text=text,
-                phones=phones,
-                sentence=one.sentence,
-            )
-
-    def notes(self) -> list[str]:
-        """The protocol."""
-        return self.plan().notes
-
-    def refused(self) -> list[dict[str, str]]:
-        """Utterances and files that cannot be used."""
-        return self._refused.as_list()
-
-    def used(self) -> list[Utterance]:
-        """The utterances that the protocol uses; never SA.
+    @cached_property
+    def recordings(self) -> dict[str, Recording]:
+        """The recordings that are used, by id, in alphabetical order; never SA.
 
         Raises:
             ValueError: there are none in a part that is needed, or a speaker is in both.
         """
-        if self._found is None:
-            found = sorted(listed(self.root(), self._refused), key=lambda one: one.id)
-            self._check({part: {one.speaker for one in found if one.part == part} for part in PARTS})
-            if self.target == "phone" and self.protocol == "core":
-                found = [one for one in found if one.part == "train" or one.speaker in CORE | DEVELOPMENT]
-            self._found = found
-        return self._found
+        recordings = sorted(listed(self.root, self._refused), key=lambda one: one.id)
+        self._check({part: {one.speaker for one in recordings if one.part == part} for part in PARTS})
+        if self.target == "phone" and self.test_set == "core":
+            recordings = [one for one in recordings if one.part == "train" or one.speaker in CORE | DEVELOPMENT]
+        return {one.id: one for one in recordings}
 
     def _check(self, speakers: dict[str, set[str]]) -> None:
         both = sorted(speakers["train"] & speakers["test"])
         if both:
-            raise ValueError(f"{self.root()}: {', '.join(both[:5])} lie in train and in test: unpack TIMIT again")
+            raise ValueError(f"{self.root}: {', '.join(both[:5])} lie in train and in test: unpack TIMIT again")
         for part, names in speakers.items():
             if not names and (self.target == "phone" or not any(speakers.values())):
-                raise ValueError(f"{self.root()} has no utterances such as {part.upper()}/DR1/*/SI648.WAV")
-        if self.target == "phone" and self.protocol == "core" and not speakers["test"] & CORE:
+                raise ValueError(f"{self.root} has no utterances such as {part.upper()}/DR1/*/SI648.WAV")
+        if self.target == "phone" and self.test_set == "core" and not speakers["test"] & CORE:
             raise ValueError(
-                f"{self.root()} has none of the 24 speakers of the core test set, such as TEST/DR1/MDAB0; type "
-                "dataset.protocol=complete to test on those that are there"
+                f"{self.root} has none of the 24 speakers of the core test set, such as TEST/DR1/MDAB0; type "
+                "dataset.test_set=complete to test on those that are there"
             )
 
-    def plan(self) -> Plan:
-        """How the utterances are divided."""
-        if self._plan is None:
-            self._plan = self._by_sentence() if self.target == "speaker" else self._by_part()
-        return self._plan
+    def utterances(self) -> Iterator[Utterance]:
+        """Every utterance of the training part and of the test set, in alphabetical order.
 
-    def _by_sentence(self) -> Plan:
-        n = len({one.speaker for one in self.used()})
-        return Plan(
-            lambda spoken: split_of(spoken.found.name.rpartition("_")[2]),
-            [
-                f"TIMIT, {n} speakers of both parts, each in all splits, divided by sentence: SI and SX 1 to 180 "
-                "train, SX 181 to 270 validate, SX 271 to 450 test; no sentence is in two splits; the sentences SA, "
-                "which everyone reads, are left out"
-            ],
-        )
+        Raises:
+            ValueError: no such folder, or a part of the corpus is missing.
+        """
+        for name, one in self.recordings.items():
+            yield Utterance(name, Path(one.audio), self._split(one), one.speaker, sentence=one.sentence)
 
-    def _by_part(self) -> Plan:
-        used = self.used()
-        trained = {one.speaker for one in used if one.part == "train"}
-        tested = {one.speaker for one in used if one.part == "test"}
-        validated = tested & DEVELOPMENT if self.protocol == "core" else set()
-        folding = f"{self.phone_set} phones"
-        if self.phone_set != len(PHONES):
+    def complete(self, utterance: Utterance) -> Utterance | None:
+        """An utterance with its phones and transcript; None where they cannot be read."""
+        one = self.recordings[utterance.id]
+        try:
+            phones = read_phones(one.phones, FOLDINGS[self.phone_set]) if self.target == "phone" else ()
+            return replace(utterance, phones=phones, text=read_text(one))
+        except ValueError as error:
+            self.refuse(one.audio, str(error))
+            return None
+
+    def _split(self, one: Recording) -> str:
+        if self.target == "speaker":
+            return split_of(one.sentence)
+        return "validation" if self.test_set == "core" and one.speaker in DEVELOPMENT else one.part
+
+    def title(self) -> str:
+        """Its name, its phones, and the sentences that are left out."""
+        folding = f", {self.phone_set} phones" if self.target == "phone" else ""
+        if folding and self.phone_set != len(PHONES):
             folding += f", folded after Lee and Hon (1989), {DROPPED} dropped in all splits"
-        n, n_speakers = sum(one.speaker in tested - validated for one in used), len(tested - validated)
-        note = f"TIMIT, {self.protocol} test set: {n_speakers} speakers, {n} utterances"
-        if (n_speakers, n) != OFFICIAL[self.protocol]:
-            note += " (the official one has {} and {})".format(*OFFICIAL[self.protocol])
-        note += f"; no speaker is in two splits; the sentences SA, which everyone reads, are left out; {folding}"
+        return f"TIMIT{folding}; the sentences SA, which everyone reads, are left out"
 
-        def given(spoken: Spoken) -> str:
-            return "validation" if spoken.speaker in validated else str(spoken.found.split)
-
-        if not validated:
-            return with_validation(given, trained, tested, lambda: map(spoken, used), SHARES, note)
-        n = sum(one.speaker in validated for one in used)
-        return Plan(
-            given,
-            [
-                f"{note}; validation is the development set of the core test set, {len(validated)} other speakers of "
-                f"the complete one, {n} utterances"
-            ],
-        )
-
-
-def spoken(one: Utterance) -> Spoken:
-    """An utterance as what is divided."""
-    return Spoken(Found(id=one.id, path=one.audio, name=one.id, split=one.part), one.speaker)
+    def official(self) -> str:
+        """The test set and the development set, with their sizes."""
+        if self.target == "speaker":
+            return (
+                "divided by sentence: SI and SX 1 to 180 train, SX 181 to 270 validate, SX 271 to 450 test; no "
+                "sentence is in two splits"
+            )
+        speakers: dict[str, list[str]] = {"test": [], "validation": [], "train": []}
+        for one in self.recordings.values():
+            speakers[self._split(one)].append(one.speaker)
+        sizes = {split: (len(set(names)), len(names)) for split, names in speakers.items()}
+        note = "{} test set: {} speakers, {} utterances".format(self.test_set, *sizes["test"])
+        if sizes["test"] != TEST_SETS[self.test_set]:
+            note += " (the official one has {} and {})".format(*TEST_SETS[self.test_set])
+        if speakers["validation"]:
+            note += (
+                "; validation is the development set of the core test set, {} other speakers of the complete one, {} "
+                "utterances"
+            ).format(*sizes["validation"])
+        return note
 
 
 def split_of(sentence: str) -> str:
-    """Where a sentence belongs when speakers are told apart.
+    """The split of a sentence when speakers are told apart.
 
     >>> split_of("sx37"), split_of("sx217"), split_of("sx397"), split_of("si648")
     ('train', 'validation', 'test', 'train')

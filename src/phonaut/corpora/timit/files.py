@@ -1,4 +1,4 @@
-"""The files of TIMIT: where they lie, and what is in them."""
+"""The files of TIMIT: their places, and readers of labels and transcripts."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ SPEAKER = re.compile(r"[fm][a-z]{3}\d")
 SENTENCE = re.compile(r"(sa|si|sx)\d+")
 
 
-class Utterance(NamedTuple):
-    """A recording and the files beside it; empty where there is none."""
+class Recording(NamedTuple):
+    """A recording and the label files beside it; empty where there is none."""
 
     part: str  # train or test
     speaker: str
@@ -61,7 +61,7 @@ def find_root(folder: Path) -> Path:
     )
 
 
-def listed(root: Path, refused: Refused) -> Iterator[Utterance]:
+def listed(root: Path, refused: Refused) -> Iterator[Recording]:
     """All utterances but SA; what is no part of TIMIT is refused."""
     for part, in_part in folders(root, re.compile("|".join(PARTS)), refused):
         for _, in_region in folders(in_part, REGION, refused):
@@ -76,7 +76,7 @@ def folders(folder: Path, pattern: re.Pattern[str], refused: Refused) -> Iterato
             yield name.casefold(), folder / name
 
 
-def of_speaker(part: str, speaker: str, folder: str, refused: Refused) -> Iterator[Utterance]:
+def of_speaker(part: str, speaker: str, folder: str, refused: Refused) -> Iterator[Recording]:
     """The utterances in a speaker's folder."""
     files: dict[str, dict[str, str]] = {}  # sentence -> suffixes -> path
     for name in entries(folder, refused)[0]:
@@ -94,7 +94,7 @@ def of_speaker(part: str, speaker: str, folder: str, refused: Refused) -> Iterat
             continue
         path = found[max(audio, key=lambda suffixes: (suffixes.count("."), suffixes))]  # SI648.WAV.wav is a conversion
         beside = (found.get(suffix, "") for suffix in ("phn", "wrd", "txt"))
-        yield Utterance(part, speaker, sentence, path, *beside)
+        yield Recording(part, speaker, sentence, path, *beside)
 
 
 def read_phones(path: str, folding: dict[str, str]) -> tuple[Phone, ...]:
@@ -106,7 +106,7 @@ def read_phones(path: str, folding: dict[str, str]) -> tuple[Phone, ...]:
     if not path:
         raise ValueError("there is no .PHN file beside it")
     name = os.path.basename(path)
-    found: list[Phone] = []
+    phones: list[Phone] = []
     for number, line in enumerate(lines_of(path), 1):
         fields = line.split()
         if not fields:
@@ -117,16 +117,16 @@ def read_phones(path: str, folding: dict[str, str]) -> tuple[Phone, ...]:
         if label not in PHONES:
             raise ValueError(f"{name}, line {number}: {fields[2]} is none of TIMIT's {len(PHONES)} phones")
         try:
-            follow(found, Phone(label, int(fields[0]) / RATE, int(fields[1]) / RATE))
+            follow(phones, Phone(label, int(fields[0]) / RATE, int(fields[1]) / RATE))
         except ValueError as error:
             raise ValueError(f"{name}, line {number}: {error}") from error
-    if not found:
+    if not phones:
         raise ValueError(f"{name} is empty")
-    return tuple(Phone(folding[p.label], p.start_s, p.end_s) for p in found if p.label in folding)
+    return tuple(Phone(folding[p.label], p.start_s, p.end_s) for p in phones if p.label in folding)
 
 
-def read_text(one: Utterance) -> str | None:
-    """What is said, by the `.TXT` file, else by the words of the `.WRD` file; both begin with samples."""
+def read_text(one: Recording) -> str | None:
+    """The transcript, by the `.TXT` file, else by the words of the `.WRD` file; both begin with samples."""
     for path in filter(None, (one.text, one.words)):
         said = " ".join(word for line in lines_of(path) for word in line.split()[2:])
         if said:

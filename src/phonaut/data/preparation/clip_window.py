@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from phonaut.data.preparation.audio import ENERGY_HOP_S, BadRecordingError, Recording
 from phonaut.data.preparation.decoding import shown
-from phonaut.data.utterance import NOISE_SPLITS, SPLITS, Item
+from phonaut.data.utterance import NOISE_SPLITS, SPLITS, Utterance
 
 TOLERANCE_S = 0.1  # by which a cut or a phone may end after its recording: times in tables are rounded
 ENDS_LATE = "a cut ends after the recording: shortened"
 
 
-def fitted(item: Item, recording: Recording, number: int, sample_rate: int, clip_s: float | None) -> dict[str, Any]:
+def fitted(
+    utterance: Utterance, recording: Recording, number: int, sample_rate: int, clip_s: float | None
+) -> dict[str, Any]:
     """A cut as it is listed: its labels, and which samples of its recording stand where in it.
 
     `n_samples` are those of the cut: `before` zeros, `valid` samples of the recording from `start` on, and zeros.
@@ -25,30 +27,32 @@ def fitted(item: Item, recording: Recording, number: int, sample_rate: int, clip
         BadRecordingError: the cut lies outside its recording, or its phones outside the cut.
         ValueError: the adapter named a split that does not exist.
     """
-    if item.split not in (*SPLITS, *NOISE_SPLITS):
-        raise ValueError(f"split {item.split!r} of {item.id}: it is one of {', '.join((*SPLITS, *NOISE_SPLITS))}")
-    start, n = bounds(item, recording, sample_rate)
-    last_s = item.phones[-1].end_s if item.phones else 0.0
+    if utterance.split not in (*SPLITS, *NOISE_SPLITS):
+        raise ValueError(
+            f"split {utterance.split!r} of {utterance.id}: it is one of {', '.join((*SPLITS, *NOISE_SPLITS))}"
+        )
+    start, n = bounds(utterance, recording, sample_rate)
+    last_s = utterance.phones[-1].end_s if utterance.phones else 0.0
     if clip_s is None and last_s > n / sample_rate + TOLERANCE_S:
         raise BadRecordingError(
             f"its phones end at {last_s:.2f} s, but {n / sample_rate:.2f} s are there: it was shortened, or they are "
             "of another recording"
         )
     total, valid, skipped = n, n, 0
-    if clip_s is not None and item.split not in NOISE_SPLITS:
+    if clip_s is not None and utterance.split not in NOISE_SPLITS:
         total = round(clip_s * sample_rate)
         valid = min(n, total)
         skipped = loudest(recording, start, n, total, sample_rate) if n > total else 0
     before = (total - valid) // 2
     return {
-        "id": item.id,
-        "split": item.split,
-        "speaker": item.speaker,
-        "word": item.word,
-        "text": item.text or "",
-        "sentence": item.sentence or "",
-        "session": item.session or "",
-        "phones": inside(item, skipped, before, valid, sample_rate),
+        "id": utterance.id,
+        "split": utterance.split,
+        "speaker": utterance.speaker,
+        "word": utterance.word,
+        "text": utterance.text or "",
+        "sentence": utterance.sentence or "",
+        "session": utterance.session or "",
+        "phones": inside(utterance, skipped, before, valid, sample_rate),
         "recording": number,
         "start": start + skipped,
         "valid": valid,
@@ -61,20 +65,20 @@ def fitted(item: Item, recording: Recording, number: int, sample_rate: int, clip
     }
 
 
-def bounds(item: Item, recording: Recording, sample_rate: int) -> tuple[int, int]:
+def bounds(utterance: Utterance, recording: Recording, sample_rate: int) -> tuple[int, int]:
     """First sample and number of samples of a cut.
 
     Raises:
         BadRecordingError: there are none.
     """
-    start = round(item.start_s * sample_rate)
+    start = round(utterance.start_s * sample_rate)
     there = recording.n_samples - start
-    n = there if item.duration_s is None else round(item.duration_s * sample_rate)
+    n = there if utterance.duration_s is None else round(utterance.duration_s * sample_rate)
     if start < 0 or there <= 0:
         seconds = recording.n_samples / sample_rate
-        raise BadRecordingError(f"the cut starts at {item.start_s:.2f} s, but the recording has {seconds:.2f} s")
+        raise BadRecordingError(f"the cut starts at {utterance.start_s:.2f} s, but the recording has {seconds:.2f} s")
     if n <= 0:
-        raise BadRecordingError(f"the cut is {item.duration_s} s long")
+        raise BadRecordingError(f"the cut is {utterance.duration_s} s long")
     if n > there + TOLERANCE_S * sample_rate and ENDS_LATE not in recording.remarks:
         recording.remarks.append(ENDS_LATE)
     return start, min(n, there)
@@ -100,12 +104,14 @@ def loudest_start(energies: NDArray[np.float64], n_samples: int, clip: int, hop:
     return min(int(np.argmax(sums[width:] - sums[:-width])) * hop, n_samples - clip)
 
 
-def inside(item: Item, skipped: int, before: int, valid: int, sample_rate: int) -> list[tuple[str, float, float]]:
+def inside(
+    utterance: Utterance, skipped: int, before: int, valid: int, sample_rate: int
+) -> list[tuple[str, float, float]]:
     """The phones of a cut that lost `skipped` samples and won `before`: cut off where its sound ends, or left out."""
     moved_s = (before - skipped) / sample_rate
     first_s, last_s = before / sample_rate, (before + valid) / sample_rate
     found = []
-    for phone in item.phones:
+    for phone in utterance.phones:
         start_s, end_s = max(first_s, phone.start_s + moved_s), min(last_s, phone.end_s + moved_s)
         if start_s < end_s:
             found.append((phone.label, start_s, end_s))

@@ -17,22 +17,22 @@ import numpy as np
 from phonaut.data.columns import TableWriter
 from phonaut.data.preparation.audio import BadRecordingError, Recording, Samples, open_recording
 from phonaut.data.prepared import AUDIO, RECORDING_COLUMNS, RECORDINGS
-from phonaut.data.utterance import Item
+from phonaut.data.utterance import Utterance
 
 LONG_S = 60.0  # longer recordings go to the disk block by block, shorter ones are decoded ahead by threads
 AHEAD = 4  # recordings in memory for each thread
-GROUP = 1000  # items in memory of one recording
+GROUP = 1000  # utterances in memory of one recording
 
 
 @dataclass
 class Decoded:
-    """An item with its recording, or with the reason why that cannot be used.
+    """An utterance with its recording, or with the reason why that cannot be used.
 
     Attributes:
         number: of the recording in the file of audio.
     """
 
-    item: Item
+    utterance: Utterance
     recording: Recording | None
     number: int
     problem: str
@@ -80,13 +80,13 @@ class AudioWriter:
         return self.n_recordings - 1
 
 
-def decoded(items: Iterable[Item], writer: AudioWriter, sample_rate: int, n_jobs: int) -> Generator[Decoded]:
-    """Each item with its recording, in order, once that is written.
+def decoded(utterances: Iterable[Utterance], writer: AudioWriter, sample_rate: int, n_jobs: int) -> Generator[Decoded]:
+    """Each utterance with its recording, in order, once that is written.
 
-    Items of one recording that follow one another share it. Threads decode ahead, by no more than a few recordings.
+    Those of one recording that follow one another share it. Threads decode ahead, by no more than a few recordings.
     """
-    waiting = groups(items)
-    ahead: deque[tuple[list[Item], Future[tuple[Recording, Iterable[Samples]]] | None]] = deque()
+    waiting = groups(utterances)
+    ahead: deque[tuple[list[Utterance], Future[tuple[Recording, Iterable[Samples]]] | None]] = deque()
     recording, number, problem = None, -1, ""
     with ThreadPoolExecutor(n_jobs) as pool:
         while True:
@@ -102,13 +102,13 @@ def decoded(items: Iterable[Item], writer: AudioWriter, sample_rate: int, n_jobs
                     number = writer.write(recording, parts)
                 except BadRecordingError as error:
                     recording, problem = None, str(error)
-            for item in group:
-                yield Decoded(item, recording, number, problem)
+            for utterance in group:
+                yield Decoded(utterance, recording, number, problem)
 
 
-def groups(items: Iterable[Item]) -> Iterator[tuple[bool, list[Item]]]:
-    """Items of one recording that follow one another, some at a time; true for the first of them."""
-    for _, same in itertools.groupby(items, key=lambda item: item.path):
+def groups(utterances: Iterable[Utterance]) -> Iterator[tuple[bool, list[Utterance]]]:
+    """Utterances of one recording that follow one another, some at a time; true for the first of them."""
+    for _, same in itertools.groupby(utterances, key=lambda utterance: utterance.path):
         is_new = True
         while group := list(itertools.islice(same, GROUP)):
             yield is_new, group

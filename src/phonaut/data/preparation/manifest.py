@@ -11,28 +11,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phonaut.data.columns import TableWriter
 from phonaut.data.prepared import CUT_COLUMNS, PHONE_COLUMNS
-from phonaut.data.utterance import NOISE_SPLITS, SPLITS
+from phonaut.data.utterance import NOISE_SPLITS, SPLITS, DividedCorpus
 
 # The same audio in two splits stays in the first of these; noise is nobody's test.
 PRECEDENCE = ("test", "validation", "train")
 NOWHERE_ELSE = 0  # in place of a hash: audio that may be in any number of splits
-
-
-class Worded(Protocol):
-    """What has a name, and perhaps an order of its words."""
-
-    name: str
-
-    def words(self) -> list[str] | None:
-        """The order of the keyword classes where it is fixed."""
-        ...
 
 
 class Labels:
@@ -66,7 +56,7 @@ class Labels:
         """The split that holds the same audio as a cut and keeps it, if it is another one."""
         return PRECEDENCE[self.home[row]] if self.home[row] != self.rank[row] else None
 
-    def ordered_words(self, corpus: Worded) -> list[str]:
+    def ordered_words(self, corpus: DividedCorpus) -> list[str]:
         """The keyword labels in the corpus's order; those that training lacks come last."""
         fixed = corpus.words()
         first = fixed if fixed is not None else sorted(self.training_words)
@@ -101,7 +91,7 @@ def first_repeated(ids: NDArray[np.uint64]) -> int | None:
 
 
 def write_cuts(
-    spool: Path, folder: Path, corpus: Worded, refuse: Callable[..., None], sample_rate: float
+    spool: Path, folder: Path, corpus: DividedCorpus, refuse: Callable[..., None], sample_rate: float
 ) -> dict[str, Any]:
     """Write a table and a manifest for each split that has cuts.
 

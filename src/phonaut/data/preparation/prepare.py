@@ -1,4 +1,4 @@
-"""From the items of a corpus to a folder that training reads: audio decoded once, labels in columns, manifests."""
+"""From the utterances of a corpus to a folder that training reads: decoded audio, labels in columns, manifests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from phonaut.data.preparation.audio import BadRecordingError
 from phonaut.data.preparation.clip_window import fitted
@@ -31,25 +31,43 @@ from phonaut.data.prepared import (
     DamagedCorpusError,
     PreparedCorpus,
 )
-from phonaut.data.utterance import SPLITS, Corpus
+from phonaut.data.utterance import SPLITS, DividedCorpus
 from phonaut.files import atomic_folder, cache_dir, locked, write_json
 
 PATIENCE_S = 1.0  # of a user, before a bar is shown
 MOST_JOBS = 16  # beyond it, one thread cannot write what the others decode
 
 
-def prepare(corpus: Corpus, *, sample_rate: int, progress: bool = True, n_jobs: int | None = None) -> PreparedCorpus:
+class Divides(Protocol):
+    """A protocol, as preparation uses it."""
+
+    def divide(self, corpus: Any, target: str | None = None) -> DividedCorpus:
+        """The corpus with a split for each utterance."""
+        ...
+
+
+def prepare(
+    corpus: DividedCorpus,
+    protocol: Divides | None = None,
+    *,
+    sample_rate: int,
+    target: str | None = None,
+    progress: bool = True,
+    n_jobs: int | None = None,
+) -> PreparedCorpus:
     """Read every recording of a corpus once, and keep what training needs.
 
-    The result lies under `cache_dir()/corpora/<name>-<key>`; the key changes with the corpus's settings and items, its
-    files (path, length, time of change), and the sample rate. Where the folder is there and whole, this takes as long
-    as listing the corpus; a damaged one is rebuilt. Folders of former states stay until they are deleted, which is safe
-    at any time. Memory does not grow with the corpus, but for some 30 bytes a cut. A second process that wants the same
-    folder waits for the first.
+    The result lies under `cache_dir()/corpora/<name>-<key>`; the key changes with the corpus's utterances and their
+    splits, its files (path, length, time of change), and the sample rate. Where the folder is there and whole, this
+    takes as long as listing the corpus; a damaged one is rebuilt. Folders of former states stay until they are deleted,
+    which is safe at any time. Memory does not grow with the corpus, but for some 30 bytes an utterance. A second
+    process that needs the same folder waits for the first.
 
     Args:
         corpus: the adapter.
+        protocol: that divides it; None: its utterances have the splits that they are to have.
         sample_rate: that the audio is kept at, Hz.
+        target: of the run, for the protocol.
         progress: show a bar, where there is a terminal and it takes more than a second.
         n_jobs: threads that decode; None: one per core.
 
@@ -57,10 +75,11 @@ def prepare(corpus: Corpus, *, sample_rate: int, progress: bool = True, n_jobs: 
         ValueError: nothing usable is left in a split, or an id occurs twice.
         OSError: the disk of the cache is full.
     """
-    key, n_items = fingerprint(corpus, sample_rate)
+    divided = corpus if protocol is None else protocol.divide(corpus, target)
+    key, n = fingerprint(divided, sample_rate)
     n_jobs = n_jobs or min(os.cpu_count() or 1, MOST_JOBS)
-    shown_items = n_items if progress else None
-    return kept(f"{corpus.name}-{key}", lambda folder: build(corpus, folder, sample_rate, shown_items, n_jobs))
+    n_shown = n if progress else None
+    return kept(f"{corpus.name}-{key}", lambda folder: build(divided, folder, sample_rate, n_shown, n_jobs))
 
 
 def kept(name: str, make: Callable[[Path], None]) -> PreparedCorpus:
@@ -105,38 +124,46 @@ def whole(folder: Path, *, quiet: bool = False) -> PreparedCorpus | None:
         return None
 
 
-def fingerprint(corpus: Corpus, sample_rate: int) -> tuple[str, int]:
-    """A key of everything that the prepared folder depends on, and the number of items."""
+def fingerprint(corpus: DividedCorpus, sample_rate: int) -> tuple[str, int]:
+    """A key of everything that the prepared folder depends on, and the number of utterances."""
     digest = hashlib.blake2b(digest_size=8)
-    digest.update(json.dumps([FORMAT, sample_rate, corpus.clip_s, corpus.settings()], default=str).encode())
-    n_items = 0
+    digest.update(json.dumps([FORMAT, sample_rate, corpus.clip_s], default=str).encode())
+    n = 0
     last: Path | None = None
-    found = (-1, -1)
-    for item in corpus.items():
-        if item.path != last:
-            last = item.path
+    state = (-1, -1)
+    for utterance in corpus.utterances():
+        if utterance.path != last:
+            last = utterance.path
             try:
                 status = os.stat(last)
-                found = (status.st_size, status.st_mtime_ns)
+                state = (status.st_size, status.st_mtime_ns)
             except OSError:
-                found = (-1, -1)
-        digest.update(repr((item, found)).encode("utf-8", "surrogateescape"))
-        n_items += 1
-    told = json.dumps([corpus.words(), corpus.notes(), corpus.refused()], default=str)
-    digest.update(told.encode("utf-8", "surrogateescape"))
-    return digest.hexdigest(), n_items
+                state = (-1, -1)
+        digest.update(repr((utterance, state)).encode("utf-8", "surrogateescape"))
+        n += 1
+    about = json.dumps([corpus.words(), corpus.notes(), corpus.refused()], default=str)
+    digest.update(about.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest(), n
 
 
-def build(corpus: Corpus, folder: Path, sample_rate: int, n_items: int | None, n_jobs: int) -> None:
-    """Fill `folder`: first the audio and a list of cuts as they come, then tables and manifests without duplicates."""
+def build(corpus: DividedCorpus, folder: Path, sample_rate: int, n_shown: int | None, n_jobs: int) -> None:
+    """Fill `folder`: first audio and a list of utterances as they come, then tables and manifests without duplicates.
+
+    Args:
+        corpus: that is prepared.
+        folder: that is empty.
+        sample_rate: of the audio, Hz.
+        n_shown: how many utterances there are, for a progress bar; None: no bar.
+        n_jobs: threads that decode.
+    """
     spool = folder / "spool.jsonl"
     with ExitStack() as stack:
         ledger = Ledger(stack, folder)
         with (
             spool.open("w", encoding="utf-8") as listed,
             AudioWriter(folder) as writer,
-            closing(decoded(corpus.items(), writer, sample_rate, n_jobs)) as found,
-            closing(tracked(found, corpus.name, n_items)) as told,  # else the bar would go on below an error's message
+            closing(decoded(corpus.utterances(), writer, sample_rate, n_jobs)) as found,
+            closing(tracked(found, corpus.name, n_shown)) as told,  # else the bar would go on below an error's message
         ):
             for one in told:
                 cut = cut_of(one, ledger, sample_rate, corpus.clip_s)
@@ -153,18 +180,19 @@ def build(corpus: Corpus, folder: Path, sample_rate: int, n_items: int | None, n
     write_json(folder / FILES, {str(path.relative_to(folder)): measured(path) for path in files_in(folder)})
 
 
-def cut_of(found: Decoded, ledger: Ledger, sample_rate: int, clip_s: float | None) -> dict[str, Any] | None:
-    """An item as a cut, or None where it is refused."""
-    item, recording, problem = found.item, found.recording, found.problem
-    ledger.n_listed[item.split] += 1
+def cut_of(decoded: Decoded, ledger: Ledger, sample_rate: int, clip_s: float | None) -> dict[str, Any] | None:
+    """An utterance as a cut, or None where it is refused."""
+    utterance, recording, problem = decoded.utterance, decoded.recording, decoded.problem
+    split = str(utterance.split)
+    ledger.n_listed[split] += 1
     cut = None
     if recording is not None:
         try:
-            cut = fitted(item, recording, found.number, sample_rate, clip_s)
+            cut = fitted(utterance, recording, decoded.number, sample_rate, clip_s)
         except BadRecordingError as error:
             problem = str(error)
     if recording is None or cut is None:
-        ledger.refuse({"path": shown(item.path), "id": shown(item.id)}, item.split, problem)
+        ledger.refuse({"path": shown(utterance.path), "id": shown(utterance.id)}, split, problem)
         return None
     if recording.remarks:
         ledger.remark(cut, recording.remarks)
@@ -217,9 +245,9 @@ class Ledger:
                 )
 
 
-def tracked(found: Iterable[Decoded], name: str, n_items: int | None) -> Generator[Decoded]:
+def tracked(found: Iterable[Decoded], name: str, n_shown: int | None) -> Generator[Decoded]:
     """What is decoded, with a bar on the terminal once it takes long; None: without."""
-    if n_items is None or not sys.stderr.isatty():
+    if n_shown is None or not sys.stderr.isatty():
         yield from found
         return
     from rich.console import Console
@@ -227,7 +255,7 @@ def tracked(found: Iterable[Decoded], name: str, n_items: int | None) -> Generat
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True))
-    task = bar.add_task(f"preparing {name}", total=n_items)
+    task = bar.add_task(f"preparing {name}", total=n_shown)
     began = time.monotonic()
     try:
         for one in found:

@@ -1,0 +1,63 @@
+"""Names as users type them: matched to those that are there, with the nearest where there is none."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Sequence
+
+
+def same_id(asked: str, known: str) -> bool:
+    """True for ids that are equal as text, or as numbers where both are numbers: 18 is 00000018."""
+    if asked == known:
+        return True
+    return _is_number(asked) and _is_number(known) and int(asked) == int(known)
+
+
+def match_ids(asked: Sequence[object], known: Collection[str], key: str) -> list[str]:
+    """Speakers of the corpus by ids as the user typed them.
+
+    Args:
+        asked: ids as the user typed them.
+        known: ids of the corpus.
+        key: the configuration key, for the message.
+
+    Raises:
+        ValueError: some match nobody (all of them are named, with the nearest ids), or more than one speaker.
+    """
+    matched: list[str] = []
+    missing: list[str] = []
+    for name in dict.fromkeys(str(one).strip() for one in asked):
+        matches = [name] if name in known else sorted(other for other in known if same_id(name, other))
+        if len(matches) > 1:
+            raise ValueError(f"{key}: {name} may be {' or '.join(matches)}: write the id in full")
+        matched += matches
+        if not matches:
+            missing.append(f"{name} (nearest: {', '.join(nearest(name, known))})")
+    if missing:
+        some = ", ".join(sorted(known)[:10]) + (" ..." if len(known) > 10 else "")
+        raise ValueError(
+            f"{key} names speakers that the corpus lacks: {'; '.join(missing)}. It has {len(known)}: {some}"
+        )
+    return matched
+
+
+def nearest(asked: str, known: Collection[str], n: int = 3) -> list[str]:
+    """The `n` names of `known` that are nearest to `asked`: numbers by distance, else the likest, else the first."""
+    return likest(asked, known, n) or sorted(known)[:n]
+
+
+def likest(asked: str, known: Collection[str], n: int = 3) -> list[str]:
+    """At most `n` names of `known` that `asked` may have been meant to be; none where none is like it."""
+    if _is_number(asked):
+        numbers = [name for name in known if _is_number(name)]
+        if numbers:
+            return sorted(numbers, key=lambda name: (abs(int(name) - int(asked)), name))[:n]
+    folded: dict[str, str] = {}
+    for name in sorted(known):
+        folded.setdefault(name.casefold(), name)
+    close = difflib.get_close_matches(asked.casefold(), list(folded), n, cutoff=0.5)
+    return [folded[name] for name in close]
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdecimal()
