@@ -171,13 +171,16 @@ def difference_of_frames(first: ArrayLike, other: ArrayLike, speaker: ArrayLike)
         right = ratio(sums[..., 0], sums[..., 1])
         return (right[..., 1] - right[..., 0])[..., None]
 
-    drawn = resampled(counts, moved, n_resamples=N_RESAMPLES)
-    value = float(moved(counts.sum(axis=0))[0])
-    n = int(counts[:, 0, 1].sum())
+    value, n = float(moved(counts.sum(axis=0))[0]), int(counts[:, 0, 1].sum())
     if len(counts) < 2:
         return Difference(value, -1.0, 1.0, math.nan, n)
-    (low,), (high,) = quantiles(drawn, tail_probability(len(counts)))
-    return Difference(value, min(float(low), value), max(float(high), value), float(p_value(drawn, len(counts))[0]), n)
+    return bootstrapped(value, resampled(counts, moved, n_resamples=N_RESAMPLES), len(counts), n)
+
+
+def bootstrapped(value: float, drawn: Array, n_groups: int, n: int) -> Difference:
+    """A difference over `n` items with interval and p of its resamples `(R, 1)` of `n_groups` speakers."""
+    (low,), (high,) = quantiles(drawn, tail_probability(n_groups))
+    return Difference(value, min(float(low), value), max(float(high), value), float(p_value(drawn, n_groups)[0]), n)
 
 
 def difference_by_class(

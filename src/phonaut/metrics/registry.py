@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phonaut.metrics.intervals import Array, Estimate, quantiles
-from phonaut.metrics.paired import Difference, p_value, tail_probability
+from phonaut.metrics.paired import Difference, bootstrapped
 
 N_RESAMPLES = 1000  # of a metric that brings no interval or paired difference: it is computed for each of them
 
@@ -94,9 +94,7 @@ class Metric:
         if n_groups < 2 or math.isnan(value):
             return Difference(value, -math.inf, math.inf, math.nan, n)
         drawn = resampled_rows(first, lambda rows: self.value(other.take(rows)) - self.value(first.take(rows)))
-        low, high = quantiles(drawn, tail_probability(n_groups))
-        p = float(p_value(drawn[:, None], n_groups)[0])
-        return Difference(value, min(float(low), value), max(float(high), value), p, n)
+        return bootstrapped(value, drawn[:, None], n_groups, n)
 
 
 def resampled_rows(scored: Scored, statistic: Callable[[NDArray[np.int64]], float]) -> Array:

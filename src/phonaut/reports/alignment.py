@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 from rich.console import Console
-from rich.text import Text
 
 from phonaut.alignment.align import Result
 from phonaut.alignment.differences import Differences
 from phonaut.alignment.output import NOT_ALIGNED
 from phonaut.metrics import Estimate
 from phonaut.reports.comparison_table import natural_width, table
-from phonaut.reports.text import percent
+from phonaut.reports.text import percent, print_line
 
 MOST_NAMED = 5  # of what could not be aligned
 
@@ -43,12 +43,7 @@ def columns(found: list[Differences]) -> Iterator[tuple[str, list[str]]]:
 def show(result: Result, *, console: Console | None = None) -> None:
     """Print how far alignments differ, what could not be aligned, and where the files are; no line is cut off."""
     console = console or Console()
-
-    def line(text: str) -> None:
-        encoding = getattr(console.file, "encoding", None) or "utf-8"
-        safe = text.encode(encoding, "backslashreplace").decode(encoding)
-        console.print(Text(safe), soft_wrap=True, highlight=False)
-
+    line = partial(print_line, console=console)
     folder = result.folder
     if result.again:
         line(f"done already, with the same settings: {folder.path}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -12,7 +13,18 @@ from rich.text import Text
 
 from phonaut.metrics import Difference
 from phonaut.reports.record import ITEM
-from phonaut.reports.text import NONE, interval, points, probability_of_chance, seconds, short, things, value
+from phonaut.reports.text import (
+    NONE,
+    escaped,
+    interval,
+    points,
+    print_line,
+    probability_of_chance,
+    seconds,
+    short,
+    things,
+    value,
+)
 from phonaut.runs.comparison import Comparison
 
 ANY_WIDTH = 100_000
@@ -67,20 +79,12 @@ def show(comparison: Comparison, written: list[Path], *, console: Console | None
     Nothing is cut off or broken. In a terminal that is too narrow, the table goes on below; in a pipe it is one.
     """
     console = console or Console()
-    encoding = getattr(console.file, "encoding", None) or "utf-8"
-
-    def line(text: str) -> None:
-        safe = text.encode(encoding, "backslashreplace").decode(encoding)
-        console.print(Text(safe), soft_wrap=True, highlight=False)
-
+    line = partial(print_line, console=console)
     line("")
     line(about(comparison))
     first = comparison.runs[0].name
     line(f"differences, p (paired bootstrap over speakers) and McNemar's p are against the first run, {first}")
-    safe = [
-        (head, [cell.encode(encoding, "backslashreplace").decode(encoding) for cell in cells])
-        for head, cells in columns(comparison)
-    ]
+    safe = [(head, [escaped(cell, console) for cell in cells]) for head, cells in columns(comparison)]
     for part in parts(safe, console.width if console.is_terminal else ANY_WIDTH, console):
         line("")
         console.print(part, crop=False)

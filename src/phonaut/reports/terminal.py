@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from phonaut.metrics import Estimate
 from phonaut.reports.record import Evaluation, Record, read
 from phonaut.reports.sections.headline import interval_method, unknown_labels
 from phonaut.reports.sections.setup import model_size
-from phonaut.reports.text import interval, percent, seconds, things, value
+from phonaut.reports.text import interval, percent, print_line, seconds, things, value
 from phonaut.runs.extraction import Extracted
 from phonaut.runs.run import Run, parsed
 
@@ -38,12 +37,9 @@ def summarize(run: Run, name: str | None = None, *, console: Console | None = No
     """
     console = console or Console()
     record = read(run.folder)
-    encoding = getattr(console.file, "encoding", None) or sys.getdefaultencoding()
     console.print()
     for label, figure, rest in lines(record, name):
-        line = Text.assemble((label.ljust(LABEL_WIDTH), "dim"), (figure, "bold"), rest)
-        line.plain = line.plain.encode(encoding, "backslashreplace").decode(encoding)
-        console.print(line, soft_wrap=True, highlight=False)
+        print_line(Text.assemble((label.ljust(LABEL_WIDTH), "dim"), (figure, "bold"), rest), console)
 
 
 def show_extracted(result: Extracted, target: str, *, console: Console | None = None) -> None:
@@ -57,7 +53,7 @@ def show_extracted(result: Extracted, target: str, *, console: Console | None = 
         ("time", f"{seconds(result.seconds)} for {result.hours:.2f} h, {rate:.0f} times real time"),
         ("next", f"phonaut train dataset=frames dataset.data_folder={folder} target={target} model=probe"),
     ):
-        (console or Console()).print(label.ljust(LABEL_WIDTH) + text, soft_wrap=True, highlight=False)
+        print_line(label.ljust(LABEL_WIDTH) + text, console or Console())
 
 
 def show_probes(probes: list[dict[str, Any]], *, console: Console | None = None) -> None:
@@ -65,7 +61,7 @@ def show_probes(probes: list[dict[str, Any]], *, console: Console | None = None)
     for line in probes:
         rate = Estimate(line["value"], line["low"], line["high"], int(line["n"]))
         text = f"step {line['step']:,}, epoch {line['epoch'] + 1}   95 % interval {interval(rate)}, n = {rate.n:,}"
-        (console or Console()).print(percent(rate.value).ljust(LABEL_WIDTH) + text, soft_wrap=True, highlight=False)
+        print_line(percent(rate.value).ljust(LABEL_WIDTH) + text, console or Console())
 
 
 def lines(record: Record, name: str | None) -> list[Line]:

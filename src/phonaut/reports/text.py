@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import math
+import sys
+
+from rich.console import Console
+from rich.text import Text
 
 from phonaut.metrics import Estimate
 
 NONE = "–"
+
+
+def print_line(text: str | Text, console: Console) -> None:
+    """Print a line whole, so that it can be searched and copied, with escapes for what the terminal cannot encode."""
+    line = Text(text) if isinstance(text, str) else text
+    line.plain = escaped(line.plain, console)
+    console.print(line, soft_wrap=True, highlight=False)
+
+
+def escaped(text: str, console: Console) -> str:
+    """`text` with escapes for what the terminal cannot encode."""
+    encoding = getattr(console.file, "encoding", None) or sys.getdefaultencoding()
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def percent(fraction: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,43 +14,6 @@ from phonaut.reports.text import bytes_, seconds, short, things, whole
 MAX_REFUSED = 100
 MAX_REMARKS = 50
 MAX_WORDS = 100
-
-
-@dataclass(frozen=True)
-class SplitRow:
-    """A part of the corpus."""
-
-    name: str
-    n: int
-    n_speakers: int
-    length: str
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """The corpus, its refused recordings and remarks.
-
-    Attributes:
-        notes: of the corpus, the protocol first.
-        splits: its parts.
-        words: a word and how often it occurs in each split.
-        n_words: words in all; those beyond the first hundred are not in `words`.
-        refused: `{"path", "reason"}`, the first of them.
-        n_refused: all of them.
-        remarks: `{"path", "remark"}`, the first of them.
-        n_remarks: all of them.
-        remark_kinds: remark -> how many recordings.
-    """
-
-    notes: list[str]
-    splits: list[SplitRow]
-    words: list[tuple[str, list[int]]]
-    n_words: int
-    refused: list[dict[str, str]]
-    n_refused: int
-    remarks: list[dict[str, str]]
-    n_remarks: int
-    remark_kinds: list[tuple[str, int]]
 
 
 def render(record: Record) -> Section:
@@ -67,24 +29,27 @@ def render(record: Record) -> Section:
     return Section(rendered("setup.html", content), {"corpus": "Corpus", "run": "Run"})
 
 
-def corpus(record: Record) -> Corpus:
-    """The corpus of a run; remarks can be listed only where the prepared folder is still there."""
+def corpus(record: Record) -> dict[str, Any]:
+    """Notes, splits, words, refused recordings and remarks; remarks only where the prepared folder is still there."""
     summary: dict[str, Any] = record.run.corpus.get("summary", {})
     splits: dict[str, dict[str, Any]] = summary.get("splits", {})
     words: list[str] = summary.get("words", [])
     remarks = record.prepared.remarks if record.prepared else []
     kinds = Counter(kind for line in remarks for kind in line["remark"].split("; "))
-    return Corpus(
-        notes=record.protocol,
-        splits=[SplitRow(name, s["cuts"], s["speakers"], seconds(3600 * s["hours"])) for name, s in splits.items()],
-        words=[(word, [row["words"].get(word, 0) for row in splits.values()]) for word in words[:MAX_WORDS]],
-        n_words=len(words),
-        refused=record.refused[:MAX_REFUSED],
-        n_refused=len(record.refused),
-        remarks=remarks[:MAX_REMARKS],
-        n_remarks=summary.get("n_remarks", len(remarks)),
-        remark_kinds=kinds.most_common(),
-    )
+    return {
+        "notes": record.protocol,
+        "splits": [
+            {"name": name, "n": s["cuts"], "n_speakers": s["speakers"], "length": seconds(3600 * s["hours"])}
+            for name, s in splits.items()
+        ],
+        "words": [(word, [row["words"].get(word, 0) for row in splits.values()]) for word in words[:MAX_WORDS]],
+        "n_words": len(words),
+        "refused": record.refused[:MAX_REFUSED],
+        "n_refused": len(record.refused),
+        "remarks": remarks[:MAX_REMARKS],
+        "n_remarks": summary.get("n_remarks", len(remarks)),
+        "remark_kinds": kinds.most_common(),
+    }
 
 
 def model_size(record: Record) -> list[tuple[str, str, str]]:

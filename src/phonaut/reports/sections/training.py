@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from typing import Any
 
 from phonaut.metrics import Estimate
-from phonaut.reports.charts import Chart, chart, charts, thinned
+from phonaut.reports.charts import chart, charts, thinned
 from phonaut.reports.html import render as rendered
 from phonaut.reports.record import Record
 from phonaut.reports.sections import Section
@@ -24,26 +23,11 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class Probe:
-    """Accuracy of a linear probe after each epoch.
-
-    Attributes:
-        words: corpus and target.
-        lines: epoch, step, accuracy.
-        charts: the curve of the accuracy over steps.
-    """
-
-    words: str
-    lines: list[tuple[int, int, Estimate]]
-    charts: list[Chart]
-
-
 def render(record: Record) -> Section | None:
     """The section; None where nothing was recorded."""
     history, best_epoch = record.run.history, record.run.model.get("best_epoch")
     probed = probe(record.run)
-    drawn = [*charts(history, best_epoch), *(probed.charts if probed else [])]
+    drawn = [*charts(history, best_epoch), *(probed["charts"] if probed else [])]
     if not drawn:
         return None
     content = {
@@ -65,14 +49,15 @@ def checkpoint_criterion(config: Any) -> str:
     return f"{extreme} {watched.get('monitor', 'validation/loss').replace('/', ' ')}"
 
 
-def probe(run: Run) -> Probe | None:
-    """The probes of a run; None where there were none."""
+def probe(run: Run) -> dict[str, Any] | None:
+    """Corpus and target of a probe, its accuracy by epoch and step, and their curve; None where there was none."""
     stored = run.read(PROBE_FILE)
     if not stored or not stored["epochs"]:
         return None
-    drawn = chart("Probe accuracy over steps", stored["epochs"], {"accuracy": "value"}, percent,
-                         run.model.get("best_epoch"), over="step")  # fmt: skip
-    rates = [Estimate(line["value"], line["low"], line["high"], int(line["n"])) for line in stored["epochs"]]
-    places = ((int(line["epoch"]), int(line["step"])) for line in stored["epochs"])
-    lines = [(epoch, step, rate) for (epoch, step), rate in zip(places, rates, strict=True)]
-    return Probe(shlex.join(stored["words"]), lines, [drawn] if drawn else [])
+    curve = chart("Probe accuracy over steps", stored["epochs"], {"accuracy": "value"}, percent,
+                  run.model.get("best_epoch"), over="step")  # fmt: skip
+    lines = [
+        (int(line["epoch"]), int(line["step"]), Estimate(line["value"], line["low"], line["high"], int(line["n"])))
+        for line in stored["epochs"]
+    ]
+    return {"words": shlex.join(stored["words"]), "lines": lines, "charts": [curve] if curve else []}
