@@ -323,7 +323,7 @@ def newcombe(first: float, other: float, phi: float, n: float, *, z: float = Z) 
 
 
 def newcombe_p(first: float, other: float, phi: float, n: float) -> float:
-    """Two-sided p: 1 less the confidence at which Newcombe's interval ends at 0, found by bisection."""
+    """Two-sided p: 1 less the confidence at which Newcombe's interval ends at 0, by bisection."""
     if first == other:
         return 1.0
     inside, outside = 40.0, 0.0

@@ -71,17 +71,17 @@ class Metric:
 
     def __call__(self, scored: Scored) -> Estimate | None:
         """The estimate with its interval; None where the arrays lack what it needs."""
-        found = self.compute(scored)
-        if found is None or isinstance(found, Estimate):
-            return found
+        result = self.compute(scored)
+        if result is None or isinstance(result, Estimate):
+            return result
         drawn = resampled_rows(scored, lambda rows: self.value(scored.take(rows)))
         low, high = quantiles(drawn, 0.025)
-        return Estimate(float(found), min(float(low), found), max(float(high), found), len(scored.speaker))
+        return Estimate(float(result), min(float(low), result), max(float(high), result), len(scored.speaker))
 
     def value(self, scored: Scored) -> float:
         """The figure without an interval; NaN where there is none."""
-        found = self.compute(scored)
-        return math.nan if found is None else float(found.value if isinstance(found, Estimate) else found)
+        result = self.compute(scored)
+        return math.nan if result is None else float(result.value if isinstance(result, Estimate) else result)
 
     def difference(self, first: Scored, other: Scored) -> Difference:
         """Paired difference `other` minus `first`, of the same items in the same order, with interval and p."""
@@ -141,5 +141,5 @@ def unregistered(name: str) -> Metric:
 
 def evaluate_metrics(scored: Scored, metrics: Mapping[str, Metric]) -> dict[str, Estimate]:
     """All metrics that the arrays allow."""
-    found = {name: metric(scored) for name, metric in metrics.items()}
-    return {name: estimate for name, estimate in found.items() if estimate is not None}
+    results = ((name, metric(scored)) for name, metric in metrics.items())
+    return {name: estimate for name, estimate in results if estimate is not None}

@@ -93,7 +93,7 @@ class DroppedAttention(torch.autograd.Function):
     """`dropout(softmax(q k^T / sqrt(d))) v` on a CPU, where PyTorch's fused kernel has no dropout.
 
     PyTorch then writes scores, weights, their mask and their product to memory for all heads, and keeps them for the
-    gradient. Here a few heads at a time go through the caches, and nothing is kept but q, k, v and a seed:
+    gradient. Here a few heads at a time go through the caches, and nothing is stored but q, k, v and a seed:
     the gradient computes the weights again (as FlashAttention does, Dao et al. 2022).
 
     With `P = softmax(S)`, `D = P * M / (1 - p)`, `O = D v`: `dv = D^T dO`, `dP = (dO v^T) * M / (1 - p)`,

@@ -27,7 +27,7 @@ def rounded(p: float) -> float:
 
 
 def keep_bits(n: int, p: float, source: np.random.Generator) -> Tensor:
-    """Which of `n` numbers stay, each with probability `1 - rounded(p)` on its own: `(n,)` int16, all bits set or none.
+    """Mask of `n` numbers to keep, independently with probability `1 - rounded(p)`: `(n,)` int16, all bits set or none.
 
     PyTorch's dropout on a CPU draws one number at a time, 10 ns each; here four come in one 64-bit word, 0.4 ns each.
     """
@@ -45,7 +45,7 @@ def clear_(x: Tensor, bits: Tensor) -> Tensor:
 
 
 class Dropped(torch.autograd.Function):
-    """`x * kept / (1 - p)`; the mask is drawn again from its seed, not kept."""
+    """`x * kept / (1 - p)`; the mask is drawn again from its seed, not stored."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, p: float, seed: int) -> Tensor:

@@ -85,7 +85,7 @@ def coarse(weights: ArrayLike, most: int = MOST_FRAMES) -> NDArray[np.float32]:
 
     Args:
         weights: `(H, T, T)`.
-        most: frames that are kept.
+        most: frames to keep.
 
     >>> coarse([[[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.0, 0.5, 0.5]]], 2).tolist()
     [[[1.0, 0.0], [0.5, 0.5]]]
@@ -96,8 +96,8 @@ def coarse(weights: ArrayLike, most: int = MOST_FRAMES) -> NDArray[np.float32]:
         return array
     starts = np.arange(0, array.shape[1], n)
     queries = np.add.reduceat(array, starts, axis=1) / np.diff([*starts, array.shape[1]])[:, None]
-    found: NDArray[np.float32] = np.add.reduceat(queries, starts, axis=2, dtype=np.float32)
-    return found
+    pooled: NDArray[np.float32] = np.add.reduceat(queries, starts, axis=2, dtype=np.float32)
+    return pooled
 
 
 def layer_weights(weights: ArrayLike) -> Figure:

@@ -57,9 +57,10 @@ def plot_states(
     figure, plot = place(axes, (4.5, 4.0))
     alone = x.shape[1] == 1
     for state in np.unique(path):
-        own = path == state
-        across, upward = (np.flatnonzero(own), x[own, 0]) if alone else (x[own, features[0]], x[own, features[1]])
-        plot.scatter(across, upward, s=6, color=colour(int(state)), alpha=0.6, linewidths=0, label=f"state {state}")
+        inside = path == state
+        x_axis = np.flatnonzero(inside) if alone else x[inside, features[0]]
+        y_axis = x[inside, 0 if alone else features[1]]
+        plot.scatter(x_axis, y_axis, s=6, color=colour(int(state)), alpha=0.6, linewidths=0, label=f"state {state}")
     plot.set(
         xlabel="frame" if alone else f"feature {features[0]}", ylabel=f"feature {0 if alone else features[1]}",
         title="States",
@@ -112,9 +113,8 @@ def plot_durations(
     duration = np.arange(1, max(2, int(np.percentile(length, 99))) + 1)
     present = np.unique(which)
     for state in present:
-        own = length[which == state]
-        share = (own[:, None] >= duration).mean(axis=0)
-        plot.step(duration, share, where="mid", color=colour(int(state)), label=f"state {state}")
+        survival = (length[which == state][:, None] >= duration).mean(axis=0)
+        plot.step(duration, survival, where="mid", color=colour(int(state)), label=f"state {state}")
         plot.plot(duration, matrix[state, state] ** (duration - 1), "--", color=colour(int(state)), linewidth=1)
     plot.set(xlabel="duration (frames)", ylabel="share of stays at least as long", ylim=(0, 1.03), title="Durations")
     if len(present) <= MOST_NUMBERS:

@@ -28,16 +28,16 @@ def milliseconds(rate: Estimate) -> str:
     return f"{rate.value:.1f}{interval}"
 
 
-def columns(found: list[Differences]) -> Iterator[tuple[str, list[str]]]:
+def columns(pairs: list[Differences]) -> Iterator[tuple[str, list[str]]]:
     """Heads and cells, a row for each pair of alignments."""
-    yield "alignments", [f"{one.first} - {one.second}" for one in found]
-    yield "median (ms)", [milliseconds(one.median_ms) for one in found]
-    yield "90 % below (ms)", [milliseconds(one.p90_ms) for one in found]
-    yield "within 20 ms", [percent(one.within_20_ms.value) for one in found]
-    yield "second is late by (ms)", [f"{one.bias_ms:+.1f}" for one in found]
-    yield "boundaries", [f"{one.median_ms.n}" for one in found]
-    yield "phones matched", [f"{one.n_matched} of {one.n_phones}" for one in found]
-    yield "utterances alike", [f"{one.n_same} of {one.n_utterances}" for one in found]
+    yield "alignments", [f"{one.first} - {one.second}" for one in pairs]
+    yield "median (ms)", [milliseconds(one.median_ms) for one in pairs]
+    yield "90 % below (ms)", [milliseconds(one.p90_ms) for one in pairs]
+    yield "within 20 ms", [percent(one.within_20_ms.value) for one in pairs]
+    yield "second is late by (ms)", [f"{one.bias_ms:+.1f}" for one in pairs]
+    yield "boundaries", [f"{one.median_ms.n}" for one in pairs]
+    yield "phones matched", [f"{one.n_matched} of {one.n_phones}" for one in pairs]
+    yield "utterances alike", [f"{one.n_same} of {one.n_utterances}" for one in pairs]
 
 
 def show(result: Result, *, console: Console | None = None) -> None:

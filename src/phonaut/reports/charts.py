@@ -12,8 +12,8 @@ from phonaut.reports.text import figure, percent
 
 WIDTH, HEIGHT = 360.0, 210.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 10.0, 28.0
-MOST_POINTS = 400  # of a curve
-MOST_READINGS = 120  # places to point at
+MAX_POINTS = 400  # of a curve
+MAX_READINGS = 120  # places to point at
 
 History = Sequence[dict[str, float]]
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class Chart:
         x_ticks: marks of the epochs.
         y_ticks: marks of the values.
         readings: strips to point at.
-        best_x: where the epoch lies that was kept.
+        best_x: abscissa of the epoch of the best checkpoint.
         description: the chart in words.
     """
 
@@ -103,15 +103,15 @@ def chart(
         history: a line per epoch.
         keys: name of a curve -> key of the history.
         text: how a value is written; `percent` makes the axis end at 100 %.
-        best_epoch: the epoch that was kept, counted from 0.
+        best_epoch: epoch of the best checkpoint, counted from 0.
         over: what it is drawn against: `epoch` or `step`.
     """
     points = {name: finite_points(history, key, over) for name, key in keys.items()}
-    points = {name: found for name, found in points.items() if found}
+    points = {name: series for name, series in points.items() if series}
     if not points:
         return None
-    epochs = [epoch for found in points.values() for epoch, _ in found]
-    values = [value for found in points.values() for _, value in found]
+    epochs = [epoch for series in points.values() for epoch, _ in series]
+    values = [value for series in points.values() for _, value in series]
     first, last = min(epochs), max(epochs)
     low, high = min(values), max(values)
     from_zero = not 0 < high < 2 * low  # a log-likelihood far from 0 would be a flat line
@@ -122,10 +122,10 @@ def chart(
     x = scale(first, last, LEFT, WIDTH - RIGHT)
     y = scale(y_marks[0], y_marks[-1], HEIGHT - BOTTOM, TOP)
     whole_epochs = [mark for mark in marks(first, last) if first <= mark <= last and mark == int(mark)]
-    in_words = (f"{name} from {text(found[0][1])} to {text(found[-1][1])}" for name, found in points.items())
+    in_words = (f"{name} from {text(series[0][1])} to {text(series[-1][1])}" for name, series in points.items())
     return Chart(
         title=title,
-        curves=[curve(name, [(x(e), y(v)) for e, v in found], text(found[-1][1])) for name, found in points.items()],
+        curves=[curve(name, [(x(e), y(v)) for e, v in series], text(series[-1][1])) for name, series in points.items()],
         x_ticks=[Tick(x(mark), f"{mark:.0f}") for mark in whole_epochs],
         y_ticks=[Tick(y(mark), f"{100 * mark:.0f} %" if text is percent else f"{mark:g}") for mark in y_marks],
         readings=readings(points, x, text, over),
@@ -147,8 +147,8 @@ def finite_points(history: History, key: str, over: str = "epoch") -> list[tuple
 
 def curve(name: str, points: list[tuple[float, float]], last: str) -> Curve:
     """A line through points; of very many, some."""
-    kept = thinned(points, MOST_POINTS)
-    path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in kept)
+    shown = thinned(points, MAX_POINTS)
+    path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in shown)
     return Curve(name, path, last, points[-1])
 
 
@@ -160,10 +160,10 @@ def readings(
 ) -> list[Reading]:
     """A strip for every epoch (of very many, for some), as wide as the space that it has."""
     at: dict[float, list[str]] = {}
-    for name, found in points.items():
-        for epoch, value in found:
+    for name, series in points.items():
+        for epoch, value in series:
             at.setdefault(epoch, []).append(f"{name} {text(value)}")
-    epochs = thinned(sorted(at), MOST_READINGS)
+    epochs = thinned(sorted(at), MAX_READINGS)
     centres = [x(epoch) for epoch in epochs]
     borders = [LEFT, *((a + b) / 2 for a, b in pairwise(centres)), WIDTH - RIGHT]
     return [

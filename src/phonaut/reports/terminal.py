@@ -149,5 +149,5 @@ def with_model(command: str, model: str) -> str:
     >>> with_model("phonaut train 'dataset.data_folder=my words' model=lstm experiment_id=x", "tc-res8")
     "phonaut train 'dataset.data_folder=my words' model=tc-res8"
     """
-    own = ("model=", "model.", "module=", "experiment_id=", "overwrite=", "resume=")
-    return shlex.join([*(word for word in shlex.split(command) if not word.startswith(own)), f"model={model}"])
+    replaced = ("model=", "model.", "module=", "experiment_id=", "overwrite=", "resume=")
+    return shlex.join([*(word for word in shlex.split(command) if not word.startswith(replaced)), f"model={model}"])

@@ -41,14 +41,12 @@ class Matrix:
     Attributes:
         names: classes of the rows and columns.
         rows: cells.
-        totals: items of each row.
         n_left_out: classes without room.
         pairs: the most frequent confusions.
     """
 
     names: list[str]
     rows: list[list[Cell]]
-    totals: list[int]
     n_left_out: int
     pairs: list[Confused]
 
@@ -80,11 +78,10 @@ def matrix(evaluation: Evaluation) -> Matrix:
     counts, names = evaluation.confusion, evaluation.predictions.classes
     touched = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
     shown = np.sort(np.argsort(-touched, kind="stable")[:MAX_CLASSES])
-    totals, shade = counts.sum(axis=1), np.sqrt(row_fractions(counts))
+    shade = np.sqrt(row_fractions(counts))
     return Matrix(
         names=[str(names[i]) for i in shown],
         rows=[[Cell(int(counts[i, j]), float(shade[i, j]), bool(i == j)) for j in shown] for i in shown],
-        totals=[int(totals[i]) for i in shown],
         n_left_out=len(names) - len(shown),
         pairs=confused(evaluation),
     )
