@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from phonaut.networks.dropout import Dropout, clear_, kept, rounded
+from phonaut.networks.dropout import Dropout, clear_, keep_bits, rounded
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_each_number_stays_with_the_stated_probability_on_its_own(p: float) -> None:
     n = 1_000_000
-    bits = kept(n, p, np.random.Generator(np.random.SFC64(0)))
+    bits = keep_bits(n, p, np.random.Generator(np.random.SFC64(0)))
     assert set(bits.unique().tolist()) == {-1, 0}
     stays = bits.numpy() == -1
     q = 1 - rounded(p)
@@ -24,7 +24,7 @@ def test_each_number_stays_with_the_stated_probability_on_its_own(p: float) -> N
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
 def test_what_stays_is_what_it_was(dtype: torch.dtype) -> None:
     x = torch.randn(7, 11).to(dtype)
-    bits = kept(77, 0.4, np.random.Generator(np.random.SFC64(1)))
+    bits = keep_bits(77, 0.4, np.random.Generator(np.random.SFC64(1)))
     expected = torch.where(bits.view(7, 11) == -1, x, torch.zeros((), dtype=dtype))
     assert torch.equal(clear_(x.clone(), bits), expected)
 
