@@ -34,8 +34,7 @@ from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from machine import machine, write_result
-from phonaut.densities.gmm import GMM
-from phonaut.hmm import GaussianHMM
+from phonaut.hmm import GMM, GaussianHMM
 
 PAUSE_S = 0.2
 DIMENSIONS = 39
@@ -178,9 +177,9 @@ def hmm_turn(make: Callable[[], Any], start: dict[str, np.ndarray], x: np.ndarra
         return model
 
     def seconds(model: Any) -> float:
-        warm = hasattr(model, "_expect")
+        warm = hasattr(model, "e_step")
         model.n_iter = 6 if warm else 2
-        return iteration_s(model, "_expect" if warm else "_do_estep", lambda: model.fit(x, lengths), warm)
+        return iteration_s(model, "e_step" if warm else "_do_estep", lambda: model.fit(x, lengths), warm)
 
     def found(model: Any) -> list[np.ndarray]:
         again = ready()

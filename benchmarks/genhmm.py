@@ -26,8 +26,8 @@ from machine import machine, peak_mb, write_result
 from phonaut.densities.flow import SLOPE, Flows
 from phonaut.densities.flow_mixture import FlowMixtures, Groups
 from phonaut.hmm import inference
-from phonaut.hmm.chains import Chains
-from phonaut.hmm.em import normalized
+from phonaut.hmm.chains import MarkovChains
+from phonaut.hmm.em import dirichlet_m_step
 
 CLASSES, STATES, MIX, DIMENSIONS, SEGMENTS, PASSES, RATE = 36, 3, 2, 39, 7300, 5, 4e-3
 PAUSE_S = 0.3
@@ -57,7 +57,7 @@ class Ours:
         shape = (CLASSES * STATES * MIX, 1, DIMENSIONS)
         mixtures = FlowMixtures(flows, torch.zeros(shape, dtype=torch.float64), torch.ones(shape, dtype=torch.float64))
         weights = torch.full((CLASSES, STATES, MIX), 1 / MIX, dtype=torch.float64)
-        chains = Chains(np.full((CLASSES, STATES), 1 / STATES), np.full((CLASSES, STATES, STATES), 1 / STATES))
+        chains = MarkovChains(np.full((CLASSES, STATES), 1 / STATES), np.full((CLASSES, STATES, STATES), 1 / STATES))
         worth, found = self.expect(mixtures, weights, chains)
         moments = mixtures.improve(
             self.x, worth, self.groups, n_passes=PASSES, learning_rate=RATE, batch_size=0, seed=(0,)
@@ -66,11 +66,14 @@ class Ours:
         self.after = (
             mixtures,
             weights / weights.sum(dim=2, keepdim=True),
-            Chains(normalized(found.start, 1.0, chains.start), normalized(found.transitions, 1.0, chains.transition)),
+            MarkovChains(
+                dirichlet_m_step(found.start, 1.0, chains.start),
+                dirichlet_m_step(found.transitions, 1.0, chains.transition),
+            ),
         )
         return float(found.log_likelihood.sum())
 
-    def expect(self, mixtures: FlowMixtures, weights: Tensor, chains: Chains) -> tuple[Tensor, Any]:
+    def expect(self, mixtures: FlowMixtures, weights: Tensor, chains: MarkovChains) -> tuple[Tensor, Any]:
         joint = mixtures.log_prob(self.x, self.groups).view(-1, STATES, MIX)
         of_frames = weights.log().float().repeat_interleave(torch.from_numpy(self.groups.end - self.groups.begin), 0)
         joint = joint + of_frames

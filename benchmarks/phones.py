@@ -36,9 +36,9 @@ MFCC = ["features.n_mfcc=13", "features.deltas=2", "normalizer=cmvn"]
 COMMON = ["dataset=speechocean762", "target=phone", "trainer.enable_progress_bar=false"]
 MEL = ["features=melspec", "features.n_mels=40", "features.deltas=1", "normalizer=cmvn"]
 EM = ["trainer.max_epochs=40"]
-WEIGHED = ["model.durations=true", "model.acoustic_scale=0.25"]
+WEIGHED = ["model.duration_model=true", "model.acoustic_scale=0.25"]
 SMALL = ["model.n_couplings=4", "model.n_hidden=16", "model.n_passes=2", "model.learning_rate=0.002"]
-SMALL += ["model.first_fit=15", "trainer.max_epochs=6"]
+SMALL += ["model.gmm_init_steps=15", "trainer.max_epochs=6"]
 FLOW = [*MFCC, *SMALL]
 BOTH = ["model.hidden_size=128", "model.bidirectional=true", "model.dropout=0.5", "optimizer.lr=0.003"]
 BOTH += ["trainer.max_epochs=25"]
@@ -114,7 +114,7 @@ ABLATION: dict[str, list[list[str]]] = {
     "genhmm": [
         [*FLOW, "model.n_mix=1"],
         [*FLOW, "model.n_mix=1", HELD],
-        [*FLOW, *RESEARCH, "model.n_mix=1", "model.first_fit=0"],
+        [*FLOW, *RESEARCH, "model.n_mix=1", "model.gmm_init_steps=0"],
         [*FLOW, *RESEARCH, "model.n_mix=1"],
         [*TWO, HELD, "model.permutation=reverse"],
         [*TWO, HELD, "model.permutation=conv1x1"],
@@ -199,7 +199,7 @@ class Bench:
             self.phonaut("train", *words, log=self.folder / f"logs/{row}_fold{fold}.log")
 
     def linear(self, row: str, fold: int) -> None:
-        """A linear layer on the log-likelihoods of densities that are trained: what `model.linear=true` fits."""
+        """A linear layer on the log-likelihoods of densities that are trained: what `model.calibration=true` fits."""
         done, run = (self.folder / "folds" / name / f"{fold}_fold" / row for name in (row, f"{row}_linear"))
         if not (run / "metrics.json").exists() and (done / "metrics.json").exists():
             shutil.rmtree(run, ignore_errors=True)
@@ -207,7 +207,7 @@ class Bench:
                 done, run, ignore=shutil.ignore_patterns("checkpoints", "*.html", "events.*", "metrics.json")
             )
             config, before, weights = Run(done).config, Run(done), load_file(done / "model.safetensors")
-            config.model.linear = True
+            config.model.calibration = True
             (run / "config.yaml").write_text(OmegaConf.to_yaml(config))
             data = parts.speech_data(config, parts.prepared_corpus(config, progress=False))
             model = parts.speech_model(config, len(data.classes))

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from hmmlearn.hmm import GMMHMM
 from omegaconf import OmegaConf
+from phonaut.models.em_classifier import Segments
 from torch import nn
 
 from phonaut.config.compose import compose
 from phonaut.files import write_json
-from phonaut.models.fitted import Segments
 from phonaut.models.frame_cache import FrameCache
 from phonaut.runs import Predictions
 from phonaut.runs import build as parts
@@ -48,7 +48,7 @@ class BareLSTM(nn.Module):
 
 def packed(segments: Segments, rows: np.ndarray) -> Any:
     """Some segments."""
-    some = segments.chosen(rows)
+    some = segments.select(rows)
     parts_ = torch.from_numpy(np.asarray(some.frames, np.float32)).split(some.lengths.tolist())
     return nn.utils.rnn.pack_sequence(list(parts_), enforce_sorted=False)
 
@@ -84,7 +84,7 @@ def hmmlearn(train: Segments, held: Segments, test: Segments, n_classes: int) ->
     priors = np.bincount(train.labels, minlength=n_classes) / len(train)
     ends = np.cumsum(test.lengths)
     for c in range(n_classes):
-        own = train.chosen(np.flatnonzero(train.labels == c))
+        own = train.select(np.flatnonzero(train.labels == c))
         model = GMMHMM(n_components=3, n_mix=8, random_state=0).fit(own.frames.astype(np.float64), own.lengths)
         for i, (end, n) in enumerate(zip(ends, test.lengths, strict=True)):
             answer[i, c] = model.score(test.frames[end - n : end].astype(np.float64)) + np.log(priors[c])

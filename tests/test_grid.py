@@ -21,7 +21,7 @@ pytestmark = [
 ]
 
 TARGETS = ("keyword", "phone", "speaker")
-SMALL_FLOW = ["model.n_couplings=2", "model.n_hidden=4", "model.n_passes=1", "model.first_fit=1", "model.n_mix=1"]
+SMALL_FLOW = ["model.n_couplings=2", "model.n_hidden=4", "model.n_passes=1", "model.gmm_init_steps=1", "model.n_mix=1"]
 SMALL = {
     "tc-res8": ["model.channels=[4,4]"],
     "dnnhmm": ["model.hidden_size=8", "module.n_mix=1", "module.em_steps=1"],

@@ -15,6 +15,30 @@ def test_a_key_of_before_may_still_be_typed(model: str, value: str) -> None:
     assert compose([f"model={model}", f"model.over={value}"]).model.scope == value
 
 
+@pytest.mark.parametrize(
+    ("words", "key", "value"),
+    [
+        (["model=gmm", "model.linear=true"], "calibration", True),
+        (["model=genhmm", "model.durations=true"], "duration_model", True),
+        (["model=genhmm", "model.first_fit=3"], "gmm_init_steps", 3),
+        (["model=genhmm", "model.density=gshmm"], "density", "phonaut.hmm.emissions.GSEmissions"),
+    ],
+)
+def test_keys_and_values_of_densities_of_before_may_still_be_typed(words: list[str], key: str, value: object) -> None:
+    assert compose(words).model[key] == value
+
+
+def test_a_stored_classifier_of_before_is_read_as_todays() -> None:
+    stored = {"model": {"_target_": "phonaut.modules.ClassDensities", "density": "lathmm", "linear": True}}
+    assert current(stored) == {
+        "model": {
+            "_target_": "phonaut.models.GenerativeClassifier",
+            "density": "phonaut.hmm.emissions.LatEmissions",
+            "calibration": True,
+        }
+    }
+
+
 @pytest.mark.parametrize("old", KEYS)
 def test_a_stored_key_of_before_is_read_under_todays_name(old: str) -> None:
     group, key = old.split(".")

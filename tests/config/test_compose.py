@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from phonaut.config.compose import ConfigurationError, as_text, choices, compose, draft
-from phonaut.models import ClassDensities
-from phonaut.models.class_densities import KINDS
+from phonaut.models import GenerativeClassifier
 from phonaut.tasks.pretraining import without_compiler
 from phonaut.training import EM, Hybrid, SpeechClassifier
 
@@ -78,9 +77,9 @@ def taken_by(part: Any) -> dict[str, Any]:
     """The keys of a class; what it hands on to another counts as its own."""
     cls = get_object(part._target_)
     taken = dict(inspect.signature(cls).parameters)
-    if cls not in (ClassDensities, EM, Hybrid):
+    if cls not in (GenerativeClassifier, EM, Hybrid):
         return taken
-    more = dict(inspect.signature(KINDS[part.density] if "density" in part else SpeechClassifier).parameters)
+    more = dict(inspect.signature(get_object(part.density) if "density" in part else SpeechClassifier).parameters)
     if cls is EM:
         more.pop("label_smoothing")
     return more | {name: p for name, p in taken.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}

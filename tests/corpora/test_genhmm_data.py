@@ -333,4 +333,4 @@ def test_the_command_of_the_page_is_one(tmp_path: Path, monkeypatch: pytest.Monk
     for name in ("train", "test"):
         dump(tmp_path / "data" / f"{name}.39.pkl", [utterance(0)])
     config = compose(command.split()[2:])
-    assert (config.features.n_features, config.model._target_.rsplit(".", 1)[-1]) == (D, "ClassDensities")
+    assert (config.features.n_features, config.model._target_.rsplit(".", 1)[-1]) == (D, "GenerativeClassifier")

@@ -9,7 +9,7 @@ import torch
 
 from phonaut.densities.flow import Flows
 from phonaut.densities.flow_engine import TILE, tanh_exp
-from phonaut.densities.flow_mixture import FlowMixtures, Groups, padded, worth_by_flow
+from phonaut.densities.flow_mixture import FlowMixtures, Groups, by_flow, padded
 
 KINDS = [
     pytest.param(kind, id="-".join(str(value) for value in kind.values()))
@@ -167,15 +167,15 @@ def test_compiled_log_densities_and_gradients_are_autograds(kind: dict[str, Any]
     groups = Groups.of(SIZES)
     expected = by_hand(made, x)
     torch.testing.assert_close(made.log_prob(x, groups), expected.detach(), rtol=0, atol=1e-9)
-    worth = torch.rand(expected.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    worth[5] = 0
-    (worth * expected).sum().backward()
+    gamma = torch.rand(expected.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    gamma[5] = 0
+    (gamma * expected).sum().backward()
     wanted = made.flows.weights.grad
     assert wanted is not None
-    torch.testing.assert_close(made.gradient(x, worth, groups), wanted, rtol=1e-9, atol=1e-9)
-    found = made.moments(x, worth, groups)
-    by_flow = torch.stack([part.sum(dim=(0, 2)) for part in torch.split((worth * expected).detach(), SIZES.tolist())])
-    torch.testing.assert_close(made.expected(found), by_flow.flatten(), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(made.gradient(x, gamma, groups), wanted, rtol=1e-9, atol=1e-9)
+    found = made.moments(x, gamma, groups)
+    sums = torch.stack([part.sum(dim=(0, 2)) for part in torch.split((gamma * expected).detach(), SIZES.tolist())])
+    torch.testing.assert_close(made.expected(found), sums.flatten(), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -184,9 +184,9 @@ def test_float32_is_float64_up_to_rounding(kind: dict[str, Any]) -> None:
     groups = Groups.of(SIZES)
     logs = double.log_prob(x, groups)
     torch.testing.assert_close(single.log_prob(x.float(), groups).double(), logs, rtol=1e-4, atol=1e-3)
-    worth = torch.rand(logs.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    slope = double.gradient(x, worth, groups)
-    error = single.gradient(x.float(), worth.float(), groups).double() - slope
+    gamma = torch.rand(logs.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    slope = double.gradient(x, gamma, groups)
+    error = single.gradient(x.float(), gamma.float(), groups).double() - slope
     assert float(error.norm() / slope.norm()) < 1e-3
 
 
@@ -194,11 +194,11 @@ def test_torchs_path_is_the_compiled_one(monkeypatch: pytest.MonkeyPatch) -> Non
     made, x = mixtures(permutation="conv1x1"), frames(73, 5)
     groups = Groups.of(SIZES)
     logs = made.log_prob(x, groups)
-    worth = torch.softmax(logs, dim=2)
-    compiled = [made.gradient(x, worth, groups), *vars(made.moments(x, worth, groups)).values()]
+    gamma = torch.softmax(logs, dim=2)
+    compiled = [made.gradient(x, gamma, groups), *vars(made.moments(x, gamma, groups)).values()]
     monkeypatch.setattr(FlowMixtures, "on_cpu", False)
     torch.testing.assert_close(made.log_prob(x, groups), logs, rtol=0, atol=1e-9)
-    by_torch = [made.gradient(x, worth, groups), *vars(made.moments(x, worth, groups)).values()]
+    by_torch = [made.gradient(x, gamma, groups), *vars(made.moments(x, gamma, groups)).values()]
     for ours, theirs in zip(compiled, by_torch, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
@@ -208,12 +208,12 @@ def test_cuda_is_the_compiled_one() -> None:
     made, x = mixtures(permutation="conv1x1"), frames(73, 5)
     groups = Groups.of(SIZES)
     logs = made.log_prob(x, groups)
-    worth = torch.softmax(logs, dim=2)
-    slope, found = made.gradient(x, worth, groups), made.moments(x, worth, groups)
+    gamma = torch.softmax(logs, dim=2)
+    slope, found = made.gradient(x, gamma, groups), made.moments(x, gamma, groups)
     made.flows.cuda()
     torch.testing.assert_close(made.log_prob(x.cuda(), groups).cpu(), logs, rtol=0, atol=1e-8)
-    torch.testing.assert_close(made.gradient(x.cuda(), worth.cuda(), groups).cpu(), slope, rtol=1e-8, atol=1e-8)
-    torch.testing.assert_close(made.moments(x.cuda(), worth.cuda(), groups).second, found.second, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(made.gradient(x.cuda(), gamma.cuda(), groups).cpu(), slope, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(made.moments(x.cuda(), gamma.cuda(), groups).second, found.second, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("learning_rate", [1e-3, 0.1, 10.0])
@@ -221,13 +221,13 @@ def test_cuda_is_the_compiled_one() -> None:
 def test_passes_of_adam_never_lower_what_is_expected(learning_rate: float, batch_size: int) -> None:
     made, x = mixtures(), frames(73, 5)
     groups = Groups.of(SIZES)
-    worth = torch.softmax(made.log_prob(x, groups), dim=2)
+    gamma = torch.softmax(made.log_prob(x, groups), dim=2)
     for step in range(5):
-        before = made.expected(made.moments(x, worth, groups))
+        before = made.expected(made.moments(x, gamma, groups))
         found = made.improve(
-            x, worth, groups, n_passes=3, learning_rate=learning_rate, batch_size=batch_size, seed=(0, step)
+            x, gamma, groups, n_passes=3, learning_rate=learning_rate, batch_size=batch_size, seed=(0, step)
         )
-        after = made.expected(made.moments(x, worth, groups))
+        after = made.expected(made.moments(x, gamma, groups))
         torch.testing.assert_close(made.expected(found), after)
         assert bool((after >= before).all())
         if learning_rate == 1e-3:
@@ -239,16 +239,16 @@ def test_a_step_goes_up_the_objective_with_its_prior() -> None:
     """The first step of Adam has the sign of the gradient, which autograd finds here."""
     made, x = mixtures(), frames(73, 5)
     groups, precision = Groups.of(SIZES), 30.0
-    worth = torch.softmax(made.log_prob(x, groups), dim=2)
+    gamma = torch.softmax(made.log_prob(x, groups), dim=2)
     start = made.flows.weights.detach().clone()
     anchor = start + torch.randn(start.shape, dtype=start.dtype, generator=torch.Generator().manual_seed(3))
     logs = made._torch_log_prob(padded(x, groups))
     prior = -0.5 * precision * (made.flows.weights - anchor).square().sum()
     (slope,) = torch.autograd.grad(
-        (logs * worth_by_flow(worth, groups, made.flows.n_flows)).sum() + prior, made.flows.weights
+        (logs * by_flow(gamma, groups, made.flows.n_flows)).sum() + prior, made.flows.weights
     )
     made.improve(
-        x, worth, groups, n_passes=1, learning_rate=1e-6, batch_size=0, seed=(0,), anchor=anchor, precision=precision
+        x, gamma, groups, n_passes=1, learning_rate=1e-6, batch_size=0, seed=(0,), anchor=anchor, precision=precision
     )
     torch.testing.assert_close(made.flows.weights - start, 1e-6 * slope.sign(), rtol=1e-3, atol=1e-12)
 
@@ -256,14 +256,14 @@ def test_a_step_goes_up_the_objective_with_its_prior() -> None:
 def test_a_strong_prior_holds_flows_where_they_are() -> None:
     made, x = mixtures(), frames(73, 5)
     groups = Groups.of(SIZES)
-    worth = torch.softmax(made.log_prob(x, groups), dim=2)
+    gamma = torch.softmax(made.log_prob(x, groups), dim=2)
     start = made.flows.weights.detach().clone()
     away = []
     for precision in (0.0, 1e2, 1e6):
         made.flows.weights.data = start.clone()
         for step in range(20):
             made.improve(
-                x, worth, groups, n_passes=5, learning_rate=1e-3, batch_size=0, seed=(0, step), anchor=start,
+                x, gamma, groups, n_passes=5, learning_rate=1e-3, batch_size=0, seed=(0, step), anchor=start,
                 precision=precision,
             )  # fmt: skip
         away.append(float((made.flows.weights.detach() - start).norm()))
@@ -275,8 +275,8 @@ def test_a_strong_prior_holds_flows_where_they_are() -> None:
 def test_the_m_step_of_latents_is_where_the_objective_is_flat(a: float, b: float) -> None:
     made, x = mixtures(), frames(73, 5)
     groups = Groups.of(SIZES)
-    worth = torch.softmax(made.log_prob(x, groups), dim=2)
-    found = made.moments(x, worth, groups)
+    gamma = torch.softmax(made.log_prob(x, groups), dim=2)
+    found = made.moments(x, gamma, groups)
     made.fit_latents(found, a, b)
     mean, log_scale = made.means.clone().requires_grad_(), made.scales.log().requires_grad_()
     made.means, made.scales = mean, log_scale.exp()
@@ -290,9 +290,9 @@ def test_the_m_step_of_latents_is_where_the_objective_is_flat(a: float, b: float
 def test_batches_and_chunks_change_nothing() -> None:
     """Sums over frames are the same however many flows share the threads."""
     made, x = mixtures(n_flows=1, n_latent=1), frames(1000, 5)
-    worth = torch.ones(1000, 1, 1, dtype=torch.float64)
-    whole = made.moments(x, worth, Groups.of(np.array([1000])))
-    parts = [made.moments(part, worth[:250], Groups.of(np.array([250]))) for part in torch.split(x, 250)]
+    gamma = torch.ones(1000, 1, 1, dtype=torch.float64)
+    whole = made.moments(x, gamma, Groups.of(np.array([1000])))
+    parts = [made.moments(part, gamma[:250], Groups.of(np.array([250]))) for part in torch.split(x, 250)]
     total = parts[0] + parts[1] + parts[2] + parts[3]
     for one, other in zip(vars(whole).values(), vars(total).values(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-9)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from helpers import hmmlearns_own
-from phonaut.densities.gaussian import COVARIANCE_TYPES
+from phonaut.densities.priors import COVARIANCE_TYPES
 from phonaut.hmm import GaussianHMM
 
 TYPES = pytest.mark.parametrize("kind", COVARIANCE_TYPES)

@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from helpers import hmmlearns_own
-from phonaut.densities.gaussian import COVARIANCE_TYPES
+from phonaut.densities.priors import COVARIANCE_TYPES
 from phonaut.hmm import GMMHMM, GaussianHMM
 
 TYPES = pytest.mark.parametrize("kind", COVARIANCE_TYPES)

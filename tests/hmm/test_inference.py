@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from phonaut.hmm import inference
-from phonaut.hmm.chains import Chains
+from phonaut.hmm.chains import MarkovChains
 
 RNG = np.random.default_rng
 
 
-def random_chains(n_states: int, seed: int = 0, *, zeros: float = 0.0, end: bool = False, n_chains: int = 1) -> Chains:
+def random_chains(
+    n_states: int, seed: int = 0, *, zeros: float = 0.0, end: bool = False, n_chains: int = 1
+) -> MarkovChains:
     rng = RNG(seed)
     start = rng.dirichlet(np.ones(n_states), size=n_chains)
     transition = rng.dirichlet(np.ones(n_states), size=(n_chains, n_states))
@@ -21,10 +23,10 @@ def random_chains(n_states: int, seed: int = 0, *, zeros: float = 0.0, end: bool
         transition *= rng.random(transition.shape) >= zeros
         transition += np.eye(n_states) * 0.1
         transition /= transition.sum(axis=-1, keepdims=True)
-    return Chains(start, transition, rng.random((n_chains, n_states)) if end else None)
+    return MarkovChains(start, transition, rng.random((n_chains, n_states)) if end else None)
 
 
-def enumerated(rows: np.ndarray, chains: Chains) -> dict[str, Any]:
+def enumerated(rows: np.ndarray, chains: MarkovChains) -> dict[str, Any]:
     """All of it from the sum over every path."""
     n_frames, n_states = rows.shape
     start, transition = chains.start[0], chains.transition[0]
@@ -131,13 +133,13 @@ def test_each_sequence_has_the_chain_that_is_its_own() -> None:
     got = inference.forward_backward(rows, chains, chain=which)
     for c in (0, 1):
         mine = np.flatnonzero(np.array(which) == c)
-        one = inference.forward_backward(rows[mine], Chains(chains.start[c], chains.transition[c]))
+        one = inference.forward_backward(rows[mine], MarkovChains(chains.start[c], chains.transition[c]))
         np.testing.assert_allclose(got.log_likelihood[mine], one.log_likelihood, atol=1e-12)
         np.testing.assert_allclose(got.transitions[c], one.transitions[0], atol=1e-12)
         np.testing.assert_allclose(got.start[c], one.start[0], atol=1e-12)
         paths, _ = inference.viterbi(rows, chains, chain=which)
         np.testing.assert_array_equal(
-            paths[mine], inference.viterbi(rows[mine], Chains(chains.start[c], chains.transition[c]))[0]
+            paths[mine], inference.viterbi(rows[mine], MarkovChains(chains.start[c], chains.transition[c]))[0]
         )
 
 
@@ -155,7 +157,7 @@ def test_a_hundred_thousand_frames_are_no_more_than_many() -> None:
 
 
 def test_what_cannot_be_has_no_posterior_and_no_path() -> None:
-    chains = Chains([1.0, 0.0], [[0.0, 1.0], [0.0, 1.0]])
+    chains = MarkovChains([1.0, 0.0], [[0.0, 1.0], [0.0, 1.0]])
     rows = np.zeros((2, 4, 2))
     rows[1, 2] = [0.0, -np.inf]  # the second sequence would have to be in state 0 once more
     got = inference.forward_backward(rows, chains)
@@ -182,7 +184,7 @@ def test_a_missing_frame_is_summed_over_and_a_label_is_obeyed() -> None:
 
 
 def test_sampled_paths_have_the_frequencies_of_the_chain() -> None:
-    chains = Chains([1.0, 0.0, 0.0], [[0.5, 0.5, 0.0], [0.0, 0.2, 0.8], [0.3, 0.0, 0.7]])
+    chains = MarkovChains([1.0, 0.0, 0.0], [[0.5, 0.5, 0.0], [0.0, 0.2, 0.8], [0.3, 0.0, 0.7]])
     path = inference.sample(chains, 50_000, RNG(0))
     assert path[0] == 0
     counts = np.zeros((3, 3))
@@ -209,9 +211,9 @@ def test_what_makes_no_sense_is_refused(rows: np.ndarray, lengths: Any, why: str
 
 def test_chains_that_are_none_are_refused() -> None:
     with pytest.raises(ValueError, match="transition must be finite and not negative"):
-        Chains([1.0, 0.0], [[1.0, 0.0], [-1.0, 2.0]])
+        MarkovChains([1.0, 0.0], [[1.0, 0.0], [-1.0, 2.0]])
     with pytest.raises(ValueError, match="different numbers of chains"):
-        Chains(np.ones((2, 3)) / 3, np.ones((3, 3)) / 3)
+        MarkovChains(np.ones((2, 3)) / 3, np.ones((3, 3)) / 3)
 
 
 # --- the two engines

@@ -11,10 +11,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from phonaut.densities import GMM, ObjectiveFellWarning
 from phonaut.densities.flow_mixture import FlowMixtures
 from phonaut.densities.reseeding import reseed
-from phonaut.hmm import GMMHMM, GSHMM, GaussianHMM, GenHMM, LatHMM, base
+from phonaut.hmm import GMM, GMMHMM, GSHMM, GaussianHMM, GenHMM, LatHMM, ObjectiveFellWarning, base
 
 FLOWS: list[Any] = [GenHMM, LatHMM, GSHMM]
 ALL: list[Any] = [GaussianHMM, GMMHMM, *FLOWS]
@@ -39,7 +38,7 @@ def data(n: int = 60, d: int = 3) -> tuple[np.ndarray, list[int]]:
 
 
 def same(one: Any, other: Any, tolerance: float = 0.0) -> None:
-    ours, theirs = one._parameters(), other._parameters()
+    ours, theirs = one.state_dict(), other.state_dict()
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
         np.testing.assert_allclose(value, theirs[name], rtol=tolerance, atol=tolerance, err_msg=name)
@@ -68,7 +67,7 @@ def check_rises(fitted: Any, n_frames: int) -> None:
     rises = np.diff(fitted.monitor_.objective)
     slack = 1e-7 * np.abs(fitted.monitor_.objective[:-1]) + 1e-8 * n_frames
     assert (rises >= -slack).all(), fitted.monitor_.objective
-    for name, value in fitted._parameters().items():
+    for name, value in fitted.state_dict().items():
         assert np.isfinite(value).all(), name
 
 
@@ -162,7 +161,7 @@ def test_reseeding_that_made_it_worse_is_as_if_it_had_never_been(cls: Any, monke
         self.means_ = self.means_ + 1e3
         return True
 
-    monkeypatch.setattr(cls, "_reseed", away)
+    monkeypatch.setattr(cls, "reseed", away)
     disturbed = make(cls, n_iter=6).fit(x, lengths)
     assert len(tried) == 2
     assert disturbed.monitor_.objective == undisturbed.monitor_.objective
@@ -326,9 +325,9 @@ def test_learning_from_parts_comes_near_to_learning_from_all(cls: Any) -> None:
 def test_nothing_is_trained_where_nothing_is_asked_for(cls: Any) -> None:
     x, lengths = data()
     start = make(cls, n_iter=0).fit(x, lengths)
-    kept = start._parameters()
+    kept = start.state_dict()
     start.set_params(n_iter=3, params="t", init_params="").fit(x, lengths)
-    for name, value in start._parameters().items():
+    for name, value in start.state_dict().items():
         assert np.array_equal(value, kept[name]) == (name != "transmat_"), name
 
 
@@ -373,14 +372,14 @@ def test_it_samples_what_it_explains(cls: Any) -> None:
 )
 def test_frames_that_make_no_sense_are_refused(cls: Any, x: Any, lengths: Any, why: str) -> None:
     fitted = make(cls, n_iter=1).fit(*data())
-    kept = fitted._parameters()
+    kept = fitted.state_dict()
     for method in ("score", "predict", "filter", "partial_fit"):
         with pytest.raises(ValueError, match=why):
             getattr(fitted, method)(x, lengths)
     fitted.init_params = ""
     with pytest.raises(ValueError, match=why):
         fitted.fit(x, lengths)
-    for name, value in fitted._parameters().items():
+    for name, value in fitted.state_dict().items():
         assert value is kept[name], "an error lost what was learnt"
 
 
@@ -412,7 +411,7 @@ def test_files_of_other_models_are_refused(cls: Any, tmp_path: Path, monkeypatch
     with pytest.raises(ValueError, match=f"holds {other.__name__}, not a {cls.__name__}"):
         cls.load(path)
     fitted = make(cls, n_iter=1).fit(*data())
-    monkeypatch.setattr(cls, "_parameters", lambda self: {"fit": np.zeros(1)})
+    monkeypatch.setattr(cls, "state_dict", lambda self: {"fit": np.zeros(1)})
     fitted.save(path)
     with pytest.raises(ValueError, match="holds fit, which a"):
         cls.load(path)
@@ -423,10 +422,10 @@ def test_files_of_other_models_are_refused(cls: Any, tmp_path: Path, monkeypatch
 
 @MODELS
 def test_every_setting_is_explained(cls: Any) -> None:
-    """The three flow models share the text of their base."""
-    text = next(base.__doc__ or "" for base in cls.__mro__ if "Args:" in (base.__doc__ or ""))
-    for name in inspect.signature(cls.__init__).parameters:
-        assert name == "self" or f"        {name}: " in text, name
+    """Where its class says: the emissions, or the chain."""
+    texts = [one.__doc__ or "" for one in (*cls.__mro__, *cls.emissions_class.__mro__)]
+    for name in inspect.signature(cls).parameters:
+        assert name == "n_components" or any(f"        {name}: " in text for text in texts), name
 
 
 @MODELS

@@ -13,7 +13,7 @@ from phonaut.hmm import GenHMM, GaussianHMM
 x = np.random.default_rng(0).standard_normal((500, 3))
 for model in (GaussianHMM(4, random_state=0, n_iter=3), GenHMM(1, 2, random_state=0, n_iter=2, n_couplings=2)):
     model.fit(x, [20] * 25)
-    print(zlib.crc32(b"".join(np.ascontiguousarray(value).tobytes() for value in model._parameters().values())))
+    print(zlib.crc32(b"".join(np.ascontiguousarray(value).tobytes() for value in model.state_dict().values())))
     print(zlib.crc32(model.predict_proba(x, [20] * 25).tobytes()), model.score(x, [20] * 25))
 """
 

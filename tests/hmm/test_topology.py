@@ -17,7 +17,6 @@ from phonaut.hmm.topology import (
     alternatives,
     bakis,
     graph,
-    looped,
     optional,
     sentence,
     sequence,
@@ -125,11 +124,11 @@ def test_without_skips_a_left_to_right_model_lasts_as_the_negative_binomial_says
         comb(t - 1, n_states - 1) * stay ** (t - n_states) * (1 - stay) ** n_states if t >= n_states else 0.0
         for t in range(1, 21)
     ]
-    np.testing.assert_allclose(durations(bakis(n_states, stay=stay), 20)[1:], expected, atol=1e-15)
+    np.testing.assert_allclose(durations(bakis(n_states, self_loop=stay), 20)[1:], expected, atol=1e-15)
 
 
 def test_with_skips_it_is_left_from_as_many_states_before_the_last() -> None:
-    chain = bakis(4, skips=1, stay=0.4)
+    chain = bakis(4, skips=1, self_loop=0.4)
     expected = [[0.4, 0.3, 0.3, 0], [0, 0.4, 0.3, 0.3], [0, 0, 0.4, 0.3], [0, 0, 0, 0.4]]
     np.testing.assert_allclose(chain.transition, expected, atol=1e-15)
     np.testing.assert_allclose(chain.end, [0, 0, 0.3, 0.6], atol=1e-15)
@@ -137,14 +136,12 @@ def test_with_skips_it_is_left_from_as_many_states_before_the_last() -> None:
 
 
 @pytest.mark.oracle
-def test_a_loop_comes_again_with_geometric_probability_and_branches_by_their_weights() -> None:
-    one = bakis(1, stay=0.0)  # exactly one frame
-    np.testing.assert_allclose(durations(looped(one, 0.25), 6)[1:], 0.75 * 0.25 ** np.arange(6), atol=1e-15)
+def test_branches_come_by_their_weights_and_what_is_optional_may_be_skipped() -> None:
+    one = bakis(1, self_loop=0.0)  # exactly one frame
     two = sequence(one, one)
     np.testing.assert_allclose(durations(alternatives([one, two], [3, 1]), 3), [0, 0.75, 0.25, 0], atol=1e-15)
     np.testing.assert_allclose(durations(alternatives([one, two]), 3), [0, 0.5, 0.5, 0], atol=1e-15)
     np.testing.assert_allclose(durations(optional(two, 0.2), 3), [0.8, 0, 0.2, 0], atol=1e-15)
-    np.testing.assert_allclose(durations(looped(optional(one, 0.5), 0.5), 2)[:2], [1 / 3, 4 / 9], atol=1e-15)
 
 
 @pytest.mark.oracle
@@ -185,7 +182,7 @@ def test_rows_sum_to_one(kind: str, n_states: int) -> None:
 
 
 def test_left_to_right_goes_over_as_many_states_as_are_skipped() -> None:
-    rows = transition_probabilities("left_to_right", 4, skips=1, stay=0.5)
+    rows = transition_probabilities("left_to_right", 4, skips=1, self_loop=0.5)
     expected = [[0.5, 0.25, 0.25, 0], [0, 0.5, 0.25, 0.25], [0, 0, 0.5, 0.5], [0, 0, 0, 1]]
     np.testing.assert_allclose(rows, expected)
 
@@ -209,10 +206,10 @@ WRONG: list[Any] = [
     (lambda: transition_probabilities("bakis", 3), "kind is one of left_to_right, .*; got bakis"),
     (lambda: transition_probabilities("ergodic", 0), "n_states must be at least 1; got 0"),
     (lambda: transition_probabilities("left_to_right", 2, skips=-1), "skips must not be negative"),
-    (lambda: transition_probabilities("ergodic", 2, stay=1.5), "stay must be from 0 to 1; got 1.5"),
+    (lambda: transition_probabilities("ergodic", 2, self_loop=1.5), "self_loop must be from 0 to 1; got 1.5"),
     (lambda: start_probabilities("last", 2), "kind is one of first"),
     (lambda: bakis(0), "n_states must be at least 1"),
-    (lambda: bakis(2, stay=1), "stay must be less than 1"),
+    (lambda: bakis(2, self_loop=1), "self_loop must be less than 1"),
     (lambda: Topology(np.empty(0), np.empty((0, 0)), np.empty(0)), "at least 1 state"),
     (lambda: Topology([1.0], [[0.5]], [0.4]), "each row of transition, with end, must sum to 1"),
     (lambda: Topology([0.9], [[0.5]], [0.5]), "start and skip must sum to 1; got 0.9"),
@@ -227,7 +224,6 @@ WRONG: list[Any] = [
     (lambda: alternatives([]), "at least 1 branch"),
     (lambda: alternatives([ONE, ONE], [1, -1]), "weights must be 2 numbers"),
     (lambda: optional(ONE, 1.1), "probability must be from 0 to 1"),
-    (lambda: looped(ONE, 1.0), "again must be from 0 to less than 1"),
     (lambda: sentence([]), "there must be words"),
     (lambda: sentence([[ONE], []]), "phones in each of them"),
     (lambda: sentence([[ONE]], ONE, -0.1), "silence_probability must be from 0 to 1"),

@@ -19,7 +19,7 @@ from phonaut.runs import build as parts
 from phonaut.runs.evaluation import load_model, predict
 from phonaut.runs.extraction import extract
 
-SMALL_FLOW = ["model.n_couplings=2", "model.n_hidden=4", "model.n_passes=1", "model.first_fit=1", "model.n_mix=1"]
+SMALL_FLOW = ["model.n_couplings=2", "model.n_hidden=4", "model.n_passes=1", "model.gmm_init_steps=1", "model.n_mix=1"]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ EM = {
     "gmmhmm": ["model.n_mix=2", "model.tol=-1"],
     "genhmm": [
         "model.n_mix=2", "model.tol=-1", "model.n_couplings=2", "model.n_hidden=4", "model.n_passes=1",
-        "model.first_fit=1",
+        "model.gmm_init_steps=1",
     ],
 }  # fmt: skip
 

@@ -20,7 +20,7 @@ SMALL = {
     "gmmhmm": ["model=gmmhmm", "model.n_mix=2"],
     "genhmm": [
         "model=genhmm", "model.n_mix=1", "model.n_couplings=2", "model.n_hidden=4", "model.n_passes=1",
-        "model.first_fit=1", "+model.dtype=float64", "model.batch_size=0",
+        "model.gmm_init_steps=1", "+model.dtype=float64", "model.batch_size=0",
     ],
 }  # fmt: skip
 QUIET = ["trainer.enable_progress_bar=false"]
@@ -82,13 +82,13 @@ def test_it_ends_when_every_class_is_done(tones: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_costs_and_the_linear_layer_come_with_the_model(tones: Path, tmp_path: Path) -> None:
+def test_costs_and_calibration_come_with_the_model(tones: Path, tmp_path: Path) -> None:
     settings = [*run_settings(tones), *SMALL["gmmhmm"], *QUIET, "experiment_id=x", f"output_dir={tmp_path}"]
-    more = ["model.linear=true", "model.costs=[[0,1,1],[1,0,1],[1000,1000,0]]", "trainer.max_epochs=2"]
+    more = ["model.calibration=true", "model.costs=[[0,1,1],[1,0,1],[1000,1000,0]]", "trainer.max_epochs=2"]
     assert main(["train", *settings, *more]) == 0
     folder = tmp_path / "x" / "gmmhmm"
     about = json.loads((folder / "model.json").read_text())
-    assert about["linear_layer"]["cross_validated_accuracy"] > 0.5
+    assert about["calibration"]["cross_validated_accuracy"] > 0.5
     assert about["log_likelihood_per_frame"].keys() == {"validation", "test"}
     assert len(about["states"]) == 3
     with np.load(folder / "samples.npz") as kept:

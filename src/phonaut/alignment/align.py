@@ -134,7 +134,7 @@ class Work:
         if "pocketsphinx" in names:
             keys["pocketsphinx"] = hash_of(self.basis, version("pocketsphinx"), pocket.SEARCH)
         if "hmm" in names:
-            keys["hmm"] = hash_of(self.basis, asdict(phone_hmm.Recipe()), keys.get("pocketsphinx"))
+            keys["hmm"] = hash_of(self.basis, asdict(phone_hmm.TrainingConfig()), keys.get("pocketsphinx"))
         return keys
 
     def by_pocketsphinx(self, key: str) -> list[Aligned]:
@@ -161,7 +161,7 @@ class Work:
             self.tell(f"hmm, {size} components a state, step {number}: log-likelihood {value:.4f} a frame")
 
         found = phone_hmm.align(self.prepared, self.wanted, self.lexicon, start, report=step)
-        return found, {"recipe": asdict(phone_hmm.Recipe()), "log_likelihood_per_frame": history}
+        return found, {"recipe": asdict(phone_hmm.TrainingConfig()), "log_likelihood_per_frame": history}
 
     def compared(self, alignments: dict[str, Times]) -> list[Differences]:
         """Every two of them."""

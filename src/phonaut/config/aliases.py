@@ -10,14 +10,16 @@ TARGETS = {
     "phonaut.data.augmentation.Augmentation": "phonaut.data.augmentation.chain.Augmentation",
     "phonaut.features.Level": "phonaut.features.GainNormalizer",
     "phonaut.corpora.research_data.ResearchCorpus": "phonaut.corpora.genhmm_data.corpus.ResearchCorpus",
-    "phonaut.modules.ClassDensities": "phonaut.models.ClassDensities",
+    "phonaut.modules.ClassDensities": "phonaut.models.GenerativeClassifier",
+    "phonaut.models.ClassDensities": "phonaut.models.GenerativeClassifier",
     "phonaut.modules.DNNHMM": "phonaut.models.DNNHMM",
     "phonaut.modules.EM": "phonaut.training.EM",
     "phonaut.modules.Hybrid": "phonaut.training.Hybrid",
     "phonaut.modules.Majority": "phonaut.models.Majority",
     "phonaut.modules.Representation": "phonaut.training.Representation",
     "phonaut.modules.SpeechClassifier": "phonaut.training.SpeechClassifier",
-    "phonaut.modules.Templates": "phonaut.models.Templates",
+    "phonaut.modules.Templates": "phonaut.models.DTWTemplates",
+    "phonaut.models.Templates": "phonaut.models.DTWTemplates",
     "phonaut.modules.objectives.APC": "phonaut.models.objectives.APC",
     "phonaut.modules.objectives.Mockingjay": "phonaut.models.objectives.Mockingjay",
     "phonaut.modules.objectives.Tera": "phonaut.models.objectives.Tera",
@@ -35,6 +37,9 @@ KEYS = {
     "objective.random_share": "objective.mask_random_prob",
     "objective.share": "objective.mask_prob",
     "objective.zero_share": "objective.mask_zero_prob",
+    "model.linear": "model.calibration",
+    "model.durations": "model.duration_model",
+    "model.first_fit": "model.gmm_init_steps",
 }
 
 # Old choices -> today's.
@@ -63,6 +68,16 @@ DIVISIONS = {
     "dataset.group_speakers_by_id=true": [],
 }
 
+# Old values of keys -> today's.
+VALUES = {
+    "model.density": {
+        "gmmhmm": "phonaut.hmm.emissions.MixtureEmissions",
+        "genhmm": "phonaut.hmm.emissions.GenEmissions",
+        "lathmm": "phonaut.hmm.emissions.LatEmissions",
+        "gshmm": "phonaut.hmm.emissions.GSEmissions",
+    }
+}
+
 
 def current_override(override: str) -> str:
     """An override with today's key or choice.
@@ -73,7 +88,8 @@ def current_override(override: str) -> str:
     override = CHOICES.get(override, override)
     key, equals, value = override.partition("=")
     sign = key[: len(key) - len(key.lstrip("+~"))]
-    return sign + KEYS.get(key.lstrip("+~"), key.lstrip("+~")) + equals + value
+    key = KEYS.get(key.lstrip("+~"), key.lstrip("+~"))
+    return sign + key + equals + VALUES.get(key, {}).get(value, value)
 
 
 def current_overrides(words: Sequence[str]) -> list[str]:
@@ -123,7 +139,7 @@ def current(config: Any, path: str = "") -> Any:
         return with_protocol(renamed) if not path and "dataset" in renamed else renamed
     if isinstance(config, list):
         return [current(value) for value in config]
-    return config
+    return VALUES.get(path.removesuffix("."), {}).get(config, config) if isinstance(config, str) else config
 
 
 def with_protocol(config: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ MIXED = re.compile(
 )
 # Training loops of models that are not trained by gradient descent on scores.
 LEAST_SHIFT_S = 0.002  # between frames that dynamic time warping compares
-TRAINED_BY = {"ClassDensities": "em", "Majority": "em", "Templates": "em", "DNNHMM": "hybrid"}
+TRAINED_BY = {"GenerativeClassifier": "em", "Majority": "em", "DTWTemplates": "em", "DNNHMM": "hybrid"}
 TRAINED_BY |= {"Mockingjay": "representation"}
 FROM_FOLDER = ("n_features", "frame_shift_s", "frame_offset_s")  # of features=frames
 REQUIRED = ("dataset", "protocol", "features", "model", "module", "optimizer", "checkpoint", "trainer")

@@ -277,9 +277,9 @@ def log_prob(
 def gradients(
     x: Array, begin: Index, end: Index, into: Index, per_group: int, weights: Array, at: Index, keep: Index,
     change: Index, mix: Index, n_rows: Index, n_hidden: int, slope: float, bound: float, means: Array, inverse: Array,
-    constant: Array, chunks: int, worth: Array, of_weights: Array, value: Array,
+    constant: Array, chunks: int, gamma: Array, of_weights: Array, value: Array,
 ) -> None:  # fmt: skip
-    """`sum_t sum_k worth_tfk log p_fk(x_t)`, `value (flows, chunks)`, and its gradient `(flows, chunks, P)`."""
+    """`sum_t sum_k r_tfk log p_fk(x_t)`, `value (flows, chunks)`, and its gradient `(flows, chunks, P)`."""
     n_flows, n_latent, d = means.shape
     n_couplings = len(at)
     widest = widest_of(n_rows)
@@ -302,7 +302,7 @@ def gradients(
             some = False
             for j in range(n):
                 for k in range(n_latent):
-                    some |= worth[row + j, own, k] > 0
+                    some |= gamma[row + j, own, k] > 0
             if not some:
                 continue
             load(x, first, end[group], z)
@@ -312,7 +312,7 @@ def gradients(
             gl[:] = 0
             for k in range(n_latent):
                 for j in range(TILE):
-                    part[j] = worth[row + j, own, k] if j < n else x.dtype.type(0)
+                    part[j] = gamma[row + j, own, k] if j < n else x.dtype.type(0)
                     acc[j] = 0
                     gl[j] += part[j]
                 for i in range(d):
@@ -331,11 +331,11 @@ def gradients(
 @njit(cache=True, nogil=True, parallel=True, error_model="numpy", fastmath=FAST)
 def moments(
     x: Array, begin: Index, end: Index, into: Index, per_group: int, weights: Array, at: Index, keep: Index,
-    change: Index, mix: Index, n_rows: Index, n_hidden: int, slope: float, bound: float, chunks: int, worth: Array,
+    change: Index, mix: Index, n_rows: Index, n_hidden: int, slope: float, bound: float, chunks: int, gamma: Array,
     sums: Array, of_logdet: Array,
 ) -> None:  # fmt: skip
-    """`sum_t worth_tfk (1, z, z^2)`, `(flows, chunks, K, 1 + 2 D)`, and `sum_t sum_k worth_tfk log-determinant`."""
-    d, n_latent = x.shape[1], worth.shape[2]
+    """`sum_t r_tfk (1, z, z^2)`, `(flows, chunks, K, 1 + 2 D)`, and `sum_t sum_k r_tfk log-determinant`."""
+    d, n_latent = x.shape[1], gamma.shape[2]
     widest = widest_of(n_rows)
     every = np.arange(max(n_hidden, d))
     for task in prange(len(weights) * chunks):
@@ -355,7 +355,7 @@ def moments(
             for k in range(n_latent):
                 whole = 0.0
                 for j in range(TILE):
-                    part[j] = worth[row + j, own, k] if j < n else x.dtype.type(0)
+                    part[j] = gamma[row + j, own, k] if j < n else x.dtype.type(0)
                     whole += part[j]
                 found[k, 0] += whole
                 for j in range(n):

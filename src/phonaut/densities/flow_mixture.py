@@ -21,7 +21,7 @@ from torch import Tensor
 
 from phonaut.densities import flow_engine
 from phonaut.densities.flow import LEAST_TASKS, Flows
-from phonaut.densities.processes import several, summed
+from phonaut.densities.processes import all_reduce, several
 
 LEAST_SCALE = 1e-6
 MOST_HALVINGS = 6
@@ -48,7 +48,7 @@ class Groups(NamedTuple):
 
 @dataclass
 class Moments:
-    """`sum_t worth_tfk (1, z, z^2)`: n `(F, K)`, first and second `(F, K, D)`; and that of log-determinants `(F,)`."""
+    """`sum_t r_tfk (1, z, z^2)`: n `(F, K)`, first and second `(F, K, D)`; and that of log-determinants `(F,)`."""
 
     n: Tensor
     first: Tensor
@@ -64,9 +64,9 @@ class Moments:
         """As if every frame counted `factor` times."""
         return Moments(self.n * factor, self.first * factor, self.second * factor, self.logdet * factor)
 
-    def summed(self) -> Moments:
+    def reduced(self) -> Moments:
         """Those of all processes."""
-        return Moments(summed(self.n), summed(self.first), summed(self.second), summed(self.logdet))
+        return Moments(*(all_reduce(value) for value in (self.n, self.first, self.second, self.logdet)))
 
 
 class FlowMixtures:
@@ -128,22 +128,22 @@ class FlowMixtures:
         logs: Tensor = (constant - mixing.detach()[:, None])[:, None] + logdet[:, :, None] - 0.5 * away
         return logs
 
-    def moments(self, x: Tensor, worth: Tensor, groups: Groups) -> Moments:
-        """Sums over frames, weighted by `worth (rows, F / G, K)`."""
+    def moments(self, x: Tensor, responsibilities: Tensor, groups: Groups) -> Moments:
+        """Sums over frames, weighted by responsibilities `(rows, F / G, K)`."""
         n_flows, n_latent, d = self.means.shape
         with torch.no_grad():
             mixing = self.flows.mixing_log_determinant().double()
         if self.on_cpu:
             sums = np.zeros((n_flows, self._chunks, n_latent, 1 + 2 * d))
             logdet = np.zeros((n_flows, self._chunks))
-            flow_engine.moments(*self._compiled(x, groups, self._chunks, worth.numpy(), sums, logdet))
+            flow_engine.moments(*self._compiled(x, groups, self._chunks, responsibilities.numpy(), sums, logdet))
             of_all = torch.from_numpy(sums.sum(axis=1))
             n = of_all[:, :, 0]
             logs = torch.from_numpy(logdet.sum(axis=1)) + mixing * n.sum(dim=1)
             return Moments(n, of_all[:, :, 1 : d + 1], of_all[:, :, d + 1 :], logs)
         with torch.no_grad():
             z, logs = self.flows(padded(x, groups))
-            part = worth_by_flow(worth, groups, self.flows.n_flows)
+            part = by_flow(responsibilities, groups, self.flows.n_flows)
             z, part, logs = z.double(), part.double(), logs.double()
             return Moments(
                 part.sum(dim=1).cpu(), (part.mT @ z).cpu(), (part.mT @ z.square()).cpu(),
@@ -151,34 +151,36 @@ class FlowMixtures:
             )  # fmt: skip
 
     def expected(self, found: Moments) -> Tensor:
-        """`Q_f = sum_t sum_k worth_tfk log p_fk(x_t)` of each flow, `(F,)`, from moments."""
+        """`Q_f = sum_t sum_k r_tfk log p_fk(x_t)` of each flow, `(F,)`, from moments."""
         d = self.means.shape[-1]
         away = (found.second - 2 * self.means * found.first + found.n[..., None] * self.means.square()) / self.scales**2
         constant = -self.scales.log().sum(dim=-1) - 0.5 * d * math.log(2 * math.pi)
         return found.logdet + (found.n * constant - 0.5 * away.sum(dim=-1)).sum(dim=1)
 
-    def gradient(self, x: Tensor, worth: Tensor, groups: Groups) -> Tensor:
+    def gradient(self, x: Tensor, responsibilities: Tensor, groups: Groups) -> Tensor:
         """Gradient of the sum of all `Q_f` with respect to the weights of the flows, `(F, P)`."""
         w = self.flows.weights
         if not self.on_cpu:
-            part = worth_by_flow(worth, groups, self.flows.n_flows)
+            part = by_flow(responsibilities, groups, self.flows.n_flows)
             (slope,) = torch.autograd.grad((self._torch_log_prob(padded(x, groups)) * part).sum(), w)
             return slope
         mean, inverse, constant = self._latents()
         chunks = self._chunks
         slopes, value = torch.zeros(len(w), chunks, w.shape[1], dtype=w.dtype), np.zeros((len(w), chunks))
         latents = mean.numpy(), inverse.numpy(), constant.numpy()
-        flow_engine.gradients(*self._compiled(x, groups, *latents, chunks, worth.numpy(), slopes.numpy(), value))
+        flow_engine.gradients(
+            *self._compiled(x, groups, *latents, chunks, responsibilities.numpy(), slopes.numpy(), value)
+        )
         slope = slopes[:, 0] if chunks == 1 else slopes.sum(dim=1)
         if self.flows.n_rows[:, 2].any():
             spans = zip(groups.into.tolist(), (groups.end - groups.begin).tolist(), strict=True)
-            counts = torch.cat([worth[first : first + n].sum(dim=(0, 2)) for first, n in spans])
+            counts = torch.cat([responsibilities[first : first + n].sum(dim=(0, 2)) for first, n in spans])
             slope += torch.autograd.grad((self.flows.mixing_log_determinant() * counts).sum(), w)[0]
         return slope
 
     def improve(
-        self, x: Tensor, worth: Tensor, groups: Groups, *, n_passes: int, learning_rate: float, batch_size: int,
-        seed: tuple[int, ...], anchor: Tensor | None = None, precision: float = 0.0,
+        self, x: Tensor, responsibilities: Tensor, groups: Groups, *, n_passes: int, learning_rate: float,
+        batch_size: int, seed: tuple[int, ...], anchor: Tensor | None = None, precision: float = 0.0,
     ) -> Moments:  # fmt: skip
         """Passes of Adam up Q with the log-density of a prior, and the moments under the flows that result.
 
@@ -187,7 +189,7 @@ class FlowMixtures:
 
         Args:
             x: frames `(N, D)`, in the type of the flows.
-            worth: of frames for components, `(rows, F / G, K)`.
+            responsibilities: of frames for components, `(rows, F / G, K)`.
             groups: which frames are whose.
             n_passes: over all frames.
             learning_rate: of Adam, which starts anew each time.
@@ -204,7 +206,7 @@ class FlowMixtures:
             away = (w.detach() - anchor).double().square().sum(dim=1).cpu()
             return self.expected(moments) - 0.5 * pull * away
 
-        found = self.moments(x, worth, groups).summed()
+        found = self.moments(x, responsibilities, groups).reduced()
         if not (n_passes and self.flows.n_weights):
             return found
         before, start = objective(found), w.detach().clone()
@@ -213,24 +215,24 @@ class FlowMixtures:
         sizes = groups.end - groups.begin
         n_batches = int(-(-sizes.max(initial=1) // batch_size)) if batch_size else 1
         if several():
-            n_batches = -int(-summed(torch.tensor(float(n_batches))) // torch.distributed.get_world_size())
+            n_batches = -int(-all_reduce(torch.tensor(float(n_batches))) // torch.distributed.get_world_size())
         rng = np.random.default_rng(seed)
         for _ in range(n_passes):
-            frames, own = x, worth
+            frames, own = x, responsibilities
             if n_batches > 1:
                 order = np.concatenate(
                     [a + rng.permutation(n) for a, n in zip(groups.begin, sizes, strict=True)]
                     or [np.empty(0, np.int64)]
                 )
-                frames, own = x[order], worth[order]
+                frames, own = x[order], responsibilities[order]
             for b in range(n_batches):
                 first, last = groups.begin + sizes * b // n_batches, groups.begin + sizes * (b + 1) // n_batches
-                slope = summed(self.gradient(frames, own, Groups(first, last, first)))
+                slope = all_reduce(self.gradient(frames, own, Groups(first, last, first)))
                 w.grad = slope.sub_(w.detach() - anchor, alpha=pull / n_batches).mul_(-share)
                 optimizer.step()
         w.grad = None
         end = w.detach().clone()
-        found = self.moments(x, worth, groups).summed()
+        found = self.moments(x, responsibilities, groups).reduced()
         for halving in range(1, MOST_HALVINGS + 2):
             fell = ~(objective(found) >= before)
             if not bool(fell.any()):
@@ -239,18 +241,18 @@ class FlowMixtures:
             with torch.no_grad():
                 some = fell.to(w.device)
                 w[some] = start[some] + step * (end[some] - start[some]) if step else start[some]
-            found = self.moments(x, worth, groups).summed()
+            found = self.moments(x, responsibilities, groups).reduced()
         return found
 
     def fit_latents(self, found: Moments, a: float, b: float) -> None:
         """The exact M-step of means and scales.
 
-        With `S = sum_t worth (z - mu)^2` and n frames,
+        With `S = sum_t r (z - mu)^2` and n frames,
 
         `sigma = (b + sqrt(b^2 + 4 (n + a - 1) S)) / (2 (n + a - 1))`,
 
-        which is where the derivative of `-(n + a - 1) log sigma - S / (2 sigma^2) - b / sigma` is 0. A component that
-        nothing was worth to keeps what it had.
+        which is where the derivative of `-(n + a - 1) log sigma - S / (2 sigma^2) - b / sigma` is 0. A component
+        without frames keeps what it had.
         """
         n = found.n[..., None]
         seen = n > 1e-10
@@ -282,11 +284,11 @@ def unpadded(values: Tensor, groups: Groups, out: Tensor) -> Tensor:
     return out
 
 
-def worth_by_flow(worth: Tensor, groups: Groups, n_flows: int) -> Tensor:
+def by_flow(responsibilities: Tensor, groups: Groups, n_flows: int) -> Tensor:
     """`(rows, F / G, K)` as `(F, N, K)`, zero past the end of a group."""
     sizes = torch.from_numpy(groups.end - groups.begin)
     place = torch.arange(int(sizes.max()))[None].expand(len(sizes), -1)
     inside = place < sizes[:, None]
     rows = torch.where(inside, place + torch.from_numpy(groups.into)[:, None], 0)
-    values = worth[rows.to(worth.device)] * inside.to(worth)[:, :, None, None]
-    return values.transpose(1, 2).reshape(n_flows, place.shape[1], worth.shape[2])
+    values = responsibilities[rows.to(responsibilities.device)] * inside.to(responsibilities)[:, :, None, None]
+    return values.transpose(1, 2).reshape(n_flows, place.shape[1], responsibilities.shape[2])

@@ -16,23 +16,17 @@ Source: Bishop 2006, "Pattern recognition and machine learning", sections 2.4 an
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from phonaut.densities.processes import summed
+from phonaut.densities.priors import CovarianceType, is_quadratic
+from phonaut.densities.statistics import Array, GaussianStatistics
 
-CovarianceType = Literal["full", "diag", "tied", "spherical"]
-COVARIANCE_TYPES: tuple[CovarianceType, ...] = ("full", "diag", "tied", "spherical")
 BLOCK_CELLS = 2**22  # numbers in the features of a block of frames: 16 MB of float32
-
-
-def is_quadratic(covariance_type: CovarianceType) -> bool:
-    """Whether products of different dimensions are needed."""
-    return covariance_type in ("full", "tied")
+BLOCK_FRAMES = 2048  # features and responsibilities of a block of mixtures stay in the cache
 
 
 def features(x: Tensor, *, full: bool) -> Tensor:
@@ -170,86 +164,65 @@ class Gaussians:
         return self.means[components] + coloured
 
 
-@dataclass
-class Statistics:
-    """Sums over frames, weighted by responsibilities; those of two sets of frames add up to those of both.
-
-    Attributes:
-        n: `sum_t r_tk`, `(K,)`.
-        first: `sum_t r_tk (x_t - origin)`, `(K, D)`.
-        second: `sum_t r_tk (x_t - origin)(x_t - origin)^T`, `(K, D, D)`, or its diagonal, `(K, D)`.
-        origin: `(D,)`.
-    """
-
-    n: Tensor
-    first: Tensor
-    second: Tensor
-    origin: Tensor
-
-    def __add__(self, other: Statistics) -> Statistics:
-        if not torch.equal(self.origin, other.origin):
-            raise ValueError("statistics about different origins do not add up")
-        return Statistics(self.n + other.n, self.first + other.first, self.second + other.second, self.origin)
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> Statistics:
-        """The sums, each put through a function; the origin is what it was."""
-        return Statistics(function(self.n), function(self.first), function(self.second), self.origin)
-
-    def scaled(self, factor: float) -> Statistics:
-        """As if every frame counted `factor` times."""
-        return self.map(lambda value: value * factor)
-
-    def summed(self) -> Statistics:
-        """Those of all processes."""
-        return self.map(summed)
-
-    def cpu(self) -> Statistics:
-        """The same in the processor's memory."""
-        return Statistics(self.n.cpu(), self.first.cpu(), self.second.cpu(), self.origin.cpu())
-
-    def means(self) -> Tensor:
-        """Weighted means `(K, D)`; the origin where nothing was seen."""
-        return self.origin + self.first / self.n.clamp(min=torch.finfo(self.n.dtype).tiny)[:, None]
-
-    def scatter(self, means: Tensor) -> Tensor:
-        """`sum_t r_tk (x_t - mu_k)(x_t - mu_k)^T`, `(K, D, D)` or `(K, D)`."""
-        m = means - self.origin
-        if self.second.ndim == 2:
-            return (self.second - 2 * m * self.first + self.n[:, None] * m.square()).clamp(min=0)
-        cross = m[:, :, None] * self.first[:, None, :]
-        return self.second - cross - cross.mT + self.n[:, None, None] * m[:, :, None] * m[:, None, :]
-
-
-def statistics(x: Tensor, responsibilities: Tensor, origin: Tensor, *, full: bool) -> Statistics:
+def statistics(x: Tensor, responsibilities: Tensor, origin: Array, *, full: bool) -> GaussianStatistics:
     """Sums over frames `(N, D)` with responsibilities `(N, K)`, in float64 over blocks in the type of `x`."""
     d, k = x.shape[1], responsibilities.shape[1]
-    n_features = 1 + d + (d * (d + 1) // 2 if full else d)
-    sums = torch.zeros(k, n_features, dtype=torch.float64, device=x.device)
-    size = max(1, BLOCK_CELLS // n_features)
-    about = origin.to(x.dtype)
+    n_sums = 1 + d + (d * (d + 1) // 2 if full else d)
+    sums = torch.zeros(k, n_sums, dtype=torch.float64, device=x.device)
+    size = max(1, BLOCK_CELLS // n_sums)
+    about = torch.from_numpy(origin).to(x)
     for first in range(0, len(x), size):
         phi = features(x[first : first + size] - about, full=full)
         sums += responsibilities[first : first + size].T.to(phi.dtype) @ phi
-    return from_features(sums, about.double(), d, full=full)
+    return from_features(sums.cpu().numpy(), about.double().cpu().numpy(), full=full)
 
 
-def from_features(sums: Tensor, origin: Tensor, d: int, *, full: bool) -> Statistics:
-    """`sum_t r_tk phi(x_t)`, `(K, P)`, as statistics."""
+def mixture_statistics(
+    x: Tensor, gaussians: Gaussians, log_weights: Tensor, gamma: Tensor | None = None
+) -> GaussianStatistics:
+    """Statistics of all components of S mixtures of M components; features of a block of frames serve for densities
+    and sums.
+
+    Args:
+        x: frames `(N, D)`.
+        gaussians: `S M` of them; sums are taken about their origin.
+        log_weights: `(S, M)`.
+        gamma: `p(s_t = s | x)`, `(N, S)`; None: there is one mixture, and the log-likelihood is computed as well.
+    """
+    full, about, shape = is_quadratic(gaussians.covariance_type), gaussians.origin.to(x.dtype), log_weights.shape
+    theta, weights = gaussians.natural(), log_weights.to(x.device).flatten()
+    theta[0] += weights
+    theta, weights = theta.to(x.dtype), weights.to(x.dtype)
+    far = gaussians.loses_digits(x.dtype).nonzero()[:, 0]
+    sums = torch.zeros(theta.shape[1], theta.shape[0], dtype=torch.float64, device=x.device)
+    log_likelihood = torch.zeros((), dtype=torch.float64, device=x.device)
+    for first in range(0, len(x), BLOCK_FRAMES):
+        block = x[first : first + BLOCK_FRAMES]
+        phi, logs = features(block - about, full=full), x.new_empty(len(block), len(gaussians.means))
+        gaussians.log_prob_of_features(phi, block, theta, far, logs)
+        if len(far):
+            logs[:, far] += weights[far]
+        if gamma is None:
+            r = torch.softmax(logs, dim=1)
+            # log sum_k exp(l_k) = max_k l_k - log max_k r_k, which is cheaper than to exponentiate again.
+            log_likelihood += (logs.amax(dim=1) - r.amax(dim=1).log()).sum(dtype=torch.float64)
+        else:
+            r = torch.softmax(logs.view(-1, *shape), dim=2).mul_(gamma[first : first + BLOCK_FRAMES, :, None])
+            r = r.nan_to_num_(0.0).flatten(1)  # a frame that no component can explain counts for none
+        sums += r.T @ phi
+    found = from_features(sums.cpu().numpy(), gaussians.origin.double().cpu().numpy(), full=full)
+    found.log_prob = float(log_likelihood)
+    return found
+
+
+def from_features(sums: Array, origin: Array, *, full: bool) -> GaussianStatistics:
+    """Statistics from `sum_t r_tk phi(x_t)`, `(K, P)`."""
+    d = len(origin)
     first, rest = sums[:, 1 : d + 1], sums[:, d + 1 :]
     if not full:
-        return Statistics(sums[:, 0], first, rest, origin)
-    rows, columns = torch.triu_indices(d, d, device=sums.device)
-    second = sums.new_empty(len(sums), d, d)
+        return GaussianStatistics(sums[:, 0], first, rest, origin)
+    rows, columns = np.triu_indices(d)
+    second = np.empty((len(sums), d, d))
     second[:, rows, columns] = rest
     second[:, columns, rows] = rest
-    return Statistics(sums[:, 0], first, second, origin)
-
-
-def pooled(scatter: Tensor, n: Tensor, covariance_type: CovarianceType) -> Tensor:
-    """Maximum-likelihood covariances of `scatter (K, D[, D])` and counts `(K,)`, in the shape of the type."""
-    if covariance_type == "tied":
-        return scatter.sum(dim=0) / n.sum()
-    if covariance_type == "full":
-        return scatter / n[:, None, None]
-    variances = scatter / n[:, None]
-    return variances.mean(dim=1) if covariance_type == "spherical" else variances
+    return GaussianStatistics(sums[:, 0], first, second, origin)

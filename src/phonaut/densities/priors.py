@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import ArrayLike, NDArray
 
-from phonaut.densities.gaussian import CovarianceType, Statistics, is_quadratic
+from phonaut.densities.statistics import Array, GaussianStatistics
 
+CovarianceType = Literal["full", "diag", "tied", "spherical"]
+COVARIANCE_TYPES: tuple[CovarianceType, ...] = ("full", "diag", "tied", "spherical")
 LEAST_FRAMES = 1e-5  # a component that fewer visit keeps its covariance
 LEAST_VARIANCE = 1e-150
+
+
+def is_quadratic(covariance_type: CovarianceType) -> bool:
+    """Tell whether a covariance has products of different dimensions."""
+    return covariance_type in ("full", "tied")
 
 
 @dataclass
@@ -24,95 +31,107 @@ class GaussianPrior:
 
     Source: Gauvain and Lee 1994, "Maximum a posteriori estimation for multivariate Gaussian mixture observations".
 
-    Attributes:
+    Args:
         mean: m, `(D,)`, `(K, D)` or a number.
         mean_weight: w, in frames.
         scale: P: a number; or `(D,)`, `(K, D)` (diag), `(K,)` (spherical), `(D, D)`, `(G, D, D)` (full, tied).
         weight: v, in frames.
+        ridge: added to the variances after each M-step, as `reg_covar` of scikit-learn, which is no prior.
     """
 
-    mean: Tensor
+    mean: ArrayLike
     mean_weight: float
-    scale: Tensor
+    scale: ArrayLike
     weight: float
+    ridge: float = 0.0
 
-    def _scale(self, kind: CovarianceType, n_features: int) -> Tensor:
+    def _scale(self, kind: CovarianceType, n_features: int) -> Array:
         """`scale` in the shape that it is added in; a number is that on the diagonal of a matrix."""
+        scale = np.asarray(self.scale, dtype=np.float64)
         if is_quadratic(kind):
-            eye = torch.eye(n_features, dtype=self.scale.dtype, device=self.scale.device)
-            return self.scale * eye if self.scale.ndim == 0 else self.scale
-        return self.scale.reshape(-1, 1) if kind == "spherical" and self.scale.ndim else self.scale
+            return scale * np.eye(n_features) if scale.ndim == 0 else scale
+        return scale.reshape(-1, 1) if kind == "spherical" and scale.ndim else scale
 
-    def best_means(self, found: Statistics, before: Tensor) -> Tensor:
-        """`(w m + sum_t r_t x_t) / (w + n)`; where there is nothing to divide by, what was is kept."""
-        worth = (self.mean_weight + found.n)[:, None]
-        total = found.first + found.origin * found.n[:, None]
-        means = (self.mean_weight * self.mean + total) / worth.clamp(min=torch.finfo(worth.dtype).tiny)
-        return torch.where(worth > 0, means, before)
+    def best_means(self, statistics: GaussianStatistics, before: Array) -> Array:
+        """`(w m + sum_t r_t x_t) / (w + n)`; where there is nothing to divide by, those `before` stay."""
+        n = (self.mean_weight + statistics.n)[:, None]
+        total = statistics.first + statistics.origin * statistics.n[:, None]
+        means = (self.mean_weight * np.asarray(self.mean) + total) / np.maximum(n, np.finfo(np.float64).tiny)
+        return np.where(n > 0, means, before)
 
-    def best_covariances(self, found: Statistics, means: Tensor, before: Tensor, kind: CovarianceType) -> Tensor:
-        """`(P + scatter + w (mu - m)(mu - m)^T) / (n + v)`; where fewer than 1e-5 frames are, what was is kept.
+    def best_covariances(
+        self, statistics: GaussianStatistics, means: Array, before: Array, kind: CovarianceType
+    ) -> Array:
+        """`(P + scatter + w (mu - m)(mu - m)^T) / (n + v)`; with fewer than 1e-5 frames, those `before` stay.
 
         Args:
-            found: of K components.
+            statistics: of K components.
             means: `(K, D)`.
             before: covariances of now: `(K, D, D)`, `(K, D)`, `(K,)`, or, tied, `(G, D, D)` of G groups of neighbours.
             kind: of covariances.
         """
-        scale, n = self._scale(kind, means.shape[1]), found.n
-        scatter, away = found.scatter(means), means - self.mean
+        scale, n = self._scale(kind, means.shape[1]), statistics.n
+        scatter, away = statistics.scatter(means), means - np.asarray(self.mean)
         if is_quadratic(kind):
-            scatter = scatter + self.mean_weight * away[:, :, None] * away[:, None, :]
+            if self.mean_weight:
+                scatter = scatter + self.mean_weight * away[:, :, None] * away[:, None, :]
             if kind == "tied":
-                scatter, n = (
-                    scatter.reshape(len(before), -1, *scatter.shape[1:]).sum(dim=1),
-                    n.view(len(before), -1).sum(1),
-                )
-            worth = n + self.weight
-            covariances = positive_definite((scale + scatter) / worth.clamp(min=LEAST_FRAMES)[:, None, None])
+                scatter = scatter.reshape(len(before), -1, *scatter.shape[1:]).sum(axis=1)
+                n = n.reshape(len(before), -1).sum(axis=1)
+            weight = n + self.weight
+            covariances = (scale + scatter) / np.maximum(weight, LEAST_FRAMES)[:, None, None]
+            covariances = positive_definite(covariances + self.ridge * np.eye(means.shape[1]))
         else:
-            worth = n + self.weight
-            variances = (scale + scatter + self.mean_weight * away.square()) / worth.clamp(min=LEAST_FRAMES)[:, None]
-            covariances = variances.clamp(min=LEAST_VARIANCE)
-            covariances = covariances.mean(dim=1) if kind == "spherical" else covariances
-        enough = (worth > LEAST_FRAMES).reshape(-1, *(1,) * (covariances.ndim - 1))
-        return torch.where(enough, covariances, before)
+            weight = n + self.weight
+            sums = scale + scatter + self.mean_weight * np.square(away)
+            variances = sums / np.maximum(weight, LEAST_FRAMES)[:, None] + self.ridge
+            covariances = np.maximum(variances, LEAST_VARIANCE)
+            covariances = covariances.mean(axis=1) if kind == "spherical" else covariances
+        enough = (weight > LEAST_FRAMES).reshape(-1, *(1,) * (covariances.ndim - 1))
+        return np.where(enough, covariances, before)
 
-    def log_density(self, means: Tensor, covariances: Tensor, kind: CovarianceType, *, of_covariances: bool) -> float:
+    def log_density(self, means: Array, covariances: Array, kind: CovarianceType, *, of_covariances: bool) -> float:
         """The log-density above; without the terms of `v` and `P` where covariances are not trained."""
-        scale, away, total = self._scale(kind, means.shape[1]), means - self.mean, 0.0
+        scale, away, total = self._scale(kind, means.shape[1]), means - np.asarray(self.mean), 0.0
+        of_covariances = of_covariances and bool(self.weight or scale.any())
         if is_quadratic(kind):
-            factor = torch.linalg.cholesky(covariances)
-            inverse = torch.cholesky_inverse(factor)
+            if not (of_covariances or self.mean_weight):
+                return 0.0
+            inverse = np.linalg.inv(covariances)
             if of_covariances:
-                determinant = 2 * factor.diagonal(dim1=1, dim2=2).log().sum()
+                determinant = np.linalg.slogdet(covariances)[1].sum()
                 total -= 0.5 * float((inverse * scale).sum() + self.weight * determinant)
             if self.mean_weight:
-                each = inverse.repeat_interleave(len(means) // len(inverse), dim=0)
-                total -= 0.5 * self.mean_weight * float(torch.einsum("kd,kde,ke->", away, each, away))
+                each = np.repeat(inverse, len(means) // len(inverse), axis=0)
+                total -= 0.5 * self.mean_weight * float(np.einsum("kd,kde,ke->", away, each, away))
             return total
-        variances = covariances[:, None].expand_as(means) if kind == "spherical" else covariances
+        variances = np.broadcast_to(covariances[:, None] if kind == "spherical" else covariances, means.shape)
         if of_covariances:
-            total -= 0.5 * float((self.weight * variances.log() + scale / variances).sum())
-        return total - 0.5 * self.mean_weight * float((away.square() / variances).sum())
+            total -= 0.5 * float((self.weight * np.log(variances) + scale / variances).sum())
+        return total - 0.5 * self.mean_weight * float((np.square(away) / variances).sum())
 
 
-def positive_definite(covariances: Tensor) -> Tensor:
+def is_positive_definite(matrices: Array) -> NDArray[np.bool_]:
+    """Tell of each matrix `(..., D, D)` whether it has a Cholesky factor."""
+    try:
+        np.linalg.cholesky(matrices)
+    except np.linalg.LinAlgError:
+        if matrices.ndim > 2:
+            return np.array([is_positive_definite(matrix) for matrix in matrices])
+        return np.array(False)
+    return np.full(matrices.shape[:-2], bool(np.isfinite(matrices).all()))
+
+
+def positive_definite(covariances: Array) -> Array:
     """Covariances `(..., D, D)`, symmetric; where one is not positive definite, with the least added to its diagonal
     that makes rounding harmless, and where that is not enough, which is when it holds nothing else, its diagonal."""
-    covariances = (covariances + covariances.mT) / 2
-    wrong = torch.linalg.cholesky_ex(covariances)[1] > 0
-    if bool(wrong.any()):
-        diagonal = covariances.diagonal(dim1=-2, dim2=-1)
-        least = 1e-10 * diagonal.amax(dim=-1).clamp(min=LEAST_VARIANCE)
-        covariances = covariances + torch.diag_embed(torch.where(wrong, least, 0.0)[..., None].expand_as(diagonal))
-        wrong = torch.linalg.cholesky_ex(covariances)[1] > 0
-        alone = torch.diag_embed(torch.maximum(diagonal, least[..., None]))
-        covariances = torch.where(wrong[..., None, None], alone, covariances)
+    covariances = (covariances + np.swapaxes(covariances, -1, -2)) / 2
+    wrong = ~is_positive_definite(covariances)
+    if wrong.any():
+        eye = np.eye(covariances.shape[-1])
+        diagonal = np.diagonal(covariances, axis1=-2, axis2=-1)
+        least = 1e-10 * np.maximum(diagonal.max(axis=-1), LEAST_VARIANCE)
+        covariances = covariances + np.where(wrong, least, 0.0)[..., None, None] * eye
+        alone = np.maximum(diagonal, least[..., None])[..., None] * eye
+        covariances = np.where(is_positive_definite(covariances)[..., None, None], covariances, alone)
     return covariances
-
-
-def as_prior(mean: object, mean_weight: float, scale: object, weight: float) -> GaussianPrior:
-    """A prior from numbers and arrays."""
-    mean_, scale_ = (torch.from_numpy(np.array(value, dtype=np.float64)) for value in (mean, scale))
-    return GaussianPrior(mean_, float(mean_weight), scale_, float(weight))

@@ -1,29 +1,38 @@
-"""Sums over the processes of `torch.distributed`, each of which has frames of its own; without it, what goes in."""
+"""Reductions over the processes of `torch.distributed`, each with frames of its own; without it, the identity."""
 
 from __future__ import annotations
 
-import torch.distributed as dist
-from torch import Tensor
+import sys
+from typing import Any, TypeVar
+
+import numpy as np
+
+Value = TypeVar("Value", bound=Any)  # a tensor or an array of numbers
 
 
 def several() -> bool:
-    """Whether more than one process works on this."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    """Tell whether several processes work together; who has not imported torch works alone."""
+    dist: Any = sys.modules.get("torch.distributed")
+    return bool(dist and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1)
 
 
-def summed(value: Tensor) -> Tensor:
-    """The sum of a tensor over all processes."""
+def all_reduce(value: Value) -> Value:
+    """The sum of a tensor or an array over all processes."""
+    return _collective(value, lambda dist, tensor: dist.all_reduce(tensor))
+
+
+def broadcast(value: Value) -> Value:
+    """A tensor or an array of the first process."""
+    return _collective(value, lambda dist, tensor: dist.broadcast(tensor, 0))
+
+
+def _collective(value: Value, operation: Any) -> Value:
     if not several():
         return value
-    value = value.clone()
-    dist.all_reduce(value)
-    return value
+    import torch
 
-
-def of_first(value: Tensor) -> Tensor:
-    """What the first process has."""
-    if not several():
-        return value
-    value = value.clone()
-    dist.broadcast(value, 0)
-    return value
+    is_array = isinstance(value, np.ndarray)
+    tensor: Any = torch.from_numpy(np.array(value)) if is_array else value.clone()
+    operation(torch.distributed, tensor)
+    result: Value = tensor.numpy() if is_array else tensor
+    return result

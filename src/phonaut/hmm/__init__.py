@@ -1,9 +1,18 @@
-"""Hidden Markov models: inference over log-likelihoods, and models with the conventions of hmmlearn."""
+"""Hidden Markov models: inference over log-likelihoods, and estimators in the terms of hmmlearn and scikit-learn."""
 
-from phonaut.hmm.gaussian import GaussianHMM
-from phonaut.hmm.genhmm import GenHMM
-from phonaut.hmm.gmmhmm import GMMHMM
-from phonaut.hmm.gshmm import GSHMM
-from phonaut.hmm.lathmm import LatHMM
+from importlib import import_module
+from typing import Any
 
-__all__ = ["GMMHMM", "GSHMM", "GaussianHMM", "GenHMM", "LatHMM"]
+from phonaut.hmm.base import HMM
+from phonaut.hmm.em import ObjectiveFellWarning
+from phonaut.hmm.estimators import GMMHMM, GaussianHMM
+from phonaut.hmm.gmm import GMM
+
+__all__ = ["GMM", "GMMHMM", "GSHMM", "HMM", "GaussianHMM", "GenHMM", "LatHMM", "ObjectiveFellWarning"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the models of flows, and torch with them, when they are asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(import_module("phonaut.hmm.flow_estimators"), name)

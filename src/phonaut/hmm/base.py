@@ -1,25 +1,24 @@
-"""What all hidden Markov models share: EM over sequences, decoding, sampling, saving; with hmmlearn's conventions."""
+"""Hidden Markov models of any emissions: EM over sequences, decoding, sampling, saving; with hmmlearn's conventions."""
 
 from __future__ import annotations
 
 import logging
 import operator
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
-from phonaut.densities.gmm import ObjectiveFellWarning
-from phonaut.densities.processes import of_first, summed
+from phonaut.densities.processes import all_reduce, broadcast
 from phonaut.hmm import inference
-from phonaut.hmm.chains import Array, Chains, Index
-from phonaut.hmm.em import Back, Expected, Monitor, Random, dirichlet, generator_of, normalized, sequences
+from phonaut.hmm.chains import Array, Index, MarkovChains
+from phonaut.hmm.em import Monitor, RollbackState, dirichlet_log_density, dirichlet_m_step, em
+from phonaut.hmm.emissions.base import Emissions
+from phonaut.hmm.inputs import Random, generator_of, sequences, uniform_segmentation
 from phonaut.hmm.saving import Saved, fingerprint
 
 log = logging.getLogger(__name__)
@@ -27,73 +26,106 @@ log = logging.getLogger(__name__)
 PART_CELLS = 2**20  # frames times states that are worked on at once, at least one sequence of them
 
 
+@dataclass
+class BaumWelchStatistics:
+    """Result of an E-step; those of two sets of sequences add up.
+
+    Attributes:
+        log_prob: log-likelihood of the sequences.
+        n_frames: how many.
+        start: expected first states, `(S,)`.
+        transitions: expected transitions, `(S, S)`.
+        emissions: statistics of the emissions.
+    """
+
+    log_prob: float
+    n_frames: float
+    start: Array
+    transitions: Array
+    emissions: Any
+
+    def __add__(self, other: BaumWelchStatistics) -> BaumWelchStatistics:
+        return BaumWelchStatistics(*(getattr(self, name) + getattr(other, name) for name in vars(self)))
+
+    def scaled(self, factor: float) -> BaumWelchStatistics:
+        """Those of sequences that count `factor` times each."""
+        numbers = {name: value * factor for name, value in vars(self).items() if name != "emissions"}
+        return BaumWelchStatistics(**numbers, emissions=self.emissions.scaled(factor))
+
+    def reduced(self) -> BaumWelchStatistics:
+        """Those of all processes."""
+        n = len(self.start)
+        sums = all_reduce(np.concatenate([[self.log_prob, self.n_frames], self.start, self.transitions.ravel()]))
+        start, transitions = sums[2 : 2 + n], sums[2 + n :].reshape(n, n)
+        return BaumWelchStatistics(float(sums[0]), float(sums[1]), start, transitions, self.emissions.reduced())
+
+
 class HMM(Saved):
-    """A hidden Markov model; sub-classes say what a state emits.
+    """A hidden Markov model: a chain, and what its states emit.
 
     Sequences are concatenated frames `X (N, D)` with `lengths`, or a list of arrays. A parameter that `params` does not
     name is not trained; one that `init_params` does not name, and that is set, is where training starts.
 
+    Args:
+        emissions: densities of the states.
+        startprob_prior: Dirichlet parameters, `(S,)` or one number.
+        transmat_prior: Dirichlet parameters, `(S, S)` or one number.
+        algorithm: of `decode`: `viterbi` or `map`.
+        random_state: a seed or a generator.
+        n_iter: EM steps; 0: nothing is trained.
+        tol: EM stops when the log-likelihood rises by less; negative: never.
+        verbose: print each step.
+        params: what is trained: s(tart), t(ransitions) and letters of the emissions; None: all.
+        init_params: what is started anew by `fit`, even if it is set; None: all.
+        implementation: `scaling`: recursions of scaled probabilities, of logarithms only where digits would be lost;
+            `log`: of logarithms, which is slower.
+        n_restarts: starts; the best is kept.
+        checkpoint: file that `fit` writes after each step, and goes on from if it is there.
+
     Attributes:
         startprob_: `p(s_1 = i)`, `(S,)`.
         transmat_: `p(s_t+1 = j | s_t = i)`, `(S, S)`; what is 0 stays 0.
-        monitor_: how the last fit went.
-        n_features: D.
+        monitor_: course of the last fit.
     """
 
-    codes: ClassVar[dict[str, str]] = {"s": "startprob_", "t": "transmat_"}
-
-    n_components: int
-    startprob_prior: Any
-    transmat_prior: Any
-    algorithm: str
-    random_state: Random
-    n_iter: int
-    tol: float
-    verbose: bool
-    params: str
-    init_params: str
-    n_restarts: int
-    device: str
-    n_features: int
     startprob_: Array
     transmat_: Array
+    monitor_: Monitor
 
-    # --- what a sub-class says of its emissions
+    def __init__(
+        self,
+        emissions: Emissions,
+        *,
+        startprob_prior: ArrayLike = 1.0,
+        transmat_prior: ArrayLike = 1.0,
+        algorithm: str = "viterbi",
+        random_state: Random = None,
+        n_iter: int = 10,
+        tol: float = 1e-2,
+        verbose: bool = False,
+        params: str | None = None,
+        init_params: str | None = None,
+        implementation: str = "scaling",
+        n_restarts: int = 1,
+        checkpoint: str | None = None,
+    ) -> None:
+        every = "st" + default_params(emissions)
+        self.emissions = emissions
+        self.startprob_prior, self.transmat_prior = startprob_prior, transmat_prior
+        self.algorithm, self.random_state = algorithm, random_state
+        self.n_iter, self.tol, self.verbose = n_iter, tol, verbose
+        self.params = every if params is None else params
+        self.init_params = every if init_params is None else init_params
+        self.implementation, self.n_restarts, self.checkpoint = implementation, n_restarts, checkpoint
 
-    def _frame_log_prob(self, x: Tensor) -> Tensor:
-        """`log p(x_t | s)` of frames `(N, D)`: `(N, S)`."""
-        raise NotImplementedError
+    @property
+    def n_components(self) -> int:
+        """States, S."""
+        return self.emissions.n_states
 
-    def _emission_statistics(self, x: Tensor, posteriors: Tensor, origin: Tensor) -> Any:
-        """What the M-step needs, given `p(s_t = i | x)`, `(N, S)`."""
-        raise NotImplementedError
-
-    def _maximize_emissions(self, found: Any) -> None:
-        """The M-step of the emissions."""
-        raise NotImplementedError
-
-    def _reseed(self) -> bool:
-        """Move components that lost their frames, if there are any; whether there were."""
-        return False
-
-    def _emission_log_prior(self) -> float:
-        """Log-density of the emission parameters, up to a constant."""
-        return 0.0
-
-    def _init_emissions(self, X: Array, rng: np.random.Generator, states: Index | None) -> None:
-        """Parameters to start from; frames are of the `states (N,)` that are given."""
-        raise NotImplementedError
-
-    def _check_emissions(self) -> None:
-        """Raise ValueError for parameters that make no sense; set `n_features`."""
-        raise NotImplementedError
-
-    def _sample_frames(self, path: Index, rng: np.random.Generator) -> Array:
-        """A frame of each state of a path, `(T, D)`."""
-        raise NotImplementedError
-
-    def _n_emission_parameters(self) -> int:
-        raise NotImplementedError
+    @n_components.setter
+    def n_components(self, n: int) -> None:
+        self.emissions.n_states = n
 
     # --- fitting
 
@@ -103,27 +135,28 @@ class HMM(Saved):
         Raises:
             ValueError: for frames, lengths or settings that make no sense.
         """
-        frames, n = sequences(X, lengths, getattr(self, "n_features", None) if self._is_set() else None)
+        frames, n = sequences(X, lengths, self._n_features_expected(started=self._starts_none()))
         rng = generator_of(self.random_state)
         if self.checkpoint:
             if self.n_restarts > 1:
                 raise ValueError(f"a checkpoint is of one start; n_restarts must be 1, got {self.n_restarts}")
-            if not self._go_on(frames):
-                self._init(frames, n, rng)
+            if not self._resume(frames):
+                self.initialize(frames, n, rng)
                 self.monitor_ = self._new_monitor()
             self._em(frames, n)
             return self
-        best: dict[str, Any] | None = None
-        given = {name: value for name, value in vars(self).items() if name.endswith("_")}
+        best: tuple[float, dict[str, Any], Monitor] | None = None
+        given = self.state_dict()
         for _ in range(max(1, self.n_restarts)):
-            vars(self).update(given)
-            self._init(frames, n, rng)
+            self.load_state_dict(given)
+            self.initialize(frames, n, rng)
             self.monitor_ = self._new_monitor()
             self._em(frames, n)
-            if best is None or self.monitor_.last > best["monitor_"].last:
-                best = {name: value for name, value in vars(self).items() if name.endswith("_")}
+            if best is None or self.monitor_.last > best[0]:
+                best = self.monitor_.last, self.state_dict(), self.monitor_
         assert best is not None
-        vars(self).update(best)
+        self.load_state_dict(best[1])
+        self.monitor_ = best[2]
         return self
 
     def partial_fit(self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None) -> Self:
@@ -134,185 +167,190 @@ class HMM(Saved):
         Source: Cappe and Moulines 2009, "On-line expectation-maximization algorithm for latent data models".
         """
         started = hasattr(self, "_memory")
-        known = all(hasattr(self, name) for name in self.codes.values())
-        frames, n = sequences(X, lengths, getattr(self, "n_features", None) if known else None)
+        known = set(self.parameter_names()) <= self.state_dict().keys()
+        frames, n = sequences(X, lengths, self._n_features_expected(started=known))
         if not started:
             if not known:
-                self._init(frames, n, generator_of(self.random_state))
+                self.initialize(frames, n, generator_of(self.random_state))
             self.monitor_ = self._new_monitor()
-            self._origin, self._n_seen = self._middle(frames), 0.0
-        self._check()
-        found = self._expect(frames, n, self._origin).summed()
-        self.monitor_.report(found.log_prob, found.log_prob + self._log_prior())
+            self._origin, self._n_seen = global_mean(frames), 0.0
+        self.check()
+        statistics = self.e_step(frames, n, self._origin).reduced()
+        self.monitor_.report(statistics.log_prob, statistics.log_prob + self.log_prior())
         eta = self.monitor_.iter**-0.7
-        new = found.scaled(eta / found.n_frames)
-        self._memory: Expected = self._memory.scaled(1 - eta) + new if started else new
-        self._n_seen += found.n_frames
-        self._maximize(self._memory.scaled(self._n_seen))
+        new = statistics.scaled(eta / statistics.n_frames)
+        self._n_seen += statistics.n_frames
+        total = (self._memory.scaled(1 - eta) + new if started else new).scaled(self._n_seen)
+        self.m_step(total)
+        self._memory: BaumWelchStatistics = total.scaled(1 / self._n_seen)  # of flows the M-step adds the moments
         return self
+
+    def statistics(
+        self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None, origin: ArrayLike | None = None
+    ) -> BaumWelchStatistics:
+        """Baum-Welch statistics of any sequences, such as those of one speaker, under the parameters of now.
+
+        Those of the components of Gaussian emissions are of zeroth, first and second order, about `origin (D,)` (by
+        default the mean of the components' means, so that those of all subsets add up); `about` moves them.
+        """
+        self.check()
+        frames, n = sequences(X, lengths, self.emissions.n_features)
+        return self.e_step(frames, n, None if origin is None else np.asarray(origin, dtype=np.float64))
+
+    def e_step(self, frames: NDArray[Any], lengths: Index, origin: Array | None = None) -> BaumWelchStatistics:
+        """The E-step on checked frames `(N, D)`, some sequences at a time."""
+        parts = (self._e_step_of_part(frames[rows], n, origin) for rows, n in self._parts(lengths))
+        return reduce(operator.add, parts)
+
+    def reduced_e_step(self, frames: NDArray[Any], lengths: Index) -> Callable[[], BaumWelchStatistics]:
+        """The E-step that `em` calls, over the frames of all processes, about their mean."""
+        origin = global_mean(frames)
+        return lambda: self.e_step(frames, lengths, origin).reduced()
+
+    def _e_step_of_part(self, frames: NDArray[Any], lengths: Index, origin: Array | None) -> BaumWelchStatistics:
+        found: list[Any] = []
+
+        def posteriors(logs: Array) -> Array:
+            found.append(inference.forward_backward(logs, self.chain, lengths, scaled=self._is_scaled))
+            gamma: Array = found[0].state
+            return gamma
+
+        emissions = self.emissions.e_step(frames, posteriors, origin)
+        (inferred,) = found
+        log_prob = float(inferred.log_likelihood.sum())
+        return BaumWelchStatistics(log_prob, len(frames), inferred.start[0], inferred.transitions[0], emissions)
+
+    def m_step(self, statistics: BaumWelchStatistics) -> None:
+        """The M-step; a state that was never left keeps its row of transitions."""
+        if "s" in self.params:
+            self.startprob_ = dirichlet_m_step(statistics.start, self.startprob_prior, self.startprob_)
+        if "t" in self.params:
+            self.transmat_ = dirichlet_m_step(statistics.transitions, self.transmat_prior, self.transmat_)
+        step = self.monitor_.iter if hasattr(self, "monitor_") else 0
+        self.emissions.m_step(statistics.emissions, self.params, step)
+
+    def reseed(self) -> bool:
+        """Move components that lost their frames, if all that emissions have is trained."""
+        return set(default_params(self.emissions)) <= set(self.params) and self.emissions.reseed()
+
+    def log_prior(self) -> float:
+        """Log-density of all parameters, up to a constant: Dirichlet for start and transitions."""
+        total = self.emissions.log_prior(self.params)
+        if "s" in self.params:
+            total += dirichlet_log_density(self.startprob_prior, self.startprob_)
+        if "t" in self.params:
+            total += dirichlet_log_density(self.transmat_prior, self.transmat_)
+        return total
 
     def _new_monitor(self) -> Monitor:
         return Monitor(self.tol, self.n_iter, verbose=self.verbose)
 
-    def _is_set(self) -> bool:
-        """Whether the parameters of the emissions are there and none of them is to be started anew."""
-        trained = {code: name for code, name in self.codes.items() if code != "_"}
-        return all(hasattr(self, name) and code not in self.init_params for code, name in trained.items())
-
-    def _middle(self, frames: NDArray[Any]) -> Tensor:
-        """The mean of all frames, `(D,)`, which statistics are taken about."""
-        sums = np.append(frames.sum(axis=0, dtype=np.float64), len(frames))
-        total = summed(torch.from_numpy(sums))
-        return (total[:-1] / total[-1]).to(self.device)
-
-    def _spread(self, frames: NDArray[Any]) -> Array:
-        """The variance of all frames, `(D,)`."""
-        away = np.square(frames - self._middle(frames).cpu().numpy()).sum(axis=0)
-        total = summed(torch.from_numpy(np.append(away, len(frames))))
-        variance: Array = (total[:-1] / total[-1]).numpy()
-        return variance
-
-    def _expect(self, frames: NDArray[Any], lengths: Index, origin: Tensor) -> Expected:
-        """The E-step: sufficient statistics of sequences under the parameters of now."""
-        parts = (self._expect_part(frames[rows], n, origin) for rows, n in self._parts(lengths))
-        return reduce(operator.add, parts)
-
-    def _expect_part(self, frames: NDArray[Any], lengths: Index, origin: Tensor) -> Expected:
-        x = torch.from_numpy(frames).to(self.device)
-        found = inference.forward_backward(self._frame_log_prob(x).double().cpu().numpy(), self.chains, lengths)
-        posteriors = torch.from_numpy(found.state).to(x.device, x.dtype)
-        emissions = self._emission_statistics(x, posteriors, origin)
-        log_prob = float(found.log_likelihood.sum())
-        return Expected(log_prob, len(frames), found.start[0], found.transitions[0], emissions)
-
-    def _maximize(self, found: Expected) -> None:
-        """The M-step."""
-        self._maximize_chain(found.start, found.transitions)
-        self._maximize_emissions(found.emissions)
+    @property
+    def most_seedings(self) -> int:
+        """How often EM may seed components anew."""
+        return 2 * self.n_components
 
     def _em(self, frames: NDArray[Any], lengths: Index) -> None:
         """EM steps until `tol` or `n_iter`."""
-        self._check()
-        origin = self._middle(frames)
-        self._back = self._back if self.monitor_.iter else Back()
-        while not self.monitor_.converged and not self.monitor_.fell:
-            self._em_step(frames, lengths, origin)
-            if self.checkpoint and not self.monitor_.fell:
-                self._write(Path(self.checkpoint), self._back, frames=fingerprint(frames))
+        self.check()
+        self.rollback = self.rollback if self.monitor_.iter else RollbackState()
 
-    def _em_step(self, frames: NDArray[Any], lengths: Index, origin: Tensor) -> None:
-        """One EM step, unless the one before made the objective fall: then it is taken back."""
-        back, last = self._back, self.monitor_.last
-        found = self._expect(frames, lengths, origin).summed()
-        objective = found.log_prob + self._log_prior()
-        fell = not objective >= last - 1e-7 * max(1.0, abs(last)) - 1e-9 * found.n_frames
-        if fell and back.plain:  # what was seeded anew made it worse: without that
-            vars(self).update(back.plain)
-            back.plain = {}
-            self._em_step(frames, lengths, origin)
-            return
-        if fell:
-            warnings.warn(
-                f"the objective fell from {last:.9g} to {objective:.9g} in step {self.monitor_.iter} of EM; the "
-                "parameters before that step are kept",
-                ObjectiveFellWarning,
-                stacklevel=4,
-            )
-            vars(self).update(back.before)
-            self.monitor_.fell = True
-            return
-        back.before = self._parameters()
-        self._maximize(found)
-        plain = self._parameters()
-        back.plain = plain if back.n_seeded < 2 * self.n_components and self._reseed() else {}
-        back.n_seeded += bool(back.plain)
-        self.monitor_.report(found.log_prob, objective)
+        def checkpoint() -> None:
+            if self.checkpoint:
+                self._write(Path(self.checkpoint), self.rollback, frames=fingerprint(frames))
 
-    def _maximize_chain(self, start: Array, transitions: Array) -> None:
-        """Start and transition probabilities; a state that was never left keeps its row."""
-        if "s" in self.params:
-            self.startprob_ = normalized(start, self.startprob_prior, self.startprob_)
-        if "t" in self.params:
-            self.transmat_ = normalized(transitions, self.transmat_prior, self.transmat_)
+        e_step = self.reduced_e_step(frames, lengths)
+        em(self, e_step, self.monitor_, self.rollback, most_seedings=self.most_seedings, after_step=checkpoint)
 
-    def _log_prior(self) -> float:
-        """Log-density of all parameters, up to a constant: Dirichlet for start and transitions."""
-        total = self._emission_log_prior()
-        if "s" in self.params:
-            total += dirichlet(self.startprob_prior, self.startprob_)
-        if "t" in self.params:
-            total += dirichlet(self.transmat_prior, self.transmat_)
-        return total
+    # --- parameters
 
-    def _init(
+    def parameter_names(self) -> list[str]:
+        """Names of all parameters."""
+        return ["startprob_", "transmat_", *self.emissions.letters.values(), *self.emissions.constants]
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Parameters by name, as far as they are set."""
+        chain = {name: vars(self)[name] for name in ("startprob_", "transmat_") if name in vars(self)}
+        return chain | self.emissions.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Set parameters.
+
+        Raises:
+            ValueError: there is no such parameter.
+        """
+        chain = {name: value for name, value in state.items() if name in ("startprob_", "transmat_")}
+        vars(self).update(chain)
+        self.emissions.load_state_dict({name: value for name, value in state.items() if name not in chain})
+
+    def _n_features_expected(self, *, started: bool) -> int | None:
+        return getattr(self.emissions, "n_features", None) if started else None
+
+    def _starts_none(self) -> bool:
+        """Tell whether the parameters are there and none of them is to be started anew."""
+        letters = {"s", "t", *self.emissions.letters}
+        return set(self.parameter_names()) <= self.state_dict().keys() and not letters & set(self.init_params)
+
+    def initialize(
         self, X: ArrayLike, lengths: Any = None, rng: np.random.Generator | None = None, *, quietly: bool = False
     ) -> None:
-        """Parameters to start from: those that `init_params` names, and those that are not set."""
+        """Set the parameters to start from: those that `init_params` names, and those that are not set."""
         frames = np.asarray(X, dtype=np.float64)
         rng = generator_of(self.random_state) if rng is None else rng
         n = self.n_components
-        self.n_features = frames.shape[1]
-        if self._needs_init("s"):
+        names = {"s": "startprob_", "t": "transmat_", **self.emissions.letters}
+        for letter in [] if hasattr(self, "monitor_") else self.init_params:
+            if names.get(letter) in self.state_dict():
+                log.warning(
+                    "%s is set, but it will be overwritten during initialization, because init_params contains %r",
+                    names[letter], letter,
+                )  # fmt: skip
+        if "s" in self.init_params or "startprob_" not in vars(self):
             self.startprob_ = rng.dirichlet(np.full(n, float(n)))
-        if self._needs_init("t"):
+        if "t" in self.init_params or "transmat_" not in vars(self):
             self.transmat_ = rng.dirichlet(np.full(n, float(n)), size=n)
-        self._init_emissions(frames, rng, self._apportioned(frames, lengths))
-        for name, value in self._parameters().items():
-            setattr(self, name, of_first(torch.from_numpy(np.ascontiguousarray(value))).numpy())
-        if frames.size < self.n_parameters and "f" not in self.codes and not quietly:  # networks always have more
-            log.warning(
+        states = None
+        # Where a chain only goes forward from its first state, clusters of frames would not be in the order of the
+        # states, and EM does not reorder them.
+        if n > 1 and self.startprob_[0] == 1 and not np.tril(self.transmat_, -1).any():
+            states = uniform_segmentation(np.array([len(frames)] if lengths is None else lengths), n)
+        self.emissions.initialize(frames, rng, states, self.init_params)
+        self.load_state_dict({name: broadcast(np.array(value)) for name, value in self.state_dict().items()})
+        if frames.size < self.n_parameters and "f" not in self.emissions.letters and not quietly:
+            log.warning(  # flows always have more
                 "Fitting a model with %d free scalar parameters with only %d data points will result in a degenerate "
                 "solution.",
                 self.n_parameters,
                 frames.size,
             )
 
-    def _apportioned(self, frames: Array, lengths: Any) -> Index | None:
-        """The states of all frames where a chain only goes forward from its first: equal shares of each sequence.
-
-        Clusters of frames would not be in the order of the states, and EM does not reorder them.
-        """
-        forward = self.startprob_[0] == 1 and not np.tril(self.transmat_, -1).any()
-        if not forward or self.n_components == 1:
-            return None
-        n = np.array([len(frames)] if lengths is None else lengths)
-        within = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
-        shares: Index = within * self.n_components // np.repeat(n, n)
-        return shares
-
-    def _needs_init(self, code: str) -> bool:
-        """Whether a parameter has to be started; says so where that overwrites what was set."""
-        name = self.codes[code]
-        if code in self.init_params and hasattr(self, name) and not hasattr(self, "monitor_"):
-            log.warning(
-                "%s is set, but it will be overwritten during initialization, because init_params contains %r",
-                name,
-                code,
-            )
-        return code in self.init_params or not hasattr(self, name)
-
-    def _check(self) -> None:
+    def check(self) -> None:
         """Refuse parameters that make no sense.
 
         Raises:
             ValueError: says which, and how they should be.
         """
-        for code, shape in (("s", (self.n_components,)), ("t", (self.n_components,) * 2)):
-            name = self.codes[code]
-            value = np.asarray(getattr(self, name, None), dtype=np.float64)
+        if self.implementation not in ("scaling", "log"):
+            raise ValueError(f"implementation is scaling or log, got {self.implementation}")
+        for name, shape in (("startprob_", (self.n_components,)), ("transmat_", (self.n_components,) * 2)):
+            value = np.asarray(vars(self).get(name), dtype=np.float64)
             if value.shape != shape:
                 raise ValueError(f"{name} must be {shape}; got {value.shape}")
             if not np.allclose(value.sum(axis=-1), 1.0) or not (value >= 0).all():
                 raise ValueError(f"{name} must sum to 1, and must not be negative (got sums {value.sum(axis=-1)})")
             setattr(self, name, value)
-        self._check_emissions()
+        self.emissions.check()
 
     # --- a fitted model
 
     @property
-    def chains(self) -> Chains:
+    def chain(self) -> MarkovChains:
         """The hidden chain, as `phonaut.hmm.inference` takes it."""
-        return Chains(self.startprob_, self.transmat_)
+        return MarkovChains(self.startprob_, self.transmat_)
+
+    @property
+    def _is_scaled(self) -> bool:
+        return self.implementation != "log"
 
     def _parts(self, lengths: Index) -> Iterator[tuple[slice, Index]]:
         """Rows and lengths of some sequences at a time, so that memory is bounded and stays in use."""
@@ -325,22 +363,25 @@ class HMM(Saved):
 
     def _logs(self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None) -> Iterator[tuple[Array, Index]]:
         """Log-likelihoods `(M, S)` and lengths of some checked sequences at a time."""
-        self._check()
-        frames, n = sequences(X, lengths, self.n_features)
+        self.check()
+        frames, n = sequences(X, lengths, self.emissions.n_features)
         for rows, part in self._parts(n):
-            x = torch.from_numpy(frames[rows]).to(self.device)
-            yield self._frame_log_prob(x).double().cpu().numpy(), part
+            yield self.emissions.log_prob(frames[rows]), part
 
     def score(self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None) -> float:
         """Log-likelihood of all sequences together."""
         parts = self._logs(X, lengths)
-        return float(sum(inference.log_likelihood(logs, self.chains, n).sum() for logs, n in parts))
+        scaled = self._is_scaled
+        return float(sum(inference.log_likelihood(logs, self.chain, n, scaled=scaled).sum() for logs, n in parts))
 
     def score_samples(
         self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None
     ) -> tuple[float, Array]:
         """Log-likelihood of all sequences together, and `p(s_t = i | x)` of every frame, `(N, S)`."""
-        parts = [inference.forward_backward(logs, self.chains, n) for logs, n in self._logs(X, lengths)]
+        parts = [
+            inference.forward_backward(logs, self.chain, n, scaled=self._is_scaled)
+            for logs, n in self._logs(X, lengths)
+        ]
         return float(sum(part.log_likelihood.sum() for part in parts)), np.concatenate([part.state for part in parts])
 
     def predict_proba(self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None) -> Array:
@@ -350,7 +391,8 @@ class HMM(Saved):
     def filter(self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None) -> Array:
         """`p(s_t = i | x_1 ... x_t)` of every frame, `(N, S)`: nothing later is looked at."""
         parts = self._logs(X, lengths)
-        return np.concatenate([inference.filtered(logs, self.chains, n)[0] for logs, n in parts])
+        scaled = self._is_scaled
+        return np.concatenate([inference.filtered(logs, self.chain, n, scaled=scaled)[0] for logs, n in parts])
 
     def decode(
         self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None, algorithm: str | None = None
@@ -361,14 +403,14 @@ class HMM(Saved):
             X: frames.
             lengths: of the sequences.
             algorithm: `viterbi`: the most probable path and its log-probability; `map`: the most probable state of each
-                frame, and the sum of their posteriors. By default what the model was made with.
+                frame, and the sum of their posteriors. By default that of the model.
         """
-        chosen = algorithm or self.algorithm
-        if chosen not in ("viterbi", "map"):
-            raise ValueError(f"algorithm is viterbi or map, got {chosen}")
-        if chosen == "viterbi":
-            found = [inference.viterbi(logs, self.chains, n) for logs, n in self._logs(X, lengths)]
-            return float(sum(score.sum() for _, score in found)), np.concatenate([path for path, _ in found])
+        algorithm = algorithm or self.algorithm
+        if algorithm not in ("viterbi", "map"):
+            raise ValueError(f"algorithm is viterbi or map, got {algorithm}")
+        if algorithm == "viterbi":
+            parts = [inference.viterbi(logs, self.chain, n) for logs, n in self._logs(X, lengths)]
+            return float(sum(score.sum() for _, score in parts)), np.concatenate([path for path, _ in parts])
         state = self.predict_proba(X, lengths)
         return float(state.max(axis=1).sum()), state.argmax(axis=1)
 
@@ -386,11 +428,11 @@ class HMM(Saved):
             random_state: a seed or a generator; by default that of the model.
             currstate: the state to begin in.
         """
-        self._check()
+        self.check()
         rng = generator_of(self.random_state if random_state is None else random_state)
         start = self.startprob_ if currstate is None else np.eye(self.n_components)[currstate]
-        path = inference.sample(Chains(start, self.transmat_), n_samples, rng)
-        return self._sample_frames(path, rng), path
+        path = inference.sample(MarkovChains(start, self.transmat_), n_samples, rng)
+        return self.emissions.sample(path, rng), path
 
     def get_stationary_distribution(self) -> Array:
         """The distribution of states that transitions do not change, `(S,)`."""
@@ -402,7 +444,7 @@ class HMM(Saved):
     def n_parameters(self) -> int:
         """Free parameters."""
         n = self.n_components
-        return n - 1 + n * (n - 1) + self._n_emission_parameters()
+        return n - 1 + n * (n - 1) + self.emissions.n_parameters
 
     def aic(self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None) -> float:
         """Akaike information criterion `-2 log p(X) + 2 n_parameters`: lower is better."""
@@ -412,3 +454,15 @@ class HMM(Saved):
         """Bayesian information criterion `-2 log p(X) + n_parameters log N`: lower is better."""
         n_frames = len(sequences(X, lengths)[0])
         return -2 * self.score(X, lengths) + self.n_parameters * float(np.log(n_frames))
+
+
+def default_params(emissions: Emissions) -> str:
+    """Letters of all that is trained of emissions."""
+    return emissions.default_params or "".join(emissions.letters)
+
+
+def global_mean(frames: NDArray[Any]) -> Array:
+    """Mean of the frames of all processes, `(D,)`, which statistics are taken about."""
+    sums = all_reduce(np.append(frames.sum(axis=0, dtype=np.float64), len(frames)))
+    mean: Array = sums[:-1] / sums[-1]
+    return mean

@@ -1,4 +1,4 @@
-"""Hidden chains, and what inference finds of them."""
+"""Markov chains of hidden states, and the posteriors that inference gives."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 
 class Posteriors(NamedTuple):
-    """What forward and backward recursions find, as arrays or tensors like the log-likelihoods that went in.
+    """Results of forward and backward recursions, as arrays or tensors like the log-likelihoods that went in.
 
     Attributes:
         log_likelihood: `log p(x)` of each sequence, `(B,)`; -inf where no path is possible.
@@ -32,7 +30,7 @@ class Posteriors(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Chains:
+class MarkovChains:
     """Hidden chains of S states each: one, or C of them for sequences that do not share one.
 
     Args:
@@ -69,13 +67,13 @@ class Chains:
         return int(self.transition.shape[-1])
 
     @property
-    def ending(self) -> Array:
-        """`end`, which is there now."""
+    def exit_probabilities(self) -> Array:
+        """`end`, ones where it may end anywhere, `(C, S)`."""
         assert self.end is not None
         return self.end
 
     @cached_property
-    def band(self) -> tuple[Index, Index]:
+    def bandwidth(self) -> tuple[Index, Index]:
         """First column that is not 0 of each row of the transitions, and the one after the last, `(C, S)` each."""
         there = self.transition > 0
         low, high = there.argmax(axis=-1), self.n_states - there[..., ::-1].argmax(axis=-1)
@@ -87,14 +85,4 @@ class Chains:
     def logs(self) -> tuple[Array, Array, Array]:
         """Logarithms of start, transition and end; -inf for 0."""
         with np.errstate(divide="ignore"):
-            return np.log(self.start), np.log(self.transition), np.log(self.ending)
-
-
-def tensors(chains: Chains, chain: ArrayLike | None, n: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Start, transition and end of each of `n` sequences, `(B, S)`, `(B, S, S)`, `(B, S)`, as tensors like another."""
-    which = np.zeros(n, np.int64) if chain is None else np.asarray(chain, dtype=np.int64)
-    start, transition, end = (
-        torch.as_tensor(value[which], dtype=like.dtype, device=like.device)
-        for value in (chains.start, chains.transition, chains.ending)
-    )
-    return start, transition, end
+            return np.log(self.start), np.log(self.transition), np.log(self.exit_probabilities)

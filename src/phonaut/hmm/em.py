@@ -1,115 +1,91 @@
-"""Expectation-maximisation for hidden Markov models: what an E-step finds, the M-step of a chain, and how it went."""
+"""Expectation-maximisation: one loop with one guard, for estimators, classifiers and the aligner."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
-from phonaut.densities.gmm import checked_frames
-from phonaut.densities.processes import summed
-from phonaut.hmm.chains import Array, Index
+Array = NDArray[np.float64]
 
-Random = int | np.random.Generator | np.random.RandomState | None
-
-
-def generator_of(random_state: Random) -> np.random.Generator:
-    """A generator from a seed, from one that is drawn from, or from the system."""
-    if isinstance(random_state, np.random.RandomState):
-        return np.random.default_rng(int(random_state.randint(2**31)))
-    return np.random.default_rng(random_state)
+TOLERANCE = 1e-7  # of the objective: less is rounding
+TOLERANCE_A_FRAME = 1e-9  # nats
 
 
-class Emissions(Protocol):
-    """Sufficient statistics of what states emit."""
+class ObjectiveFellWarning(UserWarning):
+    """EM made the model worse, and the parameters before are kept."""
 
-    def __add__(self, other: Any) -> Any:
-        """Those of both sets of frames."""
+
+class SufficientStatistics(Protocol):
+    """Result of an E-step over all frames of all processes."""
+
+    @property
+    def log_prob(self) -> float:
+        """Log-likelihood of the frames."""
         ...
 
-    def scaled(self, factor: float) -> Self:
-        """As if every frame counted `factor` times."""
+    @property
+    def n_frames(self) -> float:
+        """Number of frames."""
         ...
 
-    def summed(self) -> Self:
-        """Those of all processes."""
+
+class Trainable(Protocol):
+    """A model as EM sees it."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All parameters; none of the arrays is changed in place by an M-step."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Set all parameters."""
+        ...
+
+    def m_step(self, statistics: Any) -> None:
+        """Raise the objective; gradient steps back-track by themselves."""
+        ...
+
+    def log_prior(self) -> float:
+        """Log-density of the parameters, up to a constant."""
+        ...
+
+    def reseed(self) -> bool:
+        """Move components that lost their frames; return whether there were any."""
         ...
 
 
 @dataclass
-class Expected:
-    """What an E-step finds; those of two sets of sequences add up.
-
-    Attributes:
-        log_prob: log-likelihood of the sequences.
-        n_frames: how many.
-        start: expected first states, `(S,)`.
-        transitions: expected transitions, `(S, S)`.
-        emissions: sums over frames.
-    """
-
-    log_prob: float
-    n_frames: float
-    start: Array
-    transitions: Array
-    emissions: Any
-
-    def __add__(self, other: Expected) -> Expected:
-        return Expected(
-            self.log_prob + other.log_prob,
-            self.n_frames + other.n_frames,
-            self.start + other.start,
-            self.transitions + other.transitions,
-            self.emissions + other.emissions,
-        )
-
-    def scaled(self, factor: float) -> Expected:
-        """As if every sequence counted `factor` times."""
-        return Expected(
-            self.log_prob * factor,
-            self.n_frames * factor,
-            self.start * factor,
-            self.transitions * factor,
-            self.emissions.scaled(factor),
-        )
-
-    def summed(self) -> Expected:
-        """That of all processes."""
-        numbers = np.concatenate([[self.log_prob, self.n_frames], self.start, self.transitions.ravel()])
-        numbers = summed(torch.from_numpy(numbers)).numpy()
-        n = len(self.start)
-        start, transitions = numbers[2 : 2 + n], numbers[2 + n :].reshape(n, n)
-        return Expected(float(numbers[0]), float(numbers[1]), start, transitions, self.emissions.summed())
-
-
-@dataclass
-class Back:
-    """Where EM goes back to when a step made the model worse; a checkpoint keeps it.
+class RollbackState:
+    """Parameters that EM goes back to when a step made the model worse; checkpoints keep them.
 
     Attributes:
         before: parameters before the last M-step.
-        plain: those after it, if empty components were seeded anew thereafter.
+        unseeded: those after it, if empty components were seeded anew thereafter.
         n_seeded: how often they were.
     """
 
     before: dict[str, Any] = field(default_factory=dict)
-    plain: dict[str, Any] = field(default_factory=dict)
+    unseeded: dict[str, Any] = field(default_factory=dict)
     n_seeded: int = 0
 
 
 class Monitor:
-    """How EM went.
+    """Course of EM.
+
+    Args:
+        tol: gain of log-likelihood below which EM has converged; negative: never.
+        n_iter: most EM steps.
+        verbose: print each step.
 
     Attributes:
         history: the log-likelihood of the data before each M-step.
         objective: the same and the log-density of the priors, which is what EM raises.
-        iter: EM steps.
-        fell: the objective fell, and the parameters before were taken back.
+        fell: the objective fell, and the parameters before were restored.
     """
 
     def __init__(self, tol: float, n_iter: int, *, verbose: bool = False) -> None:
@@ -120,7 +96,7 @@ class Monitor:
 
     @property
     def iter(self) -> int:
-        """EM steps."""
+        """Number of EM steps."""
         return len(self.history)
 
     def report(self, log_prob: float, objective: float) -> None:
@@ -136,14 +112,91 @@ class Monitor:
         """The objective before the last M-step."""
         return self.objective[-1] if self.objective else -np.inf
 
+    def is_fall(self, objective: float, n_frames: float) -> bool:
+        """Tell whether an objective is less than the last one by more than rounding; NaN is."""
+        return not objective >= self.last - TOLERANCE * max(1.0, abs(self.last)) - TOLERANCE_A_FRAME * n_frames
+
     @property
     def converged(self) -> bool:
         """The last step gained less than `tol`, or it was the last that was allowed."""
         gained = len(self.history) >= 2 and self.history[-1] - self.history[-2] < self.tol
         return self.iter >= self.n_iter or (gained and self.tol >= 0)
 
+    @property
+    def done(self) -> bool:
+        """No step will follow: EM converged, or it was stopped by a fall."""
+        return self.converged or self.fell
 
-def normalized(counts: Array, prior: ArrayLike, before: Array) -> Array:
+
+def em(
+    model: Trainable,
+    e_step: Callable[[], SufficientStatistics],
+    monitor: Monitor,
+    rollback: RollbackState | None = None,
+    *,
+    most_seedings: int = 0,
+    after_step: Callable[[], None] | None = None,
+) -> None:
+    """EM steps until `monitor` says that they are done.
+
+    An M-step after which the objective (log-likelihood and priors) fell is undone: the parameters before it are
+    restored, an `ObjectiveFellWarning` names the step, and EM stops. Components that lost their frames are seeded anew
+    at most `most_seedings` times, each of which is undone where the objective fell after it.
+
+    Args:
+        model: what is trained.
+        e_step: statistics of all frames under the parameters of now, summed over all processes.
+        monitor: notes the course.
+        rollback: of a fit that goes on; None: one that begins.
+        most_seedings: how often components may be seeded anew.
+        after_step: called after each M-step that stays.
+
+    Source: Dempster, Laird and Rubin 1977, "Maximum likelihood from incomplete data via the EM algorithm".
+    """
+    rollback = RollbackState() if rollback is None else rollback
+    while not monitor.done:
+        em_step(model, e_step, monitor, rollback, most_seedings=most_seedings)
+        if after_step is not None and not monitor.fell:
+            after_step()
+
+
+def em_step(
+    model: Trainable,
+    e_step: Callable[[], SufficientStatistics],
+    monitor: Monitor,
+    rollback: RollbackState,
+    *,
+    most_seedings: int = 0,
+) -> None:
+    """One step of `em`: E-step, guard, M-step."""
+    statistics = e_step()
+    objective = statistics.log_prob + model.log_prior()
+    fell = monitor.is_fall(objective, statistics.n_frames)
+    if fell and rollback.unseeded:  # seeding made it worse: without that
+        model.load_state_dict(rollback.unseeded)
+        rollback.unseeded = {}
+        statistics = e_step()
+        objective = statistics.log_prob + model.log_prior()
+        fell = monitor.is_fall(objective, statistics.n_frames)
+    if fell:
+        warnings.warn(
+            f"the objective fell from {monitor.last:.9g} to {objective:.9g} in step {monitor.iter} of EM; the "
+            "parameters before that step are kept",
+            ObjectiveFellWarning,
+            stacklevel=4,
+        )
+        model.load_state_dict(rollback.before)
+        monitor.fell = True
+        return
+    rollback.before = model.state_dict()
+    model.m_step(statistics)
+    unseeded = model.state_dict()
+    rollback.unseeded = unseeded if rollback.n_seeded < most_seedings and model.reseed() else {}
+    rollback.n_seeded += bool(rollback.unseeded)
+    monitor.report(statistics.log_prob, objective)
+
+
+def dirichlet_m_step(counts: Array, prior: ArrayLike, before: Array) -> Array:
     """Probabilities from counts with a Dirichlet prior, `(counts + prior - 1)` over its sum along the last axis.
 
     What was 0 stays 0; a row without any count keeps what it was.
@@ -154,37 +207,8 @@ def normalized(counts: Array, prior: ArrayLike, before: Array) -> Array:
     return result
 
 
-def dirichlet(prior: ArrayLike, value: Array) -> float:
-    """Log-density of probabilities under a Dirichlet prior, up to a constant; what is 0 by structure does not count."""
+def dirichlet_log_density(prior: ArrayLike, value: Array) -> float:
+    """Log-density of probabilities under a Dirichlet prior, up to a constant; structural zeros do not count."""
     weight = np.broadcast_to(np.asarray(prior, dtype=np.float64) - 1, value.shape)
     counts = (weight != 0) & (value > 0)
     return float((weight[counts] * np.log(value[counts])).sum())
-
-
-def sequences(
-    X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None, n_features: int | None = None
-) -> tuple[NDArray[Any], Index]:
-    """Frames `(N, D)` of float64, checked, and the lengths of the sequences, `(B,)`.
-
-    Raises:
-        ValueError: for frames that make no sense, or lengths that do not add up to them.
-    """
-    if isinstance(X, list | tuple) and lengths is None and len(X) and np.ndim(X[0]) == 2:
-        parts = [np.asarray(part) for part in X]
-        widths = {part.shape[1] if part.ndim == 2 else None for part in parts}
-        if len(widths) > 1:
-            raise ValueError(
-                f"sequences must be (T, D) with one D; got {sorted(map(str, {p.shape for p in parts}))[:5]}"
-            )
-        frames = checked_frames(np.concatenate(parts), n_features).astype(np.float64, copy=False)
-        return frames, np.array([len(part) for part in parts], dtype=np.int64)
-    # EM needs the digits: in float32 a step may gain less than rounding loses.
-    frames = checked_frames(X, n_features).astype(np.float64, copy=False)  # type: ignore[arg-type]
-    if lengths is None:
-        return frames, np.array([len(frames)], dtype=np.int64)
-    n = np.atleast_1d(np.asarray(lengths))
-    if n.ndim != 1 or n.dtype.kind not in "iu" or (n < 1).any() or n.sum() != len(frames):
-        raise ValueError(
-            f"lengths must be numbers from 1 on that add up to {len(frames)} frames; they add up to {n.sum()}"
-        )
-    return frames, n.astype(np.int64)

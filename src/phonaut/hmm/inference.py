@@ -11,15 +11,18 @@ recognition".
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from torch import Tensor
 
-from phonaut.hmm.chains import Array, Chains, Index, Posteriors
+from phonaut.hmm.chains import Array, Index, MarkovChains, Posteriors
 
-AnyArray = TypeVar("AnyArray", Array, Tensor)
+if TYPE_CHECKING:
+    from torch import Tensor
+
+AnyArray = TypeVar("AnyArray", bound=Any)  # an array or a tensor
 
 CHUNKS = 16  # sums over sequences are made in as many parts, however many threads there are
 
@@ -38,8 +41,14 @@ class Layout(NamedTuple):
         return np.linspace(0, len(self.lengths), CHUNKS + 1).round().astype(np.int64)
 
 
+def is_tensor(value: Any) -> bool:
+    """Tell whether a value is a tensor; who has not imported torch has none."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
 def laid_out(
-    log_likelihoods: Any, lengths: ArrayLike | Tensor | None, chains: Chains, chain: ArrayLike | None
+    log_likelihoods: Any, lengths: ArrayLike | Tensor | None, chains: MarkovChains, chain: ArrayLike | None
 ) -> Layout:
     """The sequences in one matrix.
 
@@ -78,7 +87,12 @@ def laid_out(
 
 
 def forward_backward(
-    log_likelihoods: Any, chains: Chains, lengths: Any = None, *, chain: ArrayLike | None = None
+    log_likelihoods: Any,
+    chains: MarkovChains,
+    lengths: Any = None,
+    *,
+    chain: ArrayLike | None = None,
+    scaled: bool = True,
 ) -> Posteriors:
     """Posteriors of states and transitions.
 
@@ -87,11 +101,12 @@ def forward_backward(
         chains: the hidden chains.
         lengths: of the sequences, `(B,)`; None: all of T frames, or one sequence.
         chain: which of the chains each sequence has, `(B,)`; None: the first.
+        scaled: recur in scaled probabilities, in logarithms only where those underflow; False: always in logarithms.
 
     Raises:
         ValueError: shapes do not fit, or a log-likelihood is NaN or +inf.
     """
-    if isinstance(log_likelihoods, Tensor):
+    if is_tensor(log_likelihoods):
         from phonaut.hmm import torch_engine
 
         return torch_engine.forward_backward(log_likelihoods, chains, lengths, chain)
@@ -102,11 +117,12 @@ def forward_backward(
     state = np.zeros_like(x.rows)
     shared = len(np.unique(x.chain)) < len(x.chain)
     counts = np.zeros((CHUNKS if shared else 1, n_chains, n_states, n_states))
-    total = np.zeros(len(x.lengths))
-    numba_engine.forward_backward(
-        x.rows, x.first, x.lengths, x.chain, chains.start, chains.transition, chains.ending, *chains.band, x.bounds,
-        state, counts, total,
-    )  # fmt: skip
+    total = np.full(len(x.lengths), 0.0 if scaled else np.nan)
+    if scaled:
+        numba_engine.forward_backward(
+            x.rows, x.first, x.lengths, x.chain, chains.start, chains.transition, chains.exit_probabilities,
+            *chains.bandwidth, x.bounds, state, counts, total,
+        )  # fmt: skip
     transitions = counts.sum(axis=0)
     for b in np.flatnonzero(np.isnan(total)):
         part, c = slice(x.first[b], x.first[b] + x.lengths[b]), x.chain[b]
@@ -117,7 +133,7 @@ def forward_backward(
     return Posteriors(total, state.reshape(np.shape(log_likelihoods)), transitions, start)
 
 
-def in_logs(rows: Array, chains: Chains, c: int, filtered: Array, posterior: Array, counts: Array) -> float:
+def in_logs(rows: Array, chains: MarkovChains, c: int, filtered: Array, posterior: Array, counts: Array) -> float:
     """One sequence in the log domain."""
     from phonaut.hmm import numba_engine
 
@@ -128,9 +144,14 @@ def in_logs(rows: Array, chains: Chains, c: int, filtered: Array, posterior: Arr
 
 
 def filtered(
-    log_likelihoods: ArrayLike, chains: Chains, lengths: ArrayLike | None = None, *, chain: ArrayLike | None = None
+    log_likelihoods: ArrayLike,
+    chains: MarkovChains,
+    lengths: ArrayLike | None = None,
+    *,
+    chain: ArrayLike | None = None,
+    scaled: bool = True,
 ) -> tuple[Array, Array]:
-    """`p(s_t = i | x_1 ... x_t)`: what is known of each frame's state when it is heard, and `log p(x)` `(B,)`.
+    """Causal posteriors `p(s_t = i | x_1 ... x_t)`, and `log p(x)` `(B,)`.
 
     Arguments and errors are those of `forward_backward`. How a sequence may end is known at its end only: it counts in
     `log p(x)` and not in the posteriors.
@@ -138,11 +159,12 @@ def filtered(
     from phonaut.hmm import numba_engine
 
     x = laid_out(log_likelihoods, lengths, chains, chain)
-    state, total = np.zeros_like(x.rows), np.zeros(len(x.lengths))
-    numba_engine.forward(
-        x.rows, x.first, x.lengths, x.chain, chains.start, chains.transition, chains.ending, *chains.band, x.bounds,
-        state, total,
-    )  # fmt: skip
+    state, total = np.zeros_like(x.rows), np.full(len(x.lengths), 0.0 if scaled else np.nan)
+    if scaled:
+        numba_engine.forward(
+            x.rows, x.first, x.lengths, x.chain, chains.start, chains.transition, chains.exit_probabilities,
+            *chains.bandwidth, x.bounds, state, total,
+        )  # fmt: skip
     for b in np.flatnonzero(np.isnan(total)):
         part = slice(x.first[b], x.first[b] + x.lengths[b])
         rows = x.rows[part]
@@ -151,17 +173,25 @@ def filtered(
 
 
 def log_likelihood(
-    log_likelihoods: AnyArray, chains: Chains, lengths: Any = None, *, chain: ArrayLike | None = None
+    log_likelihoods: AnyArray,
+    chains: MarkovChains,
+    lengths: Any = None,
+    *,
+    chain: ArrayLike | None = None,
+    scaled: bool = True,
 ) -> AnyArray:
     """`log p(x)` of each sequence, `(B,)`; of tensors, with gradients. Arguments as for `forward_backward`."""
-    if isinstance(log_likelihoods, Tensor):
+    if is_tensor(log_likelihoods):
         from phonaut.hmm import torch_engine
 
-        return torch_engine.log_likelihood(log_likelihoods, chains, lengths, chain)
-    return filtered(log_likelihoods, chains, lengths, chain=chain)[1]
+        return torch_engine.log_likelihood(log_likelihoods, chains, lengths, chain)  # type: ignore[return-value]
+    total: Any = filtered(log_likelihoods, chains, lengths, chain=chain, scaled=scaled)[1]
+    return total  # type: ignore[no-any-return]
 
 
-def filter_step(state: Array | None, log_likelihoods: ArrayLike, chains: Chains, c: int = 0) -> tuple[Array, float]:
+def filter_step(
+    state: Array | None, log_likelihoods: ArrayLike, chains: MarkovChains, c: int = 0
+) -> tuple[Array, float]:
     """One frame of causal filtering, for audio that is still coming.
 
     Args:
@@ -184,7 +214,11 @@ def filter_step(state: Array | None, log_likelihoods: ArrayLike, chains: Chains,
 
 
 def viterbi(
-    log_likelihoods: ArrayLike, chains: Chains, lengths: ArrayLike | None = None, *, chain: ArrayLike | None = None
+    log_likelihoods: ArrayLike,
+    chains: MarkovChains,
+    lengths: ArrayLike | None = None,
+    *,
+    chain: ArrayLike | None = None,
 ) -> tuple[Index, Array]:
     """The most probable path of each sequence, -1 past its end and where no path is possible, and its log-probability.
 
@@ -197,11 +231,11 @@ def viterbi(
 
     x = laid_out(log_likelihoods, lengths, chains, chain)
     path, score = np.full(len(x.rows), -1, dtype=np.int64), np.zeros(len(x.lengths))
-    numba_engine.viterbi(x.rows, x.first, x.lengths, x.chain, *chains.logs, *chains.band, path, score)
+    numba_engine.viterbi(x.rows, x.first, x.lengths, x.chain, *chains.logs, *chains.bandwidth, path, score)
     return path.reshape(np.shape(log_likelihoods)[:-1]), score
 
 
-def sample(chains: Chains, n_frames: int, rng: np.random.Generator, c: int = 0) -> Index:
+def sample(chains: MarkovChains, n_frames: int, rng: np.random.Generator, c: int = 0) -> Index:
     """A path of `n_frames` states, `(T,)`; how it ends is not looked at."""
     uniform = rng.random(n_frames)
     cumulated = np.cumsum(chains.transition[c], axis=1)

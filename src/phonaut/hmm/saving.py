@@ -5,16 +5,16 @@ from __future__ import annotations
 import inspect
 import json
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from phonaut.hmm.chains import Array
-from phonaut.hmm.em import Back, Monitor
+from phonaut.hmm.em import Monitor, RollbackState
 
 FREE = ("n_iter", "tol", "verbose", "device", "checkpoint", "random_state")  # what may change when a fit goes on
 
@@ -22,26 +22,32 @@ FREE = ("n_iter", "tol", "verbose", "device", "checkpoint", "random_state")  # w
 class Saved:
     """An estimator that has settings, which are the arguments it was made with, and parameters, which are arrays."""
 
-    codes: ClassVar[dict[str, str]]  # letters of `params` and the attributes they stand for
     checkpoint: str | None
     monitor_: Monitor
-    _back: Back
+    rollback: RollbackState
 
-    def _parameters(self) -> dict[str, Array]:
-        """What is trained, and what goes with it, by name."""
-        return {name: getattr(self, name) for name in self.codes.values() if hasattr(self, name)}
+    def parameter_names(self) -> list[str]:
+        """Names of all parameters."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Parameters by name, as far as they are set."""
+        raise NotImplementedError
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Set parameters."""
+        raise NotImplementedError
 
     def _new_monitor(self) -> Monitor:
         raise NotImplementedError
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Refuse parameters that make no sense."""
         raise NotImplementedError
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The settings, as scikit-learn's tools ask for them."""
-        return {
-            name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters if name != "self"
-        }
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def set_params(self, **params: Any) -> Self:
         """Change settings.
@@ -61,18 +67,18 @@ class Saved:
 
     def save(self, path: str | Path) -> None:
         """Write settings and parameters to a safetensors file (settings as JSON in its header), atomically."""
-        self._write(Path(path), Back())
+        self._write(Path(path), RollbackState())
 
-    def _write(self, path: Path, back: Back, **more: Any) -> None:
-        """The same, with where EM goes back to and whatever else the header should say."""
+    def _write(self, path: Path, rollback: RollbackState, **more: Any) -> None:
+        """The same, with the state of EM and whatever else the header should say."""
         from phonaut.files import write_bytes
 
         settings = {name: as_json(value) for name, value in self.get_params().items()}
-        groups = {"": self._parameters(), "before/": back.before, "plain/": back.plain}
+        groups = {"": self.state_dict(), "before/": rollback.before, "plain/": rollback.unseeded}
         arrays = {group + name: np.array(value) for group, part in groups.items() for name, value in part.items()}
         monitor = getattr(self, "monitor_", None)
         if monitor is not None:
-            more |= {"history": monitor.history, "objective": monitor.objective, "n_seeded": back.n_seeded}
+            more |= {"history": monitor.history, "objective": monitor.objective, "n_seeded": rollback.n_seeded}
         write_bytes(
             path,
             save(
@@ -97,22 +103,24 @@ class Saved:
         return model
 
     def _read(self, path: Path, kind: dict[str, Any]) -> None:
-        """Take the parameters of a file, and how its fit went."""
-        self._back = Back(n_seeded=kind.get("n_seeded", 0))
+        """Take the parameters of a file, and the course of its fit."""
+        self.rollback = RollbackState(n_seeded=kind.get("n_seeded", 0))
+        parameters: dict[str, Any] = {}
+        groups = {"": parameters, "before": self.rollback.before, "plain": self.rollback.unseeded}
         with safe_open(str(path), framework="np") as file:
             for key in file.keys():  # noqa: SIM118  # not a dict
                 group, _, name = key.rpartition("/")
-                where = {"": vars(self), "before": self._back.before, "plain": self._back.plain}.get(group)
-                if where is None or name not in self.codes.values():
+                if group not in groups or name not in self.parameter_names():
                     raise ValueError(f"{path} holds {key}, which a {type(self).__name__} does not have")
-                where[name] = file.get_tensor(key)
+                groups[group][name] = file.get_tensor(key)
+        self.load_state_dict(parameters)
         if "history" in kind:
             self.monitor_ = self._new_monitor()
             self.monitor_.history, self.monitor_.objective = kind["history"], kind["objective"]
-        self._check()
+        self.check()
 
-    def _go_on(self, frames: NDArray[Any]) -> bool:
-        """Take up the checkpoint, if there is one.
+    def _resume(self, frames: NDArray[Any]) -> bool:
+        """Read the checkpoint, if there is one.
 
         Raises:
             ValueError: it is of other frames or settings.
@@ -132,7 +140,7 @@ class Saved:
 
 
 def header(path: Path, name: str) -> dict[str, Any]:
-    """What a model file says of itself.
+    """The header of a model file.
 
     Raises:
         ValueError: it holds another kind of model, or none.
@@ -148,7 +156,7 @@ def header(path: Path, name: str) -> dict[str, Any]:
 
 
 def fingerprint(frames: NDArray[Any]) -> str:
-    """Names the frames that a checkpoint is of."""
+    """Name of the frames that a checkpoint belongs to."""
     return f"{frames.shape} {frames.dtype} {zlib.crc32(frames.tobytes()):08x}"
 
 

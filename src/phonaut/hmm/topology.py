@@ -1,7 +1,7 @@
 """Which states may follow which: start and transition matrices, and chains composed of smaller ones.
 
 A model of a phone is a `Topology`: a chain that can be left. `graph` joins such chains by arcs into one chain again;
-`sequence`, `alternatives`, `optional`, `looped` and `sentence` are graphs of a certain form. A composed chain says of
+`sequence`, `alternatives`, `optional` and `sentence` are graphs of a certain form. A composed chain says of
 each state which of its parts it belongs to (`node`, `state`), so that phones that are the same can share emissions.
 With log-likelihoods `(T, P)` of all distinct states, where unit u has those from `first[u]` on:
 
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from phonaut.hmm.chains import Array, Chains, Index
+from phonaut.hmm.chains import Array, Index, MarkovChains
 
 STARTS = ("first", "uniform", "random")
 TRANSITIONS = ("left_to_right", "triangular", "ergodic", "uniform", "random")
@@ -55,18 +55,18 @@ def start_probabilities(kind: str, n_states: int, rng: np.random.Generator | Non
 
 
 def transition_probabilities(
-    kind: str, n_states: int, *, skips: int = 0, stay: float = 0.5, rng: np.random.Generator | None = None
+    kind: str, n_states: int, *, skips: int = 0, self_loop: float = 0.5, rng: np.random.Generator | None = None
 ) -> Array:
     """`p(s_t+1 = j | s_t = i)`, `(S, S)`; rows sum to 1. What is 0 here stays 0 in EM.
 
     Args:
-        kind: `left_to_right` (Bakis): i to i with probability `stay`, to i+1 ... i+1+skips with equal shares of the
-            rest, as far as these states exist; the last one is never left. `triangular`: i to all j >= i alike.
-            `ergodic`: i to i with probability `stay`, to all others alike; a single state is never left. `uniform`:
-            all alike. `random`: rows drawn from a flat Dirichlet distribution.
+        kind: `left_to_right` (Bakis): i to i with probability `self_loop`, to i+1 ... i+1+skips with equal shares of
+            the rest, as far as these states exist; the last one is never left. `triangular`: i to all j >= i alike.
+            `ergodic`: i to i with probability `self_loop`, to all others alike; a single state is never left.
+            `uniform`: all alike. `random`: rows drawn from a flat Dirichlet distribution.
         n_states: S.
         skips: how many states may be passed over; for `left_to_right`.
-        stay: probability of staying; for `left_to_right` and `ergodic`.
+        self_loop: probability of staying; for `left_to_right` and `ergodic`.
         rng: draws what is random; None: a new generator, seeded by the system.
 
     Raises:
@@ -75,7 +75,7 @@ def transition_probabilities(
     require(kind in TRANSITIONS, f"kind is one of {', '.join(TRANSITIONS)}", kind)
     require(n_states >= 1, "n_states must be at least 1", n_states)
     require(skips >= 0, "skips must not be negative", skips)
-    require(0 <= stay <= 1, "stay must be from 0 to 1", stay)
+    require(0 <= self_loop <= 1, "self_loop must be from 0 to 1", self_loop)
     ones = np.ones((n_states, n_states))
     if kind == "random":
         return np.asarray((rng or np.random.default_rng()).dirichlet(np.ones(n_states), size=n_states))
@@ -84,8 +84,8 @@ def transition_probabilities(
         return np.asarray(allowed / allowed.sum(axis=1, keepdims=True))
     others = ones - np.eye(n_states) if kind == "ergodic" else np.triu(ones, 1) - np.triu(ones, 2 + skips)
     count = others.sum(axis=1, keepdims=True)
-    moves = others * (1.0 - stay) / np.maximum(count, 1.0)
-    return np.asarray(moves + np.diag(np.where(count[:, 0] > 0, stay, 1.0)))
+    moves = others * (1.0 - self_loop) / np.maximum(count, 1.0)
+    return np.asarray(moves + np.diag(np.where(count[:, 0] > 0, self_loop, 1.0)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,28 +140,28 @@ class Topology:
         return int(self.node.max()) + 1
 
     @property
-    def chains(self) -> Chains:
+    def chains(self) -> MarkovChains:
         """The chain for `phonaut.hmm.inference`: sequences end by leaving it.
 
         The likelihood of frames is the joint one: with the probability `1 - skip` that there are frames at all. For
         sequences that may be cut off anywhere, use `Chains(start, transition)`.
         """
-        return Chains(self.start, self.transition, self.end)
+        return MarkovChains(self.start, self.transition, self.end)
 
 
-def bakis(n_states: int, *, skips: int = 0, stay: float = 0.5) -> Topology:
+def bakis(n_states: int, *, skips: int = 0, self_loop: float = 0.5) -> Topology:
     """A left-to-right model that is entered in its first state.
 
     Its exit is where one more state would come in the `left_to_right` matrix: it is reached from the last state, and
     from `skips` states before it. Without skips, the model takes t frames with the negative binomial probability
-    `C(t-1, S-1) stay^(t-S) (1-stay)^S`.
+    `C(t-1, S-1) self_loop^(t-S) (1-self_loop)^S`.
 
     Raises:
-        ValueError: a number is out of range; `stay` must be less than 1.
+        ValueError: a number is out of range; `self_loop` must be less than 1.
     """
     require(n_states >= 1, "n_states must be at least 1", n_states)
-    require(stay != 1, "stay must be less than 1, for the model to be left", stay)
-    matrix = transition_probabilities("left_to_right", n_states + 1, skips=skips, stay=stay)
+    require(self_loop != 1, "self_loop must be less than 1, for the model to be left", self_loop)
+    matrix = transition_probabilities("left_to_right", n_states + 1, skips=skips, self_loop=self_loop)
     return Topology(start_probabilities("first", n_states), matrix[:-1, :-1], matrix[:-1, -1])
 
 
@@ -266,16 +266,6 @@ def optional(topology: Topology, probability: float = 0.5) -> Topology:
     """What comes with a probability, and is skipped otherwise. Errors are those of `graph`."""
     require(0 <= probability <= 1, "probability must be from 0 to 1", probability)
     return graph([topology], [(None, 0, probability), (None, None, 1.0 - probability), (0, None, 1.0)])
-
-
-def looped(topology: Topology, again: float) -> Topology:
-    """What comes n times with probability `(1 - again) again^(n-1)`: long silence, or `alternatives` of all phones.
-
-    Raises:
-        ValueError: `again` is not from 0 to less than 1.
-    """
-    require(0 <= again < 1, "again must be from 0 to less than 1, for the loop to be left", again)
-    return graph([topology], [(None, 0, 1.0), (0, 0, again), (0, None, 1.0 - again)])
 
 
 def sentence(

@@ -9,7 +9,17 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from phonaut.hmm.chains import Chains, Posteriors, tensors
+from phonaut.hmm.chains import MarkovChains, Posteriors
+
+
+def tensors(chains: MarkovChains, chain: ArrayLike | None, n: int, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Start, transition and end of each of `n` sequences, `(B, S)`, `(B, S, S)`, `(B, S)`, as tensors like another."""
+    which = np.zeros(n, np.int64) if chain is None else np.asarray(chain, dtype=np.int64)
+    start, transition, end = (
+        torch.as_tensor(value[which], dtype=like.dtype, device=like.device)
+        for value in (chains.start, chains.transition, chains.exit_probabilities)
+    )
+    return start, transition, end
 
 
 def padded(values: Tensor, lengths: Any, n_states: int) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -97,7 +107,7 @@ class LogLikelihood(torch.autograd.Function):
         return posterior * outer[:, None, None], None, of_start, of_transition, None
 
 
-def log_likelihood(values: Tensor, chains: Chains, lengths: Any, chain: ArrayLike | None) -> Tensor:
+def log_likelihood(values: Tensor, chains: MarkovChains, lengths: Any, chain: ArrayLike | None) -> Tensor:
     """`log p(x)` of each sequence `(B,)`, with gradients; `inference.log_likelihood` says what the arguments are."""
     batch, n, _ = padded(values, lengths, chains.n_states)
     total: Tensor = LogLikelihood.apply(batch, n, *tensors(chains, chain, len(n), batch))  # type: ignore[no-untyped-call]
@@ -105,7 +115,7 @@ def log_likelihood(values: Tensor, chains: Chains, lengths: Any, chain: ArrayLik
 
 
 @torch.no_grad()
-def forward_backward(values: Tensor, chains: Chains, lengths: Any, chain: ArrayLike | None) -> Posteriors:
+def forward_backward(values: Tensor, chains: MarkovChains, lengths: Any, chain: ArrayLike | None) -> Posteriors:
     """Posteriors as tensors; `inference.forward_backward` says what the arguments are.
 
     Raises:

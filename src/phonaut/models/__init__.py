@@ -1,9 +1,17 @@
-"""What is trained, from waveform to scores: front end, encoder, network; or one density per class."""
+"""Models from waveform to scores: front end, encoder, network; or one density per class."""
 
-from phonaut.models.class_densities import ClassDensities
 from phonaut.models.dnnhmm import DNNHMM
-from phonaut.models.fitted import Fitted, Majority, Templates
+from phonaut.models.em_classifier import DTWTemplates, EMClassifier, Majority
+from phonaut.models.generative_classifier import GenerativeClassifier
 from phonaut.models.representation_model import RepresentationModel
 from phonaut.models.speech_model import SpeechModel
 
-__all__ = ["DNNHMM", "ClassDensities", "Fitted", "Majority", "RepresentationModel", "SpeechModel", "Templates"]
+__all__ = [
+    "DNNHMM",
+    "DTWTemplates",
+    "EMClassifier",
+    "GenerativeClassifier",
+    "Majority",
+    "RepresentationModel",
+    "SpeechModel",
+]

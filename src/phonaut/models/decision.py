@@ -1,4 +1,4 @@
-"""From log-likelihoods of classes to a decision: priors, costs, and a linear layer that makes classes comparable."""
+"""Bayes decision from log-likelihoods of classes: priors, costs, and calibration by logistic regression."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0)  # of which cross-validation over spea
 FOLDS = 5
 
 
-class Decision(nn.Module):
+class BayesDecision(nn.Module):
     """Scores of classes from `l_c = log p(x | c)`, `(B, C) -> (B, C)`, larger is better.
 
     Without costs, `s_c = l_c + log p(c)`: the greatest is the most probable class. With costs, where `k_ij` is that of
     taking i for j, `s_j = -sum_i p(i | x) k_ij`: the greatest has the least expected cost (Duda and Hart 1973, section
-    2.2). With the linear layer, `W l + b` stands for `l + log p(c)`; `l` is standardised before.
+    2.2). With calibration, `W l + b` stands for `l + log p(c)`; `l` is standardised before.
 
     Args:
         n_classes: C.
         priors: `training`: as `set_priors` says; `uniform`.
         costs: `k`, `(C, C)`, or None.
-        linear: whether there is a linear layer; until it is fitted it does nothing.
+        calibration: calibrate by logistic regression; until it is fitted it does nothing.
 
     Raises:
         ValueError: costs are not `(C, C)`, negative, or not finite.
 
-    >>> scores = Decision(2, costs=[[0, 1], [5, 0]])(torch.log(torch.tensor([[0.7, 0.3]])))
+    >>> scores = BayesDecision(2, costs=[[0, 1], [5, 0]])(torch.log(torch.tensor([[0.7, 0.3]])))
     >>> [round(float(score), 3) for score in scores[0]]  # to take 1 for 0 costs 5
     [-1.5, -0.7]
     """
@@ -41,12 +41,12 @@ class Decision(nn.Module):
         *,
         priors: Literal["training", "uniform"] = "training",
         costs: Sequence[Sequence[float]] | None = None,
-        linear: bool = False,
+        calibration: bool = False,
     ) -> None:
         super().__init__()
         if priors not in ("training", "uniform"):
             raise ValueError(f"priors is training or uniform, got {priors}")
-        self.priors, self.linear = priors, linear
+        self.priors, self.calibration = priors, calibration
         self.log_prior: Tensor
         self.costs: Tensor | None
         self.weight: Tensor
@@ -63,7 +63,7 @@ class Decision(nn.Module):
                     f"costs must be {n_classes} rows of {n_classes} numbers, finite and not negative; got {costs}"
                 )
             self.register_buffer("costs", table)
-        if linear:
+        if calibration:
             self.register_buffer("weight", torch.eye(n_classes, dtype=torch.float64))
             self.register_buffer("bias", torch.zeros(n_classes, dtype=torch.float64))
             self.register_buffer("centre", torch.zeros(n_classes, dtype=torch.float64))
@@ -76,34 +76,36 @@ class Decision(nn.Module):
 
     def forward(self, log_likelihoods: Tensor) -> Tensor:
         """Scores `(B, C)`."""
-        found = log_likelihoods.to(self.log_prior)
-        if self.linear:
-            scores = self.standardized(found) @ self.weight.T + self.bias + self.log_prior
+        logs = log_likelihoods.to(self.log_prior)
+        if self.calibration:
+            scores = self.standardized(logs) @ self.weight.T + self.bias + self.log_prior
         else:
-            scores = found + self.log_prior
+            scores = logs + self.log_prior
         if self.costs is not None:
             scores = -(scores.softmax(dim=1) @ self.costs)
         return scores
 
-    def standardized(self, found: Tensor) -> Tensor:
+    def standardized(self, logs: Tensor) -> Tensor:
         """Log-likelihoods relative to the mean over classes: what is common to all says nothing."""
-        return (found - found.mean(dim=1, keepdim=True) - self.centre) / self.scale
+        return (logs - logs.mean(dim=1, keepdim=True) - self.centre) / self.scale
 
-    def fit(self, found: ArrayLike, labels: NDArray[np.int64], speakers: NDArray[np.str_]) -> tuple[float, float]:
-        """Fit the linear layer: multinomial logistic regression, its distance from `a I` penalised.
+    def fit_calibration(
+        self, log_likelihoods: ArrayLike, labels: NDArray[np.int64], speakers: NDArray[np.str_]
+    ) -> tuple[float, float]:
+        """Fit multinomial logistic regression, its distance from `a I` penalised.
 
         The loss is `-mean log softmax(W z + b + log p(c))_y + penalty / C (|W - a I|^2 + |b|^2)`, with `a` what is best
         for W = a I. The penalty is that of the least loss in cross-validation over speakers.
 
         Args:
-            found: log-likelihoods of the validation split, `(B, C)`.
+            log_likelihoods: of the validation split, `(B, C)`.
             labels: classes, `(B,)`.
-            speakers: whose they are, `(B,)`.
+            speakers: `(B,)`.
 
         Returns:
             The chosen penalty, and the accuracy in cross-validation with it.
         """
-        x = torch.from_numpy(np.asarray(found, dtype=np.float64))
+        x = torch.from_numpy(np.asarray(log_likelihoods, dtype=np.float64))
         x = x - x.mean(dim=1, keepdim=True)
         self.centre.copy_(x.mean(dim=0))
         self.scale.copy_((x - self.centre).std() + 1e-12)

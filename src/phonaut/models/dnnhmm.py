@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from phonaut.hmm import inference
-from phonaut.hmm.chains import Chains
+from phonaut.hmm.chains import MarkovChains
 from phonaut.networks.masking import surrounded, without_padding
 from phonaut.networks.network import Network
 
@@ -88,7 +88,7 @@ class DNNHMM(Network):
         """Scores `(B, C)` of segments of logits `(B, T, C S)` with `lengths (B,)`."""
         rows = (logits.log_softmax(dim=2) - self.log_state_prior).view(*logits.shape[:2], self.n_classes, self.n_states)
         by_class = rows.transpose(1, 2).flatten(0, 1).double()  # (B C, T, S)
-        chains = Chains(self.chain_start.cpu().numpy(), self.chain_transition.cpu().numpy())
+        chains = MarkovChains(self.chain_start.cpu().numpy(), self.chain_transition.cpu().numpy())
         which = np.tile(np.arange(self.n_classes), len(logits))
         n = lengths.repeat_interleave(self.n_classes).cpu().numpy()
         found: Tensor = inference.log_likelihood(by_class, chains, n, chain=which).view(len(logits), self.n_classes)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from phonaut.features import slice_spans
 from phonaut.files import cache_dir, locked, write_json
-from phonaut.models.fitted import Segments
+from phonaut.models.em_classifier import Segments
 from phonaut.models.frame_key import Description, code_version, source
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from phonaut.data.datamodule import SpeechData
 from phonaut.data.prepared import CutTable
 from phonaut.files import write_json
 from phonaut.metrics import evaluate_metrics
-from phonaut.models import Fitted, SpeechModel
+from phonaut.models import EMClassifier, SpeechModel
 from phonaut.runs.noise_test import NoiseTest, about
 from phonaut.runs.predictions import Predictions
 from phonaut.runs.run import NOISE_FILE, Run, condition, read_weights
@@ -58,7 +58,7 @@ def predict(
     table = data.prepared.cuts(split)
     columns: dict[str, list[Any]] = {name: [] for name in ("row", "start_s", "label", "scores", "n_frames")}
     network = model.network
-    if isinstance(network, Fitted) and network.is_density:
+    if isinstance(network, EMClassifier) and network.is_density:
         columns["log_likelihood"] = []
     if model.frame_level:
         columns["n_correct_frames"] = []
@@ -69,7 +69,7 @@ def predict(
             scores = model.classify(frames, lengths)
             columns["n_frames"].append(lengths.cpu().numpy())
             if "log_likelihood" in columns:
-                assert isinstance(network, Fitted)
+                assert isinstance(network, EMClassifier)
                 columns["log_likelihood"].append(network.true_class_log_likelihood(batch.labels.cpu().numpy()))
             if model.frame_level:
                 logits, segment = network.frame_logits(frames, lengths)  # type: ignore[operator]
@@ -146,7 +146,7 @@ def load_model(run: Run) -> SpeechModel:
         raise ValueError(f"{run.folder} has no trained model yet; resume it: {run.environment.get('resume_command')}")
     model = speech_model(run.config, len(run.classes))
     weights = read_weights(path)
-    if isinstance(model.network, Fitted):  # what has shapes that follow from the data
+    if isinstance(model.network, EMClassifier):  # what has shapes that follow from the data
         model.network.adopt(weights, prefix="network.")
     check_state_dict(model.state_dict(), weights, f"{path} and {run.folder / 'config.yaml'}")
     model.load_state_dict(weights)

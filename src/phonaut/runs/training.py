@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from phonaut.data.datamodule import SpeechData
 from phonaut.data.unlabelled import UnlabelledData
 from phonaut.files import locked, write_json, write_text
-from phonaut.models import Fitted, SpeechModel
+from phonaut.models import EMClassifier, SpeechModel
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.networks import ModelSize, count
 from phonaut.runs import build as parts
@@ -207,7 +207,7 @@ def size_of(model: SpeechModel, data: Any) -> dict[str, int]:
         front = model.front_end
         n_inputs = int(front.front_end.n_frames(samples)[0])
         found = as_dict(count(front.network, n_inputs, front.front_end.n_features))
-    if isinstance(model.network, Fitted):
+    if isinstance(model.network, EMClassifier):
         parameters, macs = model.network.size(n_frames)
         own = {"parameters": parameters, "macs": macs, "activation_bytes": 0}
     else:

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from phonaut.models.class_densities import ClassDensities
-from phonaut.models.fitted import Fitted, Segments
+from phonaut.models.em_classifier import EMClassifier, Segments
 from phonaut.models.frame_cache import FrameCache
+from phonaut.models.generative_classifier import GenerativeClassifier
 from phonaut.training.gradient import EpochStatistics, SpeechClassifier
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ class EMStep(torch.optim.Optimizer):
         assert closure is not None
         return closure()
 
+    def load_state_dict(self, state_dict: Any) -> None:
+        """Restore nothing: the state of EM is that of the model."""
+
 
 class EM(SpeechClassifier):
     """EM on the segments of all classes; statistics are those of the whole training split, over all processes.
@@ -49,9 +52,9 @@ class EM(SpeechClassifier):
         super().__init__(*arguments, **named)
         self.automatic_optimization = False
         self.augmentation = None
-        if not isinstance(self.model.network, Fitted):
+        if not isinstance(self.model.network, EMClassifier):
             raise ValueError(f"module=em fits densities, and no {type(self.model.network).__name__}")
-        self.densities: Fitted = self.model.network
+        self.densities: EMClassifier = self.model.network
         self.parts: list[Segments] = []
         self.held: Segments | None = None
         self.curves: list[list[float]] = []  # log-likelihood of a frame, a row an epoch, a column a class
@@ -66,35 +69,35 @@ class EM(SpeechClassifier):
         cache = FrameCache(self.model, data)
         everything = cache.segments("train")
         rank, world = self.trainer.global_rank, self.trainer.world_size
-        self.densities.begin(everything, self.seed, rank, world)
+        self.densities.initialize(everything, self.seed, rank, world)
         self.parts = parts_of(everything, len(self.classes), rank, world)
         held = cache.segments("validation")
-        self.held = held.chosen(np.arange(len(held))[rank::world])
+        self.held = held.select(np.arange(len(held))[rank::world])
 
     def configure_optimizers(self) -> Any:
         """The M-step."""
         return EMStep([p for p in self.model.parameters() if p.requires_grad])
 
     def on_train_start(self) -> None:
-        """Take up where a checkpoint was."""
+        """Go on from a checkpoint."""
         super().on_train_start()
         if self.kept is not None:
-            self.densities.take_up(self.kept)
+            self.densities.load_em_state(self.kept)
             self.kept = None
 
     def training_step(self, batch: Any, batch_idx: int) -> None:  # type: ignore[override]
         """One EM step of all classes."""
-        found: list[float] = []
+        log_probs: list[float] = []
 
         def step() -> float:
-            found.extend(self.densities.em_step(self.parts))
+            log_probs.extend(self.densities.em_step(self.parts))
             return 0.0
 
         optimizer: Any = self.optimizers()
         optimizer.step(step)
-        own = torch.tensor([float(len(part.frames)) for part in self.parts], dtype=torch.float64)
-        frames: Any = self.trainer.strategy.reduce(own.to(self.device), reduce_op="sum")
-        logs = torch.tensor(found, dtype=torch.float64)  # of all processes already
+        n_frames = torch.tensor([float(len(part.frames)) for part in self.parts], dtype=torch.float64)
+        frames: Any = self.trainer.strategy.reduce(n_frames.to(self.device), reduce_op="sum")
+        logs = torch.tensor(log_probs, dtype=torch.float64)  # of all processes already
         self.curves.append((logs / frames.cpu().clamp(min=1)).tolist())
         self.training_statistics.loss = torch.stack([-logs.sum(), frames.cpu().sum()])
         if self.densities.done:
@@ -129,9 +132,9 @@ class EM(SpeechClassifier):
         self.history.append(place | figures | {"seconds": round(self.seconds, 3)})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add how far every class is."""
+        """Add the state of EM of every class."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["phonaut"] |= {"em": self.densities.progress(), "curves": self.curves}
+        checkpoint["phonaut"] |= {"em": self.densities.em_state(), "curves": self.curves}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore it, once there are parameters."""
@@ -139,17 +142,19 @@ class EM(SpeechClassifier):
         self.kept, self.curves = checkpoint["phonaut"]["em"], checkpoint["phonaut"]["curves"]
 
     def conclude(self, data: SpeechData) -> dict[str, Any]:
-        """Fit the linear layer to the validation split, where one is asked for; what `model.json` should say."""
+        """Calibrate on the validation split, where that is asked for; return what `model.json` should say."""
         about: dict[str, Any] = {}
-        if isinstance(self.densities, ClassDensities):
+        if isinstance(self.densities, GenerativeClassifier):
             about["states"] = [model.n_components for model in self.densities.models]
             about["log_likelihood_curves"] = {"classes": self.classes, "per_frame": self.curves}
-        if self.densities.decision.linear:
+        if self.densities.decision.calibration:
             held = FrameCache(self.model, data).segments("validation")
             found = self.densities.log_likelihoods(torch.from_numpy(held.frames), held.lengths)
-            found, known = self.densities.evidence(found, held.lengths), held.labels >= 0
-            penalty, accuracy = self.densities.decision.fit(found[known], held.labels[known], held.speakers[known])
-            about["linear_layer"] = {"penalty": penalty, "cross_validated_accuracy": accuracy}
+            found, known = self.densities.class_log_likelihoods(found, held.lengths), held.labels >= 0
+            penalty, accuracy = self.densities.decision.fit_calibration(
+                found[known], held.labels[known], held.speakers[known]
+            )
+            about["calibration"] = {"penalty": penalty, "cross_validated_accuracy": accuracy}
         return about
 
     def samples(self, data: SpeechData) -> dict[str, NDArray[Any]]:
@@ -160,15 +165,15 @@ class EM(SpeechClassifier):
             `frames` of all, one after another `(N, D)`, float32; their `lengths` `(K, 3)`; the names of the `classes`
             `(K,)`, the most frequent first; `low` and `high`, between which the frames of training lie, `(D,)`.
         """
-        if not isinstance(self.densities, ClassDensities):
+        if not isinstance(self.densities, GenerativeClassifier):
             return {}
         known = FrameCache(self.model, data).segments("train")
         frequent = np.argsort(-np.bincount(known.labels, minlength=len(self.classes)), kind="stable")[:SHOWN_CLASSES]
         rng, frames = np.random.default_rng(self.seed), []
         for c in frequent.tolist():
-            own = np.flatnonzero(known.labels == c)
-            middle = own[np.argsort(known.lengths[own], kind="stable")[len(own) // 2]]
-            real = known.chosen(np.array([middle])).frames
+            of_class = np.flatnonzero(known.labels == c)
+            median = of_class[np.argsort(known.lengths[of_class], kind="stable")[len(of_class) // 2]]
+            real = known.select(np.array([median])).frames
             path = self.densities.in_turn(c, len(real))
             frames += [real, self.densities.sample(c, len(real), rng), self.densities.sample(c, len(path), rng, path)]
         low, high = np.quantile(known.frames, (0.01, 0.99), axis=0)
@@ -183,11 +188,11 @@ class EM(SpeechClassifier):
 
 def parts_of(segments: Segments, n_classes: int, rank: int, world_size: int) -> list[Segments]:
     """A process's share of the segments of each class, in float64."""
-    shares = (segments.chosen(np.flatnonzero(segments.labels == c)[rank::world_size]) for c in range(n_classes))
+    shares = (segments.select(np.flatnonzero(segments.labels == c)[rank::world_size]) for c in range(n_classes))
     return [replace(share, frames=share.frames.astype(np.float64)) for share in shares]
 
 
 def true_class_log_likelihood(found: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
     """The sum of the log-likelihoods `(B, C)` under the own classes; of what a class cannot produce, a million less."""
-    own = found[labels >= 0, labels[labels >= 0]]
-    return float(np.nan_to_num(own, neginf=-1e6).sum())
+    of_true = found[labels >= 0, labels[labels >= 0]]
+    return float(np.nan_to_num(of_true, neginf=-1e6).sum())

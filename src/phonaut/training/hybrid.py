@@ -11,10 +11,10 @@ from torch import Tensor
 
 from phonaut.data.batches import Batch
 from phonaut.hmm import inference
-from phonaut.models.class_densities import ClassDensities
 from phonaut.models.dnnhmm import DNNHMM
-from phonaut.models.fitted import Segments
+from phonaut.models.em_classifier import Segments
 from phonaut.models.frame_cache import FrameCache
+from phonaut.models.generative_classifier import GenerativeClassifier
 from phonaut.training.em import parts_of
 from phonaut.training.gradient import SpeechClassifier
 
@@ -37,7 +37,7 @@ class Hybrid(SpeechClassifier):
         if not isinstance(self.model.network, DNNHMM):
             raise ValueError(f"module=hybrid trains model=dnnhmm, and no {type(self.model.network).__name__}")
         self.n_mix, self.em_steps = n_mix, em_steps
-        self.teachers: list[ClassDensities] = []  # in a list, so that it is no part of this module
+        self.teachers: list[GenerativeClassifier] = []  # in a list, so that it is no part of this module
 
     def setup(self, stage: str) -> None:
         """Fit the GMM-HMM and count what it aligns."""
@@ -45,19 +45,19 @@ class Hybrid(SpeechClassifier):
             return
         network: Any = self.model.network
         segments = FrameCache(self.model, self.trainer.datamodule).segments("train")  # type: ignore[attr-defined]
-        teacher = ClassDensities(
+        teacher = GenerativeClassifier(
             n_features=segments.frames.shape[1],
             n_classes=network.n_classes,
             n_states=network.n_states,
             n_mix=self.n_mix,
         )
         place = self.trainer.global_rank, self.trainer.world_size
-        teacher.begin(segments, self.seed, *place)
+        teacher.initialize(segments, self.seed, *place)
         parts = parts_of(segments, network.n_classes, *place)
         for _ in range(self.em_steps):
             teacher.em_step(parts)
         self.teachers.append(teacher)
-        known = segments.chosen(np.flatnonzero(segments.labels >= 0))
+        known = segments.select(np.flatnonzero(segments.labels >= 0))
         states = aligned(teacher, torch.from_numpy(known.frames), known)
         counts = np.bincount(states, minlength=network.n_classes * network.n_states) + 1.0  # no state is impossible
         network.log_state_prior.copy_(torch.from_numpy(np.log(counts / counts.sum())))
@@ -94,9 +94,9 @@ class Hybrid(SpeechClassifier):
         return scores, F.cross_entropy(logits[known][of], targets, label_smoothing=smoothing)
 
 
-def aligned(teacher: ClassDensities, frames: Tensor, segments: Segments) -> np.ndarray:
+def aligned(teacher: GenerativeClassifier, frames: Tensor, segments: Segments) -> np.ndarray:
     """The best path of every segment in the chain of its class, as `c S + s`, `(N,)`."""
     per_frame = np.repeat(segments.labels, segments.lengths)
-    rows = teacher.frame_log_prob(frames.double())[torch.arange(len(frames)), torch.from_numpy(per_frame)]
-    path, _ = inference.viterbi(rows.numpy(), teacher.chains(), segments.lengths, chain=segments.labels)
+    rows = teacher.frame_log_prob(frames)[np.arange(len(frames)), per_frame]
+    path, _ = inference.viterbi(rows, teacher.chains(), segments.lengths, chain=segments.labels)
     return per_frame * teacher.most_states + np.maximum(path, 0)

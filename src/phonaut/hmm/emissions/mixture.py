@@ -1,0 +1,336 @@
+"""Emissions of a Gaussian mixture a state; a GMM is one state."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from phonaut.densities.kmeans import nested
+from phonaut.densities.priors import CovarianceType, GaussianPrior, is_quadratic, positive_definite
+from phonaut.densities.processes import all_reduce
+from phonaut.densities.reseeding import reseed
+from phonaut.densities.statistics import GaussianStatistics
+from phonaut.hmm.em import dirichlet_log_density, dirichlet_m_step
+from phonaut.hmm.emissions.base import Array, Index, trained
+from phonaut.hmm.emissions.gaussian import (
+    GaussianFamily,
+    check_covariance_type,
+    check_covariances,
+    n_covariance_parameters,
+    tiled,
+)
+
+LEAST_OF_VARIANCE = 1e-3  # of that of the data: what one frame alone leaves to a component
+NEGLIGIBLE = 1e-10  # probability of a state at a frame
+
+
+class MixtureEmissions(GaussianFamily):
+    """State s emits `p(x | s) = sum_m w_sm N(x; mu_sm, Sigma_sm)`.
+
+    Args:
+        n_states: S.
+        n_mix: components of each, M.
+        min_covar: added to the variances that training starts from.
+        weights_prior: Dirichlet parameters, `(S, M)`, `(M,)` or one number.
+        means_prior: mean of the Gaussian prior of the means, `(S, M, D)` or what spreads to it.
+        means_weight: how many frames that prior is worth.
+        covars_prior: diag and spherical: the shape alpha of the inverse Gamma prior of the variances; full and tied:
+            the scale of the inverse Wishart prior, `(D, D)` or a number for its diagonal. None, with `covars_weight`: a
+            prior worth one frame, with a thousandth of the variance of the data.
+        covars_weight: diag and spherical: the scale beta; full and tied: the degrees of freedom.
+        covariance_type: `diag`, `full`, `tied` (one for all components of a state) or `spherical`.
+        device: where densities are computed.
+
+    Attributes:
+        weights_: `(S, M)`.
+        means_: `(S, M, D)`.
+        covars_: `(S, M, D, D)` full, `(S, M, D)` diag, `(S, D, D)` tied, `(S, M)` spherical.
+        occupancies: frames of each component in the last M-step, `(S, M)`.
+    """
+
+    letters: ClassVar[dict[str, str]] = {"m": "means_", "c": "covars_", "w": "weights_"}
+    constants: ClassVar[tuple[str, ...]] = ("_floor",)
+    weights_: Array
+    means_: Array
+    covars_: Array
+    _floor: Array  # variances of the default prior, (D,)
+    occupancies: Array
+    reg_covar: float | None = None  # in place of the prior: added to variances after each M-step
+
+    def __init__(
+        self,
+        n_states: int = 1,
+        n_mix: int = 1,
+        min_covar: float = 1e-3,
+        weights_prior: ArrayLike = 1.0,
+        means_prior: ArrayLike = 0.0,
+        means_weight: float = 0.0,
+        covars_prior: ArrayLike | None = None,
+        covars_weight: float | None = None,
+        covariance_type: CovarianceType = "diag",
+        device: str = "cpu",
+    ) -> None:
+        super().__init__(n_states)
+        self.n_mix, self.min_covar, self.weights_prior = n_mix, min_covar, weights_prior
+        self.means_prior, self.means_weight = means_prior, means_weight
+        self.covars_prior, self.covars_weight = covars_prior, covars_weight
+        self.covariance_type, self.device = covariance_type, device
+
+    # --- components of all states, one after another
+
+    @property
+    def _covars_shape(self) -> tuple[int, ...]:
+        return (self.n_states,) if self.covariance_type == "tied" else (self.n_states, self.n_mix)
+
+    def _flat(self) -> tuple[Array, Array]:
+        tail = self.covars_.shape[1:] if self.covariance_type == "tied" else self.covars_.shape[2:]
+        return self.means_.reshape(-1, self.n_features), self.covars_.reshape(-1, *tail)
+
+    def _set_flat(self, means: Array, covariances: Array) -> None:
+        self.means_, self.covars_ = means.reshape(self.means_.shape), covariances.reshape(self.covars_.shape)
+
+    @property
+    def log_weights(self) -> Array:
+        """`log w_sm`, `(S, M)`; -inf for 0."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.weights_)
+
+    def component_log_prob(self, x: NDArray[Any]) -> Array:
+        """`log w_sm N(x_t; s, m)`, `(N, S, M)`."""
+        logs = self._component_log_prob(x).reshape(len(x), *self.weights_.shape)
+        logs += self.log_weights
+        return logs
+
+    def log_prob(self, x: NDArray[Any]) -> Array:
+        """`log p(x_t | s)`, `(N, S)`, a block of frames at a time."""
+        import torch
+
+        from phonaut.densities.gaussian import BLOCK_FRAMES
+
+        gaussians, weights = self.gaussians(), self._tensor(self.log_weights)
+        parts = [
+            gaussians.log_prob(block).view(len(block), *weights.shape).add_(weights.to(block)).logsumexp(dim=2)
+            for block in torch.split(self._tensor(x), BLOCK_FRAMES)
+        ]
+        logs: Array = torch.cat(parts).double().cpu().numpy()
+        return logs
+
+    def sample(self, states: Index, rng: np.random.Generator) -> Array:
+        """A frame of each of `states (T,)`: of a component that is drawn first."""
+        return self._sample_components(states * self.n_mix + draw_components(self.weights_, states, rng), rng)
+
+    # --- EM
+
+    def statistics(self, x: NDArray[Any], gamma: Array | None, origin: Array | None = None) -> GaussianStatistics:
+        """Statistics of all components `s M + m`; by default about the mean of their means.
+
+        With `gamma` None, there is one state, and the statistics tell the log-likelihood of the frames.
+        """
+        from phonaut.densities.gaussian import mixture_statistics
+
+        about = self._flat()[0].mean(axis=0) if origin is None else origin
+        posteriors = None if gamma is None else self._tensor(gamma)
+        return mixture_statistics(
+            self._tensor(x), self.gaussians(np.asarray(about)), self._tensor(self.log_weights), posteriors
+        )
+
+    def sparse_statistics(self, x: Array, joint: Array, gamma: Array, origin: Array) -> GaussianStatistics:
+        """The same where most states are out of the question at a frame, from `component_log_prob`."""
+        import torch
+        from scipy.sparse import csr_array
+
+        from phonaut.densities.gaussian import features, from_features
+
+        # Pairs of frames and states; each pair has M responsibilities, in the rows s M ... s M + M - 1 of the matrix.
+        frame, state = np.nonzero(gamma > NEGLIGIBLE)
+        logs = torch.from_numpy(joint[frame, state])
+        r = torch.softmax(logs, dim=1).mul_(torch.from_numpy(gamma[frame, state])[:, None]).numpy()
+        component = state[:, None] * self.n_mix + np.arange(self.n_mix)
+        where = (component.ravel(), np.repeat(frame, self.n_mix))
+        weights = csr_array((r.ravel(), where), shape=(self.weights_.size, len(x)))
+        full = is_quadratic(self.covariance_type)
+        return from_features(weights @ features(torch.from_numpy(x - origin), full=full).numpy(), origin, full=full)
+
+    def prior(self) -> GaussianPrior:
+        """The prior of means and covariances of all components."""
+        if self.reg_covar is not None:
+            return GaussianPrior(0.0, 0.0, 0.0, 0.0, self.reg_covar)
+        d, m, kind = self.n_features, self.n_mix, self.covariance_type
+        mean = np.broadcast_to(np.asarray(self.means_prior, dtype=np.float64), self.means_.shape).reshape(-1, d)
+        scale: Any
+        if self.covars_prior is None and self.covars_weight is None:
+            scale, weight = self._floor, 1.0
+            scale = np.diag(scale) if is_quadratic(kind) else scale.mean() if kind == "spherical" else scale
+        elif is_quadratic(kind):
+            scale = 0.0 if self.covars_prior is None else self.covars_prior
+            freedom = -(d + (2 if kind == "full" else m + 1)) if self.covars_weight is None else self.covars_weight
+            weight = freedom + d + (2 if kind == "full" else m + 1)
+        else:
+            axes = d if kind == "spherical" else 1
+            scale = 2 * (0.0 if self.covars_weight is None else np.asarray(self.covars_weight)) / axes
+            weight = 0.0 if self.covars_prior is None else 1 + 2 * (float(np.asarray(self.covars_prior)) + 1) / axes
+        return GaussianPrior(mean, self.means_weight, scale, weight)
+
+    def m_step(self, statistics: GaussianStatistics, params: str | None = None, step: int = 0) -> None:
+        """The exact M-step of weights, means and covariances under their priors."""
+        self.occupancies = statistics.n.reshape(self.weights_.shape)
+        if trained(params, "w"):
+            self.weights_ = dirichlet_m_step(self.occupancies, self.weights_prior, self.weights_)
+        super().m_step(statistics, params)
+
+    def map_adapt(self, statistics: GaussianStatistics, relevance_factor: float = 16.0, params: str = "m") -> Self:
+        """A copy whose components move towards the frames of `statistics`, the farther the more frames they have.
+
+        With `a_k = n_k / (n_k + r)` and the moments `E_k` of the statistics (all components of a state sum to N):
+
+            w_k <- (a_k n_k / N + (1 - a_k) w_k) / sum,   mu_k <- a_k E_k[x] + (1 - a_k) mu_k,
+            sigma_k^2 <- a_k E_k[x^2] + (1 - a_k) (sigma_k^2 + mu_k^2) - (the new mu_k)^2
+
+        Args:
+            statistics: of the frames of a speaker, under these emissions.
+            relevance_factor: r, in frames.
+            params: what is adapted: w(eights), m(eans), c(ovariances).
+
+        Raises:
+            ValueError: the factor is not positive, or covariances are shared by components.
+
+        Source: Reynolds, Quatieri and Dunn 2000, "Speaker verification using adapted Gaussian mixture models",
+        equations 11 to 14; for the means it is the MAP estimate of Gauvain and Lee 1994.
+        """
+        if not relevance_factor > 0:
+            raise ValueError(f"relevance_factor must be positive, got {relevance_factor}")
+        if "c" in params and self.covariance_type == "tied":
+            raise ValueError("tied covariances are those of no single component: leave c out of params")
+        adapted, (means, covariances), n = self.copy(), self._flat(), statistics.n
+        prior = GaussianPrior(means, relevance_factor, 0.0, 0.0)
+        new = prior.best_means(statistics, means) if "m" in params else means
+        if "c" in params:
+            # About the new mean, old frames and new ones: (r (Sigma + (mu - new)^2) + scatter about new) / (r + n).
+            away, kind = means - new, self.covariance_type
+            scatter = statistics.scatter(new)
+            if kind == "full":
+                old = covariances + away[:, :, None] * away[:, None, :]
+                covariances = (relevance_factor * old + scatter) / (relevance_factor + n)[:, None, None]
+            else:
+                variances = covariances[:, None] if kind == "spherical" else covariances
+                sums = relevance_factor * (variances + np.square(away)) + scatter
+                covariances = sums / (relevance_factor + n)[:, None]
+                covariances = covariances.mean(axis=1) if kind == "spherical" else covariances
+        adapted._set_flat(new, covariances)
+        if "w" in params:
+            counts = n.reshape(self.weights_.shape)
+            alpha = counts / (counts + relevance_factor)
+            shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+            weights = alpha * shares + (1 - alpha) * self.weights_
+            adapted.weights_ = weights / weights.sum(axis=1, keepdims=True)
+        return adapted
+
+    def split(self, distance: float = 0.2, min_frames: float = 0.0) -> Self:
+        """Emissions of twice as many components: each becomes two, `distance` standard deviations to each side.
+
+        One with fewer than `min_frames` in the last M-step stays alone, beside an empty one.
+
+        Source: Young et al. 2006, "The HTK book", section 10.6.
+        """
+        full = self.copy()
+        full.n_mix = 2 * self.n_mix
+        two = np.broadcast_to(True, self.weights_.shape) if min_frames <= 0 else self.occupancies >= min_frames
+        away = distance * self._deviations() * two[..., None]
+        half = np.where(two, 0.5, 1.0)
+        full.weights_ = np.concatenate([self.weights_ * half, self.weights_ * (1 - half)], axis=1)
+        full.means_ = np.concatenate([self.means_ - away, self.means_ + away], axis=1)
+        if self.covariance_type != "tied":
+            full.covars_ = np.concatenate([self.covars_, self.covars_], axis=1)
+        return full
+
+    def _deviations(self) -> Array:
+        """Standard deviations of all components, `(S, M, D)`."""
+        kind = self.covariance_type
+        variances = np.diagonal(self.covars_, axis1=-2, axis2=-1) if is_quadratic(kind) else self.covars_
+        variances = {"tied": variances[:, None], "spherical": variances[..., None]}.get(kind, variances)
+        return np.sqrt(np.broadcast_to(variances, self.means_.shape))
+
+    def reseed(self) -> bool:
+        """Give the emptiest component of each state half of the heaviest one, where it lost its frames."""
+        self.weights_, self.means_, self.covars_ = self.weights_.copy(), self.means_.copy(), self.covars_.copy()
+        others = [] if self.covariance_type == "tied" else [self.covars_]
+        return reseed(self.occupancies, self.weights_, self.means_, self._deviations(), others)
+
+    def log_prior(self, params: str | None = None) -> float:
+        """Log-density of weights, means and covariances, up to a constant."""
+        weights = dirichlet_log_density(self.weights_prior, self.weights_) if trained(params, "w") else 0.0
+        return super().log_prior(params) + weights
+
+    def initialize(
+        self, x: Array, rng: np.random.Generator, states: Index | None = None, init_params: str | None = None
+    ) -> None:
+        """Components by k-means in the frames of each state; the covariance within them."""
+        n, m, d = self.n_states, self.n_mix, x.shape[1]
+        self.n_features = d
+        self.set_floor(x)
+        if self.needs_init("w", init_params):
+            self.weights_ = np.full((n, m), 1.0 / m)
+        centres, away = nested(x, n, m, rng, states)
+        if self.needs_init("m", init_params):
+            self.means_ = centres
+        if self.needs_init("c", init_params):
+            within = positive_definite(away.T @ away / len(x) + self.min_covar * np.eye(d))
+            self.covars_ = tiled(within, self.covariance_type, self._covars_shape)
+
+    def set_floor(self, x: Array) -> None:
+        """Take the default prior of variances from frames `(N, D)`, of all processes."""
+        count = np.array([float(len(x))])
+        mean = all_reduce(np.append(x.sum(axis=0), count))
+        mean = mean[:-1] / mean[-1]
+        total = all_reduce(np.append(np.square(x - mean).sum(axis=0), count))
+        variance = total[:-1] / total[-1]
+        self._floor = LEAST_OF_VARIANCE * np.where(variance > 0, variance, max(float(variance.max()), 1e-12))
+
+    def check(self) -> None:
+        """Refuse weights, means and covariances of other shapes, or that are none."""
+        kind, n, m = self.covariance_type, self.n_states, self.n_mix
+        check_covariance_type(kind)
+        if not all(hasattr(self, name) for name in self.letters.values()):
+            raise ValueError("this model is not fitted: call fit first, or set startprob_, transmat_, weights_, means_ "
+                             "and covars_")  # fmt: skip
+        for name in self.letters.values():
+            setattr(self, name, np.ascontiguousarray(getattr(self, name), dtype=np.float64))
+        if self.means_.ndim != 3 or self.means_.shape[:2] != (n, m):
+            raise ValueError(f"means_ must be ({n}, {m}, D); got {self.means_.shape}")
+        self.n_features = self.means_.shape[2]
+        check_weights(self.weights_, (n, m))
+        check_covariances(self.covars_, kind, self._covars_shape, self.n_features)
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters."""
+        n, m, d = self.n_states, self.n_mix, self.n_features
+        return n * (m * d + m - 1) + n_covariance_parameters(self.covariance_type, n * m, n, d)
+
+    @classmethod
+    def joined(cls, parts: list[Self]) -> Self:
+        """The states of several emissions in one, for one product."""
+        whole = cls(sum(part.n_states for part in parts), **parts[0].settings())
+        for name in cls.letters.values():
+            setattr(whole, name, np.concatenate([getattr(part, name) for part in parts]))
+        whole.n_features = parts[0].n_features
+        return whole
+
+
+def draw_components(weights: Array, states: Index, rng: np.random.Generator) -> Index:
+    """A component of each of `states (T,)`, drawn by `weights (S, M)`."""
+    cumulated = np.cumsum(weights, axis=1)[states]
+    drawn: Index = (rng.random(len(states))[:, None] * cumulated[:, -1:] >= cumulated).sum(axis=1)
+    return drawn
+
+
+def check_weights(weights: Array, shape: tuple[int, int]) -> None:
+    """Refuse weights of components of another shape, or that are no probabilities.
+
+    Raises:
+        ValueError: says how they should be.
+    """
+    if weights.shape != shape or not np.allclose(weights.sum(axis=1), 1) or (weights < 0).any():
+        raise ValueError(f"weights_ must be {shape}, not negative, with rows that sum to 1; got {weights}")
