@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from hmmlearn.hmm import GMMHMM
 from omegaconf import OmegaConf
-from phonaut.models.em_classifier import Segments
 from torch import nn
 
 from phonaut.config.compose import compose
 from phonaut.files import write_json
+from phonaut.models.em_classifier import Segments
 from phonaut.models.frame_cache import FrameCache
 from phonaut.runs import Predictions
 from phonaut.runs import build as parts
