@@ -28,7 +28,7 @@ Tell = Callable[[str], None]
 
 
 class Result(NamedTuple):
-    """What became of a corpus.
+    """Result of aligning a corpus.
 
     Attributes:
         folder: that everything lies in.
@@ -129,7 +129,7 @@ class Work:
         return Result(self.folder, len(self.wanted), names, between, again)
 
     def keys(self, names: Sequence[str]) -> dict[str, str]:
-        """What each alignment depends on."""
+        """Keys of what each alignment depends on."""
         keys = {}
         if "pocketsphinx" in names:
             keys["pocketsphinx"] = hash_of(self.basis, version("pocketsphinx"), pocket.SEARCH)

@@ -1,4 +1,4 @@
-"""How far two alignments of the same utterances differ: at phone boundaries, in milliseconds.
+"""Differences between two alignments of the same utterances: at phone boundaries, in milliseconds.
 
 Phones are matched by their sequence: one to one where both have the same, else by the least number of insertions,
 deletions and substitutions (Levenshtein 1966), and those that agree count. Boundaries are where a matched

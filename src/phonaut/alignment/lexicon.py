@@ -1,4 +1,4 @@
-"""How words are said: by the corpus's own lexicon, a file, or the dictionary that pocketsphinx carries."""
+"""Pronunciation lexicon: the corpus's, a file, or the dictionary that pocketsphinx carries."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def lexicon_of(own: Path | None, words: Collection[str]) -> dict[str, list[tuple
 
 
 def dictionary(words: Collection[str]) -> dict[str, list[tuple[str, ...]]] | None:
-    """What pocketsphinx's dictionary, CMU's, has of `words`; None where it is not installed."""
+    """Pronunciations of `words` in pocketsphinx's dictionary, CMU's; None where it is not installed."""
     try:
         from pocketsphinx import get_model_path
     except ImportError:

@@ -21,7 +21,7 @@ Times = dict[str, tuple[Phone, ...]]  # by cut
 
 
 class Folder:
-    """What was written so far, and by which settings.
+    """Journal of what was written so far, and by which settings.
 
     Args:
         path: of the folder.
@@ -147,7 +147,7 @@ class Journal:
 
     @staticmethod
     def parsed(line: str) -> Aligned:
-        """What `line` wrote."""
+        """The times that `line` wrote."""
         name, phones, words, reason = json.loads(line)
         return Aligned(name, tuple(Phone(*p) for p in phones), tuple(Phone(*p) for p in words), reason)
 

@@ -27,7 +27,7 @@ SEARCH = {"beam": 1e-64, "pbeam": 1e-64, "wbeam": 1e-48, "bestpath": False}
 
 
 def missing() -> str | None:
-    """What to install where pocketsphinx is not there."""
+    """Say what to install where pocketsphinx is missing."""
     try:
         import pocketsphinx  # noqa: F401
     except ImportError:
@@ -79,7 +79,7 @@ class Aligner:
         return Aligned(utterance.id, phones, timed(spans, len(audio) / RATE, whole=False))
 
     def knows(self, word: str) -> bool:
-        """Whether the decoder can say `word`, once the lexicon has been asked."""
+        """Tell whether the decoder has `word`, once the lexicon has been asked."""
         if self.decoder.lookup_word(word) is not None:
             return True
         for n, phones in enumerate(self.lexicon.get(word.upper(), ())):

@@ -1,4 +1,4 @@
-"""What is aligned: recordings with their words."""
+"""Utterances to align: recordings with their words."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Utterance:
 
 
 class Aligned(NamedTuple):
-    """What an aligner found of an utterance.
+    """Alignment of an utterance.
 
     Attributes:
         id: of the cut.

@@ -88,7 +88,7 @@ class Flows(nn.Module):
     def _lay_out(
         self, mask: Mask, permutation: Permutation, early_every: int, early_size: int, rng: np.random.Generator
     ) -> None:
-        """Which dimensions each coupling keeps, changes and mixes, and where its parameters lie in a row."""
+        """Lay out the dimensions that each coupling keeps, changes and mixes, and its parameters in a row."""
         d, h, c = self.n_features, self.n_hidden, self.n_couplings
         self.keep, self.change, self.mix = (np.zeros((c, d), np.int64) for _ in range(3))
         self.n_rows, self.at = np.zeros((c, 3), np.int64), np.zeros((c, 7), np.int64)
@@ -215,6 +215,6 @@ class Flows(nn.Module):
         return logs
 
     def architecture(self) -> tuple[Any, ...]:
-        """What the compiled recursions ask for after the weights."""
+        """Arguments of the compiled recursions after the weights."""
         kind = np.float32 if self.weights.dtype == torch.float32 else np.float64
         return (self.at, self.keep, self.change, self.mix, self.n_rows, self.n_hidden, kind(SLOPE), kind(self.bound))

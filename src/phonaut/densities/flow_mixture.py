@@ -28,7 +28,7 @@ MOST_HALVINGS = 6
 
 
 class Groups(NamedTuple):
-    """Which frames each group of flows explains: rows `begin[g] ... end[g]`; answers go to rows from `into[g]` on."""
+    """Frames that each group of flows explains: rows `begin[g] ... end[g]`; answers go to rows from `into[g]` on."""
 
     begin: NDArray[np.int64]
     end: NDArray[np.int64]
@@ -103,20 +103,20 @@ class FlowMixtures:
 
     @property
     def on_cpu(self) -> bool:
-        """Whether the compiled recursions do the work, or torch."""
+        """The compiled recursions do the work, not torch."""
         return self.flows.weights.device.type == "cpu"
 
     def log_prob(self, x: Tensor, groups: Groups) -> Tensor:
         """`log p_fk(x_t)` of frames `(N, D)`, `(rows, F / G, K)`: each group of flows looks at frames of its own."""
         mean, inverse, constant = self._latents()
         n_flows, n_latent, _ = mean.shape
-        found = x.new_empty(groups.n_answers, n_flows // len(groups.begin), n_latent)
+        logs = x.new_empty(groups.n_answers, n_flows // len(groups.begin), n_latent)
         if self.on_cpu:
             latents = mean.numpy(), inverse.numpy(), constant.numpy()
-            flow_engine.log_prob(*self._compiled(x, groups, *latents, self._chunks, found.numpy()))
-            return found
+            flow_engine.log_prob(*self._compiled(x, groups, *latents, self._chunks, logs.numpy()))
+            return logs
         with torch.no_grad():
-            return unpadded(self._torch_log_prob(padded(x, groups)), groups, found)
+            return unpadded(self._torch_log_prob(padded(x, groups)), groups, logs)
 
     def _torch_log_prob(self, x: Tensor) -> Tensor:
         """The same of `(G, N, D)`, `(F, N, K)`, by torch and with gradients."""
@@ -150,12 +150,12 @@ class FlowMixtures:
                 (part.sum(dim=2) * logs).sum(dim=1).cpu(),
             )  # fmt: skip
 
-    def expected(self, found: Moments) -> Tensor:
+    def expected(self, moments: Moments) -> Tensor:
         """`Q_f = sum_t sum_k r_tfk log p_fk(x_t)` of each flow, `(F,)`, from moments."""
         d = self.means.shape[-1]
-        away = (found.second - 2 * self.means * found.first + found.n[..., None] * self.means.square()) / self.scales**2
+        scatter = moments.second - 2 * self.means * moments.first + moments.n[..., None] * self.means.square()
         constant = -self.scales.log().sum(dim=-1) - 0.5 * d * math.log(2 * math.pi)
-        return found.logdet + (found.n * constant - 0.5 * away.sum(dim=-1)).sum(dim=1)
+        return moments.logdet + (moments.n * constant - 0.5 * (scatter / self.scales**2).sum(dim=-1)).sum(dim=1)
 
     def gradient(self, x: Tensor, responsibilities: Tensor, groups: Groups) -> Tensor:
         """Gradient of the sum of all `Q_f` with respect to the weights of the flows, `(F, P)`."""
@@ -206,45 +206,45 @@ class FlowMixtures:
             away = (w.detach() - anchor).double().square().sum(dim=1).cpu()
             return self.expected(moments) - 0.5 * pull * away
 
-        found = self.moments(x, responsibilities, groups).reduced()
+        moments = self.moments(x, responsibilities, groups).reduced()
         if not (n_passes and self.flows.n_weights):
-            return found
-        before, start = objective(found), w.detach().clone()
+            return moments
+        before, start = objective(moments), w.detach().clone()
         optimizer = torch.optim.Adam([w], lr=learning_rate, fused=True)
-        share = 1 / float(found.n.sum().clamp(min=1e-10))  # gradients of a frame, beside which Adam's epsilon is small
+        share = 1 / float(moments.n.sum().clamp(min=1e-10))  # gradients per frame: Adam's epsilon is small beside them
         sizes = groups.end - groups.begin
         n_batches = int(-(-sizes.max(initial=1) // batch_size)) if batch_size else 1
         if several():
             n_batches = -int(-all_reduce(torch.tensor(float(n_batches))) // torch.distributed.get_world_size())
         rng = np.random.default_rng(seed)
         for _ in range(n_passes):
-            frames, own = x, responsibilities
+            frames, r = x, responsibilities
             if n_batches > 1:
                 order = np.concatenate(
                     [a + rng.permutation(n) for a, n in zip(groups.begin, sizes, strict=True)]
                     or [np.empty(0, np.int64)]
                 )
-                frames, own = x[order], responsibilities[order]
+                frames, r = x[order], responsibilities[order]
             for b in range(n_batches):
                 first, last = groups.begin + sizes * b // n_batches, groups.begin + sizes * (b + 1) // n_batches
-                slope = all_reduce(self.gradient(frames, own, Groups(first, last, first)))
+                slope = all_reduce(self.gradient(frames, r, Groups(first, last, first)))
                 w.grad = slope.sub_(w.detach() - anchor, alpha=pull / n_batches).mul_(-share)
                 optimizer.step()
         w.grad = None
         end = w.detach().clone()
-        found = self.moments(x, responsibilities, groups).reduced()
+        moments = self.moments(x, responsibilities, groups).reduced()
         for halving in range(1, MOST_HALVINGS + 2):
-            fell = ~(objective(found) >= before)
+            fell = ~(objective(moments) >= before)
             if not bool(fell.any()):
                 break
             step = 0.5**halving if halving <= MOST_HALVINGS else 0.0
             with torch.no_grad():
                 some = fell.to(w.device)
                 w[some] = start[some] + step * (end[some] - start[some]) if step else start[some]
-            found = self.moments(x, responsibilities, groups).reduced()
-        return found
+            moments = self.moments(x, responsibilities, groups).reduced()
+        return moments
 
-    def fit_latents(self, found: Moments, a: float, b: float) -> None:
+    def fit_latents(self, moments: Moments, a: float, b: float) -> None:
         """The exact M-step of means and scales.
 
         With `S = sum_t r (z - mu)^2` and n frames,
@@ -254,10 +254,10 @@ class FlowMixtures:
         which is where the derivative of `-(n + a - 1) log sigma - S / (2 sigma^2) - b / sigma` is 0. A component
         without frames keeps what it had.
         """
-        n = found.n[..., None]
+        n = moments.n[..., None]
         seen = n > 1e-10
-        means = torch.where(seen, found.first / n.clamp(min=1e-10), self.means)
-        spread = (found.second - 2 * means * found.first + n * means.square()).clamp(min=0)
+        means = torch.where(seen, moments.first / n.clamp(min=1e-10), self.means)
+        spread = (moments.second - 2 * means * moments.first + n * means.square()).clamp(min=0)
         weight = n + (a - 1)
         scales = (b + (b * b + 4 * weight * spread).sqrt()) / (2 * weight.clamp(min=1e-10))
         self.means = means

@@ -210,9 +210,9 @@ def mixture_statistics(
             r = torch.softmax(logs.view(-1, *shape), dim=2).mul_(gamma[first : first + BLOCK_FRAMES, :, None])
             r = r.nan_to_num_(0.0).flatten(1)  # a frame that no component can explain counts for none
         sums += r.T @ phi
-    found = from_features(sums.cpu().numpy(), gaussians.origin.double().cpu().numpy(), full=full)
-    found.log_prob = float(log_likelihood)
-    return found
+    result = from_features(sums.cpu().numpy(), gaussians.origin.double().cpu().numpy(), full=full)
+    result.log_prob = float(log_likelihood)
+    return result
 
 
 def from_features(sums: Array, origin: Array, *, full: bool) -> GaussianStatistics:

@@ -19,14 +19,14 @@ def squared_distances(x: Array, centres: Array) -> Array:
 def seeds(x: Array, k: int, rng: np.random.Generator) -> Array:
     """k-means++ (Arthur and Vassilvitskii 2007): each next centre is a frame, drawn by its squared distance from those
     before; where fewer than `k` frames differ, some are drawn again."""
-    chosen = [int(rng.integers(len(x)))]
-    nearest = squared_distances(x, x[chosen])[:, 0]
+    rows = [int(rng.integers(len(x)))]
+    nearest = squared_distances(x, x[rows])[:, 0]
     for _ in range(k - 1):
         total = nearest.sum()
         new = int(rng.choice(len(x), p=nearest / total)) if total > 0 else int(rng.integers(len(x)))
-        chosen.append(new)
+        rows.append(new)
         nearest = np.minimum(nearest, squared_distances(x, x[[new]])[:, 0])
-    return x[chosen]
+    return x[rows]
 
 
 def kmeans(
@@ -64,8 +64,8 @@ def moved_to_rest(x: Array, centres: Array, n_iter: int) -> Array:
         moved = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], centres)
         empty = np.flatnonzero(counts == 0)
         if len(empty):
-            own = distances[np.arange(len(x)), nearest]
-            moved[empty] = x[np.argsort(own)[::-1][: len(empty)]]
+            nearest_distance = distances[np.arange(len(x)), nearest]
+            moved[empty] = x[np.argsort(nearest_distance)[::-1][: len(empty)]]
         done = np.allclose(moved, centres, rtol=0, atol=1e-6)
         centres = moved
         if done:
@@ -87,9 +87,9 @@ def nested(
     means, away = np.empty((n, m, x.shape[1])), np.zeros_like(x)
     for state in range(n):
         inside = nearest == state % k
-        own, found, which = x[inside], x.mean(axis=0, keepdims=True), np.zeros(int(inside.sum()), np.int64)
-        if len(own):
-            found, which = kmeans(own, min(m, len(own)), rng, n_init=n_init)
-        means[state] = found[np.arange(m) % len(found)]
-        away[inside] = own - found[which]
+        of_state, centres, which = x[inside], x.mean(axis=0, keepdims=True), np.zeros(int(inside.sum()), np.int64)
+        if len(of_state):
+            centres, which = kmeans(of_state, min(m, len(of_state)), rng, n_init=n_init)
+        means[state] = centres[np.arange(m) % len(centres)]
+        away[inside] = of_state - centres[which]
     return means, away

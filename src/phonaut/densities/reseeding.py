@@ -1,4 +1,4 @@
-"""What becomes of components that have lost their frames."""
+"""Re-seeding of mixture components that have lost their frames."""
 
 from __future__ import annotations
 

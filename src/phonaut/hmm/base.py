@@ -61,7 +61,7 @@ class BaumWelchStatistics:
 
 
 class HMM(Saved):
-    """A hidden Markov model: a chain, and what its states emit.
+    """A hidden Markov model: a chain, and the emissions of its states.
 
     Sequences are concatenated frames `X (N, D)` with `lengths`, or a list of arrays. A parameter that `params` does not
     name is not trained; one that `init_params` does not name, and that is set, is where training starts.
@@ -208,17 +208,17 @@ class HMM(Saved):
         return lambda: self.e_step(frames, lengths, origin).reduced()
 
     def _e_step_of_part(self, frames: NDArray[Any], lengths: Index, origin: Array | None) -> BaumWelchStatistics:
-        found: list[Any] = []
+        inferred: list[Any] = []
 
         def posteriors(logs: Array) -> Array:
-            found.append(inference.forward_backward(logs, self.chain, lengths, scaled=self._is_scaled))
-            gamma: Array = found[0].state
+            inferred.append(inference.forward_backward(logs, self.chain, lengths, scaled=self._is_scaled))
+            gamma: Array = inferred[0].state
             return gamma
 
         emissions = self.emissions.e_step(frames, posteriors, origin)
-        (inferred,) = found
-        log_prob = float(inferred.log_likelihood.sum())
-        return BaumWelchStatistics(log_prob, len(frames), inferred.start[0], inferred.transitions[0], emissions)
+        (result,) = inferred
+        log_prob = float(result.log_likelihood.sum())
+        return BaumWelchStatistics(log_prob, len(frames), result.start[0], result.transitions[0], emissions)
 
     def m_step(self, statistics: BaumWelchStatistics) -> None:
         """The M-step; a state that was never left keeps its row of transitions."""
@@ -247,7 +247,7 @@ class HMM(Saved):
 
     @property
     def most_seedings(self) -> int:
-        """How often EM may seed components anew."""
+        """Number of times that EM may seed components anew."""
         return 2 * self.n_components
 
     def _em(self, frames: NDArray[Any], lengths: Index) -> None:

@@ -37,7 +37,7 @@ class Layout(NamedTuple):
 
     @property
     def bounds(self) -> Index:
-        """Which sequences make up the chunks."""
+        """Borders of the chunks, in sequences."""
         return np.linspace(0, len(self.lengths), CHUNKS + 1).round().astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""Which states may follow which: start and transition matrices, and chains composed of smaller ones.
+"""Topologies: start and transition matrices, and chains composed of smaller ones.
 
 A model of a phone is a `Topology`: a chain that can be left. `graph` joins such chains by arcs into one chain again;
 `sequence`, `alternatives`, `optional` and `sentence` are graphs of a certain form. A composed chain says of
@@ -263,7 +263,7 @@ def alternatives(topologies: Sequence[Topology], weights: ArrayLike | None = Non
 
 
 def optional(topology: Topology, probability: float = 0.5) -> Topology:
-    """What comes with a probability, and is skipped otherwise. Errors are those of `graph`."""
+    """A chain that is entered with a probability, and skipped otherwise. Errors are those of `graph`."""
     require(0 <= probability <= 1, "probability must be from 0 to 1", probability)
     return graph([topology], [(None, 0, probability), (None, None, 1.0 - probability), (0, None, 1.0)])
 

@@ -1,4 +1,4 @@
-"""What the states of a hidden Markov model emit: densities with their sufficient statistics and M-steps."""
+"""Emissions of the states of a hidden Markov model: densities with their sufficient statistics and M-steps."""
 
 from importlib import import_module
 from typing import Any
