@@ -13,7 +13,7 @@ from phonaut.metrics import (
     difference_of_frames,
     disagreements,
     mcnemar,
-    mcnemar_of,
+    mcnemar_of_predictions,
 )
 from phonaut.metrics.paired import correlation, newcombe, newcombe_p, tail_probability
 
@@ -59,7 +59,7 @@ def test_mcnemars_p_of_many_items_is_chi_squareds_with_continuity_correction(onl
 
 
 def test_mcnemars_counts_are_of_known_items_of_which_one_model_was_right() -> None:
-    found = mcnemar_of([0, 0, 1, 1, 2, -1], [0, 0, 0, 0, 2, 1], [0, 1, 1, 2, 0, 0])
+    found = mcnemar_of_predictions([0, 0, 1, 1, 2, -1], [0, 0, 0, 0, 2, 1], [0, 1, 1, 2, 0, 0])
     assert (found.only_first, found.only_other) == (2, 1)
     with pytest.raises(ValueError, match=">= 0, got -1"):
         mcnemar(-1, 3)

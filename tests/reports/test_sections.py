@@ -14,10 +14,10 @@ from phonaut.plots import row_fractions
 from phonaut.reports import write_report
 from phonaut.reports.record import Evaluation, Record
 from phonaut.reports.sections import Section
-from phonaut.reports.sections.classes import class_rows, floor_of, speaker_rows
+from phonaut.reports.sections.classes import class_rows, scale_start, speaker_rows
 from phonaut.reports.sections.confusions import MAX_CLASSES, confused, matrix
 from phonaut.reports.sections.headline import method_over_speakers, unknown_labels
-from phonaut.reports.sections.mistakes import find, sound_of, worst
+from phonaut.reports.sections.mistakes import excerpt, find, worst
 from phonaut.reports.terminal import summarize
 from phonaut.runs import Predictions, Run
 
@@ -95,9 +95,9 @@ def test_unknown_words_are_counted_apart() -> None:
 
 
 def test_a_scale_begins_below_every_interval_and_leaves_room() -> None:
-    assert floor_of([Estimate(0.5, 0.43, 0.6, 9), Estimate(0.9, 0.8, 1.0, 9)]) == 0.4
-    assert floor_of([Estimate(1.0, 0.987, 1.0, 300)]) == 0.9
-    assert floor_of([Estimate(float("nan"), 0.0, 1.0, 0)]) == 0.0
+    assert scale_start([Estimate(0.5, 0.43, 0.6, 9), Estimate(0.9, 0.8, 1.0, 9)]) == 0.4
+    assert scale_start([Estimate(1.0, 0.987, 1.0, 300)]) == 0.9
+    assert scale_start([Estimate(float("nan"), 0.0, 1.0, 0)]) == 0.0
 
 
 def test_how_an_interval_was_found_is_read_off_the_interval() -> None:
@@ -129,21 +129,21 @@ class Cut:
 
 
 def test_a_short_span_is_heard_in_its_context_and_marked() -> None:
-    sound = sound_of(Cut(10.0), 0, 6.0, 6.1, 12)  # type: ignore[arg-type]
+    sound = excerpt(Cut(10.0), 0, 6.0, 6.1, 12)  # type: ignore[arg-type]
     assert (sound.start_s, sound.end_s) == pytest.approx((5.55, 6.55))
     assert sound.span == pytest.approx((0.45, 0.1))
 
 
 @pytest.mark.parametrize(("start_s", "end_s"), [(0.0, 0.1), (9.9, 10.0)])
 def test_context_stays_within_the_recording(start_s: float, end_s: float) -> None:
-    sound = sound_of(Cut(10.0), 0, start_s, end_s, 12)  # type: ignore[arg-type]
+    sound = excerpt(Cut(10.0), 0, start_s, end_s, 12)  # type: ignore[arg-type]
     assert sound.end_s - sound.start_s == pytest.approx(1.0)
     assert sound.start_s >= 0
     assert sound.end_s <= 10.0 + 1e-9
 
 
 def test_of_a_long_recording_the_beginning_is_heard() -> None:
-    sound = sound_of(Cut(60.0), 0, 0.0, 60.0, 12)  # type: ignore[arg-type]
+    sound = excerpt(Cut(60.0), 0, 0.0, 60.0, 12)  # type: ignore[arg-type]
     assert (sound.start_s, sound.end_s) == pytest.approx((0.0, 4.0))
     assert sound.span is None
     assert sound.peak_db == pytest.approx(20 * np.log10(3999 / 1e5))

@@ -97,8 +97,8 @@ def of_kaldi(audio: dict[str, Any]) -> Chosen | None:
     banks = audio["kaldi"].get("fbank") or {}
     if audio["kaldi"].get("feat_type", "fbank") != "fbank" or set(banks) - KALDI_KEYS:
         return None
-    slopes = audio.get("delta") or {}
-    if slopes.get("win_length", 5) != 5:
+    deltas = audio.get("delta") or {}
+    if deltas.get("win_length", 5) != 5:
         return None
     options = {
         "n_mels": int(banks.get("num_mel_bins", 23)),
@@ -106,7 +106,7 @@ def of_kaldi(audio: dict[str, Any]) -> Chosen | None:
         "hop_length": samples(banks, "frame_shift", 10),
         "scale": 1.0,
         "log": "natural" if banks.get("use_log_fbank", True) else "null",
-        "deltas": int(slopes.get("order", 2)),
+        "deltas": int(deltas.get("order", 2)),
     }
     return Chosen("fbank", options, bool((audio.get("cmvn") or {}).get("use_cmvn")), KALDI.format(name="fbank"))
 

@@ -23,7 +23,7 @@ def unknown_keys(options: type[Any], keys: Iterable[str]) -> list[str]:
     return problems
 
 
-def wrong_types(options: Any) -> list[str]:
+def type_problems(options: Any) -> list[str]:
     """A problem for each value of the dataclass `options` that is not of its field's type.
 
     Types are `int`, `float` (an int will do), `bool`, `None`, `Literal` and unions of these.
@@ -39,7 +39,7 @@ def wrong_types(options: Any) -> list[str]:
     return problems
 
 
-def not_positive(options: Any, names: Iterable[str]) -> list[str]:
+def count_problems(options: Any, names: Iterable[str]) -> list[str]:
     """A problem for each of `names` whose value is below 1; names that `options` lacks are passed over."""
     return [f"{name}={getattr(options, name)}: must be >= 1" for name in names if getattr(options, name, 1) < 1]
 

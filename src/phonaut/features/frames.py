@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from phonaut.features.checking import wrong_types
+from phonaut.features.checking import type_problems
 from phonaut.features.front_end import FrontEnd
 
 NO_FRAMES = "features=frames goes with dataset=frames dataset.data_folder=FOLDER, which says how many features"
@@ -30,7 +30,7 @@ class FramesOptions:
     def problems(self) -> list[str]:
         """All that is wrong with the values."""
         positive = {"n_features": self.n_features, "frame_shift_s": self.frame_shift_s}
-        return wrong_types(self) or [
+        return type_problems(self) or [
             f"{key}={value}: must be > 0; leave it out, the folder of the frames says it"
             for key, value in positive.items()
             if value is not None and value <= 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from phonaut.features.checking import not_positive, wrong_types
+from phonaut.features.checking import count_problems, type_problems
 from phonaut.features.framing import Framing, Mode, PadMode
 from phonaut.features.functional import Log, Window
 from phonaut.features.mel import Array, MelScale, mel_filters
@@ -59,7 +59,7 @@ class FrontEndOptions:
 
     def problems(self) -> list[str]:
         """All problems of the values, each with its remedy; empty if there are none."""
-        return wrong_types(self) or not_positive(self, COUNTS) or self._wrong_combinations()
+        return type_problems(self) or count_problems(self, COUNTS) or self._wrong_combinations()
 
     def _wrong_combinations(self) -> list[str]:
         problems = []

@@ -47,21 +47,23 @@ def slice_spans(
     ([[0.0, 1.0, 2.0, 0.0, 0.0], [5.0, 6.0, 7.0, 8.0, 9.0]], [3, 5])
     """
     n_frames = lengths[span_recording]
-    first, end = _owned(
+    first, end = _span_frames(
         n_frames, span_start_s.double(), span_end_s.double(), frame_shift_s, frame_offset_s, durations_s[span_recording]
     )
-    own_lengths = end - first
+    span_lengths = end - first
     if len(span_recording) == len(frames):
         in_order = span_recording == torch.arange(len(frames), device=span_recording.device)
-        if bool((in_order & (own_lengths == n_frames)).all()):
+        if bool((in_order & (span_lengths == n_frames)).all()):
             return frames, lengths
-    step = torch.arange(int(own_lengths.max()) if len(own_lengths) else 0, device=frames.device)
+    # Row n of `rows` has the frame numbers first[n] ... first[n] + T' - 1; those past its span are clamped to frames
+    # that exist, and zeroed below.
+    step = torch.arange(int(span_lengths.max()) if len(span_lengths) else 0, device=frames.device)
     rows = (first[:, None] + step).clamp(max=frames.shape[1] - 1)
     segments = frames[span_recording[:, None], rows]
-    return segments.masked_fill((step >= own_lengths[:, None])[:, :, None], 0.0), own_lengths
+    return segments.masked_fill((step >= span_lengths[:, None])[:, :, None], 0.0), span_lengths
 
 
-def _owned(
+def _span_frames(
     n_frames: Tensor, start_s: Tensor, end_s: Tensor, shift_s: float, offset_s: float, duration_s: Tensor
 ) -> tuple[Tensor, Tensor]:
     """First frame of each span, and the frame after its last."""
@@ -69,6 +71,9 @@ def _owned(
     def frame_at(time_s: Tensor) -> Tensor:
         return (time_s - offset_s) / shift_s
 
+    # Frame t is of a span where its centre, offset + t shift, lies in [start, end): from the ceiling of the start's
+    # frame number to that of the end's. Frames beyond the recording's ends are of the outermost spans; a span without
+    # a centre takes the frame nearest to its middle.
     tolerance_s = _ROUNDING * shift_s
     first = torch.ceil(frame_at(start_s) - _ROUNDING).long().clamp(min=0)
     end = torch.minimum(torch.ceil(frame_at(end_s) - _ROUNDING).long(), n_frames)

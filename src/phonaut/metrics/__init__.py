@@ -21,7 +21,7 @@ from phonaut.metrics.paired import (
     difference_of_frames,
     disagreements,
     mcnemar,
-    mcnemar_of,
+    mcnemar_of_predictions,
 )
 from phonaut.metrics.registry import Metric, Scored, evaluate_metrics, from_configs, unregistered
 
@@ -48,7 +48,7 @@ __all__ = [
     "f1",
     "from_configs",
     "mcnemar",
-    "mcnemar_of",
+    "mcnemar_of_predictions",
     "mean_over",
     "rates_from_confusion",
     "recall",

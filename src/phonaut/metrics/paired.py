@@ -99,7 +99,7 @@ def mcnemar(only_first: int, only_other: int) -> McNemar:
     return McNemar(only_first, only_other, math.erfc(math.sqrt(statistic / 2)), exact=False)
 
 
-def mcnemar_of(label: ArrayLike, first: ArrayLike, other: ArrayLike) -> McNemar:
+def mcnemar_of_predictions(label: ArrayLike, first: ArrayLike, other: ArrayLike) -> McNemar:
     """McNemar's test of the answers of two models; labels of -1 are left out."""
     true = np.asarray(label)
     right = [(np.asarray(answer) == true) & (true >= 0) for answer in (first, other)]

@@ -16,7 +16,7 @@ from phonaut.reports.comparison_table import about
 from phonaut.reports.html import encodable, render
 from phonaut.reports.media import data_uri
 from phonaut.reports.record import ITEM
-from phonaut.reports.sections.classes import MAX_ROWS, floor_of
+from phonaut.reports.sections.classes import MAX_ROWS, scale_start
 from phonaut.runs.comparison import Compared, Comparison
 from phonaut.runs.folds import Folds
 from phonaut.runs.run import condition
@@ -125,7 +125,7 @@ def page(comparison: Comparison, picture: bytes | None) -> str:
             "item": ITEM.get(comparison.target, "item"),
             "corpus": corpus_name(runs[0]),
             "protocol": notes[0] if notes else "",
-            "floor": floor_of(run.rate for run in runs) if comparison.metric.format == "percent" else None,
+            "floor": scale_start(run.rate for run in runs) if comparison.metric.format == "percent" else None,
             "newcombe": isinstance(comparison.metric.compute, ClassMetric),
             "reach": reach or 1.0,
             "picture_width": int.from_bytes(picture[16:20]) // SHARPNESS if picture else 0,  # where PNG has it

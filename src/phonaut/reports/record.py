@@ -152,7 +152,7 @@ def read(folder: Path | str) -> Record:
     from omegaconf import OmegaConf
 
     config: dict[str, Any] = OmegaConf.to_container(run.config)  # type: ignore[assignment]
-    prepared, why_not = prepared_of(run)
+    prepared, why_not = prepared_or_reason(run)
     return Record(
         run=run,
         target=str(config.get("target", "keyword")),
@@ -178,7 +178,7 @@ def evaluation(run: Run, name: str) -> Evaluation:
     return Evaluation(name, rates, run.predictions(name) if path.exists() else None)
 
 
-def prepared_of(run: Run) -> tuple[PreparedCorpus | None, str]:
+def prepared_or_reason(run: Run) -> tuple[PreparedCorpus | None, str]:
     """The prepared corpus, or None and the reason: a report can be made without it."""
     try:
         prepared = run.prepared()

@@ -18,7 +18,7 @@ from phonaut.metrics import (
     by_class,
     difference_by_class,
     disagreements,
-    mcnemar_of,
+    mcnemar_of_predictions,
 )
 from phonaut.runs.folds import Folds, open_run
 from phonaut.runs.pairing import paired
@@ -173,7 +173,7 @@ def compared_run(
         run=run,
         rate=estimate,
         difference=difference,
-        mcnemar=mcnemar_of(*answers) if differs else None,
+        mcnemar=mcnemar_of_predictions(*answers) if differs else None,
         log_likelihood_per_frame=likelihood(run, table, split),
         classes=[one.recall for one in others],
         class_differences=difference_by_class(*answers, first.speaker, n_classes=n_classes) if differs else [],

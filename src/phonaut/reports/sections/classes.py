@@ -33,10 +33,10 @@ def render(record: Record) -> Section | None:
     content = {
         "classes": classes[:MAX_ROWS],
         "n_classes": len(classes),
-        "class_floor": floor_of(row.rates[0] for row in classes),
+        "class_floor": scale_start(row.rates[0] for row in classes),
         "speakers": speakers[:MAX_ROWS],
         "n_speakers": len(speakers),
-        "speaker_floor": floor_of(row.rates[0] for row in speakers),
+        "speaker_floor": scale_start(row.rates[0] for row in speakers),
     }
     links = {"classes": "Classes"} | ({"speakers": "Speakers"} if speakers else {})
     return Section(rendered("classes.html", content), links)
@@ -58,10 +58,10 @@ def weakest_first(rows: Iterable[RateRow]) -> list[RateRow]:
     return sorted(rows, key=lambda row: (math.isnan(row.rates[0].value), row.rates[0].value))
 
 
-def floor_of(rates: Iterable[Estimate]) -> float:
+def scale_start(rates: Iterable[Estimate]) -> float:
     """Start of a drawn scale that ends at 1: the tenth below the lowest interval.
 
-    >>> floor_of([Estimate(0.95, 0.87, 0.99, 50)])
+    >>> scale_start([Estimate(0.95, 0.87, 0.99, 50)])
     0.8
     """
     low = min((rate.low for rate in rates if rate.n), default=0.0)

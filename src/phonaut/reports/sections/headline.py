@@ -10,7 +10,7 @@ from phonaut.metrics import wilson
 from phonaut.reports.html import render as rendered
 from phonaut.reports.record import Evaluation, Record
 from phonaut.reports.sections import Section
-from phonaut.reports.sections.classes import RateRow, class_rows, floor_of, speaker_rows
+from phonaut.reports.sections.classes import RateRow, class_rows, scale_start, speaker_rows
 from phonaut.reports.sections.confusions import confused
 from phonaut.reports.sections.setup import model_size, moment
 from phonaut.reports.text import seconds, things, whole
@@ -36,7 +36,7 @@ def render(record: Record) -> Section:
         "n_speakers": evaluation.n_speakers if counted else None,
         "how": interval_method(record, evaluation),
         "chance": evaluation.confusion.sum(axis=1).max() / evaluation.confusion.sum() if counted else None,
-        "floor": floor_of([rate]),
+        "floor": scale_start([rate]),
         "confused": next(iter(confused(evaluation)), None) if counted else None,
         "weakest_class": imperfect(classes),
         "weakest_speaker": imperfect(speakers) if len(speakers) > 1 else None,

@@ -124,7 +124,7 @@ def sounds(record: Record, predictions: Predictions, rows: list[int]) -> tuple[d
         if place is None:
             return players, f"{record.prepared.folder} holds another corpus than the one that was tested"
         try:
-            players[row] = sound_of(table, place, float(p.start_s[row]), float(p.end_s[row]), len(rows))
+            players[row] = excerpt(table, place, float(p.start_s[row]), float(p.end_s[row]), len(rows))
         except (ValueError, OSError) as error:  # damaged since: the figures stand without it
             return players, str(error)
     return players, ""
@@ -147,7 +147,7 @@ def find(table: CutTable, cuts: Iterable[str]) -> dict[str, int]:
     return {name: row for name, row in names if name in ids}
 
 
-def sound_of(table: CutTable, row: int, start_s: float, end_s: float, n_players: int) -> Sound:
+def excerpt(table: CutTable, row: int, start_s: float, end_s: float, n_players: int) -> Sound:
     """The span of a cut with as much around it as can be heard as speech, and no more than a page can carry.
 
     Raises:
