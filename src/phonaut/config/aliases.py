@@ -136,7 +136,7 @@ def current(config: Any, path: str = "") -> Any:
             else current(value, f"{path}{key}.")
             for key, value in config.items()
         }
-        return with_protocol(renamed) if not path and "dataset" in renamed else renamed
+        return with_protocol(renamed) if not path and renamed.get("dataset") else renamed
     if isinstance(config, list):
         return [current(value) for value in config]
     return VALUES.get(path.removesuffix("."), {}).get(config, config) if isinstance(config, str) else config
