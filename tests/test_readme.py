@@ -3,11 +3,11 @@
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from helpers.processes import Command
 from helpers.runs_of_tones import write_tones
 from phonaut.cli import commands as known_commands
 from phonaut.config.compose import draft
@@ -53,9 +53,7 @@ def test_the_commands_for_ones_own_recordings_run(tmp_path: Path) -> None:
     assert [words[1] for words in mine] == ["train", "evaluate"]
     small = ["experiment_id=ID", "trainer.max_epochs=1", "trainer.accelerator=cpu"]  # the page's run takes minutes
     for words, more in zip(mine, [small, []], strict=True):
-        command = [sys.executable, "-m", *words, *more]
-        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        assert result.returncode == 0, result.stdout + result.stderr
+        Command(tmp_path, [*words[1:], *more]).finish()
 
 
 @pytest.mark.readme

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -24,14 +25,20 @@ class Command:
         words: what stands after `phonaut`.
         before: is called first, in the new process; a function of `helpers`.
         *arguments: of `before`.
+        **environment: variables in addition to those of this process.
     """
 
     def __init__(
-        self, folder: Path, words: list[str], before: Callable[..., None] | None = None, *arguments: Any
+        self,
+        folder: Path,
+        words: list[str],
+        before: Callable[..., None] | None = None,
+        *arguments: Any,
+        **environment: str,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.file = folder / f"output-{time.monotonic_ns()}.txt"
-        given = (folder, words, self.file, dict(os.environ), before, arguments)
+        given = (folder, words, self.file, {**os.environ, **environment}, before, arguments)
         self.process: ForkServerProcess = CONTEXT.Process(target=run, args=given, daemon=True)
         self.process.start()
 
@@ -61,6 +68,17 @@ class Command:
         assert self.process.pid is not None
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.join()
+
+
+def train_by_two(folder: Path, words: list[str]) -> None:
+    """`phonaut train` on two processes, each started with the variables that Lightning's launcher would give it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "NODE_RANK": "0"}
+    words = ["train", *words, "trainer.strategy=ddp", "trainer.devices=2"]
+    ranks = [Command(folder, words, **place, LOCAL_RANK=rank) for rank in ("0", "1")]
+    for command in ranks:
+        command.finish()
 
 
 def run(

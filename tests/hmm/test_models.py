@@ -253,7 +253,7 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
         make(cls, n_iter=0).fit(x, lengths).save(tmp_path / f"{cls.__name__}.start")
         start = cls.load(tmp_path / f"{cls.__name__}.start")
         start.set_params(init_params="", n_iter=4).save(tmp_path / f"{cls.__name__}.start")
-    torch.multiprocessing.spawn(in_process, (str(tmp_path),), nprocs=2)
+    torch.multiprocessing.start_processes(in_process, (str(tmp_path),), nprocs=2, start_method="forkserver")
     for cls in ALL:
         one = cls.load(tmp_path / f"{cls.__name__}.start")
         one.init_params = ""

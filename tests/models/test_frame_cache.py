@@ -159,7 +159,7 @@ def test_predictions_have_the_times_of_phones_and_not_of_their_context() -> None
     np.testing.assert_array_equal(found.start_s, spans.start_s)
     np.testing.assert_array_equal(found.end_s, spans.end_s)
     np.testing.assert_array_equal(found.label, spans.label)
-    assert found.n_frames.mean() * 0.01 > (spans.end_s - spans.start_s).mean() + 0.15
+    assert found.columns["n_frames"].mean() * 0.01 > (spans.end_s - spans.start_s).mean() + 0.15
 
 
 def test_a_network_is_left_in_the_mode_that_it_was_in() -> None:

@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from helpers.encoders_of_tones import pretraining, trained
-from helpers.processes import Command, die_at
+from helpers.processes import Command, die_at, train_by_two
 from helpers.runs_of_tones import write_tones
 from phonaut.metrics import mean_over
 from phonaut.runs import Run
@@ -109,10 +107,7 @@ def test_killed_and_resumed_it_has_the_same_losses_and_weights(
 def test_one_process_and_two_give_the_same_model_up_to_rounding(tones: Path, tmp_path: Path) -> None:
     words = [*pretraining(tones), "model.dropout=0.0", "experiment_id=x"]
     Command(tmp_path / "one", ["train", *words]).finish()
-    (tmp_path / "two").mkdir()
-    command = [sys.executable, "-m", "phonaut", "train", *words, "trainer.strategy=ddp", "trainer.devices=2"]
-    ran = subprocess.run(command, cwd=tmp_path / "two", capture_output=True, text=True, timeout=600)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    train_by_two(tmp_path / "two", words)
     weights = [
         load_file(tmp_path / name / "trained_models/x/mockingjay_small/model.safetensors") for name in ("one", "two")
     ]

@@ -1,15 +1,13 @@
 """EM behind the Trainer: one process as two, the decision on top, what is noted."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from helpers.processes import Command
+from helpers.processes import Command, train_by_two
 from helpers.runs_of_tones import run_settings, write_tones
 from phonaut.cli import main
 from phonaut.config.compose import compose
@@ -36,9 +34,7 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_process_is_two(model: str, tones: Path, tmp_path: Path) -> None:
     settings = [*run_settings(tones), *SMALL[model], *QUIET]
     Command(tmp_path, ["train", *settings, "experiment_id=one"]).finish()
-    two_processes = ["trainer.strategy=ddp", "trainer.devices=2", "experiment_id=two"]
-    command = [sys.executable, "-m", "phonaut", "train", *settings, *two_processes]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=180)
+    train_by_two(tmp_path, [*settings, "experiment_id=two"])
     found = []
     for name in ("one", "two"):
         folder = tmp_path / "trained_models" / name / model
