@@ -290,7 +290,6 @@ def test_every_file_that_runs_while_frames_are_made_counts(
     with Recorder() as recorder:
         front_end = MFCC(n_mfcc=10, mel_scale="kaldi", deltas=1) if kind == "front end" else encoder(CMVN())
         cache = FrameCache(SpeechModel(front_end, nn.Identity(), CMVN()), data)  # type: ignore[arg-type]
-        cache.root.mkdir(parents=True, exist_ok=True)
         cache.compute("validation").read()
     # Atomic files are of no matter to a frame, and the data module lists windows, which are in the key themselves.
     ran = set(recorder.modules()) - {"phonaut.files", "phonaut.data.datamodule"}

@@ -114,10 +114,10 @@ class FrameCache:
     def frames(self, split: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Frames of all windows, one after another `(N, D)`, and where each begins, `(W + 1,)`."""
         key = self.key(split)
-        self.root.mkdir(parents=True, exist_ok=True)
         if key is None:
             return self.compute(split).read()
         folder = self.root / key
+        self.root.mkdir(parents=True, exist_ok=True)
         with locked(self.root / ".lock"):
             if not (folder / ABOUT).exists():
                 made = self.compute(split)
@@ -132,6 +132,7 @@ class FrameCache:
     def compute(self, split: str) -> Computed:
         """Run the front end over a split, into a folder of its own."""
         dataset, model = self.data.dataset(split), self.model
+        self.root.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
         before = [(module, module.training) for module in model.modules()]
         model.eval()
