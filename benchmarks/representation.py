@@ -38,6 +38,12 @@ FRAMES_PER_S = 80
 Step = Callable[[Tensor, Tensor], Tensor]  # frames, chosen frames -> their predictions
 
 
+def padding_of(sampler: FrameSampler) -> float:
+    """Share of the frames of an epoch's batches that are padding."""
+    held = sum(int(sampler.n_frames[batch].max()) * len(batch) for batch in sampler.batches())
+    return 1 - sum(int(sampler.n_frames[batch].sum()) for batch in sampler.batches()) / held
+
+
 def ours() -> tuple[list[nn.Parameter], Step]:
     """Phonaut's modules."""
     network, head = Mockingjay(n_features=N_FEATURES).train(), PredictionHead(768, N_FEATURES)
@@ -185,7 +191,7 @@ def main() -> None:
         measure(*arguments.measure, arguments.s3prl, arguments.steps)
         return
     what, n_frames = lengths()
-    padding = [FrameSampler(n_frames, BATCH_FRAMES, seed=seed, shuffle=True).padding() for seed in range(3)]
+    padding = [padding_of(FrameSampler(n_frames, BATCH_FRAMES, seed=seed, shuffle=True)) for seed in range(3)]
     print(f"padding: {100 * max(padding):.2f} % of the frames at most, {what}, batches of {BATCH_FRAMES} frames")
     result: dict[str, Any] = {"lengths": what, "padding": padding}
     variants = [("phonaut", "bf16"), ("phonaut", "float32")]

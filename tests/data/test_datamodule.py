@@ -233,3 +233,17 @@ def share_of_one_process(folder: Path) -> None:
 
 if __name__ == "__main__":
     share_of_one_process(Path(sys.argv[1]))
+
+
+def test_all_problems_of_the_options_are_named_at_once() -> None:
+    options = {"target": "kewyord", "batch_size": 0, "n_workers": -1, "labels_pct": 0.0, "labels_each": 0}
+    assert SpeechData.problems(**options, context_s=-1.0, max_recording_s=0.0) == [
+        "target is one of keyword, phone, speaker, got kewyord; did you mean target=keyword?",
+        "batch_size must be >= 1, got 0",
+        "n_workers must be >= 0, got -1",
+        "max_recording_s must be > 0, got 0.0",
+        "labels_pct must be > 0 and <= 100, got 0.0",
+        "labels_each must be >= 1, got 0",
+        "context_s must be >= 0, got -1.0",
+    ]
+    assert SpeechData.problems(target="phone", batch_size=1) == []

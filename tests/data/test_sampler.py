@@ -135,7 +135,7 @@ def test_long_and_short_batches_come_in_random_order() -> None:
 
 
 def test_impossible_requests_are_refused() -> None:
-    with pytest.raises(ValueError, match="batch_size is at least 1, got 0"):
+    with pytest.raises(ValueError, match="batch_size must be >= 1, got 0"):
         sampler(batch_size=0)
     with pytest.raises(ValueError, match=r"3 recordings .* 4 processes; use trainer\.devices=3 or fewer"):
         sampler(3, world_size=4)

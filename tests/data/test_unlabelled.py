@@ -79,7 +79,11 @@ def test_what_is_heard_can_be_named(corpus: Any) -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"batch_frames": 0}, "batch_frames"), ({"n_workers": -1}, "n_workers"), ({"max_recording_s": 0.0}, "above 0")],
+    [
+        ({"batch_frames": 0}, "batch_frames"),
+        ({"n_workers": -1}, "n_workers"),
+        ({"max_recording_s": 0.0}, "max_recording_s must be > 0, got 0"),
+    ],
 )
 def test_numbers_out_of_range_are_refused(options: dict[str, Any], message: str, corpus: Any) -> None:
     with pytest.raises(ValueError, match=message):

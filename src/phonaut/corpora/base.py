@@ -101,11 +101,11 @@ class Corpus(ABC):
         return None
 
     def speaker_hint(self) -> str:
-        """What to do where speakers are not known, for the message of a protocol that needs them."""
+        """Advice where speakers are not known, for the message of a protocol that needs them."""
         return "list utterances with speakers"
 
     def split_hint(self) -> str:
-        """What the official split needs that is not there, for the message of a protocol that asks for it."""
+        """The files that the official split needs, for the message of a protocol that asks for it in vain."""
         return ""
 
     def complete(self, utterance: Utterance) -> Utterance | None:

@@ -1,4 +1,4 @@
-"""What lies in a user's folder: audio files in a fixed order, and what cannot be listed, by name and reason."""
+"""Listings of folders in a fixed order; files that cannot be listed are refused by name and reason."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from phonaut.data.names import nearest
+from phonaut.data.names import is_utf8, nearest, printable
 
 AUDIO_SUFFIXES = frozenset(("wav", "flac", "ogg", "oga", "mp3", "opus", "aiff", "aif", "sph", "au", "w64"))
 UNREAD_SUFFIXES = frozenset(["m4a", "mp4", "aac", "wma", "amr", "3gp", "webm", "mka", "ac3", "shn"])
@@ -31,20 +31,6 @@ class Refused:
         return [{"path": path, "reason": reason} for path, reason in self._reasons.items()]
 
 
-def printable(name: str) -> str:
-    r"""`name` with the bytes that are no UTF-8 written as `\xff`."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def is_utf8(name: str) -> bool:
-    """Whether the bytes of a file name are UTF-8."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def composed(name: str) -> str:
     """`name` in Unicode's composed form: macOS writes the letters and accents of file names apart."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
@@ -56,7 +42,7 @@ def suffix_of(name: str) -> str:
 
 
 def is_audio(name: str) -> bool:
-    """Whether `name` ends like an audio file that can be read (`.wav`, `.WAV`, `.flac` ...)."""
+    """True where `name` ends like an audio file that can be read (`.wav`, `.WAV`, `.flac` ...)."""
     return suffix_of(name) in AUDIO_SUFFIXES
 
 
@@ -68,8 +54,8 @@ def entries(folder: str, refused: Refused) -> tuple[list[str], list[str]]:
     files: list[str] = []
     folders: list[str] = []
     try:
-        with os.scandir(folder) as found:
-            for entry in found:
+        with os.scandir(folder) as there:
+            for entry in there:
                 name = entry.name
                 if name.startswith(".") or name == "__MACOSX":
                     continue
@@ -137,13 +123,13 @@ def find_folder(path: str | Path, *, otherwise: str = "") -> Path:
     Raises:
         ValueError: there is none; the message names the nearest folders beside it.
     """
-    wanted = Path(path).expanduser()
-    if wanted.exists():
-        return wanted.absolute()
-    parent = wanted.parent
+    asked = Path(path).expanduser()
+    if asked.exists():
+        return asked.absolute()
+    parent = asked.parent
     while not parent.exists() and parent != parent.parent:
         parent = parent.parent
-    missing = wanted.relative_to(parent).parts
+    missing = asked.relative_to(parent).parts
     for depth, part in enumerate(missing):
         beside = entries(str(parent), Refused())[1]
         same = [name for name in beside if name.casefold() == part.casefold()]
@@ -163,16 +149,16 @@ def find_or_fetch(data_folder: Path, *, download: bool, url: str, checksum: str,
         ValueError: it is not there and was not to be downloaded, or the download failed.
     """
     try:
-        found = find_folder(data_folder, otherwise="; dataset.download=true fetches it")
+        folder = find_folder(data_folder, otherwise="; dataset.download=true fetches it")
     except ValueError:
         if not download:
             raise
-        found = data_folder.expanduser().absolute()
-    if download and not (found.is_dir() and any(found.iterdir())):
+        folder = data_folder.expanduser().absolute()
+    if download and not (folder.is_dir() and any(folder.iterdir())):
         from phonaut.corpora.download import fetch
 
-        fetch(url, found, checksum=checksum, clear_download=clear_download)
-    return found
+        fetch(url, folder, checksum=checksum, clear_download=clear_download)
+    return folder
 
 
 def base_of(samples: Sequence[str], bases: Sequence[Path]) -> tuple[Path, str] | None:

@@ -14,8 +14,8 @@ import numpy as np
 
 from phonaut.corpora.base import Corpus, wrong_target
 from phonaut.corpora.hashing import Shares
-from phonaut.corpora.options import refuse
 from phonaut.corpora.protocols import Divided, Protocol
+from phonaut.data.checks import refuse
 from phonaut.data.columns import TableWriter
 from phonaut.data.frame_shards import MANIFEST, REFUSED_FILES, FrameLayout, FrameSequence, FrameShards, read_layout
 from phonaut.data.preparation.manifest import write_cuts

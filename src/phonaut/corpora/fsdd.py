@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from phonaut.corpora.base import Corpus, wrong_target
 from phonaut.corpora.disk import entries, find_or_fetch, is_audio
-from phonaut.corpora.options import refuse
+from phonaut.data.checks import refuse
 from phonaut.data.utterance import Utterance
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]

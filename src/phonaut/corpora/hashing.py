@@ -14,7 +14,7 @@ MIN_TRAINING_SPEAKERS = 4  # fewer are too few to give one up for validation
 
 
 def hash_percent(name: str) -> float:
-    """Where `name` falls in [0, 100], for ever and on every machine.
+    """Position of `name` in [0, 100], for ever and on every machine.
 
     `(SHA-1(name) mod 2**27) * 100 / (2**27 - 1)`, the formula by which Google Speech Commands is divided
     (Warden 2018, arXiv:1804.03209, section 6).
@@ -93,7 +93,7 @@ def balanced_cuts(positions: Iterable[float], dev_pct: float, test_pct: float) -
     least_validation = int(dev_pct > 0 and n > 1 + least_test)
 
     def cut(nominal: float, low: int, high: int) -> tuple[int, float]:
-        """How many lie below the cut, between `low` and `high`; and the cut."""
+        """The number of positions below the cut, between `low` and `high`; and the cut."""
         index = bisect_left(ordered, nominal)
         if low <= index <= high:
             return index, nominal

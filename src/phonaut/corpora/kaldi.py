@@ -140,7 +140,7 @@ def find_kaldi(root: Path) -> list[Path]:
 
 
 def _base(folder: Path) -> Path:
-    """What relative paths in `wav.scp` are relative to: the directory, one of those above it, or the current one."""
+    """The folder of relative paths in `wav.scp`: the directory, one of those above it, or the current one."""
     paths = [path for _, path in islice(read(folder / "wav.scp"), 200) if not _not_a_file(path)]
     if not paths:
         some = next((path for _, path in read(folder / "wav.scp")), None)

@@ -11,8 +11,9 @@ from typing import ClassVar
 from phonaut.corpora.base import wrong_target
 from phonaut.corpora.disk import Refused, entries, find_folder, is_audio
 from phonaut.corpora.kaldi import read
-from phonaut.corpora.options import as_list, refuse
+from phonaut.corpora.options import as_list
 from phonaut.corpora.phone_alignments import SILENCES, AlignedCorpus, aligned_phones, wrong_alignment
+from phonaut.data.checks import refuse
 from phonaut.data.names import nearest
 from phonaut.data.utterance import Utterance
 

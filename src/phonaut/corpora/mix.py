@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from phonaut.corpora.base import Corpus
-from phonaut.corpora.options import as_list, refuse
+from phonaut.corpora.options import as_list
 from phonaut.corpora.protocols.validation import some
+from phonaut.data.checks import refuse
 from phonaut.data.names import nearest, same_id
 from phonaut.data.utterance import Utterance
 

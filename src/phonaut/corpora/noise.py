@@ -71,12 +71,8 @@ class Background:
                     start_s = part.start_s + math.floor((i + draw) / n * (part.duration_s - clip_s) * 1e4) / 1e4
                     yield _utterance(part, f"{SILENCE}/{part.name}/{split}-{i:05d}", split, start_s, clip_s, SILENCE)
 
-    def silent(self, clip_s: float) -> list[str]:
-        """The splits that have a stretch of at least `clip_s`, so that silence can be cut from it."""
-        return [split for split in SPLITS if any(room > 0 for room in self._rooms(split, clip_s))]
-
     def _rooms(self, split: str, clip_s: float) -> list[float]:
-        """How far a window can be moved in each recording; 0: it does not fit."""
+        """Seconds by which a window can be moved in each recording; 0: it does not fit."""
         parts = (recording.get(split) for recording in self.recordings)
         return [max(0.0, part.duration_s - clip_s + 1e-3) if part else 0.0 for part in parts]
 

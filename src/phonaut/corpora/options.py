@@ -8,16 +8,6 @@ from collections.abc import Sequence
 from phonaut.data.names import nearest
 
 
-def refuse(problems: Sequence[str]) -> None:
-    """Raise all problems at once.
-
-    Raises:
-        ValueError: there are some.
-    """
-    if problems:
-        raise ValueError("; ".join(problems))
-
-
 def wrong_choice(key: str, value: str, choices: Sequence[str]) -> list[str]:
     """The problem of a value that is not among `choices`."""
     if value in choices:

@@ -119,7 +119,7 @@ def follow(found: list[Phone], phone: Phone) -> None:
 
 
 class AlignedPhones:
-    """What a corpus takes from an alignment: of each cut the phones that are classes.
+    """The phones of each utterance that are classes, from an alignment.
 
     Args:
         path: the CTM file.
@@ -171,7 +171,7 @@ class AlignedPhones:
         return frozenset(kept)
 
     def has(self, cut: str, path: str, refused: Refused) -> bool:
-        """Whether the file has a cut; one that it lacks is refused, by its path."""
+        """True where the file has a cut; one that it lacks is refused, by its path."""
         if cut in self.alignment:
             self._n_met += 1
             return True
@@ -208,7 +208,7 @@ class AlignedPhones:
             )
 
     def note(self) -> str:
-        """Which phones these are."""
+        """The phones that are classes, and those that are too rare, in a sentence."""
         rare = sorted(self.counts.keys() - self.classes - set(self.drop_phones))
         left_out = f" ({', '.join(f'{label} {self.counts[label]}' for label in rare)} have fewer)" if rare else ""
         return f"phones by {self.path}, those with at least {self.min_phone_count} tokens in the whole corpus{left_out}"
@@ -272,7 +272,7 @@ def aligned_phones(
 
 
 def wrong_alignment(target: str, alignment: object, min_phone_count: object, how: str) -> list[str]:
-    """What is wrong with the options of phones by alignment.
+    """All problems of the options of phones by alignment.
 
     Args:
         target: of the run.

@@ -12,9 +12,9 @@ from phonaut.corpora.base import wrong_target
 from phonaut.corpora.disk import find_folder
 from phonaut.corpora.hashing import Shares
 from phonaut.corpora.kaldi import KaldiDirectory, find_kaldi, read
-from phonaut.corpora.options import refuse
 from phonaut.corpora.phone_alignments import SILENCES, AlignedCorpus, aligned_phones, wrong_alignment
 from phonaut.corpora.protocols import Folds, Protocol, WithinSpeakers
+from phonaut.data.checks import refuse
 from phonaut.data.utterance import Utterance
 
 HOW = "phonaut align dataset=speechocean762 makes one"

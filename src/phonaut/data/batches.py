@@ -70,14 +70,14 @@ class Batch:
 
     @property
     def given(self) -> tuple[Tensor, Tensor]:
-        """What a front end gets, with lengths: audio, or the frames in its place."""
+        """The input of a front end with its lengths: audio, or the frames in its place."""
         if self.frames is None:
             return self.audio, self.audio_lengths
         assert self.frame_lengths is not None
         return self.frames, self.frame_lengths
 
     def durations_s(self, sample_rate: float) -> Tensor:
-        """How long the recordings are, seconds, `(B,)`; `sample_rate` is that of the audio."""
+        """Durations of the recordings, seconds, `(B,)`; `sample_rate` is that of the audio."""
         if self.frame_durations_s is not None:
             return self.frame_durations_s
         return self.audio_lengths.double() / sample_rate
@@ -182,7 +182,7 @@ class SpeechDataset:
         }
 
     def durations_s(self, numbers: Index) -> NDArray[np.float64]:
-        """How long windows are, seconds, `(B,)`; that which reaches the end of its cut ends with it."""
+        """Durations of windows, seconds, `(B,)`; that which reaches the end of its cut ends with it."""
         rows, start, stop = (column[numbers] for column in (self.windows.row, self.windows.start, self.windows.stop))
         rate = self.table.sample_rate
         whole = stop == self.table.n_samples[rows]

@@ -1,13 +1,13 @@
-"""Which classes a model learns: all that training has, or those that a run is limited to."""
+"""The classes that a model learns: all that training has, or those that a run is limited to."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from phonaut.data.names import likest, same_id
 from phonaut.data.spans import TARGETS, codes_of
 
 if TYPE_CHECKING:
@@ -61,11 +61,10 @@ def named(asked: str, classes: Sequence[str], where: str) -> str:
     """
     if asked in classes:
         return asked
-    equal = [name for name in classes if name.isdecimal() and asked.isdecimal() and int(name) == int(asked)]
+    equal = [name for name in classes if same_id(asked, name)]
     if len(equal) == 1:
         return equal[0]
-    folded = {name.casefold(): name for name in reversed(classes)}
-    near = [folded[name] for name in difflib.get_close_matches(asked.casefold(), folded, 3, cutoff=0.5)]
+    near = likest(asked, classes)
     there = f"the nearest are {', '.join(near)}" if near else f"it has {', '.join(classes[:10])}"
     more = " ..." if not near and len(classes) > 10 else ""
     raise ValueError(f"classes names {asked}, which {where} lacks; {there}{more}")

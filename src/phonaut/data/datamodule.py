@@ -1,4 +1,4 @@
-"""The batches of a corpus for Lightning's Trainer: resumable in mid-epoch, divided among processes."""
+"""Batches of a corpus for Lightning's Trainer: resumable in mid-epoch, divided among processes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from phonaut.data.batches import Batch, SpeechDataset
+from phonaut.data.checks import below, refuse
 from phonaut.data.draws import uniform
 from phonaut.data.sampler import BatchSampler, EpochSampler
-from phonaut.data.spans import check_target, label_names, spans_of
+from phonaut.data.spans import label_names, spans_of, wrong_target
+from phonaut.data.utterance import SPLITS
 from phonaut.data.windows import GRID, windows_of
 
 if TYPE_CHECKING:
     from phonaut.data.prepared import CutTable, PreparedCorpus
     from phonaut.data.spans import Spans
-
-SPLITS = ("train", "validation", "test")
 
 
 class BatchLoader:
@@ -97,161 +97,55 @@ def as_it_is(batch: Any) -> Any:
     return batch
 
 
-class SpeechData(L.LightningDataModule):
-    """A prepared corpus as batches of spans for one target.
-
-    Training batches are shuffled by (seed, epoch); those of the other splits keep the order of the corpus, but for
-    sorting by duration within a few batches.
+class CorpusData(L.LightningDataModule):
+    """A prepared corpus as batches; a subclass says of what.
 
     Args:
         prepared: the corpus.
-        target: `keyword`, `phone` or `speaker`.
-        classes: what the labels count.
-        batch_size: spans in a batch, over all processes.
         seed: of the run.
         n_workers: processes that read audio; 0 is fastest for decoded audio, which is all there is.
-        max_recording_s: longer recordings are read in parts; a longer span is refused.
-        context_s: what a model sees of a recording before and after a span, seconds.
-        limited: spans of other classes are left out of all splits; else they are kept, with the label -1.
-        labels_pct: per cent of the training recordings whose labels are used, at least one recording; those of a
-            smaller share are among those of a larger one.
-        labels_each: recordings of each class and speaker whose labels are used in training; None: all.
+        max_recording_s: longer recordings are read in parts.
 
     Attributes:
-        refused: what was left out, `{"path", "reason"}`.
-        n_left_out: spans of other classes that were left out, by split.
+        refused: recordings that were left out, `{"path", "reason"}`.
         whole_epochs: an epoch is one step of a training loop that has the data already: EM.
-
-    Raises:
-        ValueError: the target does not exist, a number is out of range, or all spans of the training split are refused.
     """
 
-    def __init__(
-        self,
-        prepared: PreparedCorpus,
-        *,
-        target: str,
-        classes: Sequence[str],
-        batch_size: int,
-        seed: int,
-        n_workers: int = 0,
-        max_recording_s: float = 30.0,
-        context_s: float = 0.0,
-        limited: bool = False,
-        labels_pct: float = 100.0,
-        labels_each: int | None = None,
-    ) -> None:
+    def __init__(self, prepared: PreparedCorpus, *, seed: int, n_workers: int, max_recording_s: float) -> None:
         super().__init__()
-        check_target(target)
-        if not 0 < labels_pct <= 100:
-            raise ValueError(f"labels_pct is above 0 and at most 100, got {labels_pct}")
-        if labels_each is not None and labels_each < 1:
-            raise ValueError(f"labels_each is at least 1, got {labels_each}")
-        self.labels_pct, self.labels_each = labels_pct, labels_each
-        for name, value, least in (("n_workers", n_workers, 0), ("batch_size", batch_size, 1)):
-            if value < least:
-                raise ValueError(f"{name} is at least {least}, got {value}")
-        if not max_recording_s > 0:
-            raise ValueError(f"max_recording_s is above 0, got {max_recording_s}")
-        if not context_s >= 0:
-            raise ValueError(f"context_s is at least 0, got {context_s}")
-        self.prepared = prepared
-        self.target = target
-        self.classes = list(classes)
-        self.batch_size, self.seed, self.n_workers = batch_size, seed, n_workers
-        self.max_recording_s, self.context_s, self.limited = max_recording_s, context_s, limited
+        self.prepared, self.seed = prepared, seed
+        self.n_workers, self.max_recording_s = n_workers, max_recording_s
         self.refused: list[dict[str, str]] = []
         self.whole_epochs = False
-        self.n_left_out: dict[str, int] = {}
-        self.spans: dict[str, Spans] = {}
-        self.known: dict[str, NDArray[np.bool_]] = {}  # which spans of the table these are
         self.datasets: dict[str, SpeechDataset] = {}
-        for split in SPLITS:
-            self.read_spans(split)
-        n_found = len(self.spans["train"].label)
-        if len(prepared.cuts("train")) and not n_found:
-            raise ValueError(
-                f"nothing is left to train on: {self.refused[0]['reason'] if self.refused else 'no spans'}"
-            )
 
-    def read_spans(self, split: str) -> None:
-        """The spans of a split; too long ones are refused, and those of other classes left out where that is asked."""
-        table = self.prepared.cuts(split)
-        spans = spans_of(table, self.target, self.classes)
-        other = (spans.label < 0) & self.limited
-        self.n_left_out[split] = int(other.sum())
-        too_long = (spans.end_s - spans.start_s > self.max_recording_s) & ~other
-        for row, seconds in zip(spans.row[too_long], (spans.end_s - spans.start_s)[too_long], strict=True):
-            reason = f"{seconds:.1f} s to classify at once; max_recording_s={self.max_recording_s:g} is the limit"
-            self.refused.append({"path": table.recording(row), "reason": reason})
-        kept = ~(too_long | other)
-        if split == "train":
-            kept &= self.labelled(table, spans)
-        self.spans[split] = spans if kept.all() else spans.select(kept)
-        self.known[split] = kept
-
-    def labelled(self, table: CutTable, spans: Spans) -> NDArray[np.bool_]:
-        """Which spans of the training split keep their label; recordings are drawn by their ids, whatever the seed."""
-        draw = uniform(table.key, seed=0, epoch=0, stream="labels")[:, 0]
-        rows, kept = spans.row, np.ones(len(spans.label), dtype=np.bool_)
-        if self.labels_pct < 100:
-            there = np.unique(rows)
-            n_kept = max(1, round(self.labels_pct / 100 * len(there)))
-            kept &= np.isin(rows, there[np.argsort(draw[there], kind="stable")[:n_kept]])
-        if self.labels_each is not None:
-            order = np.lexsort((draw[rows], table.speaker[rows], spans.label))
-            same = np.stack([spans.label, table.speaker[rows]])[:, order]
-            first = np.r_[True, (same[:, 1:] != same[:, :-1]).any(axis=0)] if len(order) else np.zeros(0, np.bool_)
-            begin = np.flatnonzero(first)
-            nth = np.arange(len(order)) - np.repeat(begin, np.diff(np.r_[begin, len(order)]))
-            kept[order[nth >= self.labels_each]] = False
-        return kept
+    @classmethod
+    def problems(cls, *, n_workers: int = 0, max_recording_s: float = 30.0, **options: Any) -> list[str]:
+        """All problems of the options, as sentences; the constructor raises them."""
+        problems = below(1, **{key: value for key, value in options.items() if key in ("batch_size", "batch_frames")})
+        problems += below(0, n_workers=n_workers)
+        if not max_recording_s > 0:
+            problems.append(f"max_recording_s must be > 0, got {max_recording_s}")
+        return problems
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the figures must know: the corpus's notes; a limit to some classes stands in the first."""
-        notes = self.prepared.notes
-        if self.labels_pct < 100 or self.labels_each is not None:
-            share = f"labels_pct={self.labels_pct:g}, labels_each={self.labels_each}"
-            n = f"{len(self.spans['train'].label):,} spans of {len(np.unique(self.spans['train'].row)):,} recordings"
-            told = f"trained on few labels ({share}): {n}"
-            notes = [f"{notes[0]}; {told}" if notes else told, *notes[1:]]
-        if not self.limited:
-            return notes
-        totals = {split: n + len(self.spans[split].label) for split, n in self.n_left_out.items()}
-        counts = [f"{self.n_left_out[split]:,} of {total:,} in {split}" for split, total in totals.items() if total]
-        names = f"{len(self.classes)} classes, {', '.join(self.classes)}"
-        limit = f"limited to {names}; spans of others are left out: {', '.join(counts)}"
-        return [f"{notes[0]}; {limit}" if notes else limit, *notes[1:]]
-
-    def label_names(self, split: str) -> list[str]:
-        """The true label of every span as text, known to a model or not, in the order of the corpus."""
-        names = label_names(self.prepared.cuts(split), self.target)
-        return [name for name, known in zip(names, self.known[split], strict=True) if known]
+        """Sentences that a reader of the figures must know: the corpus's notes."""
+        return self.prepared.notes
 
     def dataset(self, split: str) -> SpeechDataset:
-        """What gives the batches of a split."""
+        """The source of the batches of a split."""
         if split not in self.datasets:
-            table, spans = self.prepared.cuts(split), self.spans[split]
-            spans = spans.widened(self.context_s, table.durations_s)
-            rate, clip_s, longest_s = self.prepared.sample_rate, self.prepared.clip_s, self.max_recording_s
-            frames = self.prepared.frames
-            windows = windows_of(
-                table.n_samples, spans, sample_rate=rate, max_recording_s=longest_s, grid=1 if frames else GRID
-            ).with_spans()
-            clip_samples = round(clip_s * rate) if clip_s is not None and clip_s <= longest_s else None
-            n_features = frames.n_features if frames else None
-            self.datasets[split] = SpeechDataset(
-                table, spans, windows, clip_samples=clip_samples, n_features=n_features
-            )
+            self.datasets[split] = self.read(split)
         return self.datasets[split]
 
-    def sampler(self, split: str, *, rank: int = 0, world_size: int = 1) -> BatchSampler:
-        """Which recordings make up the batches of a split."""
-        windows = self.dataset(split).windows
-        durations = windows.stop - windows.start
-        shuffle = split == "train"
-        return BatchSampler(windows.n_spans, durations, self.batch_size, self.seed, shuffle, rank, world_size)
+    def read(self, split: str) -> SpeechDataset:
+        """Open a split."""
+        raise NotImplementedError
+
+    def sampler(self, split: str, *, rank: int = 0, world_size: int = 1) -> EpochSampler:
+        """The recordings that make up the batches of a split."""
+        raise NotImplementedError
 
     def batches(self, split: str) -> Iterator[Batch]:
         """All batches of a split, in this process."""
@@ -282,6 +176,172 @@ class SpeechData(L.LightningDataModule):
     def test_dataloader(self) -> BatchLoader | list[int]:
         """Never shuffled."""
         return self.loader("test", from_the_start)
+
+
+class SpeechData(CorpusData):
+    """A prepared corpus as batches of spans for one target.
+
+    Training batches are shuffled by (seed, epoch); those of the other splits keep the order of the corpus, but for
+    sorting by duration within a few batches.
+
+    Args:
+        prepared: the corpus.
+        target: `keyword`, `phone` or `speaker`.
+        classes: what the labels count.
+        batch_size: spans in a batch, over all processes.
+        seed: of the run.
+        n_workers: see `CorpusData`.
+        max_recording_s: likewise; a longer span is refused.
+        context_s: what a model sees of a recording before and after a span, seconds.
+        limited: spans of other classes are left out of all splits; else they are kept, with the label -1.
+        labels_pct: per cent of the training recordings whose labels are used, at least one recording; those of a
+            smaller share are among those of a larger one.
+        labels_each: recordings of each class and speaker whose labels are used in training; None: all.
+
+    Attributes:
+        n_left_out: spans of other classes that were left out, by split.
+
+    Raises:
+        ValueError: the target does not exist, a number is out of range, or all spans of the training split are refused.
+    """
+
+    def __init__(
+        self,
+        prepared: PreparedCorpus,
+        *,
+        target: str,
+        classes: Sequence[str],
+        batch_size: int,
+        seed: int,
+        n_workers: int = 0,
+        max_recording_s: float = 30.0,
+        context_s: float = 0.0,
+        limited: bool = False,
+        labels_pct: float = 100.0,
+        labels_each: int | None = None,
+    ) -> None:
+        refuse(
+            self.problems(
+                target=target,
+                batch_size=batch_size,
+                n_workers=n_workers,
+                max_recording_s=max_recording_s,
+                context_s=context_s,
+                labels_pct=labels_pct,
+                labels_each=labels_each,
+            )
+        )
+        super().__init__(prepared, seed=seed, n_workers=n_workers, max_recording_s=max_recording_s)
+        self.target, self.classes, self.batch_size = target, list(classes), batch_size
+        self.context_s, self.limited = context_s, limited
+        self.labels_pct, self.labels_each = labels_pct, labels_each
+        self.n_left_out: dict[str, int] = {}
+        self.spans: dict[str, Spans] = {}
+        self.known: dict[str, NDArray[np.bool_]] = {}  # which spans of the table these are
+        for split in SPLITS:
+            self.read_spans(split)
+        n_found = len(self.spans["train"].label)
+        if len(prepared.cuts("train")) and not n_found:
+            raise ValueError(
+                f"nothing is left to train on: {self.refused[0]['reason'] if self.refused else 'no spans'}"
+            )
+
+    @classmethod
+    def problems(
+        cls,
+        *,
+        target: str = "keyword",
+        context_s: float = 0.0,
+        labels_pct: float = 100.0,
+        labels_each: int | None = None,
+        **options: Any,
+    ) -> list[str]:
+        """All problems of the options, as sentences; the constructor raises them."""
+        problems = [*wrong_target(target), *super().problems(**options)]
+        if not 0 < labels_pct <= 100:
+            problems.append(f"labels_pct must be > 0 and <= 100, got {labels_pct}")
+        if labels_each is not None:
+            problems += below(1, labels_each=labels_each)
+        if not context_s >= 0:
+            problems.append(f"context_s must be >= 0, got {context_s}")
+        return problems
+
+    def read_spans(self, split: str) -> None:
+        """The spans of a split; too long ones are refused, and those of other classes left out where that is asked."""
+        table = self.prepared.cuts(split)
+        spans = spans_of(table, self.target, self.classes)
+        other = (spans.label < 0) & self.limited
+        self.n_left_out[split] = int(other.sum())
+        too_long = (spans.end_s - spans.start_s > self.max_recording_s) & ~other
+        for row, seconds in zip(spans.row[too_long], (spans.end_s - spans.start_s)[too_long], strict=True):
+            reason = f"{seconds:.1f} s to classify at once; max_recording_s={self.max_recording_s:g} is the limit"
+            self.refused.append({"path": table.recording(row), "reason": reason})
+        kept = ~(too_long | other)
+        if split == "train":
+            kept &= self.labelled(table, spans)
+        self.spans[split] = spans if kept.all() else spans.select(kept)
+        self.known[split] = kept
+
+    def labelled(self, table: CutTable, spans: Spans) -> NDArray[np.bool_]:
+        """The spans of the training split that keep their label; recordings are drawn by ids, whatever the seed."""
+        draw = uniform(table.key, seed=0, epoch=0, stream="labels")[:, 0]
+        rows, kept = spans.row, np.ones(len(spans.label), dtype=np.bool_)
+        if self.labels_pct < 100:
+            there = np.unique(rows)
+            n_kept = max(1, round(self.labels_pct / 100 * len(there)))
+            kept &= np.isin(rows, there[np.argsort(draw[there], kind="stable")[:n_kept]])
+        if self.labels_each is not None:
+            # Sort spans by class, speaker and draw of their recording; count within each run of equal class and
+            # speaker (`nth`), and drop those beyond the limit.
+            order = np.lexsort((draw[rows], table.speaker[rows], spans.label))
+            same = np.stack([spans.label, table.speaker[rows]])[:, order]
+            first = np.r_[True, (same[:, 1:] != same[:, :-1]).any(axis=0)] if len(order) else np.zeros(0, np.bool_)
+            begin = np.flatnonzero(first)
+            nth = np.arange(len(order)) - np.repeat(begin, np.diff(np.r_[begin, len(order)]))
+            kept[order[nth >= self.labels_each]] = False
+        return kept
+
+    @property
+    def notes(self) -> list[str]:
+        """The corpus's notes; limits to few labels or to some classes stand in the first."""
+        notes = self.prepared.notes
+        if self.labels_pct < 100 or self.labels_each is not None:
+            share = f"labels_pct={self.labels_pct:g}, labels_each={self.labels_each}"
+            n = f"{len(self.spans['train'].label):,} spans of {len(np.unique(self.spans['train'].row)):,} recordings"
+            about = f"trained on few labels ({share}): {n}"
+            notes = [f"{notes[0]}; {about}" if notes else about, *notes[1:]]
+        if not self.limited:
+            return notes
+        totals = {split: n + len(self.spans[split].label) for split, n in self.n_left_out.items()}
+        counts = [f"{self.n_left_out[split]:,} of {total:,} in {split}" for split, total in totals.items() if total]
+        names = f"{len(self.classes)} classes, {', '.join(self.classes)}"
+        limit = f"limited to {names}; spans of others are left out: {', '.join(counts)}"
+        return [f"{notes[0]}; {limit}" if notes else limit, *notes[1:]]
+
+    def label_names(self, split: str) -> list[str]:
+        """The true label of every span as text, known to a model or not, in the order of the corpus."""
+        names = label_names(self.prepared.cuts(split), self.target)
+        return [name for name, known in zip(names, self.known[split], strict=True) if known]
+
+    def read(self, split: str) -> SpeechDataset:
+        """The windows of a split that hold spans."""
+        table, spans = self.prepared.cuts(split), self.spans[split]
+        spans = spans.widened(self.context_s, table.durations_s)
+        rate, clip_s, longest_s = self.prepared.sample_rate, self.prepared.clip_s, self.max_recording_s
+        frames = self.prepared.frames
+        windows = windows_of(
+            table.n_samples, spans, sample_rate=rate, max_recording_s=longest_s, grid=1 if frames else GRID
+        ).with_spans()
+        clip_samples = round(clip_s * rate) if clip_s is not None and clip_s <= longest_s else None
+        n_features = frames.n_features if frames else None
+        return SpeechDataset(table, spans, windows, clip_samples=clip_samples, n_features=n_features)
+
+    def sampler(self, split: str, *, rank: int = 0, world_size: int = 1) -> BatchSampler:
+        """The recordings that make up the batches of a split."""
+        windows = self.dataset(split).windows
+        durations = windows.stop - windows.start
+        shuffle = split == "train"
+        return BatchSampler(windows.n_spans, durations, self.batch_size, self.seed, shuffle, rank, world_size)
 
 
 def from_the_start(trainer: L.Trainer) -> tuple[int, int]:

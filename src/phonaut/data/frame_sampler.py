@@ -1,10 +1,11 @@
-"""Batches of as many frames, not of as many recordings: which recordings make up each, divided among processes."""
+"""Batches with a fixed frame budget, divided among processes."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from phonaut.data.checks import below, refuse
 from phonaut.data.draws import uniform
 from phonaut.data.sampler import EpochSampler
 
@@ -52,8 +53,7 @@ class FrameSampler(EpochSampler):
         n = len(self.n_frames)
         self.weights = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
         self.keys = np.arange(n, dtype=np.uint64) if keys is None else keys
-        if batch_frames < 1:
-            raise ValueError(f"batch_frames is at least 1, got {batch_frames}")
+        refuse(below(1, batch_frames=batch_frames))
         n_drawn = len(self.drawn())
         if 0 < n_drawn < world_size:
             raise ValueError(
@@ -85,7 +85,9 @@ class FrameSampler(EpochSampler):
         return rows[np.lexsort((duration, pool))]
 
     def boundaries(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where to cut `order`: nearest to equal parts of all frames, with a recording for every process."""
+        """Cuts of `order` into batches: nearest to equal parts of all frames, with a recording for every process."""
+        # Batch k ends with the recording whose middle is nearest below k parts of all frames. Then cuts are moved so
+        # that every batch has a recording for each process: first to the right, then, from the end, to the left.
         frames = self.n_frames[order]
         middles = np.cumsum(frames) - frames / 2
         nth, least = np.arange(1, self.n_batches), self.world_size
@@ -94,8 +96,3 @@ class FrameSampler(EpochSampler):
         cuts = np.maximum(cuts, nth * least)
         places: NDArray[np.int64] = np.minimum(cuts, len(order) - (self.n_batches - nth) * least)
         return places
-
-    def padding(self) -> float:
-        """Share of the frames of an epoch's batches that are padding."""
-        held = sum(int(self.n_frames[batch].max()) * len(batch) for batch in self.batches())
-        return 1 - sum(int(self.n_frames[batch].sum()) for batch in self.batches()) / max(held, 1)

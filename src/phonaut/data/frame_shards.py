@@ -19,16 +19,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phonaut.data.utterance import SPLITS
+
 MANIFEST, REFUSED_FILES = "manifest.jsonl", "refused.jsonl"
 FORMAT, VERSION = "phonaut frames", 1
-SPLITS = ("train", "validation", "test")
 LONGEST_HEAD = 2**20
 LATE_S = 1e-3  # that a phone may end after its recording: rounding
 
 
 @dataclass(frozen=True, slots=True)
 class FrameLayout:
-    """What all frames of a folder share.
+    """The settings that all frames of a folder share.
 
     Attributes:
         n_features: of a frame.
@@ -113,7 +114,7 @@ class FrameSequence:
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a finite number."""
+    """True for a finite number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 

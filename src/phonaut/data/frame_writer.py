@@ -179,7 +179,7 @@ class Shard:
         self.file.write(bytes(HEAD_BYTES))
 
     def room(self, n_bytes: int, most: int) -> bool:
-        """Whether so many bytes more stay below `most`."""
+        """True where so many bytes more stay below `most`."""
         return self.n * self.n_features * 4 + n_bytes <= most
 
     def append(self, rows: NDArray[np.float32]) -> None:

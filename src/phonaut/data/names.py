@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 
 def same_id(asked: str, known: str) -> bool:
@@ -61,3 +63,17 @@ def likest(asked: str, known: Collection[str], n: int = 3) -> list[str]:
 
 def _is_number(name: str) -> bool:
     return name.isascii() and name.isdecimal()
+
+
+def is_utf8(name: str) -> bool:
+    """True where the bytes of a file name are UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def printable(name: str | Path) -> str:
+    r"""`name` with the bytes that are no UTF-8 written as `\xff`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -56,7 +56,7 @@ class DamagedCorpusError(ValueError):
 
 
 class PreparedCorpus:
-    """What `prepare` left on disk. Opening it reads and checks the tables; audio is checked when it is first read.
+    """A prepared corpus on disk. Opening it reads and checks the tables; audio is checked when it is first read.
 
     Args:
         folder: of the prepared corpus.
@@ -112,7 +112,7 @@ class PreparedCorpus:
 
     @property
     def remarks(self) -> list[dict[str, str]]:
-        """What was kept and is worth knowing, `{"path", "remark"}`."""
+        """Remarks on recordings that are used, `{"path", "remark"}`."""
         return read_lines(self.folder / REMARKS)
 
     def cuts(self, split: str) -> CutTable:
@@ -122,7 +122,7 @@ class PreparedCorpus:
         return self.tables[split]
 
     def manifest_file(self, split: str) -> Path:
-        """Where the manifest of a split is, if it has cuts."""
+        """Path of the manifest of a split, which is there if the split has cuts."""
         return self.folder / f"cuts.{split}.jsonl.gz"
 
     def manifest(self, split: str) -> CutSet:
@@ -143,7 +143,7 @@ class PreparedCorpus:
 
 
 def problem_of(folder: Path, version: int) -> str | None:
-    """What is wrong with a prepared folder, if anything is."""
+    """The problem of a prepared folder, if there is one."""
     if version != FORMAT:
         return f"was prepared by another version of Phonaut (format {version}, not {FORMAT}); prepare the corpus again"
     if (folder / DAMAGED).exists():
@@ -267,7 +267,7 @@ class CutTable:
 
     @property
     def durations_s(self) -> NDArray[np.float64]:
-        """How long the cuts are, seconds, `(N,)`."""
+        """Durations of the cuts, seconds, `(N,)`."""
         if isinstance(self.recordings, ShardTable):
             return np.asarray(self.recordings.duration_s[self.number], dtype=np.float64)
         return self.n_samples / self.sample_rate

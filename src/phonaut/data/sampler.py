@@ -1,4 +1,4 @@
-"""Which recordings make up each batch, divided among processes."""
+"""Samplers: the recordings that make up each batch, divided among processes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from phonaut.data.checks import below, refuse
 from phonaut.data.draws import uniform
 
 POOL = 16  # batches whose recordings are sorted by duration together: enough to save most of the padding
@@ -61,7 +62,7 @@ class EpochSampler(ABC):
 
     @property
     def durations_differ(self) -> bool:
-        """Whether there may be padding to save."""
+        """True where sorting by duration may save padding."""
         return True
 
     @abstractmethod
@@ -70,7 +71,7 @@ class EpochSampler(ABC):
 
     @abstractmethod
     def boundaries(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where to cut `order` into batches, `(n_batches - 1,)`."""
+        """Cuts of `order` into batches, `(n_batches - 1,)`."""
 
     def permutation(self, n: int, stream: str) -> NDArray[np.int64]:
         """A permutation of n things that belongs to (seed, epoch, stream)."""
@@ -119,8 +120,7 @@ class BatchSampler(EpochSampler):
         self.batch_size = batch_size
         # Training with batch normalisation cannot use a batch of one recording.
         self.least = max(2 if shuffle else 1, world_size)
-        if batch_size < 1:
-            raise ValueError(f"batch_size is at least 1, got {batch_size}")
+        refuse(below(1, batch_size=batch_size))
         if 0 < len(self.weights) < world_size:
             raise ValueError(
                 f"{len(self.weights)} recordings cannot be divided among {world_size} processes; "
@@ -136,7 +136,7 @@ class BatchSampler(EpochSampler):
 
     @property
     def durations_differ(self) -> bool:
-        """Whether there is padding to save."""
+        """True where sorting by duration saves padding."""
         return bool((self.n_samples != self.n_samples[0]).any())
 
     def order(self) -> NDArray[np.int64]:
@@ -150,7 +150,7 @@ class BatchSampler(EpochSampler):
         return order[np.lexsort((duration, pool))]
 
     def boundaries(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where to cut `order`: nearest to every `batch_size` spans, and never fewer than `least` recordings apart."""
+        """Cuts of `order`: nearest to every `batch_size` spans, and never fewer than `least` recordings apart."""
         spans = np.cumsum(self.weights[order])
         middles = spans - self.weights[order] / 2
         nth = np.arange(1, self.n_batches)

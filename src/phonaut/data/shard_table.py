@@ -1,4 +1,4 @@
-"""Where the sequences of a prepared corpus lie in the shards of a folder of frames."""
+"""The table of sequences of a prepared corpus: their places in the shards of a folder of frames."""
 
 from __future__ import annotations
 

@@ -1,14 +1,16 @@
-"""What is to be classified: stretches of cuts with a class each."""
+"""Spans: stretches of cuts with a class each."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from phonaut.data.checks import refuse
+from phonaut.data.names import likest
 
 if TYPE_CHECKING:
     from phonaut.data.prepared import CutTable
@@ -53,17 +55,18 @@ def offsets(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
 
 
-def check_target(target: str) -> None:
-    """Refuse a target that does not exist."""
-    if target not in TARGETS:
-        near = difflib.get_close_matches(target, TARGETS, n=1, cutoff=0.4)
-        hint = f"; did you mean target={near[0]}?" if near else ""
-        raise ValueError(f"target is one of {', '.join(TARGETS)}, got {target}{hint}")
+def wrong_target(target: str) -> list[str]:
+    """The problem of a target that does not exist."""
+    if target in TARGETS:
+        return []
+    near = likest(target, TARGETS, 1)
+    hint = f"; did you mean target={near[0]}?" if near else ""
+    return [f"target is one of {', '.join(TARGETS)}, got {target}{hint}"]
 
 
 def codes_of(table: CutTable, target: str) -> tuple[NDArray[np.int64], Sequence[str]]:
     """The label of every span of `table` as a code, and the names of the codes; -1 is no label."""
-    check_target(target)
+    refuse(wrong_target(target))
     if target == "phone":
         return table.phone_label.astype(np.int64), table.phones
     if target == "keyword":
@@ -72,7 +75,7 @@ def codes_of(table: CutTable, target: str) -> tuple[NDArray[np.int64], Sequence[
 
 
 def spans_of(table: CutTable, target: str, classes: Sequence[str]) -> Spans:
-    """What there is to classify in a split.
+    """The spans of a split.
 
     Args:
         table: the cuts of the split.

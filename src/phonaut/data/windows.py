@@ -1,4 +1,4 @@
-"""What is read in one go: whole recordings, or stretches of long ones, so that memory is bounded."""
+"""Windows: whole recordings, or stretches of long ones, so that memory is bounded."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from phonaut.data.checks import refuse
 from phonaut.data.draws import normal, uniform
 from phonaut.features.functional import length_mask
 from phonaut.features.masks import ZERO, frequency_mask, time_mask
@@ -232,13 +233,3 @@ def out_of_range(options: object, names: tuple[str, ...]) -> list[str]:
     """A problem for each of `names` whose value is not in [0, 1]."""
     values = {field.name: getattr(options, field.name) for field in fields(options)}  # type: ignore[arg-type]
     return [f"objective.{name}={values[name]}: must be in [0, 1]" for name in names if not 0 <= values[name] <= 1]
-
-
-def refuse(problems: list[str]) -> None:
-    """Raise all problems at once.
-
-    Raises:
-        ValueError: there are some.
-    """
-    if problems:
-        raise ValueError("; ".join(problems))

@@ -16,9 +16,10 @@ from phonaut.corpora.folder.find_layout import find_layout
 from phonaut.corpora.folder.layouts import Layout, before_underscore, read_name
 from phonaut.corpora.folder.survey import NameSurvey
 from phonaut.corpora.noise import Background, find_noise_folder
-from phonaut.corpora.options import refuse, wrong_choice, wrong_pattern
+from phonaut.corpora.options import wrong_choice, wrong_pattern
 from phonaut.corpora.phone_alignments import SILENCES, AlignedCorpus, aligned_phones, wrong_alignment
 from phonaut.corpora.protocols import Divided, Official, Protocol
+from phonaut.data.checks import refuse
 from phonaut.data.utterance import Utterance
 
 LAYOUTS = ("auto", "directories", "csv", "kaldi")
@@ -150,13 +151,13 @@ class FolderCorpus(AlignedCorpus):
         return "divided as the data say"
 
     def notes(self) -> list[str]:
-        """How classes and speakers were read."""
+        """The sources of classes and speakers."""
         survey, _, notes = self._survey
         pattern = self.speaker_pattern and self.speaker_pattern.pattern
         return [*notes, survey.speaker_note(pattern, guessed=self._is_guessed), *super().notes()]
 
     def speaker_hint(self) -> str:
-        """How to say who speaks."""
+        """Ways to name the speakers."""
         survey = self._survey[0]
         wrong = survey.wrong_guess() if self._is_guessed else None
         cannot = f"what stands before the first _ of the file names ({survey.example}) cannot be it, {wrong}. "

@@ -23,7 +23,7 @@ from phonaut.corpora.genhmm_data.files import (
     spans_of,
 )
 from phonaut.corpora.genhmm_data.pickle_reader import read_pickle
-from phonaut.corpora.options import refuse
+from phonaut.data.checks import refuse
 from phonaut.data.frame_shards import MANIFEST, FrameLayout
 from phonaut.data.frame_writer import FrameWriter
 from phonaut.files import cache_dir, locked
@@ -142,7 +142,7 @@ class ResearchCorpus(FrameCorpus):
 
 
 def sequences_of(file: ResearchFile, split: str, names: dict[int, str], shift_s: float) -> Iterator[dict[str, Any]]:
-    """What a `FrameWriter` takes of each array, the label column off; or why it is left out, as `refused`."""
+    """Arguments of `FrameWriter.add` for each array, the label column off; or why it is left out, as `refused`."""
     several = len(set(file.keys)) < len(file.keys) if file.keys is not None else False
     for i, array in enumerate(file.arrays):
         key = file.keys[i] if file.keys is not None else f"{i:06d}"

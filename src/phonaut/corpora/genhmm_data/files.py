@@ -25,7 +25,7 @@ MOST_PHONES = 10_000
 
 @dataclass
 class ResearchFile:
-    """What a file says.
+    """The content of a file.
 
     Attributes:
         path: of the file.
@@ -105,7 +105,7 @@ def sibling(path: Path, part: str) -> Path | None:
 
 
 def is_matrix(thing: Any) -> bool:
-    """Whether it is a 2-D array of numbers."""
+    """True for a 2-D array of numbers."""
     return isinstance(thing, np.ndarray) and thing.ndim == 2 and thing.dtype.kind in "fiub"
 
 

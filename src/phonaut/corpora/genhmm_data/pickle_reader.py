@@ -78,7 +78,7 @@ class Bounded:
             raise RefusedPickleError(f"it unpacks to, or claims, more than {self.most / 2**20:,.1f} MB")
 
     def tell(self) -> int:
-        """How far it was read."""
+        """The position in the file."""
         return self.n
 
 
@@ -131,7 +131,7 @@ class Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self, source: Bounded, until: Callable[[Any], bool] | None = None) -> Any:
-        """What the pickle leaves on the stack."""
+        """Run the pickle; the object that it leaves on the stack."""
         stack = self.stack
         for step, (opcode, arg, _) in enumerate(pickletools.genops(source)):  # type: ignore[arg-type]
             if step > MOST_STEPS:
@@ -150,13 +150,13 @@ class Machine:
         raise RefusedPickleError("it has no end")
 
     def asked(self, opcode: str, arg: Any) -> str:
-        """What a step that is not taken wanted."""
+        """Describe a step that is not taken."""
         named = [f"{one.module}.{one.name}" for one in reversed(self.stack[-3:]) if isinstance(one, Name)]
         what = str(arg).replace(" ", ".") if opcode == "INST" else named[0] if named else ""
         return f"it asks to make objects by {opcode}" + (f" of {what}" if what else "")
 
     def since_mark(self) -> list[Any]:
-        """What was put on the stack since the last mark, taken off."""
+        """Pop all objects since the last mark."""
         begin = self.marks.pop()
         items = self.stack[begin:]
         del self.stack[begin:]

@@ -1,4 +1,4 @@
-"""What a pickle may ask for by name: NumPy arrays, numbers, text, bytes, sets; each by a rule, and never by a call."""
+"""Names that a pickle may ask for: NumPy arrays, numbers, text, bytes, sets; each by a rule, and never by a call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RefusedPickleError(ValueError):
 
 
 class Name(NamedTuple):
-    """What a pickle asks for by name, and is on the list."""
+    """A name that a pickle asks for and that is on the list."""
 
     module: str
     name: str

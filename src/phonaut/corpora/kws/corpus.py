@@ -26,8 +26,8 @@ from phonaut.corpora.kws.speech_commands import (
     word_folders,
 )
 from phonaut.corpora.noise import SILENCE, Background, find_noise_folder
-from phonaut.corpora.options import refuse
 from phonaut.corpora.protocols import BySpeaker, Divided, Protocol, WithinSpeakers
+from phonaut.data.checks import refuse
 from phonaut.data.utterance import SPLITS, Utterance
 
 UNKNOWN = "_unknown_"

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from phonaut.corpora.base import Corpus
 from phonaut.corpora.hashing import Shares
-from phonaut.corpora.options import refuse
+from phonaut.data.checks import refuse
 from phonaut.data.utterance import SPLITS, Utterance
 
 

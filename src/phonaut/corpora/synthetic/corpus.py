@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from phonaut.corpora.base import Corpus, wrong_target
-from phonaut.corpora.options import refuse
 from phonaut.corpora.synthetic.prompts import PHRASES, SENTENCES
 from phonaut.corpora.synthetic.synthesis import Recipe, generate, read
 from phonaut.corpora.synthetic.voices import MAX_SPEAKERS, MIN_SPEAKERS, speakers
+from phonaut.data.checks import refuse
 from phonaut.data.utterance import Phone, Utterance
 
 MIN_SESSIONS = 3  # one to train, one to choose, one to test
@@ -148,7 +148,7 @@ class SyntheticCorpus(Corpus):
         )
 
     def notes(self) -> list[str]:
-        """What the figures show."""
+        """The limits of the figures."""
         return [
             "synthetic voices in simulated rooms show that the whole chain works; they do not tell how well people "
             "would be recognised"

@@ -27,7 +27,7 @@ class EspeakError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to say and how.
+    """A text and the voice that speaks it.
 
     Attributes:
         text: English text.
@@ -47,7 +47,7 @@ class Request:
 
 
 class Speech(NamedTuple):
-    """What espeak-ng said.
+    """Audio of espeak-ng, with the times of its phones.
 
     Attributes:
         samples: `(n,)` int16.

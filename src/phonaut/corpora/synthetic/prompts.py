@@ -1,4 +1,4 @@
-"""What the synthetic speakers read, written for it: phrases that all of them read, and sentences of one split each.
+"""Prompts of the synthetic speakers: phrases that all of them read, and sentences of one split each.
 
 No sentence of the test is in training, so a phone classifier cannot have heard its phones in the same words in the same
 order. Each split has all 39 phones. A sentence's id is its place: `phrase0`, `train12`, `test3`.

@@ -73,7 +73,7 @@ class Utterance:
 
 
 def plan(recipe: Recipe) -> list[Utterance]:
-    """Who says what, sorted by id."""
+    """All utterances of a recipe, sorted by id."""
     utterances: list[Utterance] = []
     for speaker in speakers(recipe.n_speakers, recipe.seed):
         pool = SENTENCES[speaker.split]
@@ -120,13 +120,13 @@ def generate(recipe: Recipe) -> Path:
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:
-    """What the manifest of `generate` says of each recording, sorted by id: the fields of `_entry`."""
+    """The manifest of `generate`, a mapping for each recording, sorted by id: the fields of `_entry`."""
     with (folder / MANIFEST).open(encoding="utf-8") as lines:
         yield from map(json.loads, lines)
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether the manifest is there and every recording has its size."""
+    """True where the manifest is there and every recording has its size."""
     try:
         return all((folder / f"{entry['id']}.wav").stat().st_size == entry["size"] for entry in read(folder))
     except (OSError, ValueError, KeyError):
@@ -176,7 +176,7 @@ def _entry(utterance: Utterance, phones: list[Span], size: int) -> dict[str, Any
 
 
 def _request(utterance: Utterance, recipe: Recipe) -> Request:
-    """How the speaker says it this time: up to a tenth slower or faster, a little higher or lower."""
+    """One rendition by the speaker: up to a tenth slower or faster, a little higher or lower."""
     speaker = utterance.speaker
     rng = generator(recipe.seed, f"says/{utterance.id}")
     rate = speaker.rate_wpm * (1.0 if utterance.word is None else WORD_RATE)

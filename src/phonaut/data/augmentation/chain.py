@@ -72,7 +72,7 @@ class Augmentation:
             raise ValueError("augmentation: " + "; ".join(problems))
 
     def wrong_ranges(self) -> list[str]:
-        """What is wrong with the ranges."""
+        """All problems of the ranges."""
         problems = []
         if (self.snr_low_db is None) != (self.snr_high_db is None):
             problems.append("snr_low_db and snr_high_db are numbers both, or null both (no noise)")
@@ -85,7 +85,7 @@ class Augmentation:
         return problems
 
     def wrong_values(self) -> list[str]:
-        """What is wrong with the other values."""
+        """All problems of the other values."""
         problems = []
         if not self.timeshift_ms >= 0:
             problems.append(f"timeshift_ms is 0 or more (it shifts to both sides), got {self.timeshift_ms}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from phonaut.data.names import is_utf8
 from phonaut.data.preparation.headers import promised_bytes
 from phonaut.data.preparation.sphere import header_of, problem_of, swapped
 
@@ -77,7 +78,7 @@ def open_recording(path: Path, sample_rate: int) -> tuple[Recording, Iterator[Sa
     """
     import soundfile
 
-    if not is_utf8(path):
+    if not is_utf8(str(path)):
         raise BadRecordingError("the name is not UTF-8: rename the file")
     try:
         if path.stat().st_size == 0:
@@ -169,7 +170,7 @@ def in_16_bits(block: Samples) -> NDArray[np.int16]:
 
 
 def remarks_of(recording: Recording, levels: Counter[str], sample_rate: int) -> list[str]:
-    """What is worth knowing of a recording that is kept."""
+    """Remarks on a recording that is used all the same."""
     found = []
     if levels["sounding"] == 0:
         found.append("silent")
@@ -185,7 +186,7 @@ def remarks_of(recording: Recording, levels: Counter[str], sample_rate: int) -> 
 
 
 def bytes_missing(path: Path, kind: str) -> str | None:
-    """How a file is shorter than its header says, which libsndfile passes over without a word; None: it is whole."""
+    """The lack of a file that is shorter than its header says, which libsndfile does not report; None: it is whole."""
     with path.open("rb") as file:
         promised = promised_bytes(file, kind)
         if promised is None:
@@ -196,7 +197,7 @@ def bytes_missing(path: Path, kind: str) -> str | None:
 
 
 def wrong_order(path: Path, file: SoundFile) -> str | None:
-    """What is wrong with the order of bytes that a SPHERE header names, judged by the beginning of the samples."""
+    """The problem of the byte order that a SPHERE header names, judged by the beginning of the samples."""
     if file.format != "NIST" or file.subtype != "PCM_16":
         return None
     beginning = file.read(int(BLOCK_S * file.samplerate), dtype="int16", always_2d=True)[:, 0]
@@ -210,15 +211,6 @@ def wrong_order(path: Path, file: SoundFile) -> str | None:
         "the samples are in the other order of bytes than sample_byte_format of the SPHERE header says; write it "
         "anew: sox -t raw -e signed -b 16 ..., or correct 01 to 10, or 10 to 01, in the header"
     )
-
-
-def is_utf8(path: Path) -> bool:
-    """Whether the bytes of a path are text."""
-    try:
-        str(path).encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def plain(error: BaseException) -> str:

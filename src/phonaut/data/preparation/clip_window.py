@@ -1,4 +1,4 @@
-"""Where a cut lies in its recording, fitted to the length of a clip, with its labels."""
+"""The window of an utterance in its recording, fitted to the length of a clip, with its labels."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phonaut.data.names import printable
 from phonaut.data.preparation.audio import ENERGY_HOP_S, BadRecordingError, Recording
-from phonaut.data.preparation.decoding import shown
 from phonaut.data.utterance import NOISE_SPLITS, SPLITS, Utterance
 
 TOLERANCE_S = 0.1  # by which a cut or a phone may end after its recording: times in tables are rounded
@@ -60,7 +60,7 @@ def fitted(
         "n_samples": total,
         "fit": "padded" if valid < total else "loudest" if n > total else "",
         "content": f"{recording.content}-{start}-{n}" if recording.content else "",
-        "path": shown(recording.path),
+        "path": printable(recording.path),
         "source": [recording.source_rate, recording.n_source, recording.n_channels],
     }
 
@@ -85,14 +85,14 @@ def bounds(utterance: Utterance, recording: Recording, sample_rate: int) -> tupl
 
 
 def loudest(recording: Recording, start: int, n: int, clip: int, sample_rate: int) -> int:
-    """How far into `n` samples from `start` on the window of `clip` samples with the greatest energy begins."""
+    """Offset of the loudest window of `clip` samples among `n` samples from `start` on."""
     hop = max(1, round(ENERGY_HOP_S * sample_rate))
     energies = np.concatenate(recording.energies)
     return loudest_start(energies[start // hop : (start + n) // hop], n, clip, hop)
 
 
 def loudest_start(energies: NDArray[np.float64], n_samples: int, clip: int, hop: int) -> int:
-    """Where the window of `clip` samples with the greatest energy begins, to `hop` samples.
+    """Start of the window of `clip` samples with the greatest energy, to `hop` samples.
 
     >>> loudest_start(np.array([0.0, 0.0, 5.0, 5.0, 0.0]), 500, 200, 100)
     200

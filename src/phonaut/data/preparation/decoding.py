@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import zlib
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -15,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from phonaut.data.columns import TableWriter
+from phonaut.data.names import printable
 from phonaut.data.preparation.audio import BadRecordingError, Recording, Samples, open_recording
 from phonaut.data.prepared import AUDIO, RECORDING_COLUMNS, RECORDINGS
 from phonaut.data.utterance import Utterance
@@ -70,7 +70,7 @@ class AudioWriter:
             self.file.truncate()
             raise
         self.table.append(
-            path=shown(recording.path),
+            path=printable(recording.path),
             offset=start,
             n_samples=recording.n_samples,
             is_float=recording.is_float,
@@ -124,8 +124,3 @@ def load(path: Path, sample_rate: int) -> tuple[Recording, Iterable[Samples]]:
     recording, parts = open_recording(path, sample_rate)
     is_long = recording.n_source > LONG_S * recording.source_rate
     return recording, parts if is_long else list(parts)
-
-
-def shown(name: str | Path) -> str:
-    """A path as text, whatever bytes it is made of."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")

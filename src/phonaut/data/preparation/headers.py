@@ -1,4 +1,4 @@
-"""How much audio the header of a file promises."""
+"""Sizes of audio that the headers of files promise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UNKNOWN_FROM = 0x7FFF0000
 
 
 def promised_bytes(file: BinaryIO, kind: str) -> tuple[int, int] | None:
-    """Where the samples of a file begin and how many bytes of them its header promises.
+    """The offset of the samples of a file, and the number of bytes of them that its header promises.
 
     Args:
         file: opened at its beginning.

@@ -26,7 +26,7 @@ NOWHERE_ELSE = 0  # in place of a hash: audio that may be in any number of split
 
 
 class Labels:
-    """What the list holds: names, and where each piece of audio may stay. Some 30 bytes a cut."""
+    """Names of all labels, and the split that each piece of audio may stay in. Some 30 bytes a cut."""
 
     def __init__(self, spool: Path) -> None:
         self.words: set[str] = set()
@@ -176,7 +176,7 @@ class SplitWriter:
             self.n_of_word[cut["word"]] += 1
 
     def counted(self, sample_rate: float) -> dict[str, Any]:
-        """What was written, for the summary."""
+        """Counts for the summary."""
         hours = round(self.n_samples / sample_rate / 3600, 4)
         words = dict(sorted(self.n_of_word.items()))
         return {"cuts": self.n_cuts, "speakers": len(self.speakers), "hours": hours, "words": words}

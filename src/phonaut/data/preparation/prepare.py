@@ -17,9 +17,10 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
+from phonaut.data.names import printable
 from phonaut.data.preparation.audio import BadRecordingError
 from phonaut.data.preparation.clip_window import fitted
-from phonaut.data.preparation.decoding import AudioWriter, Decoded, decoded, shown
+from phonaut.data.preparation.decoding import AudioWriter, Decoded, decoded
 from phonaut.data.preparation.manifest import write_cuts
 from phonaut.data.prepared import (
     AUDIO,
@@ -192,7 +193,7 @@ def cut_of(decoded: Decoded, ledger: Ledger, sample_rate: int, clip_s: float | N
         except BadRecordingError as error:
             problem = str(error)
     if recording is None or cut is None:
-        ledger.refuse({"path": shown(utterance.path), "id": shown(utterance.id)}, split, problem)
+        ledger.refuse({"path": printable(utterance.path), "id": printable(utterance.id)}, split, problem)
         return None
     if recording.remarks:
         ledger.remark(cut, recording.remarks)
@@ -201,7 +202,7 @@ def cut_of(decoded: Decoded, ledger: Ledger, sample_rate: int, clip_s: float | N
 
 
 class Ledger:
-    """What was refused and what was remarked upon, in files; and how much of each split was listed."""
+    """Files of refused recordings and of remarks, and counts of the utterances of each split."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         self.refused: TextIO = stack.enter_context((folder / REFUSED).open("w", encoding="utf-8"))
@@ -246,7 +247,7 @@ class Ledger:
 
 
 def tracked(found: Iterable[Decoded], name: str, n_shown: int | None) -> Generator[Decoded]:
-    """What is decoded, with a bar on the terminal once it takes long; None: without."""
+    """Pass on what is decoded, with a bar on the terminal once it takes long; None: without."""
     if n_shown is None or not sys.stderr.isatty():
         yield from found
         return
@@ -284,7 +285,7 @@ def put(file: TextIO, **line: Any) -> None:
 
 
 def describe(prepared: PreparedCorpus) -> str:
-    """What a user sees after `phonaut prepare`: where it is, the protocol, how much there is, and what was refused."""
+    """The output of `phonaut prepare`: the place, the protocol, the sizes of splits, and refused recordings."""
     summary, rate = prepared.summary, prepared.sample_rate
     lines = [f"{prepared.name}: {prepared.folder}", *(f"  {note}" for note in prepared.notes)]
     lines.append(f"  {'split':<12}{'cuts':>9}{'speakers':>10}{'hours':>9}")

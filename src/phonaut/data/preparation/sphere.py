@@ -19,7 +19,7 @@ SMOOTH, ROUGH = 0.5, 0.3  # correlation of neighbouring samples
 
 
 class Header(NamedTuple):
-    """What stands before the samples.
+    """The header before the samples.
 
     Attributes:
         size: of the header, bytes.
@@ -128,7 +128,7 @@ def _too_long(header: Header, there: int) -> str | None:
 
 
 def swapped(samples: NDArray[np.int16], peaks: tuple[int, int] | None = None) -> bool:
-    """Whether 16-bit samples were read in the wrong order of bytes.
+    """True where 16-bit samples were read in the wrong order of bytes.
 
     They were if only the swapped samples have the peaks that the header names; or if neighbours are alike only when
     swapped, for in the wrong order the low byte, which is as good as random, weighs most. Noise is rough in either

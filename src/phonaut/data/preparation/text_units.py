@@ -27,7 +27,7 @@ SEED = 0
 
 @dataclass
 class Counts:
-    """What became of the transcripts of a split.
+    """Counts of the transcripts of a split.
 
     Attributes:
         n_sentences: with a transcript.
@@ -62,7 +62,7 @@ class Result:
 
 
 class Wanted(NamedTuple):
-    """What is asked for, checked before a corpus is prepared, which may take hours.
+    """The units that are asked for, checked before a corpus is prepared, which may take hours.
 
     Attributes:
         n_units: how many, the unknown one included.
@@ -184,7 +184,7 @@ def spaced(text: str | None) -> str:
 
 
 def in_a_sentence(error: str, wanted: Wanted, name: str) -> str:
-    """What SentencePiece says of a number of units, for those who have not read its source."""
+    """SentencePiece's error about a number of units, for those who have not read its source."""
     most = re.search(r"too high.*<= (\d+)", error)
     if most:
         return too_many(wanted, int(most[1]), name)
@@ -230,13 +230,13 @@ def write_encoded(source: Path, into: Path, processor: Any) -> Counts:
 
 
 def shared_speakers(prepared: PreparedCorpus) -> int:
-    """How many speakers of validation or test are in training too."""
+    """Number of speakers of validation or test who are in training too."""
     train, *others = (set(np.unique(prepared.cuts(split).speaker).tolist()) - {-1} for split in SPLITS)
     return len(train & set().union(*others))
 
 
 def describe_units(result: Result) -> str:
-    """What a user sees after `phonaut prepare units=...`."""
+    """The output of `phonaut prepare units=...`."""
     lines = [
         f"{result.n_units:,} units ({result.kind}) from the transcripts of training: {result.folder}",
         f"  {'split':<12}{'sentences':>11}{'units a sentence':>18}{'unknown':>10}",

@@ -1,0 +1,28 @@
+"""Checks of options: every problem is a sentence, and all of them are raised at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raise all problems at once.
+
+    Raises:
+        ValueError: there are some.
+    """
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
+def below(least: int, **values: object) -> list[str]:
+    """The problems of values that are not whole numbers of at least `least`.
+
+    >>> below(1, batch_size=0)
+    ['batch_size must be >= 1, got 0']
+    """
+    return [
+        f"{key} must be >= {least}, got {value}"
+        for key, value in values.items()
+        if not isinstance(value, int) or isinstance(value, bool) or value < least
+    ]
