@@ -108,7 +108,7 @@ def main() -> None:
         data = parts.speech_data(config, parts.prepared_corpus(config, progress=False))
         cache = FrameCache(parts.speech_model(config, len(data.classes)), data)
         train, held, test = (cache.segments(split) for split in ("train", "validation", "test"))
-        table, spans = data.prepared.cuts("test"), data.spans["test"]
+        table, spans = data.prepared.utterances("test"), data.spans["test"]
         rows = spans.row
         for name in arguments.only:
             run = arguments.folder / name / f"{fold}_fold" / name

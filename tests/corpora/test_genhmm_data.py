@@ -155,7 +155,7 @@ def test_speakers_are_those_that_timits_ids_name(key: str, speaker: str, tmp_pat
 
 
 def splits(prepared: PreparedCorpus) -> dict[str, list[str]]:
-    tables = {split: prepared.cuts(split) for split in ("train", "validation", "test")}
+    tables = {split: prepared.utterances(split) for split in ("train", "validation", "test")}
     return {split: [table.id(row) for row in range(len(table))] for split, table in tables.items()}
 
 

@@ -193,7 +193,7 @@ def test_a_converted_recording_beside_the_original_is_the_one_that_is_read(speak
 
 def test_sphere_and_riff_are_prepared_with_what_was_written(tree: Path) -> None:
     prepared = prepare(divided(TIMIT, data_folder=tree), sample_rate=RATE)
-    table = prepared.cuts("train")
+    table = prepared.utterances("train")
     row = next(row for row in range(len(table)) if table.id(row) == "fcjf0_si600")
     np.testing.assert_array_equal(np.rint(table.audio(row) * 32768), speechlike(N, 3))
     assert prepared.phones == sorted({FOLDINGS[39][label] for label in LABELS if label != "q"})

@@ -41,7 +41,7 @@ def test_a_corpus_is_added_by_one_file_and_one_configuration_file(words: list[st
     prepared = prepared_corpus(config, progress=False)
     assert prepared.name == "toy"
     assert prepared.words == ["no", "yes"]
-    assert sum(len(prepared.cuts(split)) for split in ("train", "validation", "test")) == 20
+    assert sum(len(prepared.utterances(split)) for split in ("train", "validation", "test")) == 20
     assert prepared.notes[0].startswith("toy; ")
 
 

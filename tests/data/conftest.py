@@ -13,7 +13,7 @@ RATE = 16000
 
 
 class Table:
-    """What `CutTable` offers, from arrays."""
+    """What `UtteranceTable` offers, from arrays."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Corpus:
         train = Table([np.full(40 + 10 * (i % 3), i) for i in range(23)])
         return cls(train=train, validation=Table([np.ones(50)] * 7))
 
-    def cuts(self, split: str) -> Table:
+    def utterances(self, split: str) -> Table:
         return self.tables.get(split) or Table([])
 
 

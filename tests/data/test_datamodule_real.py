@@ -25,7 +25,7 @@ def fsdd(real_speech: Callable[[str], Path]) -> PreparedCorpus:
 @pytest.mark.parametrize("target", ["keyword", "speaker"])
 def test_every_clip_comes_once_with_its_own_audio_and_label(target: str, fsdd: PreparedCorpus) -> None:
     data = SpeechData(fsdd, target=target, classes=classes_of(fsdd, target), batch_size=64, seed=0)
-    table, names = fsdd.cuts("train"), data.label_names("train")
+    table, names = fsdd.utterances("train"), data.label_names("train")
     rows: list[int] = []
     n_read = n_padded = 0
     for batch in data.batches("train"):

@@ -59,7 +59,7 @@ def prepared(
 
 
 def test_columns_have_the_types_that_are_promised(prepared: PreparedCorpus) -> None:
-    table = prepared.cuts("train")
+    table = prepared.utterances("train")
     n, n_phones = len(LENGTHS), sum(range(len(LENGTHS)))
     columns = {"key": np.uint64, "n_samples": np.int64, "speaker": np.int32, "word": np.int32}
     for name, dtype in columns.items():
@@ -74,7 +74,7 @@ def test_columns_have_the_types_that_are_promised(prepared: PreparedCorpus) -> N
 
 
 def test_names_are_unicode(prepared: PreparedCorpus, items: list[Utterance]) -> None:
-    table = prepared.cuts("train")
+    table = prepared.utterances("train")
     for row, item in enumerate(items):
         assert (table.id(row), table.text(row), table.word_name(row)) == (item.id, item.text, item.word)
         assert (table.speaker_name(row), table.recording(row)) == (item.speaker, str(item.path))
@@ -83,7 +83,7 @@ def test_names_are_unicode(prepared: PreparedCorpus, items: list[Utterance]) -> 
 
 
 def test_audio_has_the_length_that_the_table_says(prepared: PreparedCorpus) -> None:
-    table = prepared.cuts("train")
+    table = prepared.utterances("train")
     for row, n in enumerate(LENGTHS.values()):
         audio = table.audio(row)
         assert audio.dtype == np.float32
@@ -92,7 +92,7 @@ def test_audio_has_the_length_that_the_table_says(prepared: PreparedCorpus) -> N
 
 @pytest.mark.parametrize(("start", "stop"), [(0, None), (0, 100), (100, 4000), (2000, 9000), (7990, 99999), (5, 5)])
 def test_a_part_of_the_audio_is_that_part(prepared: PreparedCorpus, start: int, stop: int | None) -> None:
-    table = prepared.cuts("train")
+    table = prepared.utterances("train")
     for row in range(len(table)):
         if start < table.n_samples[row]:
             np.testing.assert_array_equal(table.audio(row, start, stop), table.audio(row)[start:stop])
@@ -102,19 +102,19 @@ def test_a_key_belongs_to_an_id_and_to_nothing_else(
     items: list[Utterance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PHONAUT_CACHE", str(tmp_path))
-    whole = prepare(corpus_of(items, None), sample_rate=RATE).cuts("train")
-    some = prepare(corpus_of(items[3:1:-1], 1.0), sample_rate=16000).cuts("train")
+    whole = prepare(corpus_of(items, None), sample_rate=RATE).utterances("train")
+    some = prepare(corpus_of(items[3:1:-1], 1.0), sample_rate=16000).utterances("train")
     np.testing.assert_array_equal(some.key, whole.key[3:1:-1])
 
 
 def test_a_split_without_cuts_is_an_empty_table(prepared: PreparedCorpus) -> None:
-    table = prepared.cuts("test")
+    table = prepared.utterances("test")
     assert len(table) == len(table.key) == len(table.phone_label) == 0
     np.testing.assert_array_equal(table.phone_offset, [0])
 
 
 def test_to_another_process_goes_the_path_and_no_audio(prepared: PreparedCorpus) -> None:
-    table = prepared.cuts("train")
+    table = prepared.utterances("train")
     sent = pickle.dumps((prepared, table))
     assert len(sent) < 1000
     again, table_again = pickle.loads(sent)
@@ -124,7 +124,7 @@ def test_to_another_process_goes_the_path_and_no_audio(prepared: PreparedCorpus)
 
 
 def test_the_file_cannot_be_written_to_through_an_array(prepared: PreparedCorpus) -> None:
-    table = prepared.cuts("train")
+    table = prepared.utterances("train")
     before = (prepared.folder / "audio.bin").read_bytes()
     for array in (table.key, table.n_samples):
         with pytest.raises(ValueError, match="read-only"):
@@ -153,7 +153,7 @@ def test_audio_that_is_cut_off_while_it_is_in_use_is_an_error_and_no_crash(
 ) -> None:
     monkeypatch.setenv("PHONAUT_CACHE", str(tmp_path))
     prepared = prepare(corpus_of(items, None), sample_rate=RATE)
-    table = prepared.cuts("train")
+    table = prepared.utterances("train")
     first, _ = table.audio(0), table.audio(1)
     os.truncate(prepared.folder / "audio.bin", 2 * len(first))
     np.testing.assert_array_equal(table.audio(0), first)
@@ -167,9 +167,9 @@ def test_an_open_corpus_outlives_its_folder(
 ) -> None:
     monkeypatch.setenv("PHONAUT_CACHE", str(tmp_path))
     prepared = prepare(corpus_of(items, None), sample_rate=RATE)
-    before = prepared.cuts("train").audio(2)
+    before = prepared.utterances("train").audio(2)
     shutil.rmtree(prepared.folder)
-    np.testing.assert_array_equal(prepared.cuts("train").audio(2), before)
+    np.testing.assert_array_equal(prepared.utterances("train").audio(2), before)
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc on this system")
@@ -177,7 +177,7 @@ def test_files_are_closed_with_the_corpus(prepared: PreparedCorpus) -> None:
     gc.collect()
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
-        PreparedCorpus(prepared.folder).cuts("train").audio(0)
+        PreparedCorpus(prepared.folder).utterances("train").audio(0)
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) == before
 
@@ -192,7 +192,7 @@ READ = """
 import sys
 from pathlib import Path
 from phonaut.data.prepared import PreparedCorpus
-table = PreparedCorpus(Path({folder!r})).cuts("train")
+table = PreparedCorpus(Path({folder!r})).utterances("train")
 print(sum(len(table.audio(row)) for row in range(len(table))))
 print(sorted(set(sys.modules) & {{"torch", "lhotse", "soundfile", "soxr", "scipy", "lightning", "phonaut.corpora"}}))
 """

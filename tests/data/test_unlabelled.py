@@ -35,7 +35,7 @@ def test_every_sample_is_heard_once_an_epoch_and_long_recordings_in_parts(corpus
             assert not audio[n:].any()
             heard.setdefault(row, []).append((start_s, n))
     assert sorted(heard) == list(range(41))
-    assert all(len(parts) == 1 and parts[0][1] == corpus.cuts("train").n_samples[row]
+    assert all(len(parts) == 1 and parts[0][1] == corpus.utterances("train").n_samples[row]
                for row, parts in heard.items() if row < 40)  # fmt: skip
     ends = 0.0
     parts = sorted(heard[40])
@@ -61,7 +61,9 @@ def test_weights_go_by_what_stands_before_the_slash_and_spare_validation(
     corpus: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for split in ("train", "validation"):
-        monkeypatch.setattr(corpus.cuts(split), "id", lambda row: f"{'a' if row % 2 else 'b'}/{row}", raising=False)
+        monkeypatch.setattr(
+            corpus.utterances(split), "id", lambda row: f"{'a' if row % 2 else 'b'}/{row}", raising=False
+        )
     made = data(corpus, weights={"a": 3.0})
     rows = np.concatenate([batch.rows.numpy() for batch in made.batches("train")])
     times = np.bincount(rows, minlength=41)[:40]

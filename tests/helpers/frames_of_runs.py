@@ -16,7 +16,7 @@ def write_frames(config: DictConfig, folder: Path) -> Path:
     layout = {"frame_shift_s": front_end.frame_shift_s, "frame_offset_s": front_end.frame_offset_s}
     with FrameWriter(folder, n_features=front_end.n_features, made_from="tests", **layout) as writer:
         for split in ("train", "validation", "test"):
-            table = prepared.cuts(split)
+            table = prepared.utterances(split)
             for row in range(len(table)):
                 audio = torch.from_numpy(table.audio(row))[None]
                 frames, _ = front_end(audio, torch.tensor([audio.shape[1]]))

@@ -41,7 +41,7 @@ def test_frames_of_a_segment_are_the_slice_of_its_recording(more: list[str]) -> 
     """A frame belongs to the span that its centre lies in; a span that no centre lies in has the nearest one."""
     cache = cache_of(*more)
     found = cache.segments("validation")
-    table, spans = cache.data.prepared.cuts("validation"), cache.data.spans["validation"]
+    table, spans = cache.data.prepared.utterances("validation"), cache.data.spans["validation"]
     front, more_s, at, n = cache.model.front_end, cache.data.context_s, 0, 0
     for row in range(len(table)):
         audio = torch.from_numpy(table.audio(row))[None]

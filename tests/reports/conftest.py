@@ -75,7 +75,7 @@ def scores_of(label: np.ndarray, n_classes: int, n_wrong: int) -> np.ndarray:
 
 
 def predictions_of(corpus: Any, split: str, n_wrong: int, classes: list[str]) -> Predictions:
-    table = corpus.cuts(split)
+    table = corpus.utterances(split)
     rows = range(len(table))
     words = [table.word_name(row) for row in rows]
     label = np.array([classes.index(word) if word in classes else -1 for word in words])

@@ -180,7 +180,7 @@ def test_few_labels_are_nested_whole_recordings_and_each_counts_per_class_and_sp
     assert [len(found) for found in (whole, half, tenth, one)] == [30, 15, 3, 1]
     assert one < tenth < half < whole
     each = rows(labels_each=1)
-    table = prepared.cuts("train")
+    table = prepared.utterances("train")
     counts = Counter((int(table.word[row]), int(table.speaker[row])) for row in each)
     assert set(counts.values()) == {1}
     assert len(counts) == 15, "three words of five speakers"

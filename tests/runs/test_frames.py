@@ -134,7 +134,7 @@ def prepared(folder: Path, *words: str) -> parts.PreparedCorpus:
 
 def ids(corpus: parts.PreparedCorpus) -> dict[str, set[str]]:
     return {
-        split: {corpus.cuts(split).id(row) for row in range(len(corpus.cuts(split)))}
+        split: {corpus.utterances(split).id(row) for row in range(len(corpus.utterances(split)))}
         for split in ("train", "validation", "test")
     }
 
@@ -163,12 +163,12 @@ def test_validation_is_cut_from_training_by_speaker_or_else_by_sequence(tmp_path
     assert len(ids(unknown)["test"]) == 20
     assert "validation is cut from training by recording" in unknown.notes[0]
     assert unknown.speakers == []
-    assert unknown.cuts("train").speaker_name(0) == ""
+    assert unknown.utterances("train").speaker_name(0) == ""
     own = prepared(write_speakers(tmp_path / "c", validation=True))
     assert {name.split("/")[0] for name in ids(own)["validation"]} == {"9"}
     assert "frames of 2 features, one every 10 ms" in describe(own)
     with pytest.raises(ValueError, match="frames has frames, and no audio"):
-        own.cuts("train").audio(0)
+        own.utterances("train").audio(0)
 
 
 @pytest.mark.parametrize("longest_s", [30.0, 2.0], ids=["whole", "in windows"])
@@ -223,7 +223,7 @@ def test_tables_follow_the_manifest_and_the_shards(tmp_path: Path) -> None:
     shard.write_bytes(shard.read_bytes()[:-4] + np.float32(5).tobytes())
     third = prepared(folder)
     assert third.folder != second.folder
-    assert third.cuts("test").frames(len(third.cuts("test")) - 1, 4, 5)[0, 1] == 5.0
+    assert third.utterances("test").frames(len(third.utterances("test")) - 1, 4, 5)[0, 1] == 5.0
 
 
 def test_a_trained_model_takes_frames_alone(tones: tuple[list[str], Path], tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_every_recording_has_the_snr_and_all_runs_hear_the_same_noise(kind: str,
     test = NoiseTest((kind,), folder=folder)
     one = tones(tmp_path / "tones")
     first = added(one, kind, 10.0, test)
-    assert len(first) == len(one.prepared.cuts("test")) == 12
+    assert len(first) == len(one.prepared.utterances("test")) == 12
     other = added(tones(tmp_path / "tones", "seed=5", "batch_size=3"), kind, 10.0, test)
     for row, noise in first.items():
         np.testing.assert_allclose(other[row], noise, atol=1e-6)

@@ -83,7 +83,7 @@ class Folder:
 
     def supervision(self, utterance: Utterance, found: Aligned) -> dict[str, Any]:
         """An utterance as lhotse's SupervisionSegment, in the times of the user's own recording."""
-        table, row = self.prepared.cuts(utterance.split), utterance.row
+        table, row = self.prepared.utterances(utterance.split), utterance.row
         rate = self.prepared.sample_rate
         start_s, before_s = int(table.start[row]) / rate, int(table.before[row]) / rate
 
@@ -108,7 +108,7 @@ class Folder:
             for one in wanted:
                 own = [(name, times[one.id]) for name, times in tiers if one.id in times]
                 if own:
-                    table = self.prepared.cuts(one.split)
+                    table = self.prepared.utterances(one.split)
                     path = folder / f"{inside(one.id)}.TextGrid"
                     path.parent.mkdir(parents=True, exist_ok=True)
                     duration_s = int(table.n_samples[one.row]) / self.prepared.sample_rate

@@ -54,7 +54,7 @@ class Aligned(NamedTuple):
 def utterances(prepared: PreparedCorpus) -> Iterator[Utterance]:
     """All cuts of all splits, in the order of the corpus."""
     for split in SPLITS:
-        table = prepared.cuts(split)
+        table = prepared.utterances(split)
         for row in range(len(table)):
             words = tuple(word for word in WORD.split(table.text(row).upper()) if word)
             yield Utterance(table.id(row), split, row, words, table.speaker_name(row))
@@ -62,12 +62,12 @@ def utterances(prepared: PreparedCorpus) -> Iterator[Utterance]:
 
 def samples(prepared: PreparedCorpus, utterance: Utterance) -> NDArray[np.float32]:
     """The audio of an utterance, in [-1, 1]."""
-    return prepared.cuts(utterance.split).audio(utterance.row)
+    return prepared.utterances(utterance.split).audio(utterance.row)
 
 
 def known_phones(prepared: PreparedCorpus, utterance: Utterance) -> tuple[Phone, ...]:
     """The phones that the corpus itself has, with their times."""
-    table = prepared.cuts(utterance.split)
+    table = prepared.utterances(utterance.split)
     first, last = table.phone_offset[utterance.row], table.phone_offset[utterance.row + 1]
     return tuple(
         Phone(table.phones[int(table.phone_label[i])], float(table.phone_start_s[i]), float(table.phone_end_s[i]))

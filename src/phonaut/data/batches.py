@@ -15,7 +15,7 @@ from phonaut.data.spans import Spans
 from phonaut.data.windows import Windows
 
 if TYPE_CHECKING:
-    from phonaut.data.prepared import CutTable
+    from phonaut.data.prepared import UtteranceTable
 
 Index = NDArray[np.int64]
 
@@ -106,7 +106,7 @@ class SpeechDataset:
 
     def __init__(
         self,
-        table: CutTable,
+        table: UtteranceTable,
         spans: Spans,
         windows: Windows,
         *,

@@ -28,12 +28,12 @@ def classes_of(prepared: PreparedCorpus, target: str, wanted: Wanted = None) -> 
         ValueError: the target does not exist, fewer than two classes are there to learn, or `wanted` asks for more or
             for others.
     """
-    codes, names = codes_of(prepared.cuts("train"), target)
+    codes, names = codes_of(prepared.utterances("train"), target)
     present, counts = np.unique(codes[codes >= 0], return_counts=True)
     classes = [names[code] for code in present]
     if len(classes) < 2:
         found = f"only {classes[0]}" if classes else "none"
-        have = [other for other in TARGETS if len(np.unique(codes_of(prepared.cuts("train"), other)[0])) > 1]
+        have = [other for other in TARGETS if len(np.unique(codes_of(prepared.utterances("train"), other)[0])) > 1]
         hint = f"; this corpus has target={' or '.join(have)}" if have else ""
         raise ValueError(
             f"target={target} needs two classes in the training split of {prepared.name}, found {found}{hint}"

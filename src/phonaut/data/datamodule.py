@@ -20,7 +20,7 @@ from phonaut.data.utterance import SPLITS
 from phonaut.data.windows import GRID, windows_of
 
 if TYPE_CHECKING:
-    from phonaut.data.prepared import CutTable, PreparedCorpus
+    from phonaut.data.prepared import PreparedCorpus, UtteranceTable
     from phonaut.data.spans import Spans
 
 
@@ -241,7 +241,7 @@ class SpeechData(CorpusData):
         for split in SPLITS:
             self.read_spans(split)
         n_found = len(self.spans["train"].label)
-        if len(prepared.cuts("train")) and not n_found:
+        if len(prepared.utterances("train")) and not n_found:
             raise ValueError(
                 f"nothing is left to train on: {self.refused[0]['reason'] if self.refused else 'no spans'}"
             )
@@ -268,7 +268,7 @@ class SpeechData(CorpusData):
 
     def read_spans(self, split: str) -> None:
         """The spans of a split; too long ones are refused, and those of other classes left out where that is asked."""
-        table = self.prepared.cuts(split)
+        table = self.prepared.utterances(split)
         spans = spans_of(table, self.target, self.classes)
         other = (spans.label < 0) & self.limited
         self.n_left_out[split] = int(other.sum())
@@ -282,7 +282,7 @@ class SpeechData(CorpusData):
         self.spans[split] = spans if kept.all() else spans.select(kept)
         self.known[split] = kept
 
-    def labelled(self, table: CutTable, spans: Spans) -> NDArray[np.bool_]:
+    def labelled(self, table: UtteranceTable, spans: Spans) -> NDArray[np.bool_]:
         """The spans of the training split that keep their label; recordings are drawn by ids, whatever the seed."""
         draw = uniform(table.key, seed=0, epoch=0, stream="labels")[:, 0]
         rows, kept = spans.row, np.ones(len(spans.label), dtype=np.bool_)
@@ -320,12 +320,12 @@ class SpeechData(CorpusData):
 
     def label_names(self, split: str) -> list[str]:
         """The true label of every span as text, known to a model or not, in the order of the corpus."""
-        names = label_names(self.prepared.cuts(split), self.target)
+        names = label_names(self.prepared.utterances(split), self.target)
         return [name for name, known in zip(names, self.known[split], strict=True) if known]
 
     def read(self, split: str) -> SpeechDataset:
         """The windows of a split that hold spans."""
-        table, spans = self.prepared.cuts(split), self.spans[split]
+        table, spans = self.prepared.utterances(split), self.spans[split]
         spans = spans.widened(self.context_s, table.durations_s)
         rate, clip_s, longest_s = self.prepared.sample_rate, self.prepared.clip_s, self.max_recording_s
         frames = self.prepared.frames

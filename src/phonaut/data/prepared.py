@@ -33,7 +33,7 @@ CHECKED_AT_ONCE = 500_000  # samples
 DAMAGED = "damaged"  # there once damage was found in reading: prepare again
 
 RECORDING_COLUMNS = {"path": "text", "offset": "i8", "n_samples": "i8", "is_float": "u1", "crc": "u4"}
-CUT_COLUMNS = {
+UTTERANCE_COLUMNS = {
     "id": "text",
     "text": "text",
     "sentence": "text",
@@ -99,7 +99,7 @@ class PreparedCorpus:
             self.recordings = RecordingTable(folder)
         else:
             self.recordings = ShardTable(folder / RECORDINGS, Path(about["folder"]), about["shards"], self.frames)
-        self.tables: dict[str, CutTable] = {}
+        self.tables: dict[str, UtteranceTable] = {}
 
     def __reduce__(self) -> tuple[type[PreparedCorpus], tuple[Path]]:
         """To another process goes the path, not what lies there."""
@@ -115,10 +115,10 @@ class PreparedCorpus:
         """Remarks on recordings that are used, `{"path", "remark"}`."""
         return read_lines(self.folder / REMARKS)
 
-    def cuts(self, split: str) -> CutTable:
-        """The cuts of a split; an empty table where the corpus has no such split."""
+    def utterances(self, split: str) -> UtteranceTable:
+        """The utterances of a split; an empty table where the corpus has no such split."""
         if split not in self.tables:
-            self.tables[split] = CutTable(self, split)
+            self.tables[split] = UtteranceTable(self, split)
         return self.tables[split]
 
     def manifest_file(self, split: str) -> Path:
@@ -213,8 +213,8 @@ class RecordingTable:
         raise DamagedCorpusError(f"{self.folder} is damaged: {what}; run the same command again: it will be rebuilt")
 
 
-class CutTable:
-    """The cuts of one split; columns are mapped into memory.
+class UtteranceTable:
+    """The utterances of one split; columns are mapped into memory.
 
     Attributes:
         key: what random draws derive from, a hash of the cut's id, `(N,)` uint64.
@@ -234,7 +234,7 @@ class CutTable:
         self.words, self.speakers, self.phones = corpus.words, corpus.speakers, corpus.phones
         self.recordings = corpus.recordings
         folder = corpus.folder / f"cuts.{split}"  # a split without cuts has none, and empty columns
-        read = {name: read_column(folder, name, kind) for name, kind in CUT_COLUMNS.items() if kind != "text"}
+        read = {name: read_column(folder, name, kind) for name, kind in UTTERANCE_COLUMNS.items() if kind != "text"}
         self.key: NDArray[np.uint64] = read["key"]
         self.n_samples: NDArray[np.int64] = read["n_samples"]
         self.word: NDArray[np.int32] = read["word"]
@@ -250,9 +250,9 @@ class CutTable:
             TextColumn(folder, name) for name in ("id", "text", "sentence", "session")
         )
 
-    def __reduce__(self) -> tuple[type[CutTable], tuple[PreparedCorpus, str]]:
+    def __reduce__(self) -> tuple[type[UtteranceTable], tuple[PreparedCorpus, str]]:
         """To another process goes the path, not what lies there."""
-        return CutTable, (self.corpus, self.split)
+        return UtteranceTable, (self.corpus, self.split)
 
     def __len__(self) -> int:
         return len(self.key)

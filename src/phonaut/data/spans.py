@@ -13,7 +13,7 @@ from phonaut.data.checks import refuse
 from phonaut.data.names import likest
 
 if TYPE_CHECKING:
-    from phonaut.data.prepared import CutTable
+    from phonaut.data.prepared import UtteranceTable
 
 TARGETS = ("keyword", "phone", "speaker")
 
@@ -64,7 +64,7 @@ def wrong_target(target: str) -> list[str]:
     return [f"target is one of {', '.join(TARGETS)}, got {target}{hint}"]
 
 
-def codes_of(table: CutTable, target: str) -> tuple[NDArray[np.int64], Sequence[str]]:
+def codes_of(table: UtteranceTable, target: str) -> tuple[NDArray[np.int64], Sequence[str]]:
     """The label of every span of `table` as a code, and the names of the codes; -1 is no label."""
     refuse(wrong_target(target))
     if target == "phone":
@@ -74,7 +74,7 @@ def codes_of(table: CutTable, target: str) -> tuple[NDArray[np.int64], Sequence[
     return table.speaker.astype(np.int64), table.speakers
 
 
-def spans_of(table: CutTable, target: str, classes: Sequence[str]) -> Spans:
+def spans_of(table: UtteranceTable, target: str, classes: Sequence[str]) -> Spans:
     """The spans of a split.
 
     Args:
@@ -96,7 +96,7 @@ def spans_of(table: CutTable, target: str, classes: Sequence[str]) -> Spans:
     return Spans(np.asarray(table.phone_offset, dtype=np.int64), start_s, end_s, labels)
 
 
-def label_names(table: CutTable, target: str) -> list[str]:
+def label_names(table: UtteranceTable, target: str) -> list[str]:
     """The label of every span as text, whether or not a model knows it; empty where there is none."""
     codes, names = codes_of(table, target)
     named = [*names, ""]

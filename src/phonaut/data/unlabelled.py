@@ -17,10 +17,10 @@ from phonaut.data.spans import Spans
 from phonaut.data.windows import windows_of
 
 if TYPE_CHECKING:
-    from phonaut.data.prepared import CutTable, PreparedCorpus
+    from phonaut.data.prepared import PreparedCorpus, UtteranceTable
 
 
-def without_spans(table: CutTable, max_recording_s: float) -> SpeechDataset:
+def without_spans(table: UtteranceTable, max_recording_s: float) -> SpeechDataset:
     """All cuts of a table, nothing in them to classify; longer ones in parts."""
     nothing = np.zeros(0)
     spans = Spans(np.zeros(len(table) + 1, np.int64), nothing, nothing, np.zeros(0, np.int64))
@@ -61,12 +61,12 @@ class UnlabelledData(CorpusData):
         super().__init__(prepared, seed=seed, n_workers=n_workers, max_recording_s=max_recording_s)
         self.frame_samples, self.batch_frames, self.weights = frame_samples, batch_frames, dict(weights or {})
         for split in ("train", "validation"):
-            if not len(prepared.cuts(split)):
+            if not len(prepared.utterances(split)):
                 raise ValueError(f"{prepared.name} has no recordings in its {split} split")
 
     def read(self, split: str) -> SpeechDataset:
         """All recordings of a split."""
-        return without_spans(self.prepared.cuts(split), self.max_recording_s)
+        return without_spans(self.prepared.utterances(split), self.max_recording_s)
 
     def n_frames(self, split: str) -> NDArray[np.int64]:
         """Approximate number of frames of each recording of a split."""
@@ -76,7 +76,7 @@ class UnlabelledData(CorpusData):
 
     def weights_of(self, split: str) -> NDArray[np.float64]:
         """Occurrences of each recording of a split in an epoch; in validation, one."""
-        windows, table = self.dataset(split).windows, self.prepared.cuts(split)
+        windows, table = self.dataset(split).windows, self.prepared.utterances(split)
         if split != "train" or not self.weights:
             return np.ones(len(windows))
         by_row = [self.weights.get(table.id(row).partition("/")[0], 1.0) for row in range(len(table))]
@@ -84,7 +84,7 @@ class UnlabelledData(CorpusData):
 
     def sampler(self, split: str, *, rank: int = 0, world_size: int = 1) -> FrameSampler:
         """The recordings that make up the batches of a split."""
-        windows, table = self.dataset(split).windows, self.prepared.cuts(split)
+        windows, table = self.dataset(split).windows, self.prepared.utterances(split)
         return FrameSampler(
             self.n_frames(split),
             self.batch_frames,
@@ -99,5 +99,5 @@ class UnlabelledData(CorpusData):
     def cuts(self) -> Iterator[str]:
         """A line for each cut: split and id."""
         for split in ("train", "validation"):
-            table = self.prepared.cuts(split)
+            table = self.prepared.utterances(split)
             yield from (f"{split} {table.id(row)}" for row in range(len(table)))

@@ -50,7 +50,7 @@ class FrameCache:
 
     def key(self, split: str) -> str | None:
         """A name for the frames of a split; None where something that decides them cannot be hashed."""
-        dataset, table = self.data.dataset(split), self.data.prepared.cuts(split)
+        dataset, table = self.data.dataset(split), self.data.prepared.utterances(split)
         windows, recordings, described = dataset.windows, self.data.prepared.recordings, Description()
         try:
             settings = described.of([self.model.front_end, self.model.normalizer, self.data.prepared.sample_rate])
@@ -70,7 +70,7 @@ class FrameCache:
     def segments(self, split: str) -> Segments:
         """The segments of a split's spans, in the order of the corpus."""
         dataset, width = self.data.dataset(split), self.model.front_end.n_features
-        windows, spans, table = dataset.windows, dataset.spans, self.data.prepared.cuts(split)
+        windows, spans, table = dataset.windows, dataset.spans, self.data.prepared.utterances(split)
         read = self.reader(split)
         durations_s = torch.from_numpy(dataset.durations_s(np.arange(len(windows))))
         parts: list[NDArray[np.float32]] = []
@@ -106,7 +106,7 @@ class FrameCache:
     def reader(self, split: str) -> Callable[[int], NDArray[np.float32]]:
         """What gives the frames of a window by its number; where the corpus has them as they are, from there."""
         if self.data.prepared.frames is not None and self.model.normalizer is None:
-            windows, table = self.data.dataset(split).windows, self.data.prepared.cuts(split)
+            windows, table = self.data.dataset(split).windows, self.data.prepared.utterances(split)
             return lambda w: table.frames(int(windows.row[w]), int(windows.start[w]), int(windows.stop[w]))
         frames, offset = self.frames(split)
         return lambda w: frames[offset[w] : offset[w + 1]]

@@ -91,7 +91,7 @@ def speech_model(config: DictConfig, n_classes: int) -> SpeechModel:
 def training_loop(config: DictConfig, model: SpeechModel, data: SpeechData) -> L.LightningModule:
     """The module of `config.module` around `model`."""
     scheduler, interval = scheduler_of(config)
-    noise = data.prepared.cuts("noise")
+    noise = data.prepared.utterances("noise")
     make = instantiate(config.module, _partial_=True)
     module: L.LightningModule = make(
         model,

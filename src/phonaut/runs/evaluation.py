@@ -15,7 +15,7 @@ from phonaut.config.metrics import registered_metrics
 from phonaut.data.augmentation.chain import RECORDED, add_noise
 from phonaut.data.batches import Batch
 from phonaut.data.datamodule import SpeechData
-from phonaut.data.prepared import CutTable
+from phonaut.data.prepared import UtteranceTable
 from phonaut.files import write_json
 from phonaut.metrics import evaluate_metrics
 from phonaut.models import EMClassifier, SpeechModel
@@ -55,7 +55,7 @@ def predict(
         raise ValueError(f"{data.prepared.name} has nothing to classify in split={split}; it has: {there}")
     device = device or torch.device("cpu")
     model = model.to(device).eval()
-    table = data.prepared.cuts(split)
+    table = data.prepared.utterances(split)
     columns: dict[str, list[Any]] = {name: [] for name in ("row", "start_s", "label", "scores", "n_frames")}
     network = model.network
     if isinstance(network, EMClassifier) and network.is_density:
@@ -114,7 +114,7 @@ def score(
     rates = figures(predictions)
     snr_db = config.dataset.get("test_snr")
     if split == "test" and snr_db is not None:
-        noise = data.prepared.cuts("noise_test")
+        noise = data.prepared.utterances("noise_test")
         noisy = predict(
             model, data, split, device=device, change=noise_of(RECORDED if len(noise) else "white", snr_db, noise)
         )
@@ -122,7 +122,7 @@ def score(
     return predictions, rates
 
 
-def noise_of(kind: str, snr_db: float, noise: CutTable | None) -> Callable[[Batch], Batch]:
+def noise_of(kind: str, snr_db: float, noise: UtteranceTable | None) -> Callable[[Batch], Batch]:
     """What adds the noise of a test to a batch."""
     return lambda batch: add_noise(batch, snr_db, kind=kind, noise=noise)
 

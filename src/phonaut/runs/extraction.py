@@ -14,7 +14,7 @@ from torch import Tensor
 
 from phonaut.data.batches import SpeechDataset
 from phonaut.data.frame_writer import FrameWriter
-from phonaut.data.prepared import CutTable, PreparedCorpus
+from phonaut.data.prepared import PreparedCorpus, UtteranceTable
 from phonaut.data.unlabelled import without_spans
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.runs import encoders
@@ -135,7 +135,7 @@ def extract(
         overwrite=overwrite,
     ) as writer:
         for split in SPLITS:
-            table = prepared.cuts(split)
+            table = prepared.utterances(split)
             for row, frames in frames_of(made, table, max_recording_s, device):
                 add(writer, table, row, split, frames)
                 samples += int(table.n_samples[row])
@@ -149,7 +149,7 @@ def extract(
     return Extracted(folder, n, hours, time.monotonic() - started, made.n_features, counts)
 
 
-def add(writer: FrameWriter, table: CutTable, row: int, split: str, frames: NDArray[np.float32]) -> None:
+def add(writer: FrameWriter, table: UtteranceTable, row: int, split: str, frames: NDArray[np.float32]) -> None:
     """Add a recording with all its labels."""
     a, b = int(table.phone_offset[row]), int(table.phone_offset[row + 1])
     phones = [
@@ -173,7 +173,7 @@ def add(writer: FrameWriter, table: CutTable, row: int, split: str, frames: NDAr
 
 @torch.inference_mode()
 def frames_of(
-    made: Representations, table: CutTable, max_recording_s: float, device: torch.device
+    made: Representations, table: UtteranceTable, max_recording_s: float, device: torch.device
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Row and frames `(T, D)` of every cut, in the order of the table; those of like length are computed together."""
     dataset = without_spans(table, max_recording_s)

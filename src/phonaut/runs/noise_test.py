@@ -19,7 +19,7 @@ from phonaut.corpora.noise import NoiseRecordings
 from phonaut.data.augmentation.chain import NOISE_KINDS, RECORDED
 from phonaut.data.datamodule import SpeechData
 from phonaut.data.preparation.prepare import prepare
-from phonaut.data.prepared import CutTable
+from phonaut.data.prepared import UtteranceTable
 from phonaut.runs.run import condition
 
 WIDEST_DB = 100.0  # beyond, float32 has nothing left of the softer one
@@ -62,7 +62,7 @@ class NoiseTest:
         pairs = dict.fromkeys((kind, snr) for kind in self.kinds for snr in sorted(self.snr_db))
         return [(condition(kind, snr_db), kind, snr_db) for kind, snr_db in pairs]
 
-    def recordings(self, data: SpeechData) -> CutTable | None:
+    def recordings(self, data: SpeechData) -> UtteranceTable | None:
         """The noise for `recorded`; None where that is not asked for.
 
         Raises:
@@ -71,8 +71,10 @@ class NoiseTest:
         if RECORDED not in self.kinds:
             return None
         if self.folder is not None:
-            return prepare(NoiseRecordings(self.folder), sample_rate=int(data.prepared.sample_rate)).cuts("noise_test")
-        table = data.prepared.cuts("noise_test")
+            return prepare(NoiseRecordings(self.folder), sample_rate=int(data.prepared.sample_rate)).utterances(
+                "noise_test"
+            )
+        table = data.prepared.utterances("noise_test")
         if not len(table):
             raise ValueError(
                 f"noise={RECORDED} needs recordings of noise, and {data.prepared.name} keeps none for the test: "
@@ -81,7 +83,7 @@ class NoiseTest:
         return table
 
 
-def about(test: NoiseTest, table: CutTable | None) -> dict[str, Any]:
+def about(test: NoiseTest, table: UtteranceTable | None) -> dict[str, Any]:
     """Description of the noise, by which two runs can be asked if theirs was the same."""
     told: dict[str, Any] = {kind: {"made": True} for kind in test.kinds if kind != RECORDED}
     if table is not None:

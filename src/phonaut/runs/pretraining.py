@@ -126,7 +126,7 @@ def evaluated(
             sums.append(module.recording_losses(batch, "validation").cpu().numpy())
             rows.append(batch.rows.cpu().numpy())
     module.cpu()
-    speakers = data.prepared.cuts("validation").speaker[np.concatenate(rows)]
+    speakers = data.prepared.utterances("validation").speaker[np.concatenate(rows)]
     shift_s, offset_s = network.times(front_end.frame_shift_s, front_end.frame_offset_s)
     about = {
         "objective": str(config.choices.objective),

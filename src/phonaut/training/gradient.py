@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from phonaut.data.augmentation.chain import Augmentation
 from phonaut.data.batches import Batch
-from phonaut.data.prepared import CutTable
+from phonaut.data.prepared import UtteranceTable
 from phonaut.metrics import rates_from_confusion
 from phonaut.models.speech_model import SpeechModel
 from phonaut.training.loop import TrainingLoop
@@ -85,7 +85,7 @@ class SpeechClassifier(TrainingLoop):
         scheduler: Callable[..., Any] | None = None,
         interval: str = "step",
         augmentation: Augmentation | None = None,
-        noise: CutTable | None = None,
+        noise: UtteranceTable | None = None,
         seed: int = 0,
         label_smoothing: float = 0.1,
     ) -> None:

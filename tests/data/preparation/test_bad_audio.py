@@ -15,7 +15,7 @@ import soundfile
 
 from phonaut.data.classes import classes_of
 from phonaut.data.preparation.prepare import prepare
-from phonaut.data.prepared import CutTable, PreparedCorpus
+from phonaut.data.prepared import PreparedCorpus, UtteranceTable
 from phonaut.data.utterance import Utterance
 
 RATE = 16000
@@ -31,12 +31,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "files"
 
 
-def ids(table: CutTable) -> list[str]:
+def ids(table: UtteranceTable) -> list[str]:
     return [table.id(row) for row in range(len(table))]
 
 
 def of(prepared: PreparedCorpus, name: str, split: str = "train") -> np.ndarray:
-    table = prepared.cuts(split)
+    table = prepared.utterances(split)
     return table.audio(ids(table).index(name))
 
 
@@ -118,7 +118,7 @@ def test_what_cannot_be_used_is_named_and_the_rest_goes_on(case: str, folder: Pa
     write(folder / name)
     soundfile.write(folder / "z.wav", GOOD[::-1], RATE)
     prepared = prepare(listed.folder(folder), sample_rate=RATE)
-    assert ids(prepared.cuts("train")) == ["good.wav", "z.wav"]
+    assert ids(prepared.utterances("train")) == ["good.wav", "z.wav"]
     (line,) = refusals(prepared)
     assert line["path"] == str(folder / name)
     assert re.search(reason, line["reason"]), line["reason"]
@@ -274,7 +274,7 @@ def peak():  # not ru_maxrss: a new process starts from the peak of the one that
 
 soxr.resample(np.zeros(800, np.float32), 8000, 16000)
 before = peak()
-table = prepare(Listed.folder(Path({folder!r}), clip_s={clip_s}), sample_rate=16000).cuts("train")
+table = prepare(Listed.folder(Path({folder!r}), clip_s={clip_s}), sample_rate=16000).utterances("train")
 row = [table.id(r) for r in range(len(table))].index("long.wav")
 print(peak() - before)
 audio = table.audio(row) if {clip_s} else table.audio(row, 1000 * 16000, 1001 * 16000)
@@ -320,7 +320,7 @@ def test_the_same_audio_in_two_splits_stays_in_the_test(copy: str, folder: Path,
     soundfile.write(folder / "d.wav", noise(seed=3), RATE)
     splits = {"b": "validation", "c": "test", "d": "validation", "still": "test"}
     prepared = prepare(listed.folder(folder, **splits), sample_rate=RATE)
-    assert {split: ids(prepared.cuts(split)) for split in ("train", "validation", "test")} == {
+    assert {split: ids(prepared.utterances(split)) for split in ("train", "validation", "test")} == {
         "train": ["good.wav", "quiet.wav"],
         "validation": ["d.wav"],
         "test": ["c.wav", "still.wav"],
@@ -332,16 +332,16 @@ def test_the_same_audio_in_two_splits_stays_in_the_test(copy: str, folder: Path,
 
 def test_the_same_audio_twice_in_one_split_stays(folder: Path, listed: Any) -> None:
     soundfile.write(folder / "a.wav", GOOD, RATE)
-    assert ids(prepare(listed.folder(folder), sample_rate=RATE).cuts("train")) == ["a.wav", "good.wav"]
+    assert ids(prepare(listed.folder(folder), sample_rate=RATE).utterances("train")) == ["a.wav", "good.wav"]
 
 
 def test_noise_may_be_heard_in_every_split(folder: Path, listed: Any) -> None:
     path = folder / "good.wav"
     splits = ("train", "noise", "noise_test")
     prepared = prepare(listed([Utterance(split, path, split, "s", "w") for split in splits]), sample_rate=RATE)
-    assert [ids(prepared.cuts(split)) for split in splits] == [[split] for split in splits]
+    assert [ids(prepared.utterances(split)) for split in splits] == [[split] for split in splits]
     items = [Utterance("t", path, "test", "s", "w"), Utterance("n", path, "noise", "")]
-    assert len(prepare(listed(items), sample_rate=RATE).cuts("noise")) == 1
+    assert len(prepare(listed(items), sample_rate=RATE).utterances("noise")) == 1
 
 
 def test_without_one_usable_recording_the_reason_is_given(tmp_path: Path, listed: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from phonaut.data.preparation.prepare import describe, prepare
-from phonaut.data.prepared import CutTable
+from phonaut.data.prepared import UtteranceTable
 from phonaut.data.utterance import Phone, Utterance
 
 RATE = 16000
@@ -46,7 +46,7 @@ def read(path: Path) -> np.ndarray:
     return audio
 
 
-def phones_of(table: CutTable, row: int) -> list[tuple[str, float, float]]:
+def phones_of(table: UtteranceTable, row: int) -> list[tuple[str, float, float]]:
     part = slice(table.phone_offset[row], table.phone_offset[row + 1])
     labels = [table.phones[code] for code in table.phone_label[part]]
     return list(zip(labels, table.phone_start_s[part].tolist(), table.phone_end_s[part].tolist(), strict=True))
@@ -56,14 +56,14 @@ def test_audio_and_labels_are_those_of_the_disk(items: list[Utterance], listed: 
     prepared = prepare(listed(items), sample_rate=RATE)
     assert (prepared.words, prepared.phones) == (["no", "yes", "maybe"], ["AA", "B"])
     assert prepared.speakers == ["s0", "s1", "s2", "s3"]
-    table = prepared.cuts("train")
+    table = prepared.utterances("train")
     for row, item in enumerate(items[:2]):
         np.testing.assert_array_equal(table.audio(row), read(item.path))
         assert (table.id(row), table.word_name(row), table.text(row)) == (item.id, item.word, item.text)
         assert (table.speaker_name(row), table.recording(row)) == (item.speaker, str(item.path))
         assert (table.sentence(row), table.session(row)) == ("sent", "x")
         assert phones_of(table, row) == [("AA", 0.1, 0.2), ("B", 0.2, 0.35)]
-    assert len(prepared.cuts("noise")) == 0
+    assert len(prepared.utterances("noise")) == 0
     assert prepared.refused == [{"path": "elsewhere.wav", "reason": "the adapter said so"}]
 
 
@@ -94,7 +94,7 @@ def test_a_fixed_order_of_words_is_kept(items: list[Utterance], listed: Any) -> 
 def test_short_clips_lie_between_zeros_and_so_do_their_phones(tmp_path: Path, listed: Any) -> None:
     path = burst(tmp_path / "short.wav", 0.5)
     cut = Utterance("short", path, "train", "a", "w", phones=(Phone("AA", 0.0, 0.2), Phone("B", 0.4, 0.6)))
-    table = prepare(listed([cut], clip_s=1.0), sample_rate=RATE).cuts("train")
+    table = prepare(listed([cut], clip_s=1.0), sample_rate=RATE).utterances("train")
     np.testing.assert_array_equal(table.audio(0), np.pad(read(path), RATE // 4))
     assert phones_of(table, 0) == [("AA", 0.25, pytest.approx(0.45)), ("B", pytest.approx(0.65), 0.75)]
 
@@ -107,7 +107,7 @@ def test_of_a_long_recording_the_loudest_window_is_taken(
     path = burst(tmp_path / "long.wav", 3.0, loud_s=loud_s)
     phones = (Phone("B", loud_s - start_s, loud_s - start_s + 0.2), Phone("C", loud_s + 1.2, loud_s + 1.3))
     cut = Utterance("long", path, "train", "a", "w", phones=phones, start_s=start_s)
-    table = prepare(listed([cut], clip_s=1.0), sample_rate=RATE).cuts("train")
+    table = prepare(listed([cut], clip_s=1.0), sample_rate=RATE).utterances("train")
     audio = read(path).astype(np.float64)
     windows = np.convolve(audio**2, np.ones(RATE), "valid")[round(start_s * RATE) :]
     start = int(table.start[0])
@@ -124,7 +124,7 @@ def test_noise_is_not_fitted_to_a_clip(tmp_path: Path, listed: Any) -> None:
     long = burst(tmp_path / "noise.wav", 3.0)
     word = burst(tmp_path / "word.wav", 1.0, seed=1)
     cuts = [Utterance("n", long, "noise", ""), Utterance("w", word, "train", "a", "w")]
-    table = prepare(listed(cuts, clip_s=1.0), sample_rate=RATE).cuts("noise")
+    table = prepare(listed(cuts, clip_s=1.0), sample_rate=RATE).utterances("noise")
     np.testing.assert_array_equal(table.audio(0), read(long))
     assert (table.speaker_name(0), table.word_name(0)) == ("", None)
 
@@ -137,7 +137,7 @@ def test_cuts_of_one_recording_share_its_audio(
     path, other = burst(tmp_path / "noise.wav", 5.0), burst(tmp_path / "other.wav", 1.0, seed=1)
     parts = [Utterance(f"p{i}", path, "train", "a", "w", start_s=float(i), duration_s=1.0) for i in range(5)]
     prepared = prepare(listed([*parts, Utterance("o", other, "train", "a", "w")]), sample_rate=RATE)
-    table = prepared.cuts("train")
+    table = prepared.utterances("train")
     np.testing.assert_array_equal(np.concatenate([table.audio(i) for i in range(5)]), read(path))
     np.testing.assert_array_equal(table.audio(5), read(other))
     assert (prepared.folder / "audio.bin").stat().st_size == 2 * (5 + 1) * RATE, "decoded once"
@@ -153,7 +153,7 @@ def test_a_cut_outside_its_recording_is_refused(tmp_path: Path, listed: Any) -> 
         "early": "the cut starts at -0.50 s, but the recording has 4.00 s",
         "empty": "the cut is 0.0 s long",
     }
-    assert list(prepared.cuts("train").n_samples) == [RATE, RATE]
+    assert list(prepared.utterances("train").n_samples) == [RATE, RATE]
     assert [line["remark"] for line in prepared.remarks] == ["a cut ends after the recording: shortened"]
 
 
@@ -218,7 +218,7 @@ def test_items_stay_in_order_whatever_the_threads_do(
     monkeypatch.setattr(decoding, "load", slow_at_first)
     paths = [burst(tmp_path / f"{i}.wav", 0.2, seed=i) for i in range(20)]
     cuts = [Utterance(str(i), path, "train", "a", "w") for i, path in enumerate(paths)]
-    table = prepare(listed(cuts), sample_rate=RATE, n_jobs=3).cuts("train")
+    table = prepare(listed(cuts), sample_rate=RATE, n_jobs=3).utterances("train")
     for row, path in enumerate(paths):
         assert table.id(row) == str(row)
         np.testing.assert_array_equal(table.audio(row), read(path))
@@ -236,7 +236,7 @@ def test_a_bar_is_for_terminals(
     prepared = prepare(listed(items), sample_rate=RATE, progress=True)
     for part in ("preparing listed", "4/4"):
         assert (part in stream.getvalue()) == is_terminal
-    assert len(prepared.cuts("train")) == 2
+    assert len(prepared.utterances("train")) == 2
 
 
 @pytest.mark.peer
@@ -251,7 +251,7 @@ def test_lhotse_reads_the_manifests_and_the_same_audio(rate: int, tmp_path: Path
         Utterance("padded", short, "train", "t", "no", phones=(Phone("AA", 0.1, 0.2),)),
     ]
     prepared = prepare(listed(cuts, clip_s=0.6), sample_rate=RATE)
-    table = prepared.cuts("train")
+    table = prepared.utterances("train")
     manifest = list(prepared.manifest("train"))
     assert [cut.id for cut in manifest] == ["loudest", "part", "padded"]
     for row, (cut, item) in enumerate(zip(manifest, cuts, strict=True)):
@@ -285,7 +285,7 @@ def test_real_speech_is_what_lies_on_the_disk(
     paths = sorted(real_speech("arabic_speech_commands").rglob("*.flac"))[::40]
     cuts = [Utterance(f"{p.parent.name}/{p.stem}", p, "train", p.stem.split("_")[0], p.parent.name) for p in paths]
     prepared = prepare(listed(cuts), sample_rate=RATE)
-    table = prepared.cuts("train")
+    table = prepared.utterances("train")
     assert (len(table), len(prepared.refused), prepared.remarks) == (100, 1, [])
     for row, path in enumerate(paths):
         np.testing.assert_array_equal(table.audio(row), read(path))

@@ -73,7 +73,7 @@ def test_a_damaged_folder_is_rebuilt_with_a_warning(how: str, folder: Path, list
     assert again.folder == prepared.folder
     for row in range(4):
         np.testing.assert_array_equal(
-            again.cuts("train").audio(row), soundfile.read(folder / f"{row}.wav", dtype="float32")[0]
+            again.utterances("train").audio(row), soundfile.read(folder / f"{row}.wav", dtype="float32")[0]
         )
 
 
@@ -81,12 +81,14 @@ def test_a_flipped_bit_of_audio_is_found_when_it_is_read_and_the_next_start_rebu
     prepared = prepare(listed.folder(folder), sample_rate=RATE)
     flip(prepared.folder / "audio.bin", 17000)
     reopened = PreparedCorpus(prepared.folder)
-    reopened.cuts("train").audio(0)
+    reopened.utterances("train").audio(0)
     with pytest.raises(DamagedCorpusError, match=r"1\.wav is not what was written; run the same command again"):
-        reopened.cuts("train").audio(1, 0, 10)
+        reopened.utterances("train").audio(1, 0, 10)
     with pytest.warns(UserWarning, match="rebuilding"):
         again = prepare(listed.folder(folder), sample_rate=RATE)
-    np.testing.assert_array_equal(again.cuts("train").audio(1), soundfile.read(folder / "1.wav", dtype="float32")[0])
+    np.testing.assert_array_equal(
+        again.utterances("train").audio(1), soundfile.read(folder / "1.wav", dtype="float32")[0]
+    )
 
 
 def test_damage_in_a_folder_that_may_not_be_written_is_still_named(
@@ -100,7 +102,7 @@ def test_damage_in_a_folder_that_may_not_be_written_is_still_named(
 
     monkeypatch.setattr(Path, "write_text", refuse)
     with pytest.raises(DamagedCorpusError, match="is not what was written"):
-        PreparedCorpus(prepared.folder).cuts("train").audio(0)
+        PreparedCorpus(prepared.folder).utterances("train").audio(0)
 
 
 PREPARE = """

@@ -18,7 +18,7 @@ from phonaut.data.augmentation.timing import clear_after, retime
 from phonaut.data.batches import Batch
 
 if TYPE_CHECKING:
-    from phonaut.data.prepared import CutTable
+    from phonaut.data.prepared import UtteranceTable
 
 RECORDED = "recorded"
 NOISE_KINDS = (*SLOPES, RECORDED)
@@ -97,7 +97,7 @@ class Augmentation:
             problems.append(f"noise_kinds are some of {', '.join(NOISE_KINDS)}, got {', '.join(unknown) or 'none'}")
         return problems
 
-    def __call__(self, batch: Batch, *, seed: int, noise: CutTable | None = None) -> Batch:
+    def __call__(self, batch: Batch, *, seed: int, noise: UtteranceTable | None = None) -> Batch:
         """The batch as the network is to hear it in `batch.epoch`; the same object where nothing is changed.
 
         Args:
@@ -130,7 +130,7 @@ class Augmentation:
         return retime(batch, steps, later, low=min(low, STEPS), high=max(high, STEPS), sample_rate=self.sample_rate)
 
     def mix_noise(
-        self, batch: Batch, uniform: Callable[..., NDArray[np.float64]], table: CutTable | None, *, in_place: bool
+        self, batch: Batch, uniform: Callable[..., NDArray[np.float64]], table: UtteranceTable | None, *, in_place: bool
     ) -> Batch:
         """Add noise of a kind and SNR of its own to each recording."""
         if self.snr_low_db is None or self.snr_high_db is None or not self.noise_prob:
@@ -157,7 +157,7 @@ class Augmentation:
 
 
 def add_noise(
-    batch: Batch, snr_db: float, *, kind: str = "white", seed: int = 0, noise: CutTable | None = None
+    batch: Batch, snr_db: float, *, kind: str = "white", seed: int = 0, noise: UtteranceTable | None = None
 ) -> Batch:
     """Noise at a fixed SNR, the same for a recording whenever and wherever it is tested.
 
@@ -191,7 +191,7 @@ def mix(
     kinds: tuple[str, ...],
     chosen: NDArray[np.int64],
     place: NDArray[np.float64],
-    table: CutTable | None,
+    table: UtteranceTable | None,
     *,
     in_place: bool = False,
 ) -> Batch:
@@ -220,7 +220,7 @@ def noise_for(
     kinds: tuple[str, ...],
     chosen: NDArray[np.int64],
     place: NDArray[np.float64],
-    table: CutTable | None,
+    table: UtteranceTable | None,
 ) -> Tensor:
     """Noise `kinds[chosen]` from `place` for each recording of `audio (B, S)`, at whatever level."""
     made = tuple(kind for kind in kinds if kind != RECORDED)

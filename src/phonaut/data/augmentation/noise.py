@@ -17,7 +17,7 @@ from torch import Tensor
 from phonaut.data.draws import normal
 
 if TYPE_CHECKING:
-    from phonaut.data.prepared import CutTable
+    from phonaut.data.prepared import UtteranceTable
 
 LOOP = 2**20  # samples: 66 s at 16 kHz
 SLOPES = {"white": 0.0, "pink": 1.0}  # power falls with frequency to the power of this
@@ -58,7 +58,7 @@ def synthetic(kinds: tuple[str, ...], chosen: NDArray[np.int64], place: NDArray[
     return stretches.index_select(0, torch.from_numpy(begin).to(like.device))
 
 
-def recorded(table: CutTable, place: NDArray[np.float64], lengths: NDArray[np.int64], n_samples: int) -> Tensor:
+def recorded(table: UtteranceTable, place: NDArray[np.float64], lengths: NDArray[np.int64], n_samples: int) -> Tensor:
     """A stretch out of the recordings of `table` for each of B recordings, `(B, n_samples)`, on the CPU.
 
     Every sample of the table is as likely a beginning as any other. A recording that is too short goes round.

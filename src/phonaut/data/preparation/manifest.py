@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phonaut.data.columns import TableWriter
-from phonaut.data.prepared import CUT_COLUMNS, PHONE_COLUMNS
+from phonaut.data.prepared import PHONE_COLUMNS, UTTERANCE_COLUMNS
 from phonaut.data.utterance import NOISE_SPLITS, SPLITS, DividedCorpus
 
 # The same audio in two splits stays in the first of these; noise is nobody's test.
@@ -137,7 +137,7 @@ class SplitWriter:
 
     def __init__(self, stack: ExitStack, folder: Path, split: str, codes: dict[str, dict[str, int]]) -> None:
         self.codes = codes
-        self.cuts = stack.enter_context(TableWriter(folder / f"cuts.{split}", CUT_COLUMNS))
+        self.cuts = stack.enter_context(TableWriter(folder / f"cuts.{split}", UTTERANCE_COLUMNS))
         self.phones = stack.enter_context(TableWriter(folder / f"cuts.{split}" / "phones", PHONE_COLUMNS))
         self.n_phones = self.n_cuts = self.n_samples = 0
         self.n_of_word: Counter[str] = Counter()

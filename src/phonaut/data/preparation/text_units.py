@@ -123,7 +123,7 @@ def write_units(prepared: PreparedCorpus, wanted: Wanted) -> Result:
     with atomic_folder(wanted.output.absolute()) as folder:
         (folder / MODEL).write_bytes(model)
         for split in SPLITS:
-            if len(prepared.cuts(split)):
+            if len(prepared.utterances(split)):
                 source = prepared.manifest_file(split)
                 result.splits[split] = write_encoded(source, folder / source.name, processor)
     return result
@@ -137,7 +137,7 @@ def learned(prepared: PreparedCorpus, wanted: Wanted) -> bytes:
     """
     import sentencepiece
 
-    if not len(prepared.cuts("train")):
+    if not len(prepared.utterances("train")):
         raise ValueError(f"the training split of {prepared.name} is empty, and units are learned from it alone")
     if next(transcripts(prepared), None) is None:
         raise ValueError(f"{prepared.name} has no transcripts in its training split, and units are learned from them")
@@ -169,7 +169,7 @@ def learned(prepared: PreparedCorpus, wanted: Wanted) -> bytes:
 
 def transcripts(prepared: PreparedCorpus) -> Iterator[str]:
     """The transcripts of the training split that say something."""
-    table = prepared.cuts("train")
+    table = prepared.utterances("train")
     texts = (spaced(table.text(row)) for row in range(len(table)))
     return (text for text in texts if text)
 
@@ -231,7 +231,7 @@ def write_encoded(source: Path, into: Path, processor: Any) -> Counts:
 
 def shared_speakers(prepared: PreparedCorpus) -> int:
     """Number of speakers of validation or test who are in training too."""
-    train, *others = (set(np.unique(prepared.cuts(split).speaker).tolist()) - {-1} for split in SPLITS)
+    train, *others = (set(np.unique(prepared.utterances(split).speaker).tolist()) - {-1} for split in SPLITS)
     return len(train & set().union(*others))
 
 

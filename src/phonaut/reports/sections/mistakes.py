@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phonaut.data.prepared import CutTable
+from phonaut.data.prepared import UtteranceTable
 from phonaut.reports.html import render as rendered
 from phonaut.reports.media import data_uri, png, spectrogram, wav
 from phonaut.reports.record import Evaluation, Record
@@ -116,7 +116,7 @@ def sounds(record: Record, predictions: Predictions, rows: list[int]) -> tuple[d
         return {}, record.why_not
     if record.prepared.frames is not None:
         return {}, "this corpus has frames, and no sound"
-    p, table = predictions, record.prepared.cuts(record.main.name)
+    p, table = predictions, record.prepared.utterances(record.main.name)
     places = find(table, p.cut[rows])
     players: dict[int, Sound] = {}
     for row in rows:
@@ -140,14 +140,14 @@ def worst(evaluation: Evaluation) -> tuple[list[int], int]:
     return [int(row) for row in wrong[order][:N_SHOWN]], len(wrong)
 
 
-def find(table: CutTable, cuts: Iterable[str]) -> dict[str, int]:
+def find(table: UtteranceTable, cuts: Iterable[str]) -> dict[str, int]:
     """The rows of some cuts in a table, by id."""
     ids = {str(cut) for cut in cuts}
     names = ((table.id(row), row) for row in range(len(table) if ids else 0))
     return {name: row for name, row in names if name in ids}
 
 
-def excerpt(table: CutTable, row: int, start_s: float, end_s: float, n_players: int) -> Sound:
+def excerpt(table: UtteranceTable, row: int, start_s: float, end_s: float, n_players: int) -> Sound:
     """The span of a cut with as much around it as can be heard as speech, and no more than a page can carry.
 
     Raises:

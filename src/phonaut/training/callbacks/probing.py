@@ -134,7 +134,7 @@ def items(
     model: RepresentationModel, data: SpeechData, split: str
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, list[str]]]:
     """Items of known class, by batch: `x (N, H + 1)`, `label (N,)`, the span of each `(N,)`, and who said the spans."""
-    table, front_end = data.prepared.cuts(split), model.front_end
+    table, front_end = data.prepared.utterances(split), model.front_end
     shift_s, offset_s = model.network.times(front_end.frame_shift_s, front_end.frame_offset_s)
     device = next(model.parameters()).device
     for batch in data.batches(split):
