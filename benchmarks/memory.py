@@ -123,15 +123,17 @@ def train(prepared: Any, folder: Path) -> int:
     from lightning.pytorch.callbacks import ModelCheckpoint
 
     from phonaut.config.compose import compose
-    from phonaut.runs import build as parts
+    from phonaut.runs.trainer import trainer_of
+    from phonaut.tasks import build as parts
+    from phonaut.tasks.classification import speech_data
 
     plan = ["trainer.max_epochs=1", "trainer.enable_progress_bar=false", "trainer.accelerator=cpu"]
     config = compose([*plan, "trainer.limit_val_batches=0"])
-    data = parts.speech_data(config, prepared)
+    data = speech_data(config, prepared)
     model = parts.speech_model(config, len(data.classes))
-    trainer = parts.trainer_of(config, folder.with_name("run"))
+    trainer = trainer_of(config, folder.with_name("run"))
     trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, ModelCheckpoint)]  # there is no validation
-    trainer.fit(parts.training_loop(config, model, data), datamodule=data)
+    trainer.fit(parts.training_loop(config, model, data.classes), datamodule=data)
     return int(trainer.global_step) * BATCH
 
 

@@ -27,8 +27,9 @@ from safetensors.torch import load_file
 
 from machine import machine, write_result
 from phonaut.runs import Run
-from phonaut.runs import build as parts
 from phonaut.runs.training import conclude
+from phonaut.tasks import build as parts
+from phonaut.tasks.classification import speech_data
 
 FOLDS = 5
 PLAIN_TOOLS = ("hmmlearn", "bare-lstm")  # of benchmarks/plain_phones.py
@@ -207,9 +208,9 @@ class Bench:
                 done, run, ignore=shutil.ignore_patterns("checkpoints", "*.html", "events.*", "metrics.json")
             )
             config, before, weights = Run(done).config, Run(done), load_file(done / "model.safetensors")
-            config.model.calibration = True
+            config.model["calibration"] = True
             (run / "config.yaml").write_text(OmegaConf.to_yaml(config))
-            data = parts.speech_data(config, parts.prepared_corpus(config, progress=False))
+            data = speech_data(config, parts.prepared_corpus(config, progress=False))
             model = parts.speech_model(config, len(data.classes))
             model.network.adopt(weights, prefix="network.")
             model.load_state_dict(weights, strict=False)  # it lacks the layer

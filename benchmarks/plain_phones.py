@@ -27,8 +27,9 @@ from phonaut.files import write_json
 from phonaut.models.em_classifier import Segments
 from phonaut.models.frame_cache import FrameCache
 from phonaut.runs import Predictions
-from phonaut.runs import build as parts
-from phonaut.runs.evaluation import figures
+from phonaut.tasks import build as parts
+from phonaut.tasks.classification import speech_data
+from phonaut.tasks.scoring import figures
 from phones import COMMON, FOLDS, MFCC
 
 logging.getLogger("hmmlearn").setLevel(logging.ERROR)
@@ -105,7 +106,7 @@ def main() -> None:
     for fold in range(FOLDS):
         words = [*COMMON, *MFCC, "model=majority", f"dataset.alignment={arguments.alignment.resolve()}"]
         config = compose([*words, f"protocol.fold={fold}"])
-        data = parts.speech_data(config, parts.prepared_corpus(config, progress=False))
+        data = speech_data(config, parts.prepared_corpus(config, progress=False))
         cache = FrameCache(parts.speech_model(config, len(data.classes)), data)
         train, held, test = (cache.segments(split) for split in ("train", "validation", "test"))
         table, spans = data.prepared.utterances("test"), data.spans["test"]

@@ -25,7 +25,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from machine import machine, write_result
 from phonaut.config.compose import compose
-from phonaut.runs import build as parts
+from phonaut.runs.trainer import trainer_of
+from phonaut.tasks import build as parts
+from phonaut.tasks.classification import speech_data
 
 
 class BareLoop(Callback):
@@ -79,13 +81,13 @@ def main() -> None:
     overrides = arguments.overrides or ["dataset=fsdd"]
     plan = [f"trainer.max_epochs={arguments.epochs}", "trainer.accelerator=cpu", "trainer.limit_val_batches=0"]
     config = compose([*overrides, *plan, "trainer.enable_progress_bar=false"])
-    data = parts.speech_data(config, parts.prepared_corpus(config))
+    data = speech_data(config, parts.prepared_corpus(config))
     model = parts.speech_model(config, len(data.classes))
     bare = BareLoop(config, model, data)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = parts.trainer_of(config, Path(folder))
+        trainer = trainer_of(config, Path(folder))
         trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, Checkpoint)] + [bare]
-        trainer.fit(parts.training_loop(config, model, data), datamodule=data)
+        trainer.fit(parts.training_loop(config, model, data.classes), datamodule=data)
     ours, loader, index = bare.phonaut_s[1:], bare.loader_s[1:], bare.index_s[1:]  # the first is the warm-up
     result: dict[str, Any] = {"overrides": overrides, "clips": len(bare.labels), "phonaut_s": statistics.median(ours)}
     print(f"epoch of {len(bare.labels)} clips: Phonaut {statistics.median(ours):.2f} s")

@@ -5,21 +5,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omegaconf import DictConfig
 
 from helpers.frames_of_runs import write_frames
-from phonaut.config.compose import ConfigurationError, choices, compose
+from phonaut.config.compose import ConfigurationError, compose
+from phonaut.config.plugins import choices
+from phonaut.config.schema import Config
 from phonaut.corpora.synthetic.espeak import missing
-from phonaut.runs import build as parts
-from phonaut.runs.evaluation import load_model, score
+from phonaut.runs.load import load
 from phonaut.runs.run import Run
 from phonaut.runs.training import begin, conclude, fit
+from phonaut.tasks.classification import speech_data
+from phonaut.tasks.scoring import score
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(missing() is not None, reason="the extra 'synthetic' (espeak-ng) is not installed"),
 ]
 
+CPU = torch.device("cpu")
 TARGETS = ("keyword", "phone", "speaker")
 SMALL_FLOW = ["model.n_couplings=2", "model.n_hidden=4", "model.n_passes=1", "model.gmm_init_steps=1", "model.n_mix=1"]
 SMALL = {
@@ -119,16 +122,16 @@ def test_a_cell_trains_on_frames(model: str, target: str, folders_of_frames: dic
     check_cell(compose([*place, *of_model(model, target)]), tmp_path / "run" / model)
 
 
-def check_cell(config: DictConfig, folder: Path) -> None:
+def check_cell(config: Config, folder: Path) -> None:
     folder.mkdir(parents=True)
     begin(config, folder, ["phonaut", "train"])
-    module, data = fit(config, folder)
-    conclude(config, folder, module, data)
+    task, loop, data = fit(config, folder)
+    conclude(config, folder, task, loop, data)
     run = Run(folder)
     figure = run.metrics["test"]["accuracy"]
     assert figure["n"] == len(run.predictions("test"))
     assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
-    again, _ = score(load_model(run), data, "test", config)
+    again, _ = score(load(run.folder).model, data, "test", device=CPU)
     np.testing.assert_allclose(again.scores, run.predictions("test").scores, rtol=1e-4, atol=1e-4)
     assert np.isfinite(run.predictions("test").scores).all()
 
@@ -152,10 +155,10 @@ def test_what_cannot_be_combined_says_why_before_any_work(words: list[str], why:
 
 def test_batch_size_and_order_change_no_score(tmp_path: Path) -> None:
     config = compose(overrides("gmmhmm", "phone", "mfcc"))
-    module, data = fit(config, tmp_path)
-    first, _ = score(module.model, data, "test", config)
+    _, loop, data = fit(config, tmp_path)
+    first, _ = score(loop.model, data, "test", device=CPU)
     config.batch_size = 7
-    other = parts.speech_data(config, data.prepared, data.classes)
-    second, _ = score(module.model, other, "test", config)
+    other = speech_data(config, data.prepared, data.classes)
+    second, _ = score(loop.model, other, "test", device=CPU)
     np.testing.assert_allclose(second.scores, first.scores, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(torch.from_numpy(second.start_s), torch.from_numpy(first.start_s))

@@ -1,3 +1,18 @@
 """Phonaut: one toolkit that trains, compares and ships models of speech."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from phonaut.runs.load import load
+
+__all__ = ["load"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when asked for: `phonaut --help` needs no torch.
+    if name == "load":
+        from phonaut.runs.load import load
+
+        return load
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

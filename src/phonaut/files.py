@@ -69,6 +69,20 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
+def read_json(path: Path, default: Any = None) -> Any:
+    """The content of a JSON file, or `default` where it is not there (yet).
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    if not path.exists():
+        return default
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); delete it and evaluate the run again") from error
+
+
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """`write_bytes` of a compressed `.npz` file."""
     import numpy as np

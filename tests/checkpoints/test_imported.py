@@ -26,10 +26,11 @@ from helpers.foreign_checkpoints import (
 from helpers.runs_of_tones import write_tones
 from phonaut import cli
 from phonaut.checkpoints.front_ends import input_of, target_of
-from phonaut.checkpoints.imported import folder_of, import_checkpoint
 from phonaut.config.compose import compose
 from phonaut.networks import PredictionHead
-from phonaut.runs import Run, encoders
+from phonaut.runs import Run
+from phonaut.runs.load import import_checkpoint, open_trained
+from phonaut.tasks import build, encoders
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def peer() -> Any:
 
 def refusal(path: Path) -> str:
     with pytest.raises(ValueError, match=path.name) as refused:
-        import_checkpoint(path, path.parent / "run", compose)
+        import_checkpoint(path, path.parent / "run")
     assert not (path.parent / "run").exists()
     return str(refused.value)
 
@@ -61,10 +62,10 @@ def test_all_hidden_states_and_the_head_are_those_of_s3prl(
     head = scattered(peer.TransformerSpecPredictionHead(config, n_features * stack_size), 1)
     weights = network.state_dict(), head.state_dict()
     states = modern(*weights) if form == "modern" else original(*weights, stack_size)
-    folder = folder_of(saved(states, tmp_path / "a.ckpt", zipped=form == "modern"), compose)
+    folder = open_trained(saved(states, tmp_path / "a.ckpt", zipped=form == "modern")).folder
 
-    encoder = encoders.encoder_of(Run(folder).config, layer="last").eval()
-    encoders.load(encoder, folder)
+    encoder = build.encoder_of(built_of(Run(folder)), layer="last").eval()
+    encoders.load_encoder(encoder, folder)
     frames, lengths = torch.randn(3, 31, n_features), torch.tensor([31, 20, 4])
     n_stacked = lengths // stack_size
     mask = (torch.arange(31 // stack_size) < n_stacked[:, None]).float()
@@ -85,6 +86,10 @@ def test_all_hidden_states_and_the_head_are_those_of_s3prl(
     assert (own_frames - their_frames).abs().max() < 1e-4
 
 
+def built_of(run: Run) -> dict[str, Any]:
+    return {group: getattr(run.config, group) for group in ("features", "model", "normalizer")}
+
+
 def of_head(file: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
@@ -95,16 +100,16 @@ def test_a_checkpoint_is_imported_once_and_stands_in_front_of_a_model(tmp_path: 
     path = saved(modern(ours_in_their_names()), tmp_path / "a.ckpt")
     config = compose([f"encoder.run={path}", "model=probe"])
     assert config.encoder.run == str(path)
-    assert config.encoder.built.model.n_layers == 2
-    first = folder_of(path, compose)
+    assert config.encoder.built["model"]["n_layers"] == 2
+    first = open_trained(path).folder
     written = (first / "model.safetensors").stat().st_mtime_ns
-    assert folder_of(path, compose) == first
+    assert open_trained(path).folder == first
     assert (first / "model.safetensors").stat().st_mtime_ns == written
-    encoder = encoders.front_end_of(config)
-    encoders.load(encoder, path)
+    encoder = build.front_end_of(config)
+    encoders.load_encoder(encoder, path)
     theirs = ours_in_their_names()
     theirs["input_representations.LayerNorm.bias"] += 1.0
-    assert folder_of(saved(modern(theirs), path), compose) != first
+    assert open_trained(saved(modern(theirs), path)).folder != first
 
 
 @pytest.mark.slow
@@ -115,7 +120,7 @@ def test_extract_takes_a_checkpoint_and_says_what_has_to_match(tmp_path: Path, c
     assert cli.main(["extract", str(path), *words]) == 0
     assert "tera.ckpt: features=mel" in capsys.readouterr().err
     config = compose(["dataset=frames", f"dataset.data_folder={tmp_path / 'made'}", "model=majority"])
-    assert (config.features.n_features, config.features.frame_shift_s) == (HIDDEN, 0.01)
+    assert (config.features["n_features"], config.features["frame_shift_s"]) == (HIDDEN, 0.01)
 
 
 def touched(path: str) -> None:
@@ -152,7 +157,7 @@ def test_the_program_of_the_page_leaves_what_is_taken(form: str, tmp_path: Path,
     saved(states | {"Optimizer": Schedule(tmp_path / "touched")}, tmp_path / "states.ckpt")
     refusal(tmp_path / "states.ckpt")
     exec(program, {})
-    import_checkpoint(tmp_path / "plain.ckpt", tmp_path / "run", compose)
+    import_checkpoint(tmp_path / "plain.ckpt", tmp_path / "run")
     assert (tmp_path / "run" / "model.safetensors").exists()
 
 
@@ -175,7 +180,7 @@ def test_names_and_shapes_that_differ_are_told_as_the_file_has_them(tmp_path: Pa
     assert "encoder.layer.0.output.dense.bias is (5,), not (32,)" in said
     head = PredictionHead(HIDDEN, N_MELS).state_dict()
     said = refusal(saved(modern(ours_in_their_names(), head), tmp_path / "a.ckpt"))
-    assert "SpecHead does not fit this encoder: LayerNorm.bias is missing" in said
+    assert "SpecHead does not fit this model: LayerNorm.bias is missing" in said
     assert "a.ckpt is no checkpoint of s3prl" in refusal(saved({"state_dict": weights}, tmp_path / "a.ckpt"))
 
 
@@ -201,7 +206,7 @@ def test_names_of_older_layer_normalisation_are_known(tmp_path: Path) -> None:
     for old, new in (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")):
         for name in [name for name in weights if name.endswith(new)]:
             weights[name.replace(new, old)] = weights.pop(name)
-    import_checkpoint(saved(modern(weights), tmp_path / "a.ckpt"), tmp_path / "run", compose)
+    import_checkpoint(saved(modern(weights), tmp_path / "a.ckpt"), tmp_path / "run")
     assert (tmp_path / "run" / "model.safetensors").exists()
 
 
@@ -217,20 +222,20 @@ def test_frames_that_no_front_end_gives_are_refused_with_their_width(tmp_path: P
 
 def test_a_head_for_frames_unlike_ours_is_left_out_and_that_is_said(tmp_path: Path) -> None:
     path = saved(modern(ours_in_their_names(), PREDICTS_LINEAR), tmp_path / "a.ckpt")  # its settings say mels
-    import_checkpoint(path, tmp_path / "run", compose)
+    import_checkpoint(path, tmp_path / "run")
     assert not of_head(tmp_path / "run" / "model.safetensors")
     assert "no head" in Run(tmp_path / "run").model["notes"][1]
 
 
 def test_the_front_end_is_that_of_the_settings(tmp_path: Path) -> None:
     states = modern(ours_in_their_names(), PREDICTS_LINEAR, audio=LINEAR)
-    import_checkpoint(saved(states, tmp_path / "a.ckpt"), tmp_path / "run", compose)
+    import_checkpoint(saved(states, tmp_path / "a.ckpt"), tmp_path / "run")
     config = OmegaConf.load(tmp_path / "run" / "config.yaml")
     features = config.features
     assert (features.n_mels, features.n_fft, features.win_length, features.hop_length) == (N_MELS, 400, 400, 160)
     assert (features.log, features.top_db, features.deltas, features.f_min) == ("natural", None, 0, 0.0)
-    assert (config.target_features.n_fft, config.target_features.log) == (400, "natural")
-    assert config.normalizer._target_.endswith(".CMVN")
+    assert (config.target_features["n_fft"], config.target_features["log"]) == (400, "natural")
+    assert config.normalizer["_target_"].endswith(".CMVN")
     assert of_head(tmp_path / "run" / "model.safetensors")["output.weight"].shape == (201, HIDDEN)
     kaldi = {"kaldi": {"feat_type": "fbank", "fbank": {"num_mel_bins": 80, "frame_shift": 10.0}}}
     slopes = {"delta": {"order": 2, "win_length": 5}, "cmvn": {"use_cmvn": False}}

@@ -42,9 +42,9 @@ def test_a_command_of_the_page_makes_a_corpus(command: str) -> None:
 @pytest.mark.parametrize("dataset", ["fsdd", "kws"])
 def test_public_corpora_are_looked_for_where_the_page_says(dataset: str, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = {"fsdd": "fsdd", "kws": "speech_commands"}[dataset]
-    assert compose([f"dataset={dataset}"]).dataset.data_folder == f"datasets/{usual}"
+    assert compose([f"dataset={dataset}"]).dataset["data_folder"] == f"datasets/{usual}"
     monkeypatch.setenv("PHONAUT_DATA", "/corpora")
-    assert compose([f"dataset={dataset}"]).dataset.data_folder == f"/corpora/{usual}"
+    assert compose([f"dataset={dataset}"]).dataset["data_folder"] == f"/corpora/{usual}"
 
 
 def test_the_keys_of_speech_commands_set_the_augmentation() -> None:

@@ -16,8 +16,8 @@ from phonaut.corpora.genhmm_data.corpus import ResearchCorpus
 from phonaut.corpora.genhmm_data.files import read_research_file
 from phonaut.data.frame_shards import FrameSequence, FrameShards
 from phonaut.data.prepared import PreparedCorpus
-from phonaut.runs import build as parts
 from phonaut.runs.run import Run
+from phonaut.tasks import build as parts
 
 BOOK = {"aa": 0, "iy": 1, "sh": 2, "h#": 3}
 NAMES = {number: name for name, number in BOOK.items()}
@@ -333,4 +333,4 @@ def test_the_command_of_the_page_is_one(tmp_path: Path, monkeypatch: pytest.Monk
     for name in ("train", "test"):
         dump(tmp_path / "data" / f"{name}.39.pkl", [utterance(0)])
     config = compose(command.split()[2:])
-    assert (config.features.n_features, config.model._target_.rsplit(".", 1)[-1]) == (D, "GenerativeClassifier")
+    assert (config.features["n_features"], config.model["_target_"].rsplit(".", 1)[-1]) == (D, "GenerativeClassifier")

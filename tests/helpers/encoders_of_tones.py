@@ -39,6 +39,5 @@ def trained(folder: Path, words: list[str]) -> Run:
     config = compose(words)
     folder.mkdir(parents=True)
     begin(config, folder, ["phonaut", "train"])
-    module, data = fit(config, folder)
-    conclude(config, folder, module, data)
+    conclude(config, folder, *fit(config, folder))
     return Run(folder)

@@ -6,7 +6,7 @@ import torch
 from omegaconf import DictConfig
 
 from phonaut.data.frame_writer import FrameWriter
-from phonaut.runs import build as parts
+from phonaut.tasks import build as parts
 
 
 def write_frames(config: DictConfig, folder: Path) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from phonaut.runs import Predictions
-from phonaut.runs.evaluation import figures
+from phonaut.tasks.scoring import figures
 
 CLASSES = ("yes", "no", "stop")
 

@@ -13,9 +13,10 @@ from phonaut.config.compose import compose
 from phonaut.corpora.synthetic.espeak import missing
 from phonaut.models import frame_cache
 from phonaut.models.frame_cache import ABOUT, FrameCache, make_room
-from phonaut.runs import build as parts
-from phonaut.runs.evaluation import predict
 from phonaut.runs.training import fit
+from phonaut.tasks import build as parts
+from phonaut.tasks.classification import speech_data
+from phonaut.tasks.scoring import predict
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason="the extra 'synthetic' (espeak-ng) is not installed")
 
@@ -27,7 +28,7 @@ SYNTHETIC = [
 
 def cache_of(*overrides: str, settings: list[str] | None = None) -> FrameCache:
     config = compose([*(SYNTHETIC if settings is None else settings), *overrides])
-    data = parts.speech_data(config, parts.prepared_corpus(config, progress=False))
+    data = speech_data(config, parts.prepared_corpus(config, progress=False))
     return FrameCache(parts.speech_model(config, len(data.classes)), data)
 
 

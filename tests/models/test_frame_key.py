@@ -23,7 +23,8 @@ from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.frame_cache import FrameCache
 from phonaut.models.frame_key import Description, meaning
 from phonaut.networks import LSTM, Mockingjay
-from phonaut.runs import build as parts
+from phonaut.tasks import build as parts
+from phonaut.tasks.classification import speech_data
 
 CONF = Path(phonaut.__file__).parent / "config" / "conf"
 
@@ -69,7 +70,7 @@ def other(key: str, value: Any) -> Any:
 def data(tmp_path_factory: pytest.TempPathFactory) -> SpeechData:
     folder = tmp_path_factory.mktemp("tones") / "tones"
     config = compose(run_settings(write_tones(folder, n_speakers=8, n_takes=1)))
-    return parts.speech_data(config, parts.prepared_corpus(config, progress=False))
+    return speech_data(config, parts.prepared_corpus(config, progress=False))
 
 
 Key = Callable[..., str | None]

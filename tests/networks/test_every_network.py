@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from phonaut.config.plugins import load_target, registry
-from phonaut.models import Fitted
+from phonaut.models import EMClassifier
 from phonaut.networks import GRU, LSTM, RNN, Probe, TCResNet8
 
 
@@ -23,7 +23,7 @@ def configured() -> dict[str, Callable[..., nn.Module]]:
         target, options = load_target(config["_target_"]), {k: v for k, v in config.items() if k != "defaults"}
         del options["_target_"]
         classifies = isinstance(target, type) and {"n_features", "n_classes"} <= signature(target).parameters.keys()
-        if classifies and issubclass(target, nn.Module) and not issubclass(target, Fitted):
+        if classifies and issubclass(target, nn.Module) and not issubclass(target, EMClassifier):
             found[name] = partial(target, **options)
     return found
 

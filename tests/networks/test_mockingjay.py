@@ -10,7 +10,7 @@ from torch import Tensor
 from phonaut.networks import Mockingjay, PredictionHead, count
 from phonaut.networks.attention import attention
 from phonaut.networks.mockingjay import sinusoids, stack_frames
-from phonaut.tasks.pretraining import without_compiler
+from phonaut.training.representation import compiler_problems as without_compiler
 
 SMALL = {"hidden_size": 12, "n_layers": 2, "n_heads": 3, "intermediate_size": 20}
 

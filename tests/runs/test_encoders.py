@@ -15,9 +15,11 @@ from helpers.runs_of_tones import write_tones
 from phonaut.config.compose import ConfigurationError, compose
 from phonaut.reports.terminal import summarize
 from phonaut.runs import Run
-from phonaut.runs import build as parts
-from phonaut.runs.evaluation import load_model, predict
 from phonaut.runs.extraction import extract
+from phonaut.runs.load import load
+from phonaut.tasks import build as parts
+from phonaut.tasks.classification import speech_data
+from phonaut.tasks.scoring import predict
 
 SMALL_FLOW = ["model.n_couplings=2", "model.n_hidden=4", "model.n_passes=1", "model.gmm_init_steps=1", "model.n_mix=1"]
 
@@ -81,8 +83,8 @@ def test_it_stands_in_front_of_every_kind_of_model(
     config = Run(run.folder).config
     config.encoder.run = str(tmp_path / "gone")
     (run.folder / "config.yaml").write_text(OmegaConf.to_yaml(config))
-    again = load_model(Run(run.folder))
-    data = parts.speech_data(config, parts.prepared_corpus(config), run.classes)
+    again = load(run.folder).model
+    data = speech_data(config, parts.prepared_corpus(config), run.classes)
     found = predict(again, data, "test")
     kept = np.load(run.folder / "predictions" / "test.npz")
     np.testing.assert_allclose(found.scores, kept["scores"], rtol=1e-4, atol=1e-4)
@@ -98,7 +100,7 @@ def test_a_frozen_encoder_is_what_was_extracted_before(tones: Path, encoder: Run
         if name.startswith("network."):
             assert torch.equal(after[f"front_end.{name}"], value), name
     prepared = parts.prepared_corpus(compose(words))
-    extract(encoder, prepared, tmp_path / "frames", layer=1)
+    extract(load(encoder.folder), prepared, tmp_path / "frames", layer=1)
     on_frames = [word for word in words if not word.startswith(("dataset", "encoder"))]
     on_frames += ["dataset=frames", f"dataset.data_folder={tmp_path / 'frames'}", "protocol=official"]
     other = trained(tmp_path / "on-frames", on_frames)
@@ -172,7 +174,7 @@ def test_few_labels_are_nested_whole_recordings_and_each_counts_per_class_and_sp
 
     def rows(**few: object) -> set[int]:
         config.update({"labels_pct": 100.0, "labels_each": None} | few)
-        data = parts.speech_data(config, prepared)
+        data = speech_data(config, prepared)
         assert len(data.spans["test"].label) == 12, "only training has few labels"
         return set(data.spans["train"].row.tolist())
 
@@ -190,8 +192,8 @@ def test_the_frame_accuracy_of_a_probe_is_that_of_its_frames_one_by_one(
     tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = trained(tmp_path / "run", classification(tones, None, "model=probe", "features=mel", "optimizer.lr=0.1"))
-    model, config = load_model(run), run.config
-    data = parts.speech_data(config, parts.prepared_corpus(config), run.classes)
+    model, config = load(run.folder).model, run.config
+    data = speech_data(config, parts.prepared_corpus(config), run.classes)
     right = total = 0
     for batch in data.batches("test"):
         for i in range(len(batch.rows)):

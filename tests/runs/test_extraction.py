@@ -13,10 +13,17 @@ from phonaut.cli import main
 from phonaut.config.compose import compose
 from phonaut.data.frame_shards import FrameShards
 from phonaut.runs import Run
-from phonaut.runs import build as parts
-from phonaut.runs.extraction import extract, representations_of
+from phonaut.runs.extraction import extract
+from phonaut.runs.load import load
+from phonaut.tasks import build as parts
+from phonaut.tasks.frames import Frames
 
 pytestmark = pytest.mark.slow
+
+
+def frames_of_run(run: Run, layer: str | int | None = None) -> Frames:
+    loaded = load(run.folder)
+    return loaded.task.frames(loaded.trained, layer)
 
 
 @pytest.fixture(scope="module")
@@ -38,18 +45,18 @@ def test_every_recording_has_the_frames_that_the_encoder_gives_it_alone(
     layer: str | int | None, tones: Path, encoder: Run, tmp_path: Path
 ) -> None:
     prepared = parts.prepared_corpus(compose(of_tones(tones)))
-    result = extract(encoder, prepared, tmp_path / "frames", layer=layer)
+    result = extract(load(encoder.folder), prepared, tmp_path / "frames", layer=layer)
     assert result.n_sequences == 48
     assert result.hours == pytest.approx(48 * 0.5 / 3600)
-    made = representations_of(encoder, layer)
+    made = frames_of_run(encoder, layer)
     shards = FrameShards(tmp_path / "frames")
-    assert shards.layout.n_features == made.n_features == (32 if layer == "all" else 16)
+    assert shards.layout.n_features == made.front_end.n_features == (32 if layer == "all" else 16)
     assert shards.layout.frame_shift_s == pytest.approx(0.0375)
     words = set()
     for line in shards.sequences():
         audio, _ = soundfile.read(line.recording, dtype="float32")
         with torch.no_grad():
-            expected, lengths = made.front(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))
+            expected, lengths = made.forward(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))
         assert line.n_frames == lengths[0]
         np.testing.assert_allclose(shards.frames(line), expected[0].numpy(), atol=2e-5)
         assert line.word == Path(line.recording).parent.name
@@ -65,17 +72,17 @@ def test_a_long_recording_is_encoded_in_parts_and_none_is_lost(tones: Path, enco
     rng = np.random.default_rng(0)
     soundfile.write(folder / "low" / "s2_9.wav", 0.1 * rng.standard_normal(RATE * 5), RATE)
     prepared = parts.prepared_corpus(compose(["dataset=folder", f"dataset.data_folder={folder}", "target=speaker"]))
-    extract(encoder, prepared, tmp_path / "frames", max_recording_s=2.0)
+    extract(load(encoder.folder), prepared, tmp_path / "frames", max_recording_s=2.0)
     long = next(line for line in FrameShards(tmp_path / "frames").sequences() if line.duration_s > 4)
-    made = representations_of(encoder)
+    made = frames_of_run(encoder)
     audio = torch.from_numpy(soundfile.read(long.recording, dtype="float32")[0])[None]
     lengths = torch.tensor([audio.shape[1]])
-    assert long.n_frames == int(made.n_frames(lengths)[0]), "frames stay where their times are"
+    assert long.n_frames == int(made.front_end.n_frames(lengths)[0]), "frames stay where their times are"
     plain = trained(tmp_path / "plain", [*of_tones(tones), "model=majority", "features=mel", "trainer.max_epochs=1"])
-    extract(plain, prepared, tmp_path / "mel", max_recording_s=2.0)
+    extract(load(plain.folder), prepared, tmp_path / "mel", max_recording_s=2.0)
     found = next(FrameShards(tmp_path / "mel").frames(line) for line in FrameShards(tmp_path / "mel").sequences()
                  if line.id == long.id)  # fmt: skip
-    whole, _ = representations_of(plain).front(audio, lengths)
+    whole, _ = frames_of_run(plain).forward(audio, lengths)
     assert found.shape == whole.shape[1:]
     same = np.isclose(found, whole[0].numpy(), atol=1e-3).all(axis=1)
     assert (~same).sum() < 30, "only frames whose windows or slopes reach into another part are others"
@@ -85,24 +92,24 @@ def test_a_long_recording_is_encoded_in_parts_and_none_is_lost(tones: Path, enco
 def test_a_run_without_an_encoder_gives_its_normalised_features(tones: Path, tmp_path: Path) -> None:
     words = [*of_tones(tones), "model=probe", "features=mel", "normalizer=cmvn", "trainer.max_epochs=1"]
     run = trained(tmp_path / "run", [*words, "trainer.accelerator=cpu", "trainer.enable_progress_bar=false"])
-    extract(run, parts.prepared_corpus(run.config), tmp_path / "frames")
+    extract(load(run.folder), parts.prepared_corpus(run.config), tmp_path / "frames")
     frames = np.concatenate([FrameShards(tmp_path / "frames").frames(line) for line in
                              FrameShards(tmp_path / "frames").sequences()])  # fmt: skip
     assert frames.shape[1] == 160
     np.testing.assert_allclose(frames.mean(axis=0), 0.0, atol=1e-3)
     with pytest.raises(ValueError, match="has no encoder; leave layer= out"):
-        representations_of(run, "last")
+        frames_of_run(run, "last")
 
 
 def test_weighted_layers_come_from_a_run_that_trained_their_weights(tones: Path, encoder: Run, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"encoder.mode=weighted, and extract from that run"):
-        representations_of(encoder, "weighted")
+        frames_of_run(encoder, "weighted")
     words = [*of_tones(tones), "model=probe", f"encoder.run={encoder.folder}", "encoder.mode=weighted"]
     words += ["trainer.max_epochs=1", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
     run = trained(tmp_path / "run", words)
-    assert representations_of(run, "weighted").n_features == 16
+    assert frames_of_run(run, "weighted").front_end.n_features == 16
     with pytest.raises(ValueError, match="gives layer=weighted; leave layer= out"):
-        representations_of(run, "last")
+        frames_of_run(run, "last")
 
 
 def test_the_command_writes_frames_and_says_what_takes_them(

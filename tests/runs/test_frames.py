@@ -16,10 +16,13 @@ from phonaut.data.frame_shards import MANIFEST
 from phonaut.data.frame_writer import FrameWriter
 from phonaut.data.preparation.prepare import describe
 from phonaut.models.frame_cache import FrameCache
-from phonaut.runs import build as parts
-from phonaut.runs.evaluation import evaluate, predict
+from phonaut.runs.evaluation import evaluate
 from phonaut.runs.run import Run
 from phonaut.runs.training import fit
+from phonaut.tasks import build as parts
+from phonaut.tasks.base import Request
+from phonaut.tasks.classification import speech_data
+from phonaut.tasks.scoring import predict
 
 PHONES = [
     "target=phone",
@@ -51,8 +54,8 @@ def test_the_same_frames_train_the_same_gmmhmm(tones: tuple[list[str], Path], tm
     found = []
     for words in ([*settings, *more], ["dataset=frames", f"dataset.data_folder={folder}", *more]):
         config = compose(words)
-        module, data = fit(config, tmp_path / config.choices.dataset)
-        found.append(predict(module.model, data, "test"))
+        _, loop, data = fit(config, tmp_path / str(config.choices["dataset"]))
+        found.append(predict(loop.model, data, "test"))
     own, given = found
     assert own.cut.tolist() == given.cut.tolist()
     np.testing.assert_allclose(given.columns["log_likelihood"], own.columns["log_likelihood"], rtol=1e-5, atol=1e-3)
@@ -69,7 +72,7 @@ def test_the_segments_of_phones_are_the_same(longest_s: float, tmp_path: Path) -
     given = compose(["target=phone", "dataset=frames", f"dataset.data_folder={tmp_path / 'frames'}", cut])
     found = []
     for config in (own, given):
-        data = parts.speech_data(config, parts.prepared_corpus(config))
+        data = speech_data(config, parts.prepared_corpus(config))
         cache = FrameCache(parts.speech_model(config, len(data.classes)), data)
         if longest_s < 2:
             assert data.dataset("train").windows.part.max() > 0, "some recordings are read in parts"
@@ -100,13 +103,13 @@ def test_a_run_on_frames_is_trained_evaluated_compared_and_reported(
     runs = [f"trained_models/{name}" for name in "abc"]
     assert main(["compare", *runs]) == 0, "runs on recordings and on their frames are compared"
     run = Run("trained_models/a")
-    assert run.config.features.n_features == 10
+    assert run.config.features["n_features"] == 10
     assert run.metrics["test"]["accuracy"]["n"] == len(run.predictions("test")) == 12
     assert "this corpus has frames, and no sound" in (run.folder / "report.html").read_text(encoding="utf-8")
     before = run.metrics["test"]["accuracy"]
     assert main(["evaluate", "trained_models/a"]) == 0
     assert Run("trained_models/a").metrics["test"]["accuracy"] == before
-    _, name = evaluate(run.folder, data_folder=folder)
+    _, name = evaluate(run.folder, Request(data_folder=folder))
     assert name == "frames"
     assert Run("trained_models/a").metrics["frames"]["accuracy"]["n"] == 48
     capsys.readouterr()
@@ -119,7 +122,7 @@ def test_a_run_on_frames_is_trained_evaluated_compared_and_reported(
 def test_frames_that_a_run_cannot_take_are_refused(tones: tuple[list[str], Path], tmp_path: Path) -> None:
     _, folder = tones
     config = compose(["dataset=frames", f"dataset.data_folder={folder}"])
-    config.dataset.data_folder = str(tmp_path / "other")
+    config.dataset["data_folder"] = str(tmp_path / "other")
     with pytest.raises(ValueError, match="other is not there: name a folder of frames"):
         parts.prepared_corpus(config)
     with FrameWriter(tmp_path / "other", n_features=3, frame_shift_s=0.01) as writer:
@@ -180,7 +183,7 @@ def test_the_last_phone_owns_the_frame_at_the_end_of_its_recording(longest_s: fl
             writer.add(frames, id=str(i), split=split, phones=phones, duration_s=4.0)
     words = [f"dataset.data_folder={tmp_path / 'f'}", "target=phone", f"max_recording_s={max(longest_s, 2.6)}"]
     config = compose(["dataset=frames", *words])
-    data = parts.speech_data(config, parts.prepared_corpus(config))
+    data = speech_data(config, parts.prepared_corpus(config))
     model = parts.speech_model(config, 2)
     lengths = FrameCache(model, data).segments("test").lengths
     assert sorted(lengths.tolist()) == [51, 100, 250], "centred at 4.0 s is the last one"
@@ -239,7 +242,7 @@ def test_a_trained_model_takes_frames_alone(tones: tuple[list[str], Path], tmp_p
 def test_workers_read_the_same_frames(tones: tuple[list[str], Path]) -> None:
     _, folder = tones
     config = compose(["dataset=frames", f"dataset.data_folder={folder}"])
-    data = parts.speech_data(config, parts.prepared_corpus(config))
+    data = speech_data(config, parts.prepared_corpus(config))
     import pickle
 
     dataset = data.dataset("train")

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,17 +11,23 @@ import soundfile
 from helpers.runs_of_tones import RATE, run_settings, write_tones
 from phonaut.config.compose import compose
 from phonaut.data.datamodule import SpeechData
-from phonaut.runs import build as parts
-from phonaut.runs.evaluation import noise_of
-from phonaut.runs.noise_test import NoiseTest, about
-from phonaut.runs.run import condition, parsed
+from phonaut.tasks import build as parts
+from phonaut.tasks.classification import speech_data
+from phonaut.tasks.noise_test import NoiseTest, about_noise, condition, parsed
+from phonaut.tasks.scoring import noise_of
 
 
 def tones(folder: Path, *more: str) -> SpeechData:
     if not folder.exists():
         write_tones(folder, n_takes=2)
     config = compose([*run_settings(folder), *more])
-    return parts.speech_data(config, parts.prepared_corpus(config))
+    return speech_data(config, parts.prepared_corpus(config))
+
+
+def about(test: NoiseTest, data: SpeechData, folder: Path) -> dict[str, Any]:
+    about_noise(folder / "noise.json", "test", test, test.recordings(data), add=False)
+    noise: dict[str, Any] = json.loads((folder / "noise.json").read_text())["test"]
+    return noise
 
 
 def noise_folder(folder: Path) -> Path:
@@ -63,12 +70,12 @@ def test_every_recording_has_the_snr_and_all_runs_hear_the_same_noise(kind: str,
 def test_which_noise_it_was_is_known_by_its_samples(tmp_path: Path) -> None:
     data = tones(tmp_path / "tones")
     tests = [NoiseTest(("white", "recorded"), folder=noise_folder(tmp_path / name)) for name in ("a", "b")]
-    found = [about(test, test.recordings(data)) for test in tests]
+    found = [about(test, data, tmp_path) for test in tests]
     assert found[0]["recorded"]["digest"] == found[1]["recorded"]["digest"]
     assert found[0]["recorded"]["seconds"] == 5.0
     assert "white" in found[0]
     soundfile.write(tmp_path / "b" / "kitchen 1.wav", np.full(RATE, 0.1), RATE)
-    assert about(tests[1], tests[1].recordings(data))["recorded"]["digest"] != found[0]["recorded"]["digest"]
+    assert about(tests[1], data, tmp_path)["recorded"]["digest"] != found[0]["recorded"]["digest"]
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ from safetensors.torch import load_file
 from helpers.runs_of_tones import RATE, write_tones
 from phonaut.cli import main
 from phonaut.config.compose import compose
-from phonaut.runs import Run, pretraining
+from phonaut.runs import Run
 from phonaut.runs import train as train_run
 from phonaut.runs import visualize as pictures
+from phonaut.runs.load import load
 
 FEW = ["trainer.max_epochs=1", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
 ENCODER = [
@@ -86,8 +87,8 @@ def test_a_run_with_layer_weights_has_them_as_a_picture_and_no_head(
 ) -> None:
     assert main(["extract", str(weighted), str(recording), "plot=true", f"output={tmp_path / 'out'}"]) == 0
     assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == sorted([*OTHERS, "layer_weights"])
-    parts = pictures.parts_of(Run(weighted))
-    own = pictures.parts_of(Run(encoder))
+    parts = pictures.parts_of(load(weighted))
+    own = pictures.parts_of(load(encoder))
     assert parts.layer_weights is not None
     assert parts.layer_weights.shape == (3,)
     assert parts.layer_weights.sum() == pytest.approx(1.0)
@@ -117,7 +118,7 @@ def test_the_truth_is_the_input_unaltered_and_what_is_seen_is_hidden_where_it_is
     encoder: Path, recording: Path
 ) -> None:
     run = Run(encoder)
-    parts = pictures.parts_of(run)
+    parts = pictures.parts_of(load(encoder))
     batch = pictures.batch_of(recording, pictures.read(recording, RATE, print))
     seen, predicted, truth = pictures.reconstruction(run, parts, batch).axes
     frames, _ = parts.front(*batch.given)
@@ -130,7 +131,7 @@ def test_the_truth_is_the_input_unaltered_and_what_is_seen_is_hidden_where_it_is
     assert 0 < marked.sum() < n
     assert not shown[0][marked].any()
     np.testing.assert_array_equal(shown[0][~marked], shown[2][~marked])
-    model = pretraining.load_model(run)
+    model = load(run.folder).model
     for name, value in load_file(encoder / "model.safetensors").items():
         torch.testing.assert_close(model.state_dict()[name], value, rtol=0, atol=0)
     hidden, _ = model.network(torch.from_numpy(shown[0])[None], torch.tensor([n]))

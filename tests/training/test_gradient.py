@@ -9,8 +9,9 @@ import torch
 from helpers.runs_of_tones import run_settings, write_tones
 from phonaut.config.compose import compose
 from phonaut.metrics import rates_from_confusion
-from phonaut.runs import build as parts
 from phonaut.runs.training import fit
+from phonaut.tasks import build as parts
+from phonaut.tasks.classification import speech_data
 from phonaut.training.gradient import EpochStatistics, SpeechClassifier
 
 
@@ -85,8 +86,8 @@ def test_tensorboard_shows_numbers_pictures_and_sounds(tones: Path, tmp_path: Pa
 
 def test_a_batch_without_a_label_costs_nothing_and_breaks_nothing(tones: Path) -> None:
     config = compose(run_settings(tones))
-    data = parts.speech_data(config, parts.prepared_corpus(config, progress=False))
-    module = parts.training_loop(config, parts.speech_model(config, len(data.classes)), data)
+    data = speech_data(config, parts.prepared_corpus(config, progress=False))
+    module = parts.training_loop(config, parts.speech_model(config, len(data.classes)), data.classes)
     scores = torch.randn(4, 3, requires_grad=True)
     loss = module.loss(scores, torch.full((4,), -1), 0.1)
     loss.backward()

@@ -12,8 +12,8 @@ from helpers.runs_of_tones import write_tones
 from phonaut.cli import main
 from phonaut.metrics import Estimate
 from phonaut.runs import Run
-from phonaut.runs.pretraining import load_model
-from phonaut.runs.probing import probe_run, probed_data
+from phonaut.runs.load import load
+from phonaut.tasks.probing import probe_run, probed_data
 from phonaut.training.callbacks.probing import RIDGE, ProbeFile, fitted, items, linear_probe
 
 
@@ -40,7 +40,7 @@ def probed(tones: Path, words: list[str], tmp_path_factory: pytest.TempPathFacto
 def test_it_is_ridge_regression_to_indicators_of_classes(probed: Run, words: list[str]) -> None:
     from sklearn.linear_model import Ridge
 
-    model, data = load_model(probed), probed_data(words, probed.config)
+    model, data = load(probed.folder).model, probed_data(words, probed.config)
 
     def all_items(split: str) -> tuple[np.ndarray, np.ndarray]:
         parts = list(items(model, data, split))
@@ -58,7 +58,7 @@ def test_it_is_ridge_regression_to_indicators_of_classes(probed: Run, words: lis
 
 @pytest.mark.slow
 def test_items_are_the_means_of_spans_of_representations(probed: Run, words: list[str]) -> None:
-    model, data = load_model(probed), probed_data(words, probed.config)
+    model, data = load(probed.folder).model, probed_data(words, probed.config)
     batch = next(data.batches("validation"))
     x, label, span, names = next(items(model, data, "validation"))
     with torch.no_grad():

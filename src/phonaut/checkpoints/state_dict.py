@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
 
@@ -22,4 +24,19 @@ def check_state_dict(expected: dict[str, Tensor], found: dict[str, Tensor], wher
         if expected[name].shape != found[name].shape
     ]
     if wrong:
-        raise ValueError(f"{where} does not fit this encoder: {'; '.join(wrong)}")
+        raise ValueError(f"{where} does not fit this model: {'; '.join(wrong)}")
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from phonaut.cli.options import Command, command_of, parse, split_config_dirs
 from phonaut.cli.pages import example_lines, help_page, section
-from phonaut.config.plugins import add_config_dir, choices, load_target, registry
+from phonaut.config.nodes import load_target
+from phonaut.config.plugins import add_config_dir, choices, registry
 
 NO_COMMANDS = ("options", "pages")  # the other files here are one each
 HELP = """\
@@ -98,7 +99,7 @@ def dispatch(words: Sequence[str]) -> int:
         return 0
     known = commands()
     if name not in known:
-        from phonaut.config.compose import nearest
+        from phonaut.config.suggest import nearest
 
         print(f"phonaut has no command {name}{nearest(name, known)} (phonaut --help)", file=sys.stderr)
         return 2

@@ -40,10 +40,9 @@ class Align(Command):
         """Align, and print how far the alignments differ."""
         if self.aligner == "hmm" and self.n_jobs is not None:
             raise ValueError("n_jobs= is for pocketsphinx, and aligner=hmm does without it: leave one out")
-        from hydra.utils import instantiate
-
         from phonaut.alignment.align import SAMPLE_RATE, align
         from phonaut.config.compose import compose
+        from phonaut.config.nodes import instantiate
         from phonaut.data.preparation.prepare import prepare
         from phonaut.reports.alignment import show
 
@@ -53,7 +52,7 @@ class Align(Command):
         lexicon = self.lexicon or (corpus.lexicon() if hasattr(corpus, "lexicon") else None)
         result = align(
             prepare(corpus, instantiate(config.protocol), target=config.target, sample_rate=SAMPLE_RATE),
-            output=self.output or Path("alignments") / config.choices.dataset,
+            output=self.output or Path("alignments") / str(config.choices["dataset"]),
             aligner=self.aligner,
             lexicon=lexicon if self.lexicon or (lexicon and lexicon.is_file()) else None,
             n_jobs=self.n_jobs or 2,

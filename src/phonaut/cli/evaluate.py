@@ -53,16 +53,6 @@ class Evaluate(Command):
 
     def run(self) -> int:
         """Score or probe."""
-        if any(text.startswith(("dataset=", "target=")) for text in self.overrides):
-            self.probe()
-            return 0
-        of_probe = [
-            text.partition("=")[0]
-            for text in self.overrides
-            if not text.startswith(("dataset.", "protocol=", "protocol."))
-        ]
-        if of_probe:
-            raise ValueError(f"{of_probe[0]}= goes with a probe: phonaut evaluate RUN dataset=NAME target=NAME")
         if not self.noise and (needless := self.given("snr_db", "noise_folder")):
             raise ValueError(f"{needless[0]}= goes with noise=white,recorded")
         if len(self.paths) == 2 and self.split != "test":
@@ -71,35 +61,20 @@ class Evaluate(Command):
         from phonaut.reports import write_report
         from phonaut.reports.terminal import summarize
         from phonaut.runs import evaluate, members
-        from phonaut.runs.noise_test import NoiseTest
+        from phonaut.tasks.base import Request
+        from phonaut.tasks.noise_test import NoiseTest
 
         snr_db = {"snr_db": self.snr_db} if self.snr_db else {}
-        noise = NoiseTest(self.noise, folder=self.noise_folder, **snr_db) if self.noise else None
+        request = Request(
+            split=self.split,
+            data_folder=Path(self.paths[1]) if len(self.paths) == 2 else None,
+            overrides=self.overrides,
+            batch_size=self.batch_size,
+            noise=NoiseTest(self.noise, folder=self.noise_folder, **snr_db) if self.noise else None,
+            progress=lambda text: print(text, file=sys.stderr, flush=True),
+        )
         for member in members(self.paths[0]):
-            run, name = evaluate(
-                member,
-                data_folder=Path(self.paths[1]) if len(self.paths) == 2 else None,
-                split=self.split,
-                overrides=self.overrides,
-                batch_size=self.batch_size,
-                noise=noise,
-            )
+            run, name = evaluate(member, request)
             write_report(run.folder)
             summarize(run, name)
         return 0
-
-    def probe(self) -> None:
-        """Print the accuracy of a linear probe on each checkpoint that a pre-training run has kept."""
-        if needless := self.given("split", "batch_size", "noise", "snr_db", "noise_folder"):
-            raise ValueError(f"{needless[0]}= has no effect on a probe; leave it out")
-        if len(self.paths) != 1:
-            raise ValueError(f"a probe takes one RUN; it got {len(self.paths)} paths: {', '.join(self.paths)}; "
-                             "phonaut evaluate RUN dataset=speechocean762 target=speaker")  # fmt: skip
-        from phonaut.reports import write_report
-        from phonaut.reports.terminal import show_probes
-        from phonaut.runs import Run
-        from phonaut.runs.probing import probe_run
-
-        run = Run(self.paths[0])
-        show_probes(probe_run(run, self.overrides, tell=lambda text: print(text, file=sys.stderr, flush=True)))
-        print(write_report(run.folder))

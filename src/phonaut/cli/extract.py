@@ -62,24 +62,24 @@ class Extract(Command):
             )
         if not any(text.startswith("dataset=") for text in self.overrides):
             raise ValueError("which recordings? Name a corpus: phonaut extract RUN dataset=NAME")
-        from phonaut.checkpoints.imported import folder_of
         from phonaut.config.compose import compose
         from phonaut.reports.terminal import show_extracted
-        from phonaut.runs import Run
-        from phonaut.runs.build import prepared_corpus
         from phonaut.runs.extraction import extract
+        from phonaut.runs.load import load
+        from phonaut.tasks.build import prepared_corpus
 
         (path,) = self.paths
-        run = Run(folder_of(path, compose))
-        for note in run.config.imported.notes if "imported" in run.config else []:
+        loaded = load(path)
+        run = loaded.run
+        for note in (run.config.imported or {}).get("notes", []):
             print(f"{path}: {note}", file=sys.stderr)
         config = compose(self.overrides)
-        config.features.sample_rate = run.config.features.sample_rate
+        config.features["sample_rate"] = run.config.features["sample_rate"]
         source = Path(path).stem if Path(path).is_file() else run.folder.parent.name
         layer = [] if self.layer is None else [str(self.layer)]
-        name = "-".join([str(config.choices.dataset), config.target, source, *layer])
+        name = "-".join([str(config.choices["dataset"]), config.target, source, *layer])
         result = extract(
-            run,
+            loaded,
             prepared_corpus(config),
             self.output or Path("representations") / name,
             layer=self.layer,
@@ -98,14 +98,12 @@ class Extract(Command):
         if len(self.paths) != 2:
             shown = ", ".join(self.paths)
             raise ValueError(f"plot=true takes a RUN and one FILE; it got {len(self.paths)} paths: {shown}")
-        from phonaut.checkpoints.imported import folder_of
-        from phonaut.config.compose import compose
-        from phonaut.runs import Run
+        from phonaut.runs.load import load
         from phonaut.runs.visualize import write_pictures
 
         path, file = self.paths[0], Path(self.paths[1])
         written = write_pictures(
-            Run(folder_of(path, compose)),
+            load(path),
             file,
             self.output or Path("pictures") / file.stem,
             head=self.head,

@@ -145,7 +145,7 @@ def parse(name: str, command: type[Command], words: Iterable[str]) -> Command:
         elif (sign or word.startswith("~")) and beginnings and word.startswith(beginnings):
             overrides.append(word)
         elif sign:
-            from phonaut.config.compose import nearest
+            from phonaut.config.suggest import nearest
 
             known = f"takes {', '.join(f'{key}=' for key in sorted(keys))}" if keys else "has no options"
             raise ValueError(f"{name} {known}; it got {key}{nearest(key, keys)}")
@@ -201,7 +201,7 @@ def converted(key: str, text: str, kind: Any, least: int | None = None) -> Any:
             return convert(text, one, least)
         except (ValueError, KeyError):
             continue
-    from phonaut.config.compose import nearest
+    from phonaut.config.suggest import nearest
 
     named = [name for one in members(kind) if get_origin(one) is Literal for name in get_args(one)]
     raise ValueError(f"{key} must be {described(kind, least)}, got {text or 'nothing'}{nearest(text, named)}")

@@ -39,13 +39,13 @@ class Prepare(Command):
         from phonaut.config.compose import compose
         from phonaut.data.preparation.prepare import describe
         from phonaut.data.preparation.text_units import Wanted, describe_units, write_units
-        from phonaut.runs.build import prepared_corpus
+        from phonaut.tasks.build import prepared_corpus
 
         config = compose(self.overrides if self.units is None else with_transcripts(self.overrides))
         if self.units is None:
             print(describe(prepared_corpus(config, n_jobs=self.n_jobs)))
             return 0
-        wanted = Wanted(self.units, self.units_kind, self.output or Path("units") / config.choices.dataset)
+        wanted = Wanted(self.units, self.units_kind, self.output or Path("units") / str(config.choices["dataset"]))
         wanted.check()
         prepared = prepared_corpus(config, n_jobs=self.n_jobs)
         print(describe(prepared), flush=True)
@@ -63,9 +63,8 @@ def with_transcripts(overrides: Sequence[str]) -> list[str]:
     if "speaker" in targets:
         raise ValueError("target=speaker has every speaker in all splits, and units are learned without those of the "
                          "test: leave it out")  # fmt: skip
-    from hydra.utils import get_class
-
     from phonaut.config.compose import draft
+    from phonaut.config.nodes import class_of
 
-    corpus = get_class(draft(overrides)[0].dataset._target_)
+    corpus = class_of(draft(overrides)[0].dataset)
     return [*overrides, *(["dataset.target=text"] if not targets and getattr(corpus, "has_texts", False) else [])]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from phonaut.cli.options import Command, described, option
-from phonaut.config.plugins import CONF, added_config_dirs, choices, search_path
+from phonaut.config.plugins import CONF, added_config_dirs, search_path
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
+    from phonaut.config.schema import Config
 
 
 @dataclass(frozen=True)
@@ -86,17 +86,15 @@ def root_keys() -> dict[str, list[str]]:
 
 def print_configuration(overrides: Sequence[str]) -> None:
     """Print whatever composes, then what is wrong with it."""
-    from omegaconf import OmegaConf
-
-    from phonaut.config.compose import draft
+    from phonaut.config.compose import draft, to_yaml
 
     config, problems = draft(overrides)
-    print(OmegaConf.to_yaml(config), end="", flush=True)
+    print(to_yaml(config), end="", flush=True)
     for problem in problems:
         print(f"refused: {problem}", file=sys.stderr)
 
 
-def train_one(config: DictConfig, overrides: Sequence[str], job: str = "") -> float | None:
+def train_one(config: Config, overrides: Sequence[str], job: str = "") -> float | None:
     """Train one run and print its figures.
 
     Args:
@@ -107,18 +105,16 @@ def train_one(config: DictConfig, overrides: Sequence[str], job: str = "") -> fl
     Returns:
         The lowest validation loss, which a sweeper minimises; None where there is none.
     """
-    from omegaconf import OmegaConf
-
+    from phonaut.config.nodes import instantiate
     from phonaut.runs import train
     from phonaut.runs.run import default_experiment_id, run_directory
 
     if config.experiment_id is None:
-        task = config.choices.objective if config.get("objective") else config.target
-        config.experiment_id = default_experiment_id(config.choices.dataset, task)
+        task = instantiate(config.task).name(config)
+        config.experiment_id = default_experiment_id(str(config.choices["dataset"]), task)
         overrides = [*overrides, f"experiment_id={config.experiment_id}"]
         sys.argv.append(overrides[-1])  # Lightning's ddp starts this command again for each process
-    OmegaConf.resolve(config)
-    folder = run_directory(config.output_dir, str(config.experiment_id), config.choices.model, job=job)
+    folder = run_directory(config.output_dir, str(config.experiment_id), str(config.choices["model"]), job=job)
     again = [text for text in overrides if not text.startswith(("overwrite=", "resume="))]
     again += [word for path in added_config_dirs() for word in ("--config-dir", str(path))]
     run = train(config, folder, ["phonaut", "train", *again])
@@ -136,10 +132,9 @@ def sweep(overrides: Sequence[str]) -> None:
     """Train all combinations by Hydra's sweeper, a run each, one level deeper than a single run."""
     import hydra
     from hydra.core.hydra_config import HydraConfig
-    from omegaconf import open_dict
 
     from phonaut.config.aliases import current_overrides
-    from phonaut.config.compose import ConfigurationError, as_text, finish, impossible
+    from phonaut.config.compose import ConfigurationError, as_text, draft
     from phonaut.runs.run import default_experiment_id, job_name
 
     texts = [as_text(text, sweep=True) for text in current_overrides(overrides)]
@@ -147,14 +142,12 @@ def sweep(overrides: Sequence[str]) -> None:
         texts.append(f"experiment_id={default_experiment_id('sweep', 'of')}")
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-    def job(config: DictConfig) -> float | None:
-        chosen = HydraConfig.get().runtime.choices
+    def job(composed: object) -> float | None:
         mine = [text for text in HydraConfig.get().overrides.task if not text.startswith("experiment_id=")]
-        with open_dict(config):
-            config.choices = {group: name for group, name in chosen.items() if group in choices()}
-        problems = impossible(finish(config), mine)
-        if str(config.trainer.strategy).startswith("ddp") and config.trainer.strategy != "ddp_spawn":
-            problems.append(f"trainer.strategy={config.trainer.strategy} would start the sweep again: use ddp_spawn")
+        config, problems = draft(HydraConfig.get().overrides.task)
+        strategy = str(config.trainer["strategy"])
+        if strategy.startswith("ddp") and strategy != "ddp_spawn":
+            problems.append(f"trainer.strategy={strategy} would start the sweep again: use ddp_spawn")
         if problems:
             raise ConfigurationError(problems)
         return train_one(

@@ -136,10 +136,19 @@ def current(config: Any, path: str = "") -> Any:
             else current(value, f"{path}{key}.")
             for key, value in config.items()
         }
-        return with_protocol(renamed) if not path and renamed.get("dataset") else renamed
+        return with_task(with_protocol(renamed)) if not path and renamed.get("dataset") else renamed
     if isinstance(config, list):
         return [current(value) for value in config]
     return VALUES.get(path.removesuffix("."), {}).get(config, config) if isinstance(config, str) else config
+
+
+def with_task(config: dict[str, Any]) -> dict[str, Any]:
+    """A stored configuration of a time before tasks, with the task that followed from its training loop."""
+    if "task" in config or "_target_" not in config.get("module", {}):
+        return config
+    name = "pretraining" if config["module"]["_target_"].endswith(".Representation") else "classification"
+    chosen = {"choices": {**config["choices"], "task": name}} if "choices" in config else {}
+    return {**config, "task": {"_target_": f"phonaut.tasks.{name}.{name.title()}"}, **chosen}
 
 
 def with_protocol(config: dict[str, Any]) -> dict[str, Any]:

@@ -129,19 +129,3 @@ def registry(group: str) -> dict[str, dict[str, Any]]:
             raise ValueError(f"{file}: needs a line such as _target_: module.name")
         entries[file.stem] = content
     return entries
-
-
-def load_target(name: str) -> Any:
-    """The class or function that a `_target_` names; Hydra's `get_object`, without its import time.
-
-    Raises:
-        ValueError: there is no such module, or nothing of that name in it.
-
-    >>> load_target("pathlib.Path").__name__
-    'Path'
-    """
-    module, _, attribute = name.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"_target_: {name} cannot be imported: {error}") from error

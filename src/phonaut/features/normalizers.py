@@ -18,6 +18,8 @@ class CMVN(nn.Module):
         ValueError: if neither is asked for.
     """
 
+    needs_whole_recording = True
+
     def __init__(self, *, mean: bool = True, variance: bool = True) -> None:
         super().__init__()
         if not (mean or variance):
@@ -34,6 +36,8 @@ class GainNormalizer(nn.Module):
 
     Meant for MFCC, whose first feature is C0.
     """
+
+    needs_whole_recording = True
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Frames whose first feature has mean 0; 0 past `lengths`."""

@@ -91,7 +91,7 @@ class EncodedFrontEnd(nn.Module):
         n_components: int | None = None,
     ) -> None:
         super().__init__()
-        if problems := wrong_use(mode, layer, len(network.layers)):
+        if problems := use_problems(mode, layer, len(network.layers)):
             raise ValueError("; ".join(problems))
         self.mode, self.layer = mode, "weighted" if mode == "weighted" else layer
         self.front_end, self.normalizer, self.network = front_end, normalizer, network
@@ -161,10 +161,10 @@ class EncodedFrontEnd(nn.Module):
         )
 
 
-def wrong_use(mode: str, layer: str | int, n_layers: int) -> list[str]:
-    """All that is wrong with how an encoder is to be used.
+def use_problems(mode: str, layer: str | int, n_layers: int) -> list[str]:
+    """Problems of the use of an encoder.
 
-    >>> wrong_use("frozen", 4, 3)
+    >>> use_problems("frozen", 4, 3)
     ['encoder.layer=4: the encoder has layers 0 to 3']
     """
     problems = [] if mode in MODES else [f"encoder.mode={mode} is none of {', '.join(MODES)}"]

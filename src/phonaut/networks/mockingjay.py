@@ -158,7 +158,14 @@ class Mockingjay(nn.Module):
 
     @staticmethod
     def problems(
-        *, hidden_size: int, n_layers: int, n_heads: int, intermediate_size: int, dropout: float, stack_size: int
+        *,
+        hidden_size: int,
+        n_layers: int,
+        n_heads: int,
+        intermediate_size: int,
+        dropout: float,
+        stack_size: int,
+        causal: bool | None = None,
     ) -> list[str]:
         """All that is wrong with the options; empty if nothing is."""
         sizes = {"hidden_size": hidden_size, "n_layers": n_layers, "n_heads": n_heads}

@@ -19,7 +19,7 @@ from phonaut.reports.record import ITEM
 from phonaut.reports.sections.classes import MAX_ROWS, scale_start
 from phonaut.runs.comparison import Compared, Comparison
 from phonaut.runs.folds import Folds
-from phonaut.runs.run import condition
+from phonaut.tasks.noise_test import condition
 
 FOLDER = Path("trained_models") / "comparisons"
 CSV, HTML, PICTURE = "compare.csv", "compare.html", "noise.png"

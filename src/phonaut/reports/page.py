@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+from phonaut.config.nodes import instantiate
 from phonaut.files import write_text
 from phonaut.reports.html import encodable, render
 from phonaut.reports.record import Record, read
@@ -13,10 +14,6 @@ from phonaut.reports.sections import Section
 from phonaut.reports.text import value
 
 Renderer = Callable[[Record], Section | None]
-CLASSIFICATION = (
-    "headline", "evaluations", "training", "densities", "confusions", "classes", "mistakes", "setup",
-)  # fmt: skip
-PRETRAINING = ("headline", "training", "reconstructions", "setup")
 
 
 def write_report(run_folder: Path) -> Path:
@@ -44,7 +41,8 @@ def page(record: Record) -> str:
 
 def sections_of(record: Record) -> tuple[str | Renderer, ...]:
     """Sections of the report: names of modules in `reports/sections`, or functions from a record to a section."""
-    return CLASSIFICATION if "accuracy" in record.main.rates else PRETRAINING
+    report: tuple[str | Renderer, ...] = instantiate(record.run.config.task).report
+    return report
 
 
 def renderer(section: str | Renderer) -> Renderer:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phonaut.config.compose import to_yaml
 from phonaut.config.metrics import registered_metrics
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.metrics import ClassRates, Estimate, Metric, by_class, by_speaker, confusion_matrix, unregistered
-from phonaut.runs.predictions import Predictions
 from phonaut.runs.run import Run
+from phonaut.tasks.predictions import Predictions
 
 # Names of one item and of the task.
 ITEM = {"keyword": "clip", "phone": "phone", "speaker": "recording", "none": "recording"}
@@ -149,16 +149,14 @@ def read(folder: Path | str) -> Record:
         resume = run.environment.get("resume_command")
         how = f"; finish it with: {resume}" if resume else ""
         raise ValueError(f"{run.folder} has no figures to report yet{how}")
-    from omegaconf import OmegaConf
-
-    config: dict[str, Any] = OmegaConf.to_container(run.config)  # type: ignore[assignment]
+    config = run.config
     prepared, why_not = prepared_or_reason(run)
     return Record(
         run=run,
-        target=str(config.get("target", "keyword")),
+        target=config.target,
         evaluations=tuple(evaluation(run, name) for name in sorted(run.metrics, key=order)),
-        config=OmegaConf.to_yaml({key: value for key, value in config.items() if key != "choices"}),
-        choices=config.get("choices") or {},
+        config=to_yaml(replace(config, choices={})),
+        choices=config.choices,
         refused=run.read("refused.json", []),
         prepared=prepared,
         why_not=why_not,

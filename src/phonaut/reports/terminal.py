@@ -15,7 +15,8 @@ from phonaut.reports.sections.headline import interval_method, unknown_labels
 from phonaut.reports.sections.setup import model_size
 from phonaut.reports.text import interval, percent, print_line, seconds, things, value
 from phonaut.runs.extraction import Extracted
-from phonaut.runs.run import Run, parsed
+from phonaut.runs.run import Run
+from phonaut.tasks.noise_test import parsed
 
 LABEL_WIDTH = 13
 CUTS = "cuts.txt.gz"  # of pre-training

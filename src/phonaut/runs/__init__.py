@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from phonaut.runs.folds import Folds, members, open_run
-from phonaut.runs.predictions import Predictions
 from phonaut.runs.run import Run
+from phonaut.tasks.predictions import Predictions
 
 if TYPE_CHECKING:
     from phonaut.runs.evaluation import evaluate

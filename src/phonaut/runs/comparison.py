@@ -22,8 +22,9 @@ from phonaut.metrics import (
 )
 from phonaut.runs.folds import Folds, open_run
 from phonaut.runs.pairing import paired
-from phonaut.runs.predictions import Predictions
-from phonaut.runs.run import NOISE_FILE, Run, parsed
+from phonaut.runs.run import Run
+from phonaut.tasks.noise_test import NOISE_FILE, parsed
+from phonaut.tasks.predictions import Predictions
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def compare(folders: Sequence[Path | str], *, split: str = "test", metric: str =
         runs=compared,
         split=split,
         metric=figure,
-        target=str(runs[0].config.get("target", "keyword")),
+        target=runs[0].config.target,
         n=int(counted.sum()),
         n_unknown=int((~counted).sum()),
         n_speakers=len(np.unique(first.speaker[counted])),
@@ -215,7 +216,7 @@ def short_names(runs: Sequence[Run | Folds]) -> list[str]:
     paths = []
     for run in runs:
         parts = run.folder.resolve().parts
-        paths.append((*parts, str(run.config.choices.model)) if isinstance(run, Folds) else parts)
+        paths.append((*parts, str(run.config.choices.get("model"))) if isinstance(run, Folds) else parts)
     ways = [[path[-1] for path in paths], [path[-2] for path in paths]]
     ways += [["/".join(path[-length:]) for path in paths] for length in range(2, max(map(len, paths)) + 1)]
     return next(names for names in ways if len(set(names)) == len(names))
@@ -232,7 +233,7 @@ def remarks(runs: list[Compared], split: str) -> list[str]:
     }
     if len(digests) > 1:
         result.append("The recorded noise was not the same for all runs: their curves in it are no comparison.")
-    features = {str(run.run.config.get("features")) + str(run.run.config.get("normalizer")) for run in runs
+    features = {str(run.run.config.features) + str(run.run.config.normalizer) for run in runs
                 if run.log_likelihood_per_frame is not None}  # fmt: skip
     if len(features) > 1:
         result.append(

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phonaut.runs.predictions import COLUMNS, Predictions
-from phonaut.runs.run import FREE_KEYS, Run, flat
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+from phonaut.config.nodes import flat
+from phonaut.config.schema import Config
+from phonaut.runs.run import FREE_KEYS, Run
+from phonaut.tasks.predictions import COLUMNS, Predictions
 
 FOLD = "protocol.fold"
 SHOWN = 5  # examples in a message
@@ -59,7 +58,7 @@ class Folds:
             raise ValueError(f"the folds in {folder} have not learned the same classes; some lack {listed(odd)}")
 
     @property
-    def config(self) -> DictConfig:
+    def config(self) -> Config:
         """The configuration of the first fold."""
         return self.runs[0].config
 
@@ -117,11 +116,7 @@ class Folds:
 
 def settings_of(run: Run) -> dict[str, Any]:
     """The configuration of a run as flat keys."""
-    from omegaconf import OmegaConf
-
-    plain = OmegaConf.to_container(run.config)
-    assert isinstance(plain, dict)
-    return flat(plain)
+    return flat(run.config.to_dict())
 
 
 def listed(names: list[str]) -> str:

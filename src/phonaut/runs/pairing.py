@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phonaut.runs.folds import in_order, listed
-from phonaut.runs.predictions import Predictions
+from phonaut.tasks.predictions import Predictions
 
 SAME_S = 1e-4  # times that differ by less are one: it is about a sample
 

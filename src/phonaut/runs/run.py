@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -12,13 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from phonaut.files import run_folder
-from phonaut.runs.predictions import Predictions
+from phonaut.config.compose import read_config, read_plain
+from phonaut.config.nodes import flat
+from phonaut.config.schema import Config
+from phonaut.files import read_json, run_folder
+from phonaut.tasks.predictions import Predictions
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
-    from torch import Tensor
-
     from phonaut.data.prepared import PreparedCorpus
 
 # What may differ when a run is taken up again: where and how fast it runs, and how it is shown.
@@ -42,25 +41,6 @@ FREE_KEYS = frozenset(
 LENGTHS = ("trainer.max_epochs", "trainer.max_steps")  # which may grow
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
-
-    Raises:
-        ValueError: it is damaged.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-
-
-PROBE_FILE = "probe.json"  # what a probe told after each epoch of pre-training
-NOISE_FILE = "noise.json"  # split -> kind of noise -> which it was
-
-
 class Run:
     """A run on disk, read as it is asked for.
 
@@ -76,24 +56,12 @@ class Run:
 
     def read(self, name: str, default: Any = None) -> Any:
         """The content of a JSON file of the run, or `default` where it is not there (yet)."""
-        path = self.folder / name
-        if not path.exists():
-            return default
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged ({error}); delete it and evaluate the run again") from error
+        return read_json(self.folder / name, default)
 
     @cached_property
-    def config(self) -> DictConfig:
-        """The configuration that the run was started with."""
-        from omegaconf import DictConfig, OmegaConf
-
-        from phonaut.config.aliases import current
-
-        config = OmegaConf.create(current(OmegaConf.to_container(OmegaConf.load(self.folder / "config.yaml"))))
-        assert isinstance(config, DictConfig)
-        return config
+    def config(self) -> Config:
+        """The configuration that the run was started with, under today's names."""
+        return read_config(self.folder)
 
     @property
     def metrics(self) -> dict[str, dict[str, dict[str, float]]]:
@@ -182,45 +150,6 @@ def job_name(number: int, overrides: Sequence[str]) -> str:
     return f"{number}_{text}" if text else str(number)
 
 
-def condition(kind: str, snr_db: float) -> str:
-    """The name of a condition.
-
-    >>> condition("white", 10.0), condition("recorded", -2.5)
-    ('white_10_db', 'recorded_-2.5_db')
-    """
-    return f"{kind}_{snr_db:g}_db"
-
-
-def parsed(name: str) -> tuple[str, float] | None:
-    """Kind and SNR of a condition by its name; None where it is no condition of a noise test.
-
-    >>> parsed("white_10_db"), parsed("noise_10_db"), parsed("far")
-    (('white', 10.0), ('noise', 10.0), None)
-    """
-    parts = name.split("_")
-    if len(parts) != 3 or parts[2] != "db":
-        return None
-    try:
-        return parts[0], float(parts[1])
-    except ValueError:
-        return None
-
-
-def flat(config: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys as `a.b.c`.
-
-    >>> flat({"a": {"b": 1}, "c": [2]})
-    {'a.b': 1, 'c': [2]}
-    """
-    result: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            result |= flat(value, f"{prefix}{key}.")
-        else:
-            result[f"{prefix}{key}"] = value
-    return result
-
-
 def differences(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> list[str]:
     """The keys in which two configurations differ and must not, as `key: old -> new`.
 
@@ -247,11 +176,7 @@ def state_of(folder: Path, config: Mapping[Any, Any]) -> Literal["new", "resume"
         if folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
             raise ValueError(f"{folder} holds files but no run; choose another experiment_id or delete it")
         return "new"
-    run = Run(folder)
-    from omegaconf import OmegaConf
-
-    old = OmegaConf.to_container(run.config)
-    assert isinstance(old, dict)
+    run, old = Run(folder), read_plain(folder)
     different = differences(old, config)
     if different:
         shown = "\n  ".join(different)

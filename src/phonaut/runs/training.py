@@ -15,30 +15,23 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from omegaconf import DictConfig, OmegaConf
 
-from phonaut.data.datamodule import SpeechData
-from phonaut.data.unlabelled import UnlabelledData
-from phonaut.files import locked, write_json, write_text
+from phonaut.config.compose import to_yaml
+from phonaut.config.nodes import instantiate
+from phonaut.config.schema import Config
+from phonaut.files import locked, write_bytes, write_json, write_text
 from phonaut.models import EMClassifier, SpeechModel
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.networks import ModelSize, count
-from phonaut.runs import build as parts
-from phonaut.runs import encoders, pretraining, probing
-from phonaut.runs.evaluation import score
 from phonaut.runs.run import Run, empty, state_of
-from phonaut.tasks.pretraining import pretrains
-from phonaut.training import Representation
+from phonaut.runs.trainer import trainer_of
+from phonaut.tasks.base import Task
 from phonaut.training.checkpointing import newest_readable_checkpoint
 
-REPORTED_SPLITS = ("validation", "test")
-TEST_HINT = "protocol=by_speaker makes some, or protocol.test_speakers=[...]"
 
-
-def train(config: DictConfig, folder: Path, command: Sequence[str]) -> Run | None:
+def train(config: Config, folder: Path, command: Sequence[str]) -> Run | None:
     """Prepare what is missing, train, evaluate on validation and test; resume where a run of the same id was left.
 
     Args:
@@ -59,9 +52,7 @@ def train(config: DictConfig, folder: Path, command: Sequence[str]) -> Run | Non
     with locked(folder / ".lock", wait=False):
         if config.overwrite:
             empty(folder)
-        plain = OmegaConf.to_container(config, resolve=True)
-        assert isinstance(plain, dict)
-        state = state_of(folder, plain)
+        state = state_of(folder, config.to_dict())
         if state == "finished":
             print(f"{folder} is finished; overwrite=true trains it again, a larger trainer.max_epochs continues it")
             return Run(folder)
@@ -70,118 +61,67 @@ def train(config: DictConfig, folder: Path, command: Sequence[str]) -> Run | Non
         (folder / "metrics.json").unlink(missing_ok=True)  # written last: a run without it is unfinished
         begin(config, folder, command)
         started = time.monotonic()
-        module, data = fit(config, folder)
-        conclude(config, folder, module, data)
+        conclude(config, folder, *fit(config, folder))
         environment = Run(folder).environment
         write_json(folder / "environment.json", environment | {"seconds": round(time.monotonic() - started, 1)})
     return Run(folder)
 
 
-def begin(config: DictConfig, folder: Path, command: Sequence[str]) -> None:
+def begin(config: Config, folder: Path, command: Sequence[str]) -> None:
     """Write down what is run, and say how to take it up again."""
     resume = shlex.join(command)
-    write_text(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
+    write_text(folder / "config.yaml", to_yaml(config))
     write_json(folder / "environment.json", environment(config.seed, resume))
     print(f"run        {folder}\nto resume  {resume}", flush=True)
 
 
-def classification(config: DictConfig) -> tuple[L.LightningModule, SpeechData]:
-    """What a classifier is trained by, and on."""
-    prepared = parts.prepared_corpus(config)
-    data = parts.speech_data(config, prepared)
-    if not len(data.dataset("test")):
-        raise ValueError(f"{prepared.name} has no test recordings for target={config.target}; {TEST_HINT}")
-    model = parts.speech_model(config, len(data.classes))
-    encoders.prepare(model, data, config, augmented=parts.augmentation_of(config) is not None)
-    return parts.training_loop(config, model, data), data
+def build(config: Config) -> tuple[Task, Any, Any]:
+    """The parts of a run, with fresh weights: its task, its training loop around a model, and its data.
+
+    Raises:
+        ValueError: the corpus cannot be used.
+    """
+    task: Task = instantiate(config.task)
+    data = task.data(config)
+    model = task.model(config, list(getattr(data, "classes", [])))
+    return task, task.loop(config, model, data), data
 
 
-def representation(config: DictConfig, folder: Path) -> tuple[Representation, UnlabelledData]:
-    """What an encoder is pre-trained by, and on; what it hears is written down, and what memory it takes is said."""
-    data = pretraining.unlabelled_data(config)
-    module = pretraining.training_loop(config, pretraining.representation_model(config))
-    if int(os.environ.get("LOCAL_RANK", "0")) == 0:
-        pretraining.record_cuts(data, folder)
-        memory = pretraining.memory_of(config, module.model, data, parts.processes_of(config))
-        print(f"memory     {memory} at most in a step, beside the program; batch_frames={config.batch_frames}")
-    return module, data
-
-
-def fit(config: DictConfig, folder: Path) -> tuple[L.LightningModule, Any]:
-    """Train to the end, from the newest checkpoint where there is one."""
-    module: Any
-    module, data = representation(config, folder) if pretrains(config) else classification(config)
-    probes = [probing.online_probe(config, folder)] if config.get("probe") else []
-    trainer = parts.trainer_of(config, folder, probes)
+def fit(config: Config, folder: Path) -> tuple[Task, Any, Any]:
+    """Train to the end, from the newest checkpoint where there is one; the loop is left with the weights to keep."""
+    task, loop, data = build(config)
+    task.begin(config, folder, loop.model, data)
+    trainer = trainer_of(config, folder, task.callbacks(config, folder), is_em=not loop.automatic_optimization)
     checkpoint = newest_readable_checkpoint(folder / "checkpoints")
     if checkpoint is not None and trainer.is_global_zero:
         print(f"resuming from {checkpoint}", flush=True)
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
+        trainer.fit(loop, datamodule=data, ckpt_path=checkpoint)
     except SIGTERMException as stop:  # which would end the process as if all were well
         raise KeyboardInterrupt from stop
     best = getattr(trainer.checkpoint_callback, "best_model_path", "")
     if best:
         path = folder / "checkpoints" / Path(best).name  # the folder may have moved since
-        module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
-    return module, data
+        loop.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+    return task, loop, data
 
 
-def classified(
-    config: DictConfig, folder: Path, module: Any, data: SpeechData
-) -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, Any]]:
-    """Predictions of a classifier: their figures, and what `model.json` says of it."""
-    model: SpeechModel = module.model.cpu().eval()
-    more = {"classes": data.classes, **module.conclude(data)}
-    metrics, log_likelihoods = {}, {}
-    for stale in (folder / "predictions").glob("*.npz"):  # what an earlier, shorter training said, in noise for one
-        stale.unlink()
-    for split in (split for split in REPORTED_SPLITS if len(data.dataset(split))):
-        predictions, metrics[split] = score(model, data, split, config)
-        predictions.save(folder / "predictions" / f"{split}.npz")
-        log_likelihoods[split] = predictions.log_likelihood_per_frame()
-    if any(value is not None for value in log_likelihoods.values()):
-        more["log_likelihood_per_frame"] = log_likelihoods
-    return metrics, more
-
-
-def conclude(config: DictConfig, folder: Path, module: Any, data: Any) -> None:
-    """Evaluate the chosen model and write the run's files; `metrics.json` comes last."""
+def conclude(config: Config, folder: Path, task: Task, loop: Any, data: Any) -> None:
+    """Evaluate the chosen weights and write the run's files; `metrics.json` comes last."""
     from safetensors.torch import save
 
-    from phonaut.files import write_arrays, write_bytes
-
-    if isinstance(module, Representation):
-        metrics, more = pretraining.evaluated(config, module, data)
-    else:
-        metrics, more = classified(config, folder, module, data)
-    model: SpeechModel = module.model.cpu().eval()
-    if samples := module.samples(data):
-        write_arrays(folder / "samples.npz", samples)
+    metrics, about = task.conclude(config, folder, loop, data)
+    model: SpeechModel = loop.model.cpu().eval()
     write_bytes(folder / "model.safetensors", save({k: v.contiguous() for k, v in model.state_dict().items()}))
-    best = best_epoch(module.history, config.checkpoint.monitor, config.checkpoint.mode)
-    write_json(
-        folder / "model.json",
-        {
-            "model": folder.name,
-            **size_of(model, data),
-            "train_seconds": round(module.seconds, 1),
-            "epochs": len(module.history),
-            "best_epoch": best,
-            **more,
-        },
-    )
-    write_json(folder / "history.json", module.history)
+    best = best_epoch(loop.history, config.checkpoint["monitor"], config.checkpoint["mode"])
+    size, n_epochs = size_of(model, data), len(loop.history)
+    times = {"train_seconds": round(loop.seconds, 1), "epochs": n_epochs, "best_epoch": best}
+    write_json(folder / "model.json", {"model": folder.name, **size, **times, **about})
+    write_json(folder / "history.json", loop.history)
     prepared = data.prepared
-    about = {
-        "name": prepared.name,
-        "notes": data.notes,
-        "folder": str(prepared.folder),
-        "summary": prepared.summary,
-    }
-    write_json(folder / "corpus.json", about)
-    lines = [*prepared.refused, *data.refused]
-    write_json(folder / "refused.json", lines)
+    corpus = {"name": prepared.name, "notes": data.notes, "folder": str(prepared.folder), "summary": prepared.summary}
+    write_json(folder / "corpus.json", corpus)
+    write_json(folder / "refused.json", [*prepared.refused, *data.refused])
     write_json(folder / "metrics.json", metrics)
 
 

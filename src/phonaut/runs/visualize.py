@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from numpy.typing import NDArray
+from torch import Tensor
 
+from phonaut.config.nodes import instantiate
+from phonaut.config.schema import Config
 from phonaut.data.batches import Batch
 from phonaut.data.preparation.audio import BadRecordingError, open_recording
 from phonaut.data.preparation.manifest import hash_of
@@ -19,11 +21,7 @@ from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.objectives import DrawKey
 from phonaut.models.representation_model import RepresentationModel
 from phonaut.networks.mockingjay import Mockingjay
-from phonaut.runs import pretraining
-from phonaut.runs.evaluation import load_model
-from phonaut.runs.extraction import Front
-from phonaut.runs.run import Run
-from phonaut.tasks.pretraining import pretrains
+from phonaut.runs.load import LoadedRun
 from phonaut.training.callbacks.reconstructions import inside
 
 if TYPE_CHECKING:
@@ -35,6 +33,7 @@ BEGINNING_S = 10.0
 LEAST = 2  # representations, or there is nothing to see
 SIZE = (9.0, 3.0)  # inches of a spectrogram
 SHARPNESS = 120  # dots per inch
+Front = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Parts(NamedTuple):
@@ -57,20 +56,20 @@ class Parts(NamedTuple):
     layer_weights: NDArray[np.float32] | None
 
 
-def parts_of(run: Run) -> Parts:
+def parts_of(run: LoadedRun) -> Parts:
     """The encoder of a run and what stands before and behind it.
 
     Raises:
-        ValueError: the run has no weights, or no encoder.
+        ValueError: the run has no encoder.
     """
-    if pretrains(run.config):
-        model = pretraining.load_model(run)
+    model = run.model
+    if isinstance(model, RepresentationModel):
         front_end = model.front_end
         return Parts(model.frames, model.network, int(front_end.sample_rate), front_end.frame_shift_s, model, None)
-    encoder = load_model(run).front_end
+    encoder = model.front_end
     if not isinstance(encoder, EncodedFrontEnd):
         raise ValueError(
-            f"{run.folder} has no encoder to show: plot=true takes a run of pre-training, or one with encoder.run="
+            f"{run.run.folder} has no encoder to show: plot=true takes a run of pre-training, or one with encoder.run="
         )
     weights = encoder.layer_weights
     return Parts(
@@ -84,7 +83,7 @@ def parts_of(run: Run) -> Parts:
 
 
 def write_pictures(
-    run: Run,
+    run: LoadedRun,
     file: Path,
     folder: Path,
     *,
@@ -108,13 +107,13 @@ def write_pictures(
     """
     from phonaut.plots import png
 
-    if head and not pretrains(run.config):
-        raise ValueError(f"head=true: {run.folder} has no head that predicts frames; name a run of pre-training")
     parts = parts_of(run)
+    if head and (parts.head is None or not run.is_whole):
+        raise ValueError(f"head=true: {run.run.folder} has no head that predicts frames; name a run of pre-training")
     batch = batch_of(file, read(file, parts.sample_rate, tell))
     figures = figures_of(parts, batch, file)
     if head:
-        figures["reconstruction"] = reconstruction(run, parts, batch)
+        figures["reconstruction"] = reconstruction(run.run.config, parts, batch)
     folder.mkdir(parents=True, exist_ok=True)
     for name in NAMES:
         path = folder / f"{name}.png"
@@ -151,13 +150,14 @@ def figures_of(parts: Parts, batch: Batch, file: Path) -> dict[str, Figure]:
     return figures
 
 
-def reconstruction(run: Run, parts: Parts, batch: Batch) -> Figure:
+def reconstruction(config: Config, parts: Parts, batch: Batch) -> Figure:
     """Masked input, prediction and target of the recording, with the masks of validation."""
     from phonaut.plots import spectrograms
 
     assert parts.head is not None
-    key = DrawKey(batch.draw_keys, int(run.config.seed), 0, "validation")
-    found = parts.head.reconstruction(batch, instantiate(run.config.objective), key)
+    assert config.objective is not None
+    key = DrawKey(batch.draw_keys, config.seed, 0, "validation")
+    found = parts.head.reconstruction(batch, instantiate(config.objective), key)
     shown = {
         "seen (marked: the frames whose prediction counts)": found.seen,
         "predicted": found.predicted,

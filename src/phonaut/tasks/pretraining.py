@@ -1,201 +1,298 @@
-"""What a configuration of pre-training implies, and what of it cannot be run."""
+"""Pre-training: an encoder learns to predict frames that it does not see, from recordings without labels."""
 
 from __future__ import annotations
 
+import gzip
+import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phonaut.config.check import option_problems
+from phonaut.config.groups import node_of_group
+from phonaut.config.nodes import Node, class_of, instantiate
+from phonaut.config.plugins import choices
+from phonaut.config.schema import Config
+from phonaut.data.unlabelled import UnlabelledData
+from phonaut.files import write_arrays, write_bytes
+from phonaut.metrics import mean_over
+from phonaut.models.memory import Memory, estimate
+from phonaut.models.representation_model import RepresentationModel
+from phonaut.networks.mockingjay import Mockingjay
+from phonaut.tasks import build, probing
+from phonaut.tasks.base import Metrics, Request, Task, Trained
+from phonaut.tasks.encoders import load_encoder
+from phonaut.tasks.files import prepared_files
+from phonaut.tasks.frames import Frames, frames_of
+from phonaut.training.callbacks.reconstructions import Reconstructions
+from phonaut.training.loop import TrainingLoop
+from phonaut.training.representation import Representation
+
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
+    from lightning.pytorch.callbacks import Callback
 
-CONF = Path(__file__).parents[1] / "config" / "conf"
-LEAST_SHIFT_S = 0.005  # between representations: attention compares all pairs of them
+MIN_SHIFT_S = 0.005  # between representations: attention compares all pairs of them
 EXAMPLE = "dataset.corpora=[{name: speechocean762, weight: 1}]"
+CUTS = "cuts.txt.gz"  # all recordings that a run has seen
 
 
-def pretrains(config: DictConfig) -> bool:
-    """Whether a configuration is one of pre-training."""
-    return str(config.module._target_).endswith(".Representation")
+class Pretraining(Task):
+    """The mean absolute error of predicted frames, on a mix of corpora divided by speaker."""
 
+    targets = ("none",)
+    has_encoder = True
+    optional_weights = "head."
+    metrics = ("loss",)
+    report = ("headline", "training", "reconstructions", "setup")
 
-def finish(config: DictConfig) -> None:
-    """Carry out what pre-training implies: no target, a causal encoder where the objective asks, a mix of corpora.
+    # --- configuration
 
-    Raises:
-        ValueError: a part of the mix is not described as it should be.
-    """
-    from hydra.utils import get_object
-    from omegaconf import open_dict
+    def name(self, config: Config) -> str:
+        """The objective."""
+        return str(config.choices["objective"])
 
-    if not pretrains(config):
-        return
-    objective = config.get("objective")
-    with open_dict(config):
+    def finish(self, config: Config) -> None:
+        """No target, a causal encoder where the objective asks for one, a mix of corpora at one sample rate.
+
+        Raises:
+            ValueError: a part of the mix is not described as it should be.
+        """
         if config.target == "keyword":  # the default
             config.target = "none"
-        if objective and "causal" in config.model and config.model.causal is None:
-            config.model.causal = bool(get_object(objective._target_).causal)
-        config.dataset = mixed(config)
+        if config.objective and "causal" in config.model and config.model["causal"] is None:
+            config.model["causal"] = bool(class_of(config.objective).causal)
         if config.choices.get("protocol") != "unlabelled":
-            config.protocol = {"_target_": "phonaut.corpora.protocols.Unlabelled", "validation_pct": 10.0}
-            config.choices.protocol = "unlabelled"
-        rates = {part.corpus.get("downsample") for part in config.dataset.corpora} - {None}
-        if len(rates) == 1:
-            config.features.sample_rate = rates.pop()
-        if config.get("target_features"):
-            config.target_features.sample_rate = config.features.sample_rate
-    if len(rates) > 1:
-        raise ValueError(f"dataset.corpora are downsampled to {sorted(rates)} Hz: give all parts the same downsample")
+            config.protocol, config.choices["protocol"] = node_of_group("protocol", "unlabelled", {}, {}), "unlabelled"
+        config.dataset = mix_of(config)
+        rates = {part["corpus"].get("downsample") for part in config.dataset["corpora"]} - {None}
+        if len(rates) > 1:
+            raise ValueError(
+                f"dataset.corpora are downsampled to {sorted(rates)} Hz: give all parts the same downsample"
+            )
+        if rates:
+            config.features["sample_rate"] = rates.pop()
+        if config.target_features:
+            config.target_features["sample_rate"] = config.features["sample_rate"]
+
+    def check(self, config: Config) -> list[str]:
+        """All problems of a configuration of pre-training."""
+        found = objective_problems(config)
+        if config.target != "none":
+            found.insert(0, f"target={config.target}: pre-training has no classes; leave target out")
+        if not issubclass(class_of(config.model), Mockingjay):
+            model = config.choices["model"]
+            return [*found, f"task=pretraining trains encoders, and model={model} is none: leave task out"]
+        names = ("batch_frames", "n_workers", "max_recording_s")
+        found += UnlabelledData.problems(**{name: getattr(config, name) for name in names})
+        if config.augmentation and config.choices["augmentation"] != "none":
+            augmentation = config.choices["augmentation"]
+            found.append(f"augmentation={augmentation}: pre-training alters frames by its objective; leave it out")
+        return found or frame_problems(config)
+
+    # --- training
+
+    def data(self, config: Config) -> UnlabelledData:
+        """Batches of the mix of `config.dataset`."""
+        return UnlabelledData(
+            build.prepared_corpus(config),
+            frame_samples=instantiate(config.features).layout.hop_length,
+            batch_frames=config.batch_frames,
+            seed=config.seed,
+            weights={part["name"]: part["weight"] for part in config.dataset["corpora"]},
+            n_workers=config.n_workers,
+            max_recording_s=config.max_recording_s,
+        )
+
+    def model(self, config: Config, classes: list[str]) -> RepresentationModel:
+        """Front ends, normaliser, encoder and head."""
+        torch.manual_seed(config.seed)
+        front_end = instantiate(config.features)
+        network = instantiate(config.model, n_features=front_end.n_features)
+        normalizer, target = build.optional(config.normalizer), build.optional(config.target_features)
+        return RepresentationModel(front_end, network, normalizer, target)
+
+    def begin(self, config: Config, folder: Path, model: RepresentationModel, data: UnlabelledData) -> None:
+        """Write down what the run sees, a line a cut: its split and its id; say what memory a step takes."""
+        if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+            return
+        text = "".join(f"{line}\n" for line in data.cuts())
+        write_bytes(folder / CUTS, gzip.compress(text.encode("utf-8", "backslashreplace"), mtime=0))
+        memory = step_memory(config, model, data)
+        print(f"memory     {memory} at most in a step, beside the program; batch_frames={config.batch_frames}")
+
+    def loop(self, config: Config, model: RepresentationModel, data: UnlabelledData) -> TrainingLoop:
+        """The loop around a model, with its objective."""
+        assert config.objective is not None
+        return build.training_loop(config, model, instantiate(config.objective))
+
+    def callbacks(self, config: Config, folder: Path) -> list[Callback]:
+        """Probes after every epoch, and pictures of reconstructions."""
+        probes: list[Callback] = [probing.online_probe(config, folder)] if config.probe else []
+        return [*probes, Reconstructions()]
+
+    # --- evaluation
+
+    def conclude(
+        self, config: Config, folder: Path, loop: TrainingLoop, data: UnlabelledData
+    ) -> tuple[Metrics, dict[str, Any]]:
+        """The loss on the validation split with its interval over speakers."""
+        assert isinstance(loop, Representation)
+        device = build.device_of(config.trainer)
+        loop = loop.to(device).eval()
+        model: RepresentationModel = loop.model
+        precision: AbstractContextManager[object] = (
+            torch.autocast(device.type, dtype=torch.bfloat16) if is_half(config) else nullcontext()
+        )
+        sums, rows = [], []
+        with torch.inference_mode(), precision:
+            for batch in data.batches("validation"):
+                batch = batch.to(device)
+                sums.append(loop.recording_losses(batch, "validation").cpu().numpy())
+                rows.append(batch.rows.cpu().numpy())
+        loop.cpu()
+        if samples := loop.samples(data):
+            write_arrays(folder / "samples.npz", samples)
+        speakers = data.prepared.utterances("validation").speaker[np.concatenate(rows)]
+        shift_s, offset_s = model.network.times(model.front_end.frame_shift_s, model.front_end.frame_offset_s)
+        about = {
+            "objective": str(config.choices["objective"]),
+            "n_outputs": model.network.n_outputs,
+            "frame_shift_s": shift_s,
+            "frame_offset_s": offset_s,
+            "head_parameters": sum(p.numel() for p in model.head.parameters()),
+        }
+        return {"validation": {"loss": mean_over(np.concatenate(sums).astype(np.float64), speakers).as_dict()}}, about
+
+    def evaluate(self, run: Trained, request: Request) -> tuple[str, None]:
+        """Probe every checkpoint with a corpus and a target, as words of a configuration; see `probe.json`.
+
+        Raises:
+            ValueError: no corpus is named.
+        """
+        if not any(word.startswith(("dataset=", "target=")) for word in request.overrides):
+            raise ValueError(f"{run.folder} is a pre-trained encoder: it has no classes to score; name what a probe "
+                             "should tell: dataset=... target=...")  # fmt: skip
+        needless = [key for key in ("noise", "data_folder", "batch_size") if getattr(request, key)]
+        if needless or request.split != "test":
+            raise ValueError(f"{[*needless, 'split'][0]} has no effect on a probe; leave it out")
+        probing.probe_run(run, list(request.overrides), request.progress)
+        return "probe", None
+
+    def predict(self, run: Trained, recordings: list[Path]) -> list[NDArray[np.float32]]:
+        """The representations of each recording, `(T, H)`, of the last layer."""
+        source = self.frames(run, None)
+        device = build.device_of(run.config.trainer)
+        source.module.to(device)
+        with prepared_files(recordings, int(source.front_end.sample_rate)) as prepared:
+            table = prepared.utterances("test")
+            answers = dict(frames_of(source, table, run.config.max_recording_s, device))
+        return [answers[row] for row in range(len(recordings))]
+
+    def frames(self, run: Trained, layer: str | int | None) -> Frames:
+        """The representations of a layer, by default the last."""
+        if layer == "weighted":
+            raise ValueError(
+                f"layer=weighted needs weights that were trained: train a model with encoder.run={run.folder} "
+                "encoder.mode=weighted, and extract from that run"
+            )
+        config = run.config
+        built = {"features": config.features, "model": config.model, "normalizer": config.normalizer}
+        encoder = build.encoder_of(built, layer="last" if layer is None else layer)
+        load_encoder(encoder, run.folder)
+        return Frames(encoder.eval(), encoder, encoder)
 
 
-def mixed(config: DictConfig) -> dict[str, Any]:
-    """The corpora of `config` as the settings of one `Mix`, each asked for all that it has."""
+def mix_of(config: Config) -> Node:
+    """The corpora of a configuration as the node of one `Mix`, each asked for all that it has."""
     dataset = config.dataset
-    if not str(dataset._target_).endswith(".Mix"):
-        parts = [{"name": str(config.choices.dataset), "weight": 1.0, "corpus": dataset}]
-        mix: dict[str, Any] = {"_target_": "phonaut.corpora.Mix"}
+    if not str(dataset["_target_"]).endswith(".Mix"):
+        parts: list[Node] = [{"name": str(config.choices["dataset"]), "weight": 1.0, "corpus": dataset}]
+        mix: Node = {"_target_": "phonaut.corpora.Mix"}
         mix["leave_out_speakers"] = config.leave_out_speakers
     else:
-        parts = [part if "corpus" in part else part_of(part) for part in dataset.corpora or []]
-        mix = {key: dataset[key] for key in dataset if key != "corpora"}
+        parts = [dict(part) if "corpus" in (part or {}) else part_of(part) for part in dataset["corpora"] or []]
+        mix = {key: value for key, value in dataset.items() if key != "corpora"}
     for part in parts:
         part["corpus"]["target"] = "speaker"  # every corpus has speakers
     mix["corpora"] = [{"_target_": "phonaut.corpora.Part", **part} for part in parts]
     return mix
 
 
-def part_of(described: Any) -> dict[str, Any]:
+def part_of(described: Any) -> Node:
     """A part of a mix, from `{name, weight, as, <options of its dataset=>}`.
 
     Raises:
         ValueError: there is no such dataset or option.
     """
-    from omegaconf import DictConfig, OmegaConf
-
-    if not OmegaConf.is_dict(described) or "name" not in described:
+    if not isinstance(described, dict) or "name" not in described:
         raise ValueError(f"dataset.corpora: {described} is no part of a mix; write {EXAMPLE}")
-    names = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml") if path.stem != "mix")
-    name = str(described.name)
+    names = [name for name in choices()["dataset"] if name != "mix"]
+    name = str(described["name"])
     if name not in names:
         raise ValueError(f"dataset.corpora: name={name} is none of {', '.join(names)}")
-    corpus = OmegaConf.load(CONF / "dataset" / f"{name}.yaml")
-    assert isinstance(corpus, DictConfig)
-    corpus.pop("defaults", None)
-    options = {str(key): value for key, value in described.items() if key not in ("name", "weight", "as")}
-    unknown = [key for key in options if key not in corpus]
-    if unknown:
-        takes = ", ".join(str(key) for key in corpus if key not in ("_target_", "target"))
-        raise ValueError(f"dataset.corpora: {name} takes no {', '.join(unknown)}; it takes {takes}")
     weight = described.get("weight", 1.0)
     if isinstance(weight, bool) or not isinstance(weight, (int, float)):
-        raise ValueError(f"dataset.corpora: weight={weight} of {name}: a number is wanted")
-    return {
-        "name": str(described.get("as", name)),
-        "weight": float(weight),
-        "corpus": OmegaConf.merge(corpus, options),
-    }
+        raise ValueError(f"dataset.corpora: weight={weight} of {name} must be a number")
+    options = {str(key): value for key, value in described.items() if key not in ("name", "weight", "as")}
+    try:
+        corpus = node_of_group("dataset", name, options, {"target": "speaker"})
+    except ValueError as error:
+        raise ValueError(f"dataset.corpora: {error}") from error
+    return {"name": str(described.get("as", name)), "weight": float(weight), "corpus": corpus}
 
 
-def problems(config: DictConfig) -> list[str]:
-    """All that is wrong with a configuration of pre-training; or that belongs to it, in another one."""
-    chosen = config.choices
-    if not pretrains(config):
-        found = [
-            f"{group}={chosen.get(group)} is for pre-training: choose model=mockingjay_small, or leave it out"
-            for group in ("objective", "target_features")
-            if config.get(group) and not str(config.model._target_).endswith(".Mockingjay")
-        ]
-        if str(config.dataset._target_).endswith(".Mix"):
-            found.append(f"dataset={chosen.dataset} has no classes, and model={chosen.model} needs some: it is for "
-                         "model=mockingjay_small and its like")  # fmt: skip
-        if list(config.probe or []):
-            found.append("probe is for pre-training; model=probe is a classifier of its own: leave it out")
-        if list(config.leave_out_speakers or []):
-            found.append("leave_out_speakers is for pre-training; a corpus has test speakers of its own: leave it out")
-        return found
-    found = wrong_target(config) + wrong_objective(config)
-    if not str(config.model._target_).endswith(".Mockingjay"):
-        return found
-    found += wrong_network(config)
-    if config.batch_frames < 1:
-        found.append(f"batch_frames={config.batch_frames}: at least 1")
-    if config.get("augmentation") and chosen.augmentation != "none":
-        found.append(f"augmentation={chosen.augmentation}: pre-training alters frames by its objective; leave it out")
-    if config.module.compile:
-        found += without_compiler()
-    return found if found else wrong_frames(config)
-
-
-def wrong_target(config: DictConfig) -> list[str]:
-    """A class where there are none."""
-    if config.target == "none":
-        return []
-    return [f"target={config.target}: pre-training has no classes; leave target out"]
-
-
-def wrong_objective(config: DictConfig) -> list[str]:
-    """What is wrong with the objective, and with a network that sees what it should not."""
-    from hydra.utils import instantiate
-
-    if not config.get("objective"):
+def objective_problems(config: Config) -> list[str]:
+    """Problems of the objective, and of a network that sees what it should not."""
+    if not config.objective:
         return ["objective=null: pre-training needs one (apc, mockingjay, tera)"]
-    name = config.choices.objective
+    name = config.choices["objective"]
     try:
         objective = instantiate(config.objective)
-    except Exception as error:  # Hydra wraps what the class raises
-        return [*str(error.__cause__ or error).split("; ")]
+    except ValueError as error:
+        return str(error).split("; ")
     if objective.causal and config.model.get("causal") is False:
         return [f"objective={name} predicts what comes, and model.causal=false sees it: leave model.causal out"]
     return []
 
 
-def wrong_network(config: DictConfig) -> list[str]:
-    """What is wrong with the sizes of the encoder."""
-    from phonaut.networks.mockingjay import Mockingjay
-
-    names = ("hidden_size", "n_layers", "n_heads", "intermediate_size", "dropout", "stack_size")
-    options = {name: config.model[name] for name in names}
-    return [f"model: {problem}" for problem in Mockingjay.problems(**options)]
-
-
-def without_compiler() -> list[str]:
-    """What `torch.compile` lacks."""
-    import importlib.util
-    import os
-    import shutil
-    import sysconfig
-
-    if not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++")):
-        return ["module.compile=true needs a C++ compiler (g++), and there is none: leave it out"]
-    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
-        return ["module.compile=true needs Python.h, of Python's development files, which is not there: leave it out"]
-    torch = importlib.util.find_spec("torch")
-    if torch and " " in str(torch.origin):  # PyTorch's call of the compiler does not quote it
-        return [f"module.compile=true: PyTorch cannot compile from a path with a space, {torch.origin}: leave it out"]
-    return []
-
-
-def wrong_frames(config: DictConfig) -> list[str]:
+def frame_problems(config: Config) -> list[str]:
     """Frames that are too many, or of input and target that do not lie one on the other."""
-    from hydra.utils import instantiate
-
-    try:
-        front_end = instantiate(config.features)
-        target = instantiate(config.target_features) if config.get("target_features") else front_end
-    except Exception:  # what is wrong with the options is said by them
-        return []
+    if option_problems(config):
+        return []  # no front end can be made
+    front_end = instantiate(config.features)
+    target = instantiate(config.target_features) if config.target_features else front_end
     found = []
-    shift_s = front_end.frame_shift_s * config.model.stack_size
-    if shift_s < LEAST_SHIFT_S:
-        found.append(f"features={config.choices.features} gives a frame every {shift_s * 1e3:.2g} ms, and attention "
-                     f"compares all pairs of them: {LEAST_SHIFT_S * 1e3:g} ms is the least")  # fmt: skip
+    shift_s = front_end.frame_shift_s * config.model["stack_size"]
+    if shift_s < MIN_SHIFT_S:
+        found.append(f"features={config.choices['features']} gives a frame every {shift_s * 1e3:.2g} ms, and attention "
+                     f"compares all pairs of them: the shift must be >= {MIN_SHIFT_S * 1e3:g} ms")  # fmt: skip
     ours, theirs = front_end.layout, target.layout
     same = (front_end.frame_shift_s, front_end.frame_offset_s) == (target.frame_shift_s, target.frame_offset_s)
     if not same or any(ours.n_frames(n) != theirs.n_frames(n) for n in (1, 399, 400, 3999, 16001)):
         found.append(
-            f"features={config.choices.features} and target_features={config.choices.target_features} have their "
+            f"features={config.choices['features']} and target_features={config.choices['target_features']} have their "
             f"frames at other times (every {ours.hop_length} and {theirs.hop_length} samples, the first at "
             f"{ours.offset:g} and {theirs.offset:g}): give both the same hop_length and framing, and with snip_edges "
             "the same win_length"
         )
     return found
+
+
+def step_memory(config: Config, model: RepresentationModel, data: UnlabelledData) -> Memory:
+    """The memory of a step on each process: that of the largest batch that there can be."""
+    assert config.objective is not None
+    longest = int(max(data.n_frames(split).max() for split in ("train", "validation")))
+    share = config.objective.get("mask_prob")
+    if share is None or config.objective.get("mask_frequency"):
+        share = 1.0
+    n_frames = -(-int(data.batch_frames) // build.n_processes(config.trainer)) + longest
+    return estimate(model, n_frames, longest, share=float(share), half=is_half(config))
+
+
+def is_half(config: Config) -> bool:
+    """True where the run computes in bfloat16."""
+    return str(config.trainer["precision"]).startswith("bf16")

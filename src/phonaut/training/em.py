@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,23 @@ class EM(SpeechClassifier):
 
     Arguments are those of `SpeechClassifier`; those of gradient descent are not used.
     """
+
+    trains_encoders = False
+
+    @classmethod
+    def trains(cls, network: type) -> bool:
+        """True for classifiers that are fitted by EM."""
+        return issubclass(network, EMClassifier)
+
+    @classmethod
+    def conflicts(cls, trainer: Mapping[str, Any]) -> list[str]:
+        """Limits of an epoch: an EM step takes the whole split."""
+        whole = {"limit_train_batches": 1.0, "limit_val_batches": 1.0, "overfit_batches": 0.0, "fast_dev_run": False}
+        return [
+            f"trainer.{key}={trainer[key]}: an EM step is one over the whole split; leave it at {value}"
+            for key, value in whole.items()
+            if trainer[key] != value
+        ]
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         named.pop("label_smoothing", None)

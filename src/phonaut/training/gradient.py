@@ -14,7 +14,10 @@ from phonaut.data.augmentation.chain import Augmentation
 from phonaut.data.batches import Batch
 from phonaut.data.prepared import UtteranceTable
 from phonaut.metrics import rates_from_confusion
+from phonaut.models import EMClassifier
+from phonaut.models.dnnhmm import DNNHMM
 from phonaut.models.speech_model import SpeechModel
+from phonaut.networks.mockingjay import Mockingjay
 from phonaut.training.loop import TrainingLoop
 
 
@@ -75,6 +78,18 @@ class SpeechClassifier(TrainingLoop):
     """
 
     shown = ("loss", "accuracy")
+
+    @classmethod
+    def trains(cls, network: type) -> bool:
+        """True for networks that give scores; what is fitted by EM, and encoders, have loops of their own."""
+        return not issubclass(network, (EMClassifier, DNNHMM, Mockingjay))
+
+    @classmethod
+    def problems(cls, label_smoothing: float = 0.1) -> list[str]:
+        """Problems of the options."""
+        if 0 <= label_smoothing < 1:
+            return []
+        return [f"module.label_smoothing={label_smoothing}: must be from 0 to below 1"]
 
     def __init__(
         self,

@@ -32,6 +32,18 @@ class Hybrid(SpeechClassifier):
         **named: those of `SpeechClassifier`.
     """
 
+    trains_encoders = False
+
+    @classmethod
+    def trains(cls, network: type) -> bool:
+        """True for networks that give posteriors of HMM states."""
+        return issubclass(network, DNNHMM)
+
+    @classmethod
+    def problems(cls, label_smoothing: float = 0.1, n_mix: int = 4, em_steps: int = 10) -> list[str]:
+        """Problems of the options."""
+        return super().problems(label_smoothing)
+
     def __init__(self, *arguments: Any, n_mix: int = 4, em_steps: int = 10, **named: Any) -> None:
         super().__init__(*arguments, **named)
         if not isinstance(self.model.network, DNNHMM):

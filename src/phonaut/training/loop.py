@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import lightning as L
@@ -61,9 +61,21 @@ class TrainingLoop(L.LightningModule):
 
     Attributes:
         shown: figures beside a progress bar.
+        trains_encoders: its gradients reach an encoder in front of the model.
     """
 
     shown: tuple[str, ...] = ("loss",)
+    trains_encoders = True
+
+    @classmethod
+    def trains(cls, network: type) -> bool:
+        """True for classes of networks that this loop can train."""
+        return True
+
+    @classmethod
+    def conflicts(cls, trainer: Mapping[str, Any]) -> list[str]:
+        """Options of the Trainer that this loop cannot be combined with."""
+        return []
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from phonaut.data.batches import Batch
 from phonaut.models.objectives import DrawKey, Objective
 from phonaut.models.representation_model import Reconstruction, RepresentationModel
+from phonaut.networks.mockingjay import Mockingjay
 from phonaut.training.loop import TrainingLoop
 
 N_EXAMPLES = 4  # recordings that are shown
@@ -65,6 +67,16 @@ class Representation(TrainingLoop):
         seed: of masks and dropout.
         compile: compile the layers of the encoder (`torch.compile`): some minutes at the start, then faster steps.
     """
+
+    @classmethod
+    def trains(cls, network: type) -> bool:
+        """True for encoders."""
+        return issubclass(network, Mockingjay)
+
+    @classmethod
+    def problems(cls, compile: bool = False) -> list[str]:
+        """Problems of the options."""
+        return compiler_problems() if compile else []
 
     def __init__(
         self,
@@ -147,3 +159,20 @@ class Representation(TrainingLoop):
             "lengths": found.lengths.cpu().numpy(),
             "cuts": np.array(names, dtype=np.str_),
         }
+
+
+def compiler_problems() -> list[str]:
+    """What `torch.compile` needs and this machine lacks."""
+    import importlib.util
+    import os
+    import shutil
+    import sysconfig
+
+    if not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++")):
+        return ["module.compile=true needs a C++ compiler (g++), and there is none: leave it out"]
+    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
+        return ["module.compile=true needs Python.h, of Python's development files, which is not there: leave it out"]
+    torch = importlib.util.find_spec("torch")
+    if torch and " " in str(torch.origin):  # PyTorch's call of the compiler does not quote it
+        return [f"module.compile=true: PyTorch cannot compile from a path with a space, {torch.origin}: leave it out"]
+    return []

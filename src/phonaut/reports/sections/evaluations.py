@@ -10,7 +10,7 @@ from phonaut.reports.html import render as rendered
 from phonaut.reports.record import Record
 from phonaut.reports.sections import Section
 from phonaut.reports.sections.headline import unknown_labels
-from phonaut.runs.run import parsed
+from phonaut.tasks.noise_test import parsed
 
 MAX_WORDS = 20
 

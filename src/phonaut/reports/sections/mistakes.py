@@ -12,7 +12,7 @@ from phonaut.reports.html import render as rendered
 from phonaut.reports.media import data_uri, png, spectrogram, wav
 from phonaut.reports.record import Evaluation, Record
 from phonaut.reports.sections import Section
-from phonaut.runs.predictions import Predictions
+from phonaut.tasks.predictions import Predictions
 
 N_SHOWN = 12
 LONGEST_S = 4.0  # of what is played of a recording

@@ -11,7 +11,8 @@ from phonaut.reports.html import render as rendered
 from phonaut.reports.record import Record
 from phonaut.reports.sections import Section
 from phonaut.reports.text import percent
-from phonaut.runs.run import PROBE_FILE, Run
+from phonaut.runs.run import Run
+from phonaut.training.callbacks.probing import PROBE_FILE
 
 MAX_ROWS = 200
 COLUMNS = (
@@ -44,7 +45,7 @@ def render(record: Record) -> Section | None:
 
 def checkpoint_criterion(config: Any) -> str:
     """Criterion of the best checkpoint, such as `lowest validation loss`."""
-    watched = config.get("checkpoint") or {}
+    watched = config.checkpoint
     extreme = "highest" if watched.get("mode") == "max" else "lowest"
     return f"{extreme} {watched.get('monitor', 'validation/loss').replace('/', ' ')}"
 

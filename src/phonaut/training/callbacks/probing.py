@@ -22,6 +22,7 @@ from phonaut.models.representation_model import RepresentationModel
 from phonaut.networks.masking import masked_mean
 from phonaut.training.representation import Representation
 
+PROBE_FILE = "probe.json"  # accuracies of a linear probe after each epoch of pre-training
 RIDGE = 1e-3  # of the mean square of a feature
 
 

@@ -1,7 +1,7 @@
-"""Checkpoints of s3prl and of the original Mockingjay as runs of pre-training: read, named anew, kept in the cache.
+"""Checkpoints of s3prl and of the original Mockingjay: weights under our names, settings as words of a configuration.
 
-Nothing in a file is run: it is read by `torch.load(weights_only=True)`, which makes tensors, plain containers and an
-`argparse.Namespace`, and refuses all else by its name. Formats, by the code that writes them:
+Nothing in a file is run, and nothing is written: it is read by `torch.load(weights_only=True)`, which makes tensors,
+plain containers and an `argparse.Namespace`, and refuses all else by its name. Formats, by the code that writes them:
 
 - s3prl: `Transformer` and `SpecHead` are weights; `Config`, in newer files `Upstream_Config`, has the sections
   `transformer`, `task` and often `audio`. Frames are not stacked.
@@ -12,20 +12,15 @@ Nothing in a file is run: it is read by `torch.load(weights_only=True)`, which m
 from __future__ import annotations
 
 import argparse
-import hashlib
 import re
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from phonaut.checkpoints.front_ends import Chosen, input_of, target_of
-from phonaut.files import atomic_folder, cache_dir, locked, run_folder, write_bytes, write_json, write_text
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
     from torch import Tensor
 
-Compose = Callable[[Sequence[str]], "DictConfig"]  # phonaut.config.compose.compose, which lies above
 SECTIONS = ("transformer", "mockingjay")  # of a configuration, and in other letters of weights
 SIZES = {
     "hidden_size": "hidden_size",
@@ -44,7 +39,6 @@ LAYER_STEMS = {
     "output_norm": ("output.LayerNorm",),
 }
 HEAD_STEMS = {"dense": "dense", "norm": "LayerNorm", "output": "output"}
-FORMAT = 1  # of the runs that checkpoints become: another one makes them anew
 GLOBAL = re.compile(r"GLOBAL (\S+)")
 
 
@@ -64,65 +58,46 @@ class Checkpoint(NamedTuple):
     audio: dict[str, Any] | None
 
 
-def folder_of(path: Path | str, compose: Compose) -> Path:
-    """The folder of a run: of `path`, or what a checkpoint of s3prl or of the original became, made on first use.
+class Pretrained(NamedTuple):
+    """An encoder of another tool, as ours.
+
+    Attributes:
+        words: of the configuration that has its front ends and its sizes.
+        weights: under the names of our encoder.
+        head: weights of the prediction head, under its own names (see `head_weights`); empty where there is none.
+        n_features: of the input frames.
+        n_targets: of the frames that the head predicts; 0 where there is no head.
+        hidden_size: of the representations.
+        note: on the front end that was chosen.
+    """
+
+    words: list[str]
+    weights: dict[str, Tensor]
+    head: dict[str, Tensor]
+    n_features: int
+    n_targets: int
+    hidden_size: int
+    note: str
+
+
+def read(path: Path) -> Pretrained:
+    """Read a checkpoint.
 
     Raises:
-        ValueError: there is no run, or the checkpoint cannot be taken over.
+        ValueError: the file is damaged or none of these, or our encoder or our front ends cannot be what it is.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        return run_folder(path)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    folder = cache_dir() / "imported" / f"{digest[:24]}-{FORMAT}"
-    with locked(folder.parent / f".{folder.name}.lock"):
-        if not folder.exists():
-            import_checkpoint(path, folder, compose)
-    return folder
-
-
-def import_checkpoint(path: Path, folder: Path, compose: Compose, overrides: Sequence[str] = ()) -> None:
-    """Write a checkpoint as a run of pre-training that has ended.
-
-    Args:
-        path: of the checkpoint.
-        folder: of the run; it is there as a whole or not at all.
-        compose: `phonaut.config.compose.compose`.
-        overrides: of the configuration that was found; `features=...` for another front end than the one chosen.
-
-    Raises:
-        ValueError: the file is damaged or none of these, or it has what our encoder or our front ends have not.
-    """
-    from omegaconf import OmegaConf, open_dict
-    from safetensors.torch import save
-
-    found = read(path)
-    sizes = sizes_of(found, path)
-    n_features = input_width(found.weights, sizes["stack_size"], path)
-    weights = {f"network.{name}": value for name, value in network_weights(found, sizes, n_features, path).items()}
-    chosen = input_of(found.audio, n_features, str(path))
-    n_outputs = len(found.head.get("output.weight", ()))
+    checkpoint = parts_of(path)
+    sizes = sizes_of(checkpoint, path)
+    n_features = input_width(checkpoint.weights, sizes["stack_size"], path)
+    weights = network_weights(checkpoint, sizes, n_features, path)
+    chosen = input_of(checkpoint.audio, n_features, str(path))
+    n_outputs = len(checkpoint.head.get("output.weight", ()))
     n_targets = 0 if n_outputs % sizes["stack_size"] else n_outputs // sizes["stack_size"]
-    target = target_of(found.audio, n_targets, n_features)
+    target = target_of(checkpoint.audio, n_targets, n_features)
     words = ["model=mockingjay_base", *(f"model.{name}={value}" for name, value in sizes.items())]
     words += words_of("features", chosen) + ([] if chosen.normalized else ["normalizer=null"])
     words += [] if target is None or n_targets == n_features else words_of("target_features", target)
-    config = compose([*words, *overrides])
-    given = width_of(config.features)
-    if given != n_features:
-        raise ValueError(f"{path} takes {n_features} features, and features={config.choices.features} has {given}")
-    has_head = width_of(config.get("target_features") or config.features) == n_targets
-    if has_head:
-        weights |= head_weights(found.head, sizes["hidden_size"], path)
-    notes = [chosen.note, *([] if has_head else ["it has no head, or one for frames that are not ours"])]
-    with open_dict(config):
-        config.imported = {"file": path.name, "notes": notes}
-        config.dataset = config.choices.dataset = None  # what it heard is not told
-    with atomic_folder(folder) as made:
-        write_text(made / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
-        write_bytes(made / "model.safetensors", save(weights))
-        write_json(made / "model.json", {"model": "mockingjay_base", "n_outputs": sizes["hidden_size"], "notes": notes})
+    return Pretrained(words, weights, checkpoint.head, n_features, n_targets, sizes["hidden_size"], chosen.note)
 
 
 def words_of(group: str, chosen: Chosen) -> list[str]:
@@ -130,14 +105,7 @@ def words_of(group: str, chosen: Chosen) -> list[str]:
     return [f"{group}={chosen.name}", *(f"{group}.{key}={value}" for key, value in chosen.options.items())]
 
 
-def width_of(features: DictConfig) -> int:
-    """How many features a front end gives."""
-    from hydra.utils import instantiate
-
-    return int(instantiate(features).n_features)
-
-
-def read(path: Path) -> Checkpoint:
+def parts_of(path: Path) -> Checkpoint:
     """The parts of a checkpoint, as data.
 
     Raises:

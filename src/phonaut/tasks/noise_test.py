@@ -20,8 +20,9 @@ from phonaut.data.augmentation.chain import NOISE_KINDS, RECORDED
 from phonaut.data.datamodule import SpeechData
 from phonaut.data.preparation.prepare import prepare
 from phonaut.data.prepared import UtteranceTable
-from phonaut.runs.run import condition
+from phonaut.files import read_json, write_json
 
+NOISE_FILE = "noise.json"
 WIDEST_DB = 100.0  # beyond, float32 has nothing left of the softer one
 
 
@@ -83,16 +84,50 @@ class NoiseTest:
         return table
 
 
-def about(test: NoiseTest, table: UtteranceTable | None) -> dict[str, Any]:
-    """Description of the noise, by which two runs can be asked if theirs was the same."""
-    told: dict[str, Any] = {kind: {"made": True} for kind in test.kinds if kind != RECORDED}
+def about_noise(file: Path, split: str, test: NoiseTest, table: UtteranceTable | None, *, add: bool) -> None:
+    """Write down which noise a split was scored in, so that two runs can be asked whether theirs was the same.
+
+    Args:
+        file: `noise.json` of the run: split -> kind of noise -> source and digest.
+        split: name of the predictions.
+        test: the conditions.
+        table: recordings of noise, or None.
+        add: keep what the file says of other kinds of noise for this split.
+    """
+    entries: dict[str, Any] = {kind: {"made": True} for kind in test.kinds if kind != RECORDED}
     if table is not None:
         digest = hashlib.blake2b(digest_size=8)
         for row in range(len(table)):
             digest.update(np.ascontiguousarray(table.audio(row)).tobytes())
-        told[RECORDED] = {
+        entries[RECORDED] = {
             "from": str(test.folder.resolve()) if test.folder else table.corpus.name,
             "seconds": round(float(table.n_samples.sum()) / table.sample_rate, 1),
             "digest": digest.hexdigest(),
         }
-    return told
+    splits = read_json(file, {})
+    splits[split] = (splits.get(split, {}) if add else {}) | entries
+    write_json(file, splits)
+
+
+def condition(kind: str, snr_db: float) -> str:
+    """The name of a condition.
+
+    >>> condition("white", 10.0), condition("recorded", -2.5)
+    ('white_10_db', 'recorded_-2.5_db')
+    """
+    return f"{kind}_{snr_db:g}_db"
+
+
+def parsed(name: str) -> tuple[str, float] | None:
+    """Kind and SNR of a condition by its name; None where it is no condition of a noise test.
+
+    >>> parsed("white_10_db"), parsed("noise_10_db"), parsed("far")
+    (('white', 10.0), ('noise', 10.0), None)
+    """
+    parts = name.split("_")
+    if len(parts) != 3 or parts[2] != "db":
+        return None
+    try:
+        return parts[0], float(parts[1])
+    except ValueError:
+        return None

@@ -1,0 +1,168 @@
+"""Problems of a composed configuration: unknown options, what classes say of theirs, and combinations."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from phonaut.config import encoder
+from phonaut.config.groups import node_of_group
+from phonaut.config.nodes import Node, class_of, instantiate, options_of
+from phonaut.config.plugins import choices
+from phonaut.config.schema import Config
+from phonaut.config.suggest import nearest
+
+if TYPE_CHECKING:
+    from phonaut.data.frame_shards import FrameLayout
+
+TARGETS = ("keyword", "phone", "speaker")
+FRAME_KEYS = ("n_features", "frame_shift_s", "frame_offset_s")  # of features=frames
+MIN_DTW_SHIFT_S = 0.002  # between frames that dynamic time warping compares
+SPARSE_ADAM = (
+    "optimizer=sparse_adam takes sparse gradients only, and the networks here have dense ones: use optimizer=adam"
+)
+
+
+def problems(config: Config, overrides: Sequence[str] = ()) -> list[str]:
+    """Everything about a composed configuration that could not be run: the one place for combinations."""
+    found = [*option_problems(config), *streaming_problems(config), *frame_problems(config)]
+    found += [*module_problems(config), *class_problems(config), *encoder.problems(config, overrides)]
+    task = instantiate(config.task)
+    found += task.check(config)
+    if config.target not in (*TARGETS, *task.targets):
+        found.append(f"target={config.target} is none of {', '.join(TARGETS)}")
+    if config.context_s > 0 and config.target != "phone":
+        found.append(f"context_s={config.context_s}: a span of target={config.target} is a whole cut; leave it at 0")
+    if config.optimizer["_target_"].endswith("SparseAdam"):
+        found.append(SPARSE_ADAM)
+    trainer = config.trainer
+    if trainer["max_epochs"] is not None and trainer["max_epochs"] < 1 and trainer["max_steps"] < 1:
+        found.append(f"trainer.max_epochs={trainer['max_epochs']}: must be >= 1")
+    if config.optimizer["_target_"].endswith("LBFGS") and trainer["accumulate_grad_batches"] != 1:
+        found.append("optimizer=lbfgs evaluates a batch several times: use trainer.accumulate_grad_batches=1")
+    return found
+
+
+def option_problems(config: Config) -> list[str]:
+    """Options (added with +) that a class does not take, and what classes say of the values of theirs.
+
+    A class says it by `problems(**options) -> list[str]`.
+    """
+    found = []
+    for group, node in vars(config).items():
+        if not isinstance(node, dict) or "_target_" not in node:
+            continue
+        cls, options = class_of(node), options_of(node)
+        if group == "scheduler":
+            options.pop("interval", None)  # ours, and taken out first
+        if isinstance(inspect.getattr_static(cls, "problems", None), (classmethod, staticmethod)):
+            prefix = f"{group}: " if group in ("features", "target_features", "model") else ""
+            found += [f"{prefix}{problem}" for problem in cls.problems(**options)]
+        if group in ("features", "target_features"):
+            continue  # the front end names unknown options itself
+        taken = inspect.signature(cls).parameters
+        if not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+            found += [f"unknown key {group}.{key}{nearest(key, taken)}" for key in options if key not in taken]
+    return found
+
+
+def class_problems(config: Config) -> list[str]:
+    """Problems of the classes that a run is limited to; which names there are, the corpus says."""
+    classes = config.classes
+    if config.n_classes is not None:
+        return [f"n_classes={config.n_classes} and classes={classes}: give one of them"]
+    if classes is None:
+        return []
+    if isinstance(classes, (str, bool, float)) or not isinstance(classes, (int, Sequence)):
+        return [f"classes={classes}: must be a number of classes, or a list of them: 'classes=[AA,IY]'"]
+    if isinstance(classes, int):
+        return [] if classes > 1 else [f"classes={classes}: must be >= 2"]
+    if any(isinstance(name, (bool, type(None))) for name in classes):
+        return [f"classes={classes}: a name that reads as true, false or null is written in quotes"]
+    return [] if len({str(name) for name in classes}) > 1 else [f"classes={classes}: must be at least 2 names"]
+
+
+def module_problems(config: Config) -> list[str]:
+    """A training loop that cannot train the model, and what a loop or a model cannot be combined with."""
+    name, model = config.choices["module"], config.choices["model"]
+    network, loop = class_of(config.model), class_of(config.module)
+    found = []
+    if not loop.trains(network):
+        fit = [
+            other for other in choices()["module"] if class_of(node_of_group("module", other, {}, {})).trains(network)
+        ]
+        found.append(f"module={name} cannot train model={model}: leave it out, or use module={', '.join(fit)}")
+    found += loop.conflicts(config.trainer)
+    if option_problems(config) or config.features.get("n_features", 0) is None or config.encoder.run:
+        return found  # no front end can be made, or what an encoder gives is wide enough
+    front_end = instantiate(config.features)
+    if config.model.get("n_couplings") and front_end.n_features < 2:
+        found.append(f"model={model} couples dimensions: it needs 2 features, features={config.choices['features']} "
+                     f"has {front_end.n_features}")  # fmt: skip
+    if model == "dtw" and front_end.frame_shift_s < MIN_DTW_SHIFT_S:
+        found.append(f"model=dtw compares all pairs of frames: a frame every {front_end.frame_shift_s * 1e3:.2g} ms "
+                     f"is too many; the frame shift must be >= {MIN_DTW_SHIFT_S * 1e3:g} ms")  # fmt: skip
+    return found
+
+
+def has_frames(config: Config) -> bool:
+    """True for a corpus of frames, which has no recordings."""
+    return hasattr(class_of(config.dataset), "frame_layout")
+
+
+def frame_layout(config: Config) -> FrameLayout | None:
+    """The layout of the frames of a corpus; None where it has recordings, or is not on disk."""
+    if not has_frames(config):
+        return None
+    try:
+        layout: FrameLayout | None = instantiate(config.dataset).frame_layout()
+    except Exception:  # the corpus' own problems say what is wrong
+        return None
+    return layout
+
+
+def frame_problems(config: Config) -> list[str]:
+    """Frames where recordings are needed, recordings where frames are, and changes that only a waveform can have."""
+    dataset, features = config.choices["dataset"], config.choices["features"]
+    if not has_frames(config):
+        here = f"features=frames is for dataset=frames, and dataset={dataset} has recordings: type features=mfcc"
+        return [here] if features == "frames" else []
+    found = []
+    if features != "frames":
+        found.append(
+            f"features={features} makes frames of recordings, and dataset={dataset} has frames already: leave "
+            "features= out, or type features=frames"
+        )
+    if is_augmented(config.augmentation):
+        found.append(f"augmentation changes waveforms, and dataset={dataset} has none: type augmentation=none")
+    if config.streaming:
+        found.append(f"streaming=true begins with a waveform, and dataset={dataset} has none: leave it out")
+    layout = frame_layout(config)
+    if features == "frames" and layout is not None:
+        found += [
+            f"features.{key}={config.features[key]}: the frames of dataset={dataset} have {getattr(layout, key)}; "
+            "leave it out"
+            for key in FRAME_KEYS
+            if config.features[key] != getattr(layout, key)
+        ]
+    return found
+
+
+def is_augmented(node: Node | None) -> bool:
+    """False for no augmentation, and for one whose options are those of augmentation=none."""
+    return bool(node) and node != node_of_group("augmentation", "none", {}, {})
+
+
+def streaming_problems(config: Config) -> list[str]:
+    """What cannot stream: statistics over a whole recording, networks that look ahead."""
+    found = []
+    if config.features.get("framing") == "causal" and config.normalizer:
+        name = config.normalizer["_target_"].rsplit(".", 1)[-1]
+        if getattr(class_of(config.normalizer), "needs_whole_recording", False):
+            found.append(f"features.framing=causal: {name} needs the whole recording; use normalizer=null")
+    if config.streaming and config.model.get("causal") is None:
+        found.append(f"streaming=true: model={config.choices['model']} cannot be causal")
+    if config.model.get("causal") and config.model.get("bidirectional"):
+        found.append("model.bidirectional=true looks at later frames: with model.causal=true use false")
+    return found

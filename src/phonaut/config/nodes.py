@@ -1,0 +1,88 @@
+"""Nodes of a configuration: plain dictionaries with a `_target_`, and the objects that are built from them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+Node = dict[str, Any]
+
+
+def load_target(name: str) -> Any:
+    """The class or function that a `_target_` names; Hydra's `get_object`, without its import time.
+
+    Raises:
+        ValueError: there is no such module, or nothing of that name in it.
+
+    >>> load_target("pathlib.Path").__name__
+    'Path'
+    """
+    module, _, attribute = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"_target_: {name} cannot be imported: {error}") from error
+
+
+def class_of(node: Node) -> Any:
+    """The class, or function, that a node names.
+
+    Raises:
+        ValueError: there is none of this name.
+    """
+    return load_target(str(node["_target_"]))
+
+
+def options_of(node: Node) -> Node:
+    """The options of a node, without the name of its class.
+
+    >>> options_of({"_target_": "fractions.Fraction", "numerator": 3})
+    {'numerator': 3}
+    """
+    return {key: value for key, value in node.items() if key != "_target_"}
+
+
+def instantiate(node: Node, *arguments: Any, **more: Any) -> Any:
+    """The object of a node; nodes within it are built first.
+
+    Args:
+        node: with a `_target_`, and the options of its constructor.
+        *arguments: handed to the constructor before the options.
+        **more: options that replace those of the node.
+
+    Raises:
+        ValueError: there is no such class, or its constructor refuses the options.
+
+    >>> instantiate({"_target_": "fractions.Fraction", "numerator": 3}, denominator=6)
+    Fraction(1, 2)
+    """
+    options = {key: _built(value) for key, value in options_of(node).items()}
+    return class_of(node)(*arguments, **{**options, **more})
+
+
+def partial(node: Node, **more: Any) -> Any:
+    """The constructor of a node with its options filled in: `(*arguments) -> object`."""
+    import functools
+
+    return functools.partial(instantiate, node, **more)
+
+
+def _built(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_built(item) for item in value]
+    return instantiate(value) if isinstance(value, dict) and "_target_" in value else value
+
+
+def flat(config: Any, prefix: str = "") -> Node:
+    """Nested keys as `a.b.c`; an empty dictionary is a value.
+
+    >>> flat({"a": {"b": 1}, "c": [2]})
+    {'a.b': 1, 'c': [2]}
+    """
+    result: Node = {}
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            result |= flat(value, f"{prefix}{key}.")
+        else:
+            result[f"{prefix}{key}"] = value
+    return result

@@ -1,0 +1,100 @@
+"""The keys of a configuration and their types; options of groups are plain dictionaries, for the classes they name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from phonaut.config.nodes import Node
+
+
+@dataclass
+class Encoder:
+    """A pre-trained encoder in front of the model, in place of `features`.
+
+    Attributes:
+        run: its run, or a checkpoint of s3prl or of the original Mockingjay; None: no encoder.
+        mode: `frozen`, `weighted` or `finetune`.
+        layer: `last`, `all`, `weighted` or the number of a layer.
+        n_components: principal components of its representations; None: no projection.
+        built: the nodes `features`, `model` and `normalizer` of its run, so that this run needs that one no more.
+    """
+
+    run: str | None = None
+    mode: str = "frozen"
+    layer: str | int = "last"
+    n_components: int | None = None
+    built: dict[str, Node | None] | None = None
+
+
+@dataclass
+class EarlyStopping:
+    """When training stops before its last epoch: `patience` epochs without progress of `monitor`; None: never."""
+
+    monitor: str = "validation/loss"
+    patience: int | None = None
+
+
+@dataclass
+class Config:
+    """A run's configuration, composed and resolved; `config.yaml` beside the groups says what each key means."""
+
+    dataset: Node = field(default_factory=dict)
+    protocol: Node = field(default_factory=dict)
+    features: Node = field(default_factory=dict)
+    model: Node = field(default_factory=dict)
+    task: Node = field(default_factory=dict)
+    module: Node = field(default_factory=dict)
+    optimizer: Node = field(default_factory=dict)
+    checkpoint: Node = field(default_factory=dict)
+    trainer: Node = field(default_factory=dict)
+    normalizer: Node | None = None
+    scheduler: Node | None = None
+    profiler: Node | None = None
+    augmentation: Node | None = None
+    objective: Node | None = None
+    target_features: Node | None = None
+    choices: dict[str, str | None] = field(default_factory=dict)
+    target: str = "keyword"
+    classes: Any = None
+    n_classes: Any = None
+    labels_pct: float = 100.0
+    labels_each: int | None = None
+    encoder: Encoder = field(default_factory=Encoder)
+    experiment_id: str | None = None
+    output_dir: str = "trained_models"
+    resume: bool = True
+    overwrite: bool = False
+    seed: int = 0
+    batch_size: int = 100
+    batch_frames: int = 4800
+    probe: list[str] = field(default_factory=list)
+    leave_out_speakers: list[Any] = field(default_factory=list)
+    n_workers: int = 0
+    context_s: float = 0.0
+    max_recording_s: float = 30.0
+    streaming: bool = False
+    checkpoint_minutes: float = 5.0
+    early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
+    imported: Node | None = None
+
+    @classmethod
+    def of(cls, plain: Node) -> Self:
+        """The configuration of plain containers; keys that no version knows are passed over."""
+        known = {key: value for key, value in plain.items() if key in KEYS}
+        known["encoder"] = Encoder(**(plain.get("encoder") or {}))
+        known["early_stopping"] = EarlyStopping(**(plain.get("early_stopping") or {}))
+        return cls(**known)
+
+    def to_dict(self) -> Node:
+        """Plain containers, as `config.yaml` of a run keeps them: groups without a choice are left out."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        for key in (key for key, kind in KEYS.items() if "Node" in kind and not plain[key]):
+            del plain[key]
+        plain["encoder"], plain["early_stopping"] = dict(vars(self.encoder)), dict(vars(self.early_stopping))
+        if self.encoder.built is None:
+            del plain["encoder"]["built"]
+        return plain
+
+
+KEYS = {f.name: str(f.type) for f in fields(Config)}

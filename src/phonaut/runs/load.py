@@ -1,0 +1,148 @@
+"""Load trained runs: their models with weights, ready to answer."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phonaut.checkpoints import pretrained
+from phonaut.checkpoints.state_dict import check_state_dict, read_weights
+from phonaut.config.compose import compose_pretrained, to_yaml
+from phonaut.config.nodes import instantiate
+from phonaut.files import atomic_folder, cache_dir, locked, write_bytes, write_json, write_text
+from phonaut.models import EMClassifier, SpeechModel
+from phonaut.runs.run import Run
+from phonaut.tasks.base import Task, Trained
+
+FORMAT = 2  # of the runs that checkpoints become: another one makes them anew
+
+
+class LoadedRun:
+    """A trained run with its model.
+
+    Args:
+        run: on disk.
+
+    Attributes:
+        run: the files of the run.
+        task: that it was trained for.
+        model: in evaluation mode.
+        is_whole: False where weights are missing that the task can do without.
+
+    Raises:
+        ValueError: there are no weights, they are damaged, or they do not fit the configuration; the names that
+            differ are given.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.task: Task = instantiate(run.config.task)
+        path = run.folder / "model.safetensors"
+        if not path.exists():
+            raise ValueError(
+                f"{run.folder} has no trained model yet; resume it: {run.environment.get('resume_command')}"
+            )
+        self.model: SpeechModel = self.task.model(run.config, list(run.model.get("classes", [])))
+        weights = read_weights(path)
+        if isinstance(self.model.network, EMClassifier):  # tensors whose shapes follow from the data
+            self.model.network.adopt(weights, prefix="network.")
+        expected, optional = self.model.state_dict(), self.task.optional_weights
+        self.is_whole = not optional or any(name.startswith(optional) for name in weights)
+        if not self.is_whole:
+            expected = {name: value for name, value in expected.items() if not name.startswith(optional)}
+        check_state_dict(expected, weights, f"{path} and {run.folder / 'config.yaml'}")
+        self.model.load_state_dict(weights, strict=self.is_whole)
+        self.model.eval()
+
+    @property
+    def trained(self) -> Trained:
+        """The run as its task sees it, with a copy of the configuration."""
+        run = self.run
+        return Trained(run.folder, copy.deepcopy(run.config), run.model, run.corpus, run.history, self.model)
+
+    def predict(
+        self, recordings: Path | str | NDArray[Any] | Sequence[Path | str], sample_rate: int | None = None
+    ) -> Any:
+        """The model's answer for a recording, or a list of answers for several.
+
+        Args:
+            recordings: files, or an array of samples `(S,)`.
+            sample_rate: of an array, Hz; None: that of the model.
+
+        Raises:
+            ValueError: a recording is not there or cannot be used.
+        """
+        if isinstance(recordings, np.ndarray):
+            import soundfile
+
+            rate = sample_rate or int(self.model.front_end.sample_rate)
+            with tempfile.TemporaryDirectory(prefix="phonaut-") as folder:
+                path = Path(folder) / "array.wav"
+                soundfile.write(path, recordings, rate, subtype="FLOAT")
+                return self.task.predict(self.trained, [path])[0]
+        if isinstance(recordings, (str, Path)):
+            return self.task.predict(self.trained, [Path(recordings)])[0]
+        return self.task.predict(self.trained, [Path(path) for path in recordings])
+
+
+def load(path: Path | str) -> LoadedRun:
+    """A trained run, or an encoder of another tool as one.
+
+    Raises:
+        ValueError: there is none, or it cannot be used.
+    """
+    return LoadedRun(open_trained(path))
+
+
+def open_trained(path: Path | str) -> Run:
+    """The run in a folder, or what a checkpoint of s3prl or of the original became, made on first use in the cache.
+
+    Raises:
+        ValueError: there is no run, or the checkpoint cannot be taken over.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        return Run(path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    folder = cache_dir() / "imported" / f"{digest[:24]}-{FORMAT}"
+    with locked(folder.parent / f".{folder.name}.lock"):
+        if not folder.exists():
+            import_checkpoint(path, folder)
+    return Run(folder)
+
+
+def import_checkpoint(path: Path, folder: Path, overrides: Sequence[str] = ()) -> None:
+    """Write a checkpoint of another tool as a run of pre-training that has ended.
+
+    Args:
+        path: of the checkpoint.
+        folder: of the run; it is there as a whole or not at all.
+        overrides: of its configuration; `features=...` for another front end than the one chosen.
+
+    Raises:
+        ValueError: the file is damaged or none of these, or our encoder or our front ends cannot be what it is.
+    """
+    from safetensors.torch import save
+
+    checkpoint = pretrained.read(path)
+    config = compose_pretrained(checkpoint, str(path), overrides)
+    weights = {f"network.{name}": value for name, value in checkpoint.weights.items()}
+    has_head = instantiate(config.target_features or config.features).n_features == checkpoint.n_targets
+    if has_head:
+        weights |= pretrained.head_weights(checkpoint.head, checkpoint.hidden_size, path)
+    notes = [checkpoint.note, *([] if has_head else ["it has no head, or one for frames that are not ours"])]
+    config.imported = {"file": path.name, "notes": notes}
+    config.dataset, config.choices["dataset"] = {}, None  # a checkpoint does not say what it was trained on
+    about = {"model": "mockingjay_base", "n_outputs": checkpoint.hidden_size, "notes": notes}
+    with atomic_folder(folder) as made:
+        write_text(made / "config.yaml", to_yaml(config))
+        write_bytes(made / "model.safetensors", save(weights))
+        write_json(made / "model.json", about)

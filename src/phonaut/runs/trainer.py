@@ -1,0 +1,66 @@
+"""Lightning's Trainer as every run has it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from phonaut.config.nodes import instantiate
+from phonaut.config.schema import Config
+from phonaut.training.callbacks.monitoring import EpochLines, HistoryFile
+from phonaut.training.checkpointing import AtomicCheckpointIO, ResumePoint
+
+
+def trainer_of(config: Config, folder: Path, more: Sequence[Callback] = (), *, is_em: bool = False) -> L.Trainer:
+    """Lightning's Trainer with the logs, checkpoints and progress of a run in `folder`, and `more` callbacks."""
+    silence_libraries()
+    progress = config.trainer["enable_progress_bar"] and sys.stdout.isatty()
+    return L.Trainer(
+        **{**config.trainer, "enable_progress_bar": progress},
+        profiler=instantiate(config.profiler) if config.profiler else None,
+        default_root_dir=folder,
+        logger=TensorBoardLogger(folder, name="", version=""),
+        plugins=[AtomicCheckpointIO()],
+        callbacks=[*more, *callbacks_of(config, folder, is_em=is_em)],
+        use_distributed_sampler=False,  # our sampler divides each batch among the processes
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+def callbacks_of(config: Config, folder: Path, *, is_em: bool) -> list[Callback]:
+    """Callbacks of every run: progress, history, checkpoints, early stopping."""
+    progress: list[Callback] = [RichProgressBar() if sys.stdout.isatty() else EpochLines()]
+    if not config.trainer["enable_progress_bar"]:
+        progress = []
+    callbacks = [*progress, HistoryFile(folder / "history.json")]
+    if not is_em:
+        callbacks.append(LearningRateMonitor())
+    stopping = config.early_stopping
+    if stopping.patience is not None:
+        callbacks.append(EarlyStopping(stopping.monitor, patience=stopping.patience, mode="min"))
+    best = instantiate(config.checkpoint, dirpath=folder / "checkpoints", enable_version_counter=False)
+    assert isinstance(best, ModelCheckpoint)
+    return [*callbacks, best, ResumePoint(folder / "checkpoints", config.checkpoint_minutes)]
+
+
+def silence_libraries() -> None:
+    """Silence warnings of libraries that a user can do nothing about."""
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*smaller than the logging interval.*",
+        ".*Checkpoint directory.*exists and is not empty.*",
+        ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
+        ".*Detected call of `lr_scheduler.step.*",
+        ".*in eval mode at the start of training.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)

@@ -1,0 +1,136 @@
+"""The objects that the nodes of a configuration stand for: corpus, model, scheduler, augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from phonaut.config.check import is_augmented
+from phonaut.config.nodes import Node, instantiate, partial
+from phonaut.config.schema import Config
+from phonaut.corpora.frames import FrameCorpus, prepare_frames
+from phonaut.data.preparation.prepare import prepare
+from phonaut.data.prepared import PreparedCorpus
+from phonaut.features import FrontEnd
+from phonaut.models.encoded import EncodedFrontEnd
+from phonaut.models.speech_model import SpeechModel
+
+if TYPE_CHECKING:
+    from phonaut.training.loop import TrainingLoop
+
+
+def prepared_corpus(config: Config, *, progress: bool = True, n_jobs: int | None = None) -> PreparedCorpus:
+    """The corpus of `config.dataset`, prepared at the sample rate of `config.features`, or its frames as they are.
+
+    Args:
+        config: of the corpus.
+        progress: show a bar, where it takes long.
+        n_jobs: threads that decode recordings; None: one per core. Frames need no decoding.
+
+    Raises:
+        ValueError: the corpus cannot be used, or its frames are not those of `config.features`.
+    """
+    corpus, protocol = instantiate(config.dataset), instantiate(config.protocol)
+    if not isinstance(corpus, FrameCorpus):
+        rate, target = config.features["sample_rate"], config.target
+        return prepare(corpus, protocol, sample_rate=rate, target=target, progress=progress, n_jobs=n_jobs)
+    prepared, features = prepare_frames(corpus, protocol), config.features
+    layout = prepared.frames
+    assert layout is not None
+    expected = tuple(features[key] for key in ("n_features", "frame_shift_s", "frame_offset_s"))
+    if expected != (layout.n_features, layout.frame_shift_s, layout.frame_offset_s):
+        raise ValueError(
+            f"the frames of {corpus.source()} have n_features={layout.n_features} frame_shift_s={layout.frame_shift_s} "
+            f"frame_offset_s={layout.frame_offset_s}; the run needs {', '.join(map(str, expected))}"
+        )
+    return prepared
+
+
+def optional(node: Node | None) -> Any:
+    """The object of a node, or None."""
+    return instantiate(node) if node else None
+
+
+def front_end_of(config: Config) -> FrontEnd | EncodedFrontEnd:
+    """The front end of `config.features`, or the encoder of `config.encoder` with fresh weights in its place."""
+    encoder = config.encoder
+    if encoder.run is None or encoder.built is None:
+        front_end: FrontEnd = instantiate(config.features)
+        return front_end
+    use = {"mode": encoder.mode, "layer": encoder.layer, "n_components": encoder.n_components}
+    return encoder_of(encoder.built, **use)
+
+
+def encoder_of(built: dict[str, Node | None], **use: Any) -> EncodedFrontEnd:
+    """An encoder with fresh weights, from the nodes `features`, `model` and `normalizer` of its run."""
+    assert built["features"] is not None
+    assert built["model"] is not None
+    front_end = instantiate(built["features"])
+    network = instantiate(built["model"], n_features=front_end.n_features)
+    return EncodedFrontEnd(front_end, network, optional(built.get("normalizer")), **use)
+
+
+def speech_model(config: Config, n_classes: int) -> SpeechModel:
+    """Front end, normaliser and network, with fresh weights drawn from `config.seed`."""
+    front_end = front_end_of(config)
+    torch.manual_seed(config.seed)  # after an encoder, which draws weights too
+    normalizer = optional(config.normalizer)
+    network = instantiate(config.model, n_features=front_end.n_features, n_classes=n_classes)
+    return SpeechModel(front_end, network, normalizer)
+
+
+def training_loop(config: Config, *arguments: Any, **more: Any) -> TrainingLoop:
+    """The loop of `config.module`, with the optimizer and the scheduler of a configuration.
+
+    Args:
+        config: names the classes and their options.
+        *arguments: of the loop's constructor: the model, and what else the loop takes.
+        **more: its options that follow from the task.
+    """
+    scheduler, interval = scheduler_of(config.scheduler)
+    loop: TrainingLoop = instantiate(
+        config.module,
+        *arguments,
+        optimizer=partial(config.optimizer),
+        scheduler=scheduler,
+        interval=interval,
+        seed=config.seed,
+        **more,
+    )
+    return loop
+
+
+def augmentation_of(config: Config) -> Any:
+    """The augmentation of training batches, or None: of frames there is none, and augmentation=none is none."""
+    if "sample_rate" not in config.features or not is_augmented(config.augmentation):
+        return None
+    assert config.augmentation is not None
+    return instantiate(config.augmentation, sample_rate=config.features["sample_rate"])
+
+
+def scheduler_of(node: Node | None) -> tuple[Callable[..., Any] | None, str]:
+    """The scheduler as `(optimizer, planned_length) -> scheduler`, and its interval: `step` or `epoch`."""
+    if not node:
+        return None, "epoch"
+    options = {key: value for key, value in node.items() if key != "interval"}
+
+    def scheduler(optimizer: torch.optim.Optimizer, planned_length: int) -> Any:
+        open_keys = {key: planned_length for key in ("total_steps", "T_max") if key in options and options[key] is None}
+        return instantiate(options, optimizer, **open_keys)
+
+    return scheduler, str(node.get("interval", "epoch"))
+
+
+def device_of(trainer: Node) -> torch.device:
+    """The device that evaluation runs on: the first GPU where the run may use one."""
+    may = trainer["accelerator"] in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return torch.device("cuda" if may else "cpu")
+
+
+def n_processes(trainer: Node) -> int:
+    """The number of processes that train, as far as the configuration says."""
+    devices = trainer["devices"]
+    n_devices = devices if isinstance(devices, int) else 1 if isinstance(devices, str) else len(devices)
+    return max(1, n_devices) * int(trainer["num_nodes"])

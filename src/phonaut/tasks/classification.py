@@ -1,0 +1,234 @@
+"""Classification: one class, a keyword, a phone or a speaker, for each span of a recording."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from phonaut.config.compose import compose
+from phonaut.config.nodes import class_of
+from phonaut.config.schema import Config
+from phonaut.data.classes import classes_of
+from phonaut.data.datamodule import SpeechData
+from phonaut.data.prepared import PreparedCorpus
+from phonaut.files import write_arrays
+from phonaut.models.encoded import EncodedFrontEnd
+from phonaut.models.speech_model import SpeechModel
+from phonaut.networks.mockingjay import Mockingjay
+from phonaut.tasks import build
+from phonaut.tasks.base import Metrics, Request, Task, Trained
+from phonaut.tasks.encoders import prepare_encoder
+from phonaut.tasks.files import prepared_files
+from phonaut.tasks.noise_test import NOISE_FILE, about_noise
+from phonaut.tasks.scoring import figures, noise_of, predict, score, under
+from phonaut.training.callbacks.monitoring import TensorBoardPictures
+from phonaut.training.loop import TrainingLoop
+
+if TYPE_CHECKING:
+    from lightning.pytorch.callbacks import Callback
+
+TEST_HINT = "protocol=by_speaker makes some, or protocol.test_speakers=[...]"
+
+
+def speech_data(config: Config, prepared: PreparedCorpus, classes: list[str] | None = None) -> SpeechData:
+    """Batches of the corpus for `config.target`; `classes` are those of a trained model, where there is one.
+
+    Raises:
+        ValueError: `config.classes` asks for what the corpus does not have.
+    """
+    return SpeechData(
+        prepared,
+        target=config.target,
+        classes=classes if classes is not None else classes_of(prepared, config.target, config.classes),
+        limited=config.classes is not None,
+        labels_pct=config.labels_pct,
+        labels_each=config.labels_each,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        n_workers=config.n_workers,
+        max_recording_s=config.max_recording_s,
+        context_s=config.context_s,
+    )
+
+
+class Answer(NamedTuple):
+    """A classifier's answer for a recording.
+
+    Attributes:
+        label: the most probable class.
+        probability: of it, the softmax of the scores.
+        probabilities: class -> probability.
+    """
+
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+
+
+class Classification(Task):
+    """Scores of spans against their labels; accuracy, macro recall and macro F1 over speakers."""
+
+    report = ("headline", "evaluations", "training", "densities", "confusions", "classes", "mistakes", "setup")
+
+    def check(self, config: Config) -> list[str]:
+        """Keys of pre-training, which would have no effect; and numbers out of range."""
+        chosen = config.choices
+        if issubclass(class_of(config.model), Mockingjay):
+            return [f"model={chosen['model']} is an encoder, which classifies nothing: leave task and module out"]
+        problems = [
+            f"{group}={chosen.get(group)} is for pre-training: choose model=mockingjay_small, or leave it out"
+            for group in ("objective", "target_features")
+            if getattr(config, group)
+        ]
+        if str(config.dataset["_target_"]).endswith(".Mix"):
+            problems.append(
+                f"dataset={chosen['dataset']} has no classes, and model={chosen['model']} needs some: it is for "
+                "model=mockingjay_small and its like"
+            )
+        if config.probe:
+            problems.append("probe is for pre-training; model=probe is a classifier of its own: leave it out")
+        if config.leave_out_speakers:
+            problems.append(
+                "leave_out_speakers is for pre-training; a corpus has test speakers of its own: leave it out"
+            )
+        names = ("batch_size", "labels_pct", "labels_each", "n_workers", "context_s", "max_recording_s")
+        return problems + SpeechData.problems(**{name: getattr(config, name) for name in names})
+
+    # --- training
+
+    def data(self, config: Config) -> SpeechData:
+        """Spans of the corpus.
+
+        Raises:
+            ValueError: there is nothing to test on.
+        """
+        prepared = build.prepared_corpus(config)
+        data = speech_data(config, prepared)
+        if not len(data.dataset("test")):
+            raise ValueError(f"{prepared.name} has no test recordings for target={config.target}; {TEST_HINT}")
+        return data
+
+    def model(self, config: Config, classes: list[str]) -> SpeechModel:
+        """Front end, normaliser and network."""
+        return build.speech_model(config, len(classes))
+
+    def begin(self, config: Config, folder: Path, model: SpeechModel, data: SpeechData) -> None:
+        """Load the encoder in front, if there is one."""
+        if isinstance(model.front_end, EncodedFrontEnd):
+            assert config.encoder.run is not None
+            augmented = build.augmentation_of(config) is not None
+            prepare_encoder(model, data, config.encoder.run, seed=config.seed, augmented=augmented)
+
+    def loop(self, config: Config, model: SpeechModel, data: SpeechData) -> TrainingLoop:
+        """The loop around a model, with augmentation and the corpus's noise."""
+        noise = data.prepared.utterances("noise")
+        more = {"augmentation": build.augmentation_of(config), "noise": noise if len(noise) else None}
+        return build.training_loop(config, model, data.classes, **more)
+
+    def callbacks(self, config: Config, folder: Path) -> list[Callback]:
+        """Pictures for TensorBoard."""
+        return [TensorBoardPictures()]
+
+    # --- evaluation
+
+    def conclude(
+        self, config: Config, folder: Path, loop: TrainingLoop, data: SpeechData
+    ) -> tuple[Metrics, dict[str, Any]]:
+        """Predictions on validation and test, their figures, and what the loop has to say of the model."""
+        model: SpeechModel = loop.model.cpu().eval()
+        about = {"classes": data.classes, **loop.conclude(data)}
+        metrics, log_likelihoods = {}, {}
+        for stale in (folder / "predictions").glob("*.npz"):  # of an earlier, shorter training, in noise for one
+            stale.unlink()
+        device, test_snr = build.device_of(config.trainer), config.dataset.get("test_snr")
+        for split in (split for split in ("validation", "test") if len(data.dataset(split))):
+            how: dict[str, Any] = {"device": device, "metrics": self.metrics, "test_snr": test_snr}
+            predictions, metrics[split] = score(model, data, split, **how)
+            predictions.save(folder / "predictions" / f"{split}.npz")
+            log_likelihoods[split] = predictions.log_likelihood_per_frame()
+        if any(value is not None for value in log_likelihoods.values()):
+            about["log_likelihood_per_frame"] = log_likelihoods
+        if samples := loop.samples(data):
+            write_arrays(folder / "samples.npz", samples)
+        return metrics, about
+
+    def evaluate(self, run: Trained, request: Request) -> tuple[str, dict[str, dict[str, float]]]:
+        """Score a split of the run's corpus, a folder of recordings, or the test file of a corpus that has such.
+
+        The figures in noise are named `accuracy/white_10_db`, their predictions `test.white_10_db.npz`. Those of
+        conditions under which the run's own split was scored before are kept.
+        """
+        config, words = run.config, list(request.overrides)
+        other = [word for word in words if not word.startswith(("dataset.", "protocol"))]
+        if other:
+            raise ValueError(
+                f"{other[0]} goes with a probe, and {run.folder} is no pre-trained encoder: its own classes are scored"
+            )
+        split, name = request.split, request.split
+        if request.data_folder is not None:
+            folder = new_folder(config, request.data_folder, words, run.corpus["summary"]["clip_s"])
+            config.dataset, config.protocol = folder.dataset, folder.protocol
+            config.classes = None  # labels that the model does not know are reported apart
+            split, name = "test", request.data_folder.resolve().name
+        elif words:
+            file = other_test(config, words)
+            config.dataset["test"] = str(file)
+            split, name = "test", file.name.split(".gz")[0].removesuffix(".pkl")
+        config.batch_size = request.batch_size or config.batch_size
+        data = speech_data(config, build.prepared_corpus(config), list(run.about["classes"]))
+        noise = request.noise
+        if noise and data.prepared.frames is not None:
+            raise ValueError(f"noise= is added to waveforms, and {data.prepared.name} has frames: leave it out")
+        recordings = noise.recordings(data) if noise else None
+        device = build.device_of(config.trainer)
+        how: dict[str, Any] = {"device": device, "metrics": self.metrics, "test_snr": config.dataset.get("test_snr")}
+        predictions, rates = score(run.model, data, split, **how)
+        predictions.save(run.folder / "predictions" / f"{name}.npz")
+        for condition, kind, snr_db in noise.conditions if noise else ():
+            noisy = predict(run.model, data, split, device=device, change=noise_of(kind, snr_db, recordings))
+            noisy.save(run.folder / "predictions" / f"{name}.{condition}.npz")
+            rates |= under(condition, figures(noisy, self.metrics))
+        if noise:
+            add = request.data_folder is None and not words
+            about_noise(run.folder / NOISE_FILE, name, noise, recordings, add=add)
+        return name, rates
+
+    def predict(self, run: Trained, recordings: list[Path]) -> list[Answer]:
+        """The class of each recording, which is one span as a whole."""
+        config = replace(run.config, classes=None, labels_pct=100.0, labels_each=None, context_s=0.0, target="keyword")
+        clip_s = (run.corpus.get("summary") or {}).get("clip_s")
+        with prepared_files(recordings, config.features["sample_rate"], clip_s) as prepared:
+            data = speech_data(config, prepared, list(run.about["classes"]))
+            predictions = predict(run.model, data, "test", device=build.device_of(config.trainer))
+        names = predictions.classes.tolist()
+        return [
+            Answer(names[best], float(row[best]), dict(zip(names, row.tolist(), strict=True)))
+            for best, row in zip(predictions.predicted.tolist(), predictions.probabilities(), strict=True)
+        ]
+
+
+def other_test(config: Config, overrides: list[str]) -> Path:
+    """The file to test on in place of the run's own, where its corpus is made of files.
+
+    Raises:
+        ValueError: the corpus has no test file, more is asked for, or the file is not there.
+    """
+    if config.dataset.get("test") is None or any(not text.startswith("dataset.test=") for text in overrides):
+        raise ValueError(
+            f"{' '.join(overrides)}: settings of the data go with a new folder; the run's corpus has its own"
+        )
+    file = Path(overrides[-1].partition("=")[2]).expanduser()
+    if not file.is_file():
+        raise ValueError(f"dataset.test={file} is not there")
+    return file
+
+
+def new_folder(config: Config, data_folder: Path, overrides: list[str], clip_s: float | None) -> Config:
+    """The configuration of a folder whose recordings, or frames, are all tested."""
+    kind = "frames" if config.choices["features"] == "frames" else "folder"
+    words = [f"target={config.target}", f"dataset={kind}", f"dataset.data_folder={data_folder}", "protocol=all_test"]
+    folder = compose([*words, *overrides])
+    if kind == "folder" and folder.dataset["clip_s"] is None:
+        folder.dataset["clip_s"] = clip_s  # the model was trained on windows of this length
+    return folder

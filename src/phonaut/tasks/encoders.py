@@ -1,0 +1,79 @@
+"""A pre-trained encoder in front of another model: its weights, its projection, its frames computed beforehand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phonaut.checkpoints import pretrained
+from phonaut.checkpoints.state_dict import check_state_dict, read_weights
+from phonaut.data.datamodule import SpeechData
+from phonaut.files import run_folder
+from phonaut.models.encoded import EncodedFrontEnd
+from phonaut.models.frame_cache import FrameCache
+from phonaut.models.speech_model import SpeechModel
+
+MAX_PROJECTION_FRAMES = 200_000  # of training, that a projection is fitted to
+ENCODER = "network."  # prefix of an encoder's weights in a run of pre-training
+
+
+def load_encoder(encoder: EncodedFrontEnd, path: Path | str) -> None:
+    """Give an encoder the weights of a pre-training run, or of a checkpoint of s3prl or of the original.
+
+    Raises:
+        ValueError: there are none, they are damaged or do not fit; the names that differ are given.
+    """
+    weights = encoder_weights(Path(path).expanduser())
+    check_state_dict(encoder.network.state_dict(), weights, str(path))
+    encoder.network.load_state_dict(weights)
+
+
+def encoder_weights(path: Path) -> dict[str, Tensor]:
+    """The weights of an encoder, without those of its head.
+
+    Raises:
+        ValueError: there are none, or they are damaged.
+    """
+    if path.is_file():
+        return pretrained.read(path).weights
+    file = run_folder(path) / "model.safetensors"
+    if not file.exists():
+        raise ValueError(f"{path} has no trained encoder yet: let its training end")
+    return {name.removeprefix(ENCODER): value for name, value in read_weights(file).items() if name.startswith(ENCODER)}
+
+
+def prepare_encoder(model: SpeechModel, data: SpeechData, path: Path | str, *, seed: int, augmented: bool) -> None:
+    """Load the encoder in front of `model`; fit its projection; compute the frames that training leaves as they are.
+
+    Raises:
+        ValueError: the weights are not there or do not fit, or there are fewer frames than components.
+    """
+    encoder = model.front_end
+    assert isinstance(encoder, EncodedFrontEnd)
+    load_encoder(encoder, path)
+    if encoder.projection is not None:
+        fit_projection(model, data, seed)
+    if encoder.is_fixed and not augmented:
+        cache = FrameCache(model, data)
+        for split in ("train", "validation"):
+            if len(data.dataset(split)):
+                data.dataset(split).computed = cache.frames(split)
+
+
+def fit_projection(model: SpeechModel, data: SpeechData, seed: int) -> None:
+    """Fit principal components to the training split."""
+    encoder, normalizer = model.front_end, model.normalizer
+    assert isinstance(encoder, EncodedFrontEnd)
+    projection = encoder.projection
+    assert projection is not None
+    encoder.projection, model.normalizer = None, None
+    try:
+        frames, _ = FrameCache(model, data).frames("train")
+        n = min(MAX_PROJECTION_FRAMES, len(frames))
+        rows = np.sort(np.random.default_rng(seed).choice(len(frames), n, replace=False))
+        projection.fit(torch.from_numpy(np.array(frames[rows])))
+    finally:
+        encoder.projection, model.normalizer = projection, normalizer
