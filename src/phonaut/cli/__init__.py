@@ -115,10 +115,7 @@ def explained(error: Exception) -> int:
     cause: BaseException = error
     while type(cause).__module__.startswith("hydra.") and cause.__cause__ is not None:
         cause = cause.__cause__
-    if target := re.match(r"Error (?:loading|locating target) '(.+?)'", str(error)):
-        cause = ValueError(f"{target[1]} cannot be imported; a class of your own needs --config-dir DIR, beside which "
-                           "its module lies")  # fmt: skip
-    elif type(cause).__module__.startswith("yaml."):
+    if type(cause).__module__.startswith("yaml."):
         cause = ValueError(str(cause))
     if os.environ.get("PHONAUT_DEBUG") or not isinstance(cause, (ValueError, OSError)):
         raise error

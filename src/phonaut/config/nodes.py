@@ -21,7 +21,12 @@ def load_target(name: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"_target_: {name} cannot be imported: {error}") from error
+        own = (
+            ""
+            if name.startswith("phonaut.")
+            else ("; a class of your own needs --config-dir DIR, beside which its module lies")
+        )
+        raise ValueError(f"{name} cannot be imported: {error}{own}") from error
 
 
 def class_of(node: Node) -> Any:

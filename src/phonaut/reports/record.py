@@ -16,6 +16,7 @@ from phonaut.metrics import ClassRates, Estimate, Metric, by_class, by_speaker, 
 from phonaut.runs.run import Run
 from phonaut.tasks.predictions import Predictions
 
+ACCURACY = "accuracy"
 # Names of one item and of the task.
 ITEM = {"keyword": "clip", "phone": "phone", "speaker": "recording", "none": "recording"}
 TASK = {"keyword": "keyword spotting", "phone": "phone classification", "speaker": "speaker identification"}
@@ -51,8 +52,9 @@ class Evaluation:
 
     @cached_property
     def classified(self) -> bool:
-        """True where predictions of classes are there and some of them count."""
-        return self.predictions is not None and len(self.predictions.classes) > 0 and bool(self.known.any())
+        """True where predictions of classes are there, some of them count, and right answers are what is counted."""
+        counted = self.predictions is not None and len(self.predictions.classes) > 0 and bool(self.known.any())
+        return counted and ACCURACY in self.rates
 
     @cached_property
     def by_class(self) -> list[ClassRates]:
