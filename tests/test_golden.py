@@ -1,0 +1,137 @@
+"""What Phonaut did before its code was divided anew is what it does; `golden/record.py` says how that was recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from golden.record import GROUPS, from_changes, lacking, stored
+
+# What is meant to differ, and why: a pattern of items, as failures name them -> the reason. One that excuses nothing
+# fails, so that the list stays true.
+DIFFERENCES: dict[str, str] = {}
+# What has another name: as it was recorded -> as it is now. Keys and the names of weights go by the longest beginning.
+RENAMED_TARGETS: dict[str, str] = {}
+RENAMED_KEYS: dict[str, str] = {}
+RENAMED_WEIGHTS: dict[str, str] = {}
+
+# Another processor rounds differently, and Adam, which divides by the size of a gradient, enlarges that in two epochs.
+WEIGHTS = {"rel": 2e-3, "abs": 5e-4}
+FIGURES = {"rel": 1e-3, "abs": 1e-4}
+LOOSE = {"rel": 0.1, "abs": 0.15}  # metrics of a dozen clips, where rounding has changed one answer
+SAME_ANSWERS = 0.99  # share of the answers that are as they were, but for one
+MOST_SHOWN = 25  # differences
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", GROUPS)
+def test_everything_is_as_it_was_recorded(group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if reason := lacking(group):
+        pytest.skip(reason)
+    monkeypatch.chdir(tmp_path)
+    found = json.loads(json.dumps(GROUPS[group]()))
+    different = dict(differences(stored(group), found, group))
+    meant = {pattern for pattern in DIFFERENCES if pattern.partition("/")[0] == group}
+    needless = [pattern for pattern in meant if not any(fnmatchcase(item, pattern) for item in different)]
+    assert not needless, f"DIFFERENCES that are none: {needless}"
+    lines = [f"{item}: {how}" for item, how in different.items() if not any(fnmatchcase(item, one) for one in meant)]
+    more = [f"... and {len(lines) - MOST_SHOWN} more"] if len(lines) > MOST_SHOWN else []
+    assert not lines, f"{len(lines)} differences:\n" + "\n".join([*lines[:MOST_SHOWN], *more])
+
+
+def test_a_difference_is_named_and_rounding_is_none() -> None:
+    run = {"weights": {"a.b": {"shape": [1], "values": [1.0]}}, "rows": ["x s1 yes", "y s2 no"], "n": {"test": 2}}
+    other = {"weights": {"a.b": {"shape": [1], "values": [1.01]}}, "rows": ["x s1 yes", "y s3 no"], "n": {"train": 2}}
+    near = {**run, "weights": {"a.b": {"shape": [1], "values": [1.0001]}}}
+    assert list(differences(run, near, "g")) == []
+    assert dict(differences(run, other, "g")) == {
+        "g/n/test": "is missing; it was 2",
+        "g/n/train": "is new: 2",
+        "g/rows": "lost ['y s2 no'], new ['y s3 no']",
+        "g/weights/a.b/values/0": "1.0 -> 1.01",
+    }
+
+
+def test_names_of_today_are_looked_up_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RENAMED_KEYS, "module.", "training.")
+    monkeypatch.setitem(RENAMED_TARGETS, "phonaut.modules.EM", "phonaut.training.EM")
+    assert named_now({"module._target_": "phonaut.modules.EM", "seed": 0}) == {
+        "training._target_": "phonaut.training.EM", "seed": 0
+    }  # fmt: skip
+    run = {"weights": {"network.a": {"values": [1.0]}}}
+    monkeypatch.setitem(RENAMED_WEIGHTS, "network.", "net.")
+    assert list(differences(run, {"weights": {"net.a": {"values": [1.0]}}}, "g")) == []
+
+
+def renamed(name: str, table: dict[str, str]) -> str:
+    """A name with the longest beginning that `table` knows replaced."""
+    old = max((one for one in table if name.startswith(one)), key=len, default=None)
+    return name if old is None else table[old] + name.removeprefix(old)
+
+
+def named_now(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration as recorded, with the names of today."""
+    return {
+        renamed(key, RENAMED_KEYS): RENAMED_TARGETS.get(value, value) if key.endswith("_target_") else value
+        for key, value in config.items()
+    }
+
+
+def differences(old: Any, new: Any, item: str, tolerance: dict[str, float] = FIGURES) -> Iterator[tuple[str, str]]:
+    """Items that are not as recorded, and how they differ."""
+    name = item.rpartition("/")[2]
+    if name == "configurations":
+        old = {case: named_now(config) for case, config in from_changes(old).items()}
+        new = from_changes(new)
+    if name == "weights":
+        old, tolerance = {renamed(one, RENAMED_WEIGHTS): value for one, value in old.items()}, WEIGHTS
+    if name == "audio" and old["checksum"] != new["checksum"] and may_round(item):
+        old, new = old | {"checksum": None}, new | {"checksum": None}
+    if isinstance(old, dict) and isinstance(new, dict):
+        yield from (
+            (f"{item}/{key}", f"is missing; it was {old[key]}" if key in old else f"is new: {new[key]}")
+            for key in sorted(old.keys() ^ new.keys())
+        )
+        changed = answers_of(old) != answers_of(new)
+        for key in (key for key in old if key in new):
+            loose = changed and key == "metrics"
+            yield from differences(old[key], new[key], f"{item}/{key}", LOOSE if loose else tolerance)
+    elif name == "argmax":
+        pairs = list(zip(old.split(), new.split(), strict=False))
+        n_other = sum(a != b for a, b in pairs)
+        if len(old.split()) != len(new.split()) or n_other > max(1, (1 - SAME_ANSWERS) * len(pairs)):
+            yield item, f"{n_other} of {len(pairs)} answers are others: {old} -> {new}"
+    elif name == "n_right":
+        if old != pytest.approx(new, rel=1 - SAME_ANSWERS):
+            yield item, f"{old} -> {new}"
+    elif isinstance(old, list) and isinstance(new, list):
+        if old and all(isinstance(one, str) for one in old + new):
+            lost, more = sorted({*old} - {*new}), sorted({*new} - {*old})
+            if old != new:
+                yield item, f"lost {lost[:MOST_SHOWN]}, new {more[:MOST_SHOWN]}"
+        elif len(old) != len(new):
+            yield item, f"{len(old)} values -> {len(new)}"
+        else:
+            for i, (a, b) in enumerate(zip(old, new, strict=True)):
+                yield from differences(a, b, f"{item}/{i}", tolerance)
+    elif isinstance(old, float) and isinstance(new, int | float):
+        if old != pytest.approx(new, **tolerance, nan_ok=True):
+            yield item, f"{old} -> {new}"
+    elif old != new:
+        yield item, f"{old} -> {new}"
+
+
+def answers_of(record: dict[str, Any]) -> list[str]:
+    """What a run said, where this is the record of one."""
+    predictions = record.get("predictions", {})
+    return [one["argmax"] for one in predictions.values()]
+
+
+def may_round(item: str) -> bool:
+    """Whether audio was computed, and does not lie in a file to the bit."""
+    return item.startswith("synthetic/") or any(part in item for part in ("kHz", "/frames"))
