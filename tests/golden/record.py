@@ -486,7 +486,8 @@ def fsdd() -> dict[str, Any]:
     data = Path(os.environ["PHONAUT_DATA"])
     trees.digits(Path(), data / "fsdd" / "recordings")
     few = ["dataset=fsdd", "dataset.data_folder=digits"]
-    runs = [*few, "labels_each=1", "trainer.max_epochs=2", "features.n_mfcc=10", "batch_size=10"]
+    more = [*few, "trainer.max_epochs=2", "features.n_mfcc=10", "batch_size=10"]
+    runs = [*more, "labels_each=1"]
     protocol = "dataset.protocol=leave_one_speaker_out"
     return {
         "splits": {
@@ -502,7 +503,7 @@ def fsdd() -> dict[str, Any]:
             "tc-res8": trained("a", *runs, "model.channels=[8,8]"),
             "gmmhmm": trained("b", *runs, "model=gmmhmm", "model.n_mix=1", *STATES, "normalizer=cmvn"),
             "dtw": trained("c", *runs, "model=dtw", "model.n_templates=1", "model.n_nearest=1", protocol),
-            "gru, speakers": trained("d", *runs, "target=speaker", "model=gru", "model.hidden_size=8"),
+            "gru, speakers": trained("d", *more, "target=speaker", "model=gru", "model.hidden_size=8"),
         },
         "compare": compared("trained_models/a", "trained_models/b"),
     }
@@ -574,7 +575,7 @@ def flows() -> dict[str, Any]:
     clips = [*CLIPS, "features.n_mfcc=6", *FLOW]
     return {
         "runs": {
-            "flow": trained("flow", *clips, "model=flow", "model.n_mix=1"),
+            "flow": trained("flow", *clips, "model=flow"),
             "genhmm": trained("genhmm", *clips, "model=genhmm", *STATES, "model.first_fit=0"),
             "lathmm": trained("lathmm", *clips, "model=lathmm", *STATES, "model.permutation=random"),
             "gshmm": trained("gshmm", *clips, "model=gshmm", *STATES, "model.mask=chunk", "model.permutation=conv1x1"),
@@ -646,7 +647,7 @@ def encoders() -> dict[str, Any]:
     }
     done("extract", "trained_models/mockingjay", *TONES, *BY_LIST, "layer=1", "output=frames")
     frames = ["dataset=frames", "dataset.data_folder=frames", "dataset.protocol=given"]
-    found["gmm on frames"] = trained("frames", *frames, "trainer.max_epochs=2", "model=gmm", "model.n_mix=1")
+    found["gmm on frames"] = trained("frames", *frames, "trainer.max_epochs=2", "model=gmm", "model.n_mix=2")
     done("evaluate", "trained_models/mockingjay", *TONES, *BY_LIST)
     return {
         "runs": found,
