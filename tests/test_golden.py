@@ -39,9 +39,14 @@ def test_everything_is_as_it_was_recorded(group: str, tmp_path: Path, monkeypatc
     meant = {pattern for pattern in DIFFERENCES if pattern.partition("/")[0] == group}
     needless = [pattern for pattern in meant if not any(fnmatchcase(item, pattern) for item in different)]
     assert not needless, f"DIFFERENCES that are none: {needless}"
-    lines = [f"{item}: {how}" for item, how in different.items() if not any(fnmatchcase(item, one) for one in meant)]
-    more = [f"... and {len(lines) - MOST_SHOWN} more"] if len(lines) > MOST_SHOWN else []
-    assert not lines, f"{len(lines)} differences:\n" + "\n".join([*lines[:MOST_SHOWN], *more])
+    cases: dict[str, list[str]] = {}
+    for item, how in different.items():
+        if not any(fnmatchcase(item, one) for one in meant):
+            cases.setdefault("/".join(item.split("/")[:3]), []).append(f"{item}: {how}")
+    if cases:
+        counts = ", ".join(f"{case} ({len(lines)})" for case, lines in cases.items())
+        shown = [line for lines in cases.values() for line in lines[: max(3, MOST_SHOWN // len(cases))]]
+        pytest.fail(f"other than recorded: {counts}\n" + "\n".join(shown), pytrace=False)
 
 
 def test_a_difference_is_named_and_rounding_is_none() -> None:
