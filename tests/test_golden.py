@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from golden.record import GROUPS, from_changes, lacking, stored
+from phonaut.config.aliases import current
+from phonaut.config.nodes import flat
 
 # What is meant to differ, and why: a pattern of items, as failures name them -> the reason. One that excuses nothing
 # fails, so that the list stays true.
 DIFFERENCES: dict[str, str] = {}
-# What has another name: as it was recorded -> as it is now. Keys and the names of weights go by the longest beginning.
-RENAMED_TARGETS: dict[str, str] = {}
-RENAMED_KEYS: dict[str, str] = {}
+# Names of weights, as they were recorded -> as they are now, by the longest beginning.
 RENAMED_WEIGHTS: dict[str, str] = {}
 
 # Another processor rounds differently, and Adam, which divides by the size of a gradient, enlarges that in two epochs.
@@ -62,12 +62,8 @@ def test_a_difference_is_named_and_rounding_is_none() -> None:
     }
 
 
-def test_names_of_today_are_looked_up_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RENAMED_KEYS, "module.", "training.")
-    monkeypatch.setitem(RENAMED_TARGETS, "phonaut.modules.EM", "phonaut.training.EM")
-    assert named_now({"module._target_": "phonaut.modules.EM", "seed": 0}) == {
-        "training._target_": "phonaut.training.EM", "seed": 0
-    }  # fmt: skip
+def test_names_of_today_are_those_by_which_stored_runs_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert named_now({"module._target_": "phonaut.modules.EM", "seed": 0})["module._target_"] == "phonaut.training.EM"
     run = {"weights": {"network.a": {"values": [1.0]}}}
     monkeypatch.setitem(RENAMED_WEIGHTS, "network.", "net.")
     assert list(differences(run, {"weights": {"net.a": {"values": [1.0]}}}, "g")) == []
@@ -80,11 +76,15 @@ def renamed(name: str, table: dict[str, str]) -> str:
 
 
 def named_now(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration as recorded, with the names of today."""
-    return {
-        renamed(key, RENAMED_KEYS): RENAMED_TARGETS.get(value, value) if key.endswith("_target_") else value
-        for key, value in config.items()
-    }
+    """A configuration as recorded, with the names of today, by the table that stored runs are read with."""
+    nested: dict[str, Any] = {}
+    for key, value in config.items():
+        *path, name = key.split(".")
+        node = nested
+        for part in path:
+            node = node.setdefault(part, {})
+        node[name] = value
+    return flat(current(nested))
 
 
 def differences(old: Any, new: Any, item: str, tolerance: dict[str, float] = FIGURES) -> Iterator[tuple[str, str]]:

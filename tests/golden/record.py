@@ -39,6 +39,8 @@ N_VALUES = 6  # of a tensor
 N_SCORES = 6  # rows of scores
 
 
+NAMES_THEN = {"label_name": "word", "n_correct_frames": "n_right"}  # columns of predictions, as they were recorded
+
 # Adapter: all that is known of Phonaut's inside. ----------------------------------------------------------------------
 
 
@@ -69,9 +71,8 @@ def command(words: Sequence[str]) -> tuple[int, str, str]:
 
 def listed(words: Sequence[str]) -> tuple[list[Cut], list[str]]:
     """The cuts of a corpus before its audio is opened, and its notes."""
-    from hydra.utils import instantiate
-
-    from phonaut.configuration import compose
+    from phonaut.config.compose import compose
+    from phonaut.config.nodes import instantiate
 
     corpus = instantiate(compose(words).dataset)
     cuts = []
@@ -85,8 +86,8 @@ def listed(words: Sequence[str]) -> tuple[list[Cut], list[str]]:
 
 def prepared(words: Sequence[str]) -> tuple[list[Cut], list[str]]:
     """The cuts of a prepared corpus with their audio, where it has audio, and its notes."""
-    from phonaut.configuration import compose
-    from phonaut.runs.parts import prepared_corpus
+    from phonaut.config.compose import compose
+    from phonaut.tasks.build import prepared_corpus
 
     corpus = prepared_corpus(compose(words), progress=False, n_jobs=1)
     cuts = []
@@ -106,7 +107,7 @@ def prepared(words: Sequence[str]) -> tuple[list[Cut], list[str]]:
 def lacking(group: str) -> str | None:
     """What a group cannot do without and this machine does not have."""
     if group == "synthetic":
-        from phonaut.corpora.espeak import missing
+        from phonaut.corpora.synthetic.espeak import missing
 
         return "the extra 'synthetic' (espeak-ng) is not installed" if missing() is not None else None
     if group == "fsdd":
@@ -181,7 +182,7 @@ def tensors(path: Path) -> dict[str, Any]:
 def answers(path: Path) -> dict[str, Any]:
     """What a model said of each span."""
     with np.load(path, allow_pickle=False) as columns:
-        found = {name: columns[name] for name in columns.files}
+        found = {NAMES_THEN.get(name, name): columns[name] for name in columns.files}
     scores = found["scores"]
     said = {
         "n": len(scores),

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from runs_of_tones import write_tones
-from sphere_files import write_sphere
+from helpers.runs_of_tones import write_tones
+from helpers.sphere_files import write_sphere
 
 RATE = 16_000
 SPEAKERS = tuple(f"{i:08d}" for i in range(1, 21))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import os
 import pkgutil
-import re
 import sys
 from collections.abc import Sequence
 
