@@ -74,9 +74,10 @@ def listed(words: Sequence[str]) -> tuple[list[Cut], list[str]]:
     from phonaut.config.compose import compose
     from phonaut.config.nodes import instantiate
 
-    corpus = instantiate(compose(words).dataset)
+    config = compose(words)
+    corpus = instantiate(config.protocol).divide(instantiate(config.dataset), config.target)
     cuts = []
-    for item in corpus.items():
+    for item in corpus.utterances():
         phones = [(phone.label, round(phone.start_s, 4), round(phone.end_s, 4)) for phone in item.phones]
         length = None if item.duration_s is None else round(item.duration_s, 4)
         details = (item.text, item.sentence, item.session, round(item.start_s, 4), length, phones)
