@@ -53,16 +53,14 @@ class Evaluate(Command):
 
     def run(self) -> int:
         """Score or probe."""
-        if not self.noise and (needless := self.given("snr_db", "noise_folder")):
-            raise ValueError(f"{needless[0]}= goes with noise=white,recorded")
-        if len(self.paths) == 2 and self.split != "test":
-            raise ValueError(f"split={self.split} is of the run's corpus, and all of {self.paths[1]} is tested: "
-                             "leave one out")  # fmt: skip
+        is_probe = any(text.startswith(("dataset=", "target=")) for text in self.overrides)
+        self.check(is_probe)
         from phonaut.reports import write_report
-        from phonaut.reports.terminal import summarize
+        from phonaut.reports.terminal import show_probes, summarize
         from phonaut.runs import evaluate, members
         from phonaut.tasks.base import Request
         from phonaut.tasks.noise_test import NoiseTest
+        from phonaut.training.callbacks.probing import PROBE_FILE
 
         snr_db = {"snr_db": self.snr_db} if self.snr_db else {}
         request = Request(
@@ -75,6 +73,32 @@ class Evaluate(Command):
         )
         for member in members(self.paths[0]):
             run, name = evaluate(member, request)
-            write_report(run.folder)
-            summarize(run, name)
+            report = write_report(run.folder)
+            if is_probe:
+                show_probes(run.read(PROBE_FILE)["epochs"])
+                print(report)
+            else:
+                summarize(run, name)
         return 0
+
+    def check(self, is_probe: bool) -> None:
+        """Refuse options that would have no effect.
+
+        Raises:
+            ValueError: one is given.
+        """
+        if is_probe:
+            if needless := self.given("split", "batch_size", "noise", "snr_db", "noise_folder"):
+                raise ValueError(f"{needless[0]}= has no effect on a probe; leave it out")
+            if len(self.paths) != 1:
+                raise ValueError(f"a probe takes one RUN; it got {len(self.paths)} paths: {', '.join(self.paths)}; "
+                                 "phonaut evaluate RUN dataset=speechocean762 target=speaker")  # fmt: skip
+            return
+        keys = [text.partition("=")[0] for text in self.overrides]
+        if of_probe := [key for key in keys if not key.startswith(("dataset.", "protocol"))]:
+            raise ValueError(f"{of_probe[0]}= goes with a probe: phonaut evaluate RUN dataset=NAME target=NAME")
+        if not self.noise and (needless := self.given("snr_db", "noise_folder")):
+            raise ValueError(f"{needless[0]}= goes with noise=white,recorded")
+        if len(self.paths) == 2 and self.split != "test":
+            raise ValueError(f"split={self.split} is of the run's corpus, and all of {self.paths[1]} is tested: "
+                             "leave one out")  # fmt: skip

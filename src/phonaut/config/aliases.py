@@ -176,6 +176,8 @@ def with_protocol(config: dict[str, Any]) -> dict[str, Any]:
     elif is_speaker and (kind == "Speechocean762" or name == "recordings"):
         name = "within_speakers"
     name = {"speakers": "by_speaker", "recordings": "by_recording"}.get(name, name)
+    if [options.get(key) for key in SHARES] == [80, 10, 10]:  # what corpora have by themselves
+        options = {key: value for key, value in options.items() if key not in SHARES}
     kept = {key: value for key, value in options.items() if key in TAKEN_BY.get(name, ()) and value is not None}
     target = "phonaut.corpora.protocols." + "".join(part.title() for part in name.split("_"))
     dataset = without_division(dataset) | ({"corpora": dataset["corpora"]} if dataset["corpora"] else {})

@@ -176,9 +176,6 @@ class Pretraining(Task):
         if not any(word.startswith(("dataset=", "target=")) for word in request.overrides):
             raise ValueError(f"{run.folder} is a pre-trained encoder: it has no classes to score; name what a probe "
                              "should tell: dataset=... target=...")  # fmt: skip
-        needless = [key for key in ("noise", "data_folder", "batch_size") if getattr(request, key)]
-        if needless or request.split != "test":
-            raise ValueError(f"{[*needless, 'split'][0]} has no effect on a probe; leave it out")
         probing.probe_run(run, list(request.overrides), request.progress)
         return "probe", None
 
