@@ -8,7 +8,6 @@ from hydra.utils import instantiate
 from phonaut.config.aliases import CHOICES, KEYS, TARGETS, current, current_override, current_overrides
 from phonaut.config.compose import compose
 from phonaut.config.nodes import load_target
-from phonaut.config.plugins import 
 
 
 @pytest.mark.parametrize(("model", "value"), [("lstm", "recording"), ("dnnhmm", "recording"), ("probe", "segment")])

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from phonaut.config.plugins import load_target, registry
+from phonaut.config.nodes import load_target
+from phonaut.config.plugins import registry
 from phonaut.models import EMClassifier
 from phonaut.networks import GRU, LSTM, RNN, Probe, TCResNet8
 
