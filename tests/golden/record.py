@@ -93,7 +93,7 @@ def prepared(words: Sequence[str]) -> tuple[list[Cut], list[str]]:
     corpus = prepared_corpus(compose(words), progress=False, n_jobs=1)
     cuts = []
     for split in SPLITS:
-        table = corpus.cuts(split)
+        table = corpus.utterances(split)
         for row in range(len(table)):
             which = slice(int(table.phone_offset[row]), int(table.phone_offset[row + 1]))
             times = np.stack([table.phone_start_s[which], table.phone_end_s[which]], axis=1).round(4).tolist()
