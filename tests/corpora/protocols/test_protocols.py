@@ -211,3 +211,24 @@ def test_memory_does_not_hold_the_utterances(corpora: dict[str, Corpus]) -> None
         held, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert held < 60 * many, name
+
+
+class Published(Toy):
+    published_split = True
+
+
+def test_a_part_of_a_published_corpus_keeps_its_splits() -> None:
+    utterances = [Utterance(f"{s}{i}", Path("x"), "train", s) for s in "abcdef" for i in range(2)]
+    divided = PROTOCOLS["official"]().divide(Published(utterances), "keyword")
+    assert {u.split for u in divided.utterances()} == {"train"}
+    with pytest.raises(ValueError, match=r"has no test part .it has train."):
+        list(PROTOCOLS["official"]().divide(Toy(utterances), "keyword").utterances())
+
+
+def test_speakers_who_are_told_apart_are_validated_by_recording() -> None:
+    utterances = [Utterance(f"{s}{i}", Path("x"), "test" if i else "train", s) for s in "abcdefgh" for i in range(9)]
+    utterances += [Utterance(f"{s}-more{i}", Path("x"), "train", s) for s in "abcdefgh" for i in range(9)]
+    divided = PROTOCOLS["official"]().divide(Toy(utterances), "speaker")
+    speakers = {split: {u.speaker for u in divided.utterances() if u.split == split} for split in SPLITS}
+    assert speakers["validation"] <= speakers["train"] == speakers["test"] == set("abcdefgh")
+    assert "by recording" in divided.notes()[0]

@@ -13,6 +13,8 @@ from phonaut.corpora.protocols.validation import with_validation
 class Official(ProtocolByShares):
     """As the corpus divides itself, or a user's table or folders do; missing validation is cut from training.
 
+    A user's own split needs a training and a test part; of a published corpus, a part will do.
+
     Args:
         shared_speakers: accept a user's split that has speakers in several parts; those of published corpora are taken
             as they are.
@@ -29,7 +31,7 @@ class Official(ProtocolByShares):
         """
         corpus, survey, shares = listing.corpus, listing.survey, self.shares(listing.corpus)
         for part in ("train", "test"):
-            if part not in survey.splits:
+            if part not in survey.splits and not (corpus.published_split and survey.splits):
                 there = ", ".join(sorted(survey.splits)) or "none of train, validation, test"
                 hint = f"; {corpus.split_hint()}" if corpus.split_hint() and not survey.splits else ""
                 raise ValueError(
@@ -44,7 +46,7 @@ class Official(ProtocolByShares):
         if survey.n_without_speaker:
             training, who = set(), "whether speakers are shared is not known"
         note = f"{corpus.official()}; {who}"
-        if "validation" in survey.splits:
+        if "validation" in survey.splits or "test" not in survey.splits:  # a part of a published corpus
             return Plan(lambda utterance: utterance.split, [note], shares)
         return with_validation(lambda utterance: utterance.split, training, testing, listing, shares, note)
 

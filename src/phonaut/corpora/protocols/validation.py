@@ -34,7 +34,7 @@ def with_validation(
         note: on that division.
     """
     pct = shares.dev_of_training()
-    validating = speakers_to_validate(training, testing, pct)
+    validating = speakers_to_validate(training, testing, pct) if listing.target != "speaker" else set()
     if validating:
         how = f"validation is cut from training by speaker: {some(validating)}"
 
