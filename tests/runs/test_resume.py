@@ -95,6 +95,8 @@ def test_stopped_while_it_validates_it_ends_with_the_same_weights(
 def test_em_that_was_killed_ends_with_the_same_parameters(model: str, settings: list[str], tmp_path: Path) -> None:
     arguments = [*settings, f"model={model}", *EM[model]]
     calm, shaken = tmp_path / "calm", tmp_path / "shaken"
+    # Code that was just compiled rounds otherwise than the same code from numba's cache: compile it before.
+    start(tmp_path / "compiled", [*arguments, "trainer.max_epochs=1"]).finish()
     start(calm, arguments).finish()
     assert start(shaken, arguments, deadly=int(signal.SIGKILL)).wait() == -signal.SIGKILL
     assert "resuming from" in start(shaken, arguments).finish()
