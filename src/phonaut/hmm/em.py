@@ -21,20 +21,6 @@ class ObjectiveFellWarning(UserWarning):
     """EM made the model worse, and the parameters before are kept."""
 
 
-class SufficientStatistics(Protocol):
-    """Result of an E-step over all frames of all processes."""
-
-    @property
-    def log_prob(self) -> float:
-        """Log-likelihood of the frames."""
-        ...
-
-    @property
-    def n_frames(self) -> float:
-        """Number of frames."""
-        ...
-
-
 class Trainable(Protocol):
     """A model as EM sees it."""
 
@@ -130,7 +116,7 @@ class Monitor:
 
 def em(
     model: Trainable,
-    e_step: Callable[[], SufficientStatistics],
+    e_step: Callable[[], Any],
     monitor: Monitor,
     rollback: RollbackState | None = None,
     *,
@@ -145,7 +131,8 @@ def em(
 
     Args:
         model: what is trained.
-        e_step: statistics of all frames under the parameters of now, summed over all processes.
+        e_step: statistics of all frames under the parameters of now, summed over all processes; `log_prob` and
+            `n_frames` are theirs.
         monitor: notes the course.
         rollback: of a fit that goes on; None: one that begins.
         most_seedings: how often components may be seeded anew.
@@ -162,7 +149,7 @@ def em(
 
 def em_step(
     model: Trainable,
-    e_step: Callable[[], SufficientStatistics],
+    e_step: Callable[[], Any],
     monitor: Monitor,
     rollback: RollbackState,
     *,

@@ -223,14 +223,6 @@ class PhoneModels:
                 paths[b] = part
         return paths, scores
 
-    def log_likelihood(self, frames: Frames, lengths: Index, utterances: Sequence[UtteranceGraph]) -> Array:
-        """`log p(x)` of each utterance, over all its paths, `(B,)`."""
-        result = np.empty(len(utterances))
-        for batch in self.batches(frames, lengths, utterances):
-            rows, chain = self.rows(batch), np.arange(len(batch.which))
-            result[batch.which] = inference.log_likelihood(rows, batch.chains, batch.lengths, chain=chain)
-        return result
-
     # --- batches
 
     def rows(self, batch: Batch, joint: Array | None = None) -> Array:

@@ -203,24 +203,14 @@ class MixtureEmissions(GaussianFamily):
             raise ValueError(f"relevance_factor must be positive, got {relevance_factor}")
         if "c" in params and self.covariance_type == "tied":
             raise ValueError("tied covariances are those of no single component: leave c out of params")
-        adapted, (means, covariances), n = self.copy(), self._flat(), statistics.n
-        prior = GaussianPrior(means, relevance_factor, 0.0, 0.0)
+        adapted, (means, covariances), kind = self.copy(), self._flat(), self.covariance_type
+        prior = GaussianPrior(means, relevance_factor, relevance_factor * covariances, relevance_factor)
         new = prior.best_means(statistics, means) if "m" in params else means
         if "c" in params:
-            # About the new mean, old frames and new ones: (r (Sigma + (mu - new)^2) + scatter about new) / (r + n).
-            away, kind = means - new, self.covariance_type
-            scatter = statistics.scatter(new)
-            if kind == "full":
-                old = covariances + away[:, :, None] * away[:, None, :]
-                covariances = (relevance_factor * old + scatter) / (relevance_factor + n)[:, None, None]
-            else:
-                variances = covariances[:, None] if kind == "spherical" else covariances
-                sums = relevance_factor * (variances + np.square(away)) + scatter
-                covariances = sums / (relevance_factor + n)[:, None]
-                covariances = covariances.mean(axis=1) if kind == "spherical" else covariances
+            covariances = prior.best_covariances(statistics, new, covariances, kind)
         adapted._set_flat(new, covariances)
         if "w" in params:
-            counts = n.reshape(self.weights_.shape)
+            counts = statistics.n.reshape(self.weights_.shape)
             alpha = counts / (counts + relevance_factor)
             shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
             weights = alpha * shares + (1 - alpha) * self.weights_
