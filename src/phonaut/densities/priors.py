@@ -97,9 +97,11 @@ class GaussianPrior:
         if is_quadratic(kind):
             if not (of_covariances or self.mean_weight):
                 return 0.0
-            inverse = np.linalg.inv(covariances)
+            factor = np.linalg.cholesky(covariances)
+            root = np.linalg.inv(factor)
+            inverse = np.swapaxes(root, -1, -2) @ root
             if of_covariances:
-                determinant = np.linalg.slogdet(covariances)[1].sum()
+                determinant = 2 * np.log(np.diagonal(factor, axis1=-2, axis2=-1)).sum()
                 total -= 0.5 * float((inverse * scale).sum() + self.weight * determinant)
             if self.mean_weight:
                 each = np.repeat(inverse, len(means) // len(inverse), axis=0)
@@ -111,27 +113,29 @@ class GaussianPrior:
         return total - 0.5 * self.mean_weight * float((np.square(away) / variances).sum())
 
 
-def is_positive_definite(matrices: Array) -> NDArray[np.bool_]:
-    """Tell of each matrix `(..., D, D)` whether it has a Cholesky factor."""
+def is_positive_definite(matrices: Array, margin: float = 0.0) -> NDArray[np.bool_]:
+    """Tell whether matrices `(..., D, D)` have Cholesky factors with pivots above `margin` of their diagonals."""
     try:
-        np.linalg.cholesky(matrices)
+        factors = np.linalg.cholesky(matrices)
     except np.linalg.LinAlgError:
         if matrices.ndim > 2:
-            return np.array([is_positive_definite(matrix) for matrix in matrices])
+            return np.array([is_positive_definite(matrix, margin) for matrix in matrices])
         return np.array(False)
-    return np.full(matrices.shape[:-2], bool(np.isfinite(matrices).all()))
+    pivots = np.square(np.diagonal(factors, axis1=-2, axis2=-1))
+    return np.asarray((pivots > margin * np.diagonal(matrices, axis1=-2, axis2=-1)).all(axis=-1))
 
 
 def positive_definite(covariances: Array) -> Array:
     """Covariances `(..., D, D)`, symmetric; where one is not positive definite, with the least added to its diagonal
     that makes rounding harmless, and where that is not enough, which is when it holds nothing else, its diagonal."""
     covariances = (covariances + np.swapaxes(covariances, -1, -2)) / 2
-    wrong = ~is_positive_definite(covariances)
+    margin = 4 * covariances.shape[-1] * np.finfo(np.float64).eps  # others' Cholesky rounds in another order
+    wrong = ~is_positive_definite(covariances, margin)
     if wrong.any():
         eye = np.eye(covariances.shape[-1])
         diagonal = np.diagonal(covariances, axis1=-2, axis2=-1)
         least = 1e-10 * np.maximum(diagonal.max(axis=-1), LEAST_VARIANCE)
         covariances = covariances + np.where(wrong, least, 0.0)[..., None, None] * eye
         alone = np.maximum(diagonal, least[..., None])[..., None] * eye
-        covariances = np.where(is_positive_definite(covariances)[..., None, None], covariances, alone)
+        covariances = np.where(is_positive_definite(covariances, margin)[..., None, None], covariances, alone)
     return covariances
