@@ -105,7 +105,7 @@ WORDS = {
 def test_corpora_may_still_be_divided_by_their_own_keys(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHONAUT_DATA", "nowhere")
     config = compose([*words.split(), *(["features=frames"] if "frames" in words else [])])
-    assert config.choices.protocol == WORDS[words]
+    assert config.choices["protocol"] == WORDS[words]
     for word in words.split():
         key, _, value = word.partition("=")
         if key.endswith(("fold", "n_folds", "_pct")):
