@@ -111,7 +111,7 @@ def test_corpora_may_still_be_divided_by_their_own_keys(words: str, monkeypatch:
         if key.endswith(("fold", "n_folds", "_pct")):
             assert str(config.protocol[key.partition(".")[2]]) == value
     if "complete" in words:
-        assert config.dataset.test_set == "complete"
+        assert config.dataset["test_set"] == "complete"
 
 
 @pytest.mark.parametrize(
@@ -123,11 +123,11 @@ def test_corpora_may_still_be_divided_by_their_own_keys(words: str, monkeypatch:
          {"_target_": "phonaut.corpora.protocols.Official"}),
         ({"_target_": "phonaut.corpora.FolderCorpus", "protocol": "auto", "train_pct": 80, "dev_pct": 10,
           "test_pct": 10, "test_speakers": [18], "validation_speakers": [], "shared_speakers": False}, "keyword",
-         {"_target_": "phonaut.corpora.protocols.Auto", "train_pct": 80, "dev_pct": 10, "test_pct": 10,
-          "test_speakers": [18], "validation_speakers": [], "shared_speakers": False}),
+         {"_target_": "phonaut.corpora.protocols.Auto", "test_speakers": [18], "validation_speakers": [],
+          "shared_speakers": False}),
         ({"_target_": "phonaut.corpora.KeywordCorpus", "use_default_split": False, "group_speakers_by_id": False,
-          "train_pct": 80, "dev_pct": 10, "test_pct": 10}, "keyword",
-         {"_target_": "phonaut.corpora.protocols.ByRecording", "train_pct": 80, "dev_pct": 10, "test_pct": 10,
+          "train_pct": 70, "dev_pct": 20, "test_pct": 10}, "keyword",
+         {"_target_": "phonaut.corpora.protocols.ByRecording", "train_pct": 70, "dev_pct": 20, "test_pct": 10,
           "balance": False}),
         ({"_target_": "phonaut.corpora.Speechocean762", "protocol": "folds", "n_folds": 5, "fold": 1}, "speaker",
          {"_target_": "phonaut.corpora.protocols.WithinSpeakers"}),

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from phonaut.runs.build import prepared_corpus
 
 from phonaut.config import plugins
 from phonaut.config.compose import compose
+from phonaut.tasks.build import prepared_corpus
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extend.md").read_text(encoding="utf-8")
 RATE = 8000
