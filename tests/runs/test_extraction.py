@@ -16,7 +16,7 @@ from phonaut.runs import Run
 from phonaut.runs.extraction import extract
 from phonaut.runs.load import load
 from phonaut.tasks import build as parts
-from phonaut.tasks.frames import Frames
+from phonaut.tasks.frame_source import Frames
 
 pytestmark = pytest.mark.slow
 

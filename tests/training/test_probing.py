@@ -13,7 +13,7 @@ from phonaut.cli import main
 from phonaut.metrics import Estimate
 from phonaut.runs import Run
 from phonaut.runs.load import load
-from phonaut.tasks.probing import probe_run, probed_data
+from phonaut.tasks.probe_runs import probe_run, probed_data
 from phonaut.training.callbacks.probing import RIDGE, ProbeFile, fitted, items, linear_probe
 
 

@@ -1,4 +1,4 @@
-"""Which front end of ours gives what the encoder of a checkpoint takes, by what its settings say of the audio."""
+"""Map the audio settings of a checkpoint to one of our front ends."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def target_of(audio: dict[str, Any] | None, n_targets: int, n_features: int) -> 
 
 
 def by_width(n: int) -> Chosen | None:
-    """What gives `n` features, as s3prl and the original have them."""
+    """The front end with `n` features, as s3prl and the original have them."""
     if n not in BY_WIDTH:
         return None
     name, options = BY_WIDTH[n]
@@ -71,7 +71,7 @@ def by_width(n: int) -> Chosen | None:
 
 
 def told(audio: dict[str, Any], part: str) -> Chosen | None:
-    """What a section of settings says of `input` or `target`, of s3prl's two extracters; None if it is none of ours."""
+    """The settings of `input` or `target` in a section, of s3prl's two extracters; None if it is none of ours."""
     if "kaldi" in audio:
         return of_kaldi(audio)
     described = audio.get(part, audio.get("input"))
@@ -93,7 +93,7 @@ def told(audio: dict[str, Any], part: str) -> Chosen | None:
 
 
 def of_kaldi(audio: dict[str, Any]) -> Chosen | None:
-    """What torchaudio's imitation of Kaldi gives by these settings: its samples are in -1 ... 1, not 16 bits."""
+    """The front end of torchaudio's imitation of Kaldi with these settings: its samples are in -1 ... 1, not 16 bits."""
     banks = audio["kaldi"].get("fbank") or {}
     if audio["kaldi"].get("feat_type", "fbank") != "fbank" or set(banks) - KALDI_KEYS:
         return None

@@ -43,7 +43,7 @@ GLOBAL = re.compile(r"GLOBAL (\S+)")
 
 
 class Checkpoint(NamedTuple):
-    """What is taken of a file.
+    """Parts of a checkpoint that are read.
 
     Attributes:
         weights: of the encoder, under the names of the file.
@@ -176,7 +176,7 @@ def sizes_of(found: Checkpoint, path: Path) -> dict[str, Any]:
 
 
 def input_width(weights: dict[str, Tensor], stack_size: int, path: Path) -> int:
-    """How many features a frame has.
+    """The number of features of a frame.
 
     Raises:
         ValueError: the first layer is missing, or does not take `stack_size` frames.

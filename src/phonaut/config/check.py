@@ -155,7 +155,7 @@ def is_augmented(node: Node | None) -> bool:
 
 
 def streaming_problems(config: Config) -> list[str]:
-    """What cannot stream: statistics over a whole recording, networks that look ahead."""
+    """Problems of streaming: statistics over a whole recording, networks that look ahead."""
     found = []
     if config.features.get("framing") == "causal" and config.normalizer:
         name = config.normalizer["_target_"].rsplit(".", 1)[-1]

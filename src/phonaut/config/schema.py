@@ -29,7 +29,7 @@ class Encoder:
 
 @dataclass
 class EarlyStopping:
-    """When training stops before its last epoch: `patience` epochs without progress of `monitor`; None: never."""
+    """Early stopping: after `patience` epochs without progress of `monitor`; None: never."""
 
     monitor: str = "validation/loss"
     patience: int | None = None

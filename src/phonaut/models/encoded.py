@@ -114,7 +114,7 @@ class EncodedFrontEnd(nn.Module):
 
     @property
     def is_fixed(self) -> bool:
-        """Whether training leaves all of it as it is."""
+        """True where training changes nothing of it."""
         return self.mode == "frozen"
 
     def train(self, mode: bool = True) -> Self:
@@ -146,7 +146,7 @@ class EncodedFrontEnd(nn.Module):
         return packing.unpack(chosen), lengths
 
     def chosen(self, states: list[Tensor]) -> Tensor:
-        """What is given of the hidden states `(N, H)` of all layers."""
+        """The representation of the chosen layer, from the hidden states `(N, H)` of all."""
         if self.layer_weights is not None:
             weights = self.layer_weights.softmax(dim=0)
             return torch.einsum("l,lnh->nh", weights, torch.stack(states))
@@ -155,7 +155,7 @@ class EncodedFrontEnd(nn.Module):
         return states[-1 if self.layer == "last" else int(self.layer)]
 
     def extra_repr(self) -> str:
-        """What is given, which a cache of frames has to know."""
+        """The options, which a cache of frames has to know."""
         return (
             f"mode={self.mode}, layer={self.layer}, stack_size={self.network.stack_size}, causal={self.network.causal}"
         )

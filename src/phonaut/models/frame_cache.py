@@ -104,7 +104,7 @@ class FrameCache:
         )
 
     def reader(self, split: str) -> Callable[[int], NDArray[np.float32]]:
-        """What gives the frames of a window by its number; where the corpus has them as they are, from there."""
+        """A reader of the frames of a window by its number; where the corpus has them as they are, from there."""
         if self.data.prepared.frames is not None and self.model.normalizer is None:
             windows, table = self.data.dataset(split).windows, self.data.prepared.utterances(split)
             return lambda w: table.frames(int(windows.row[w]), int(windows.start[w]), int(windows.stop[w]))
@@ -167,7 +167,7 @@ class Computed:
         os.replace(self.folder, target)
 
     def read(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """What is in it; the files have no names any more, and are gone with this process."""
+        """The content; the files have no names any more, and are gone with this process."""
         found = read(self.folder, self.n_features)
         shutil.rmtree(self.folder)
         return found

@@ -178,20 +178,20 @@ def top_of(module: str) -> str:
 
 @cache
 def is_foreign(module: str) -> bool:
-    """Whether a module is of torch, of the standard library, or compiled."""
+    """True if a module is of torch, of the standard library, or compiled."""
     top, file = top_of(module), getattr(sys.modules.get(module), "__file__", None) or ""
     return top == FRAMEWORK or top in sys.stdlib_module_names - {"__main__"} or file.endswith((".so", ".pyd"))
 
 
 @cache
 def is_local(module: str) -> bool:
-    """Whether a module lies in no folder of installed packages."""
+    """True if a module lies in no folder of installed packages."""
     file = file_of(module)
     return file is not None and not {"site-packages", "dist-packages"} & set(file.parts)
 
 
 def is_package(module: str) -> bool:
-    """Whether a module has modules below it."""
+    """True if a module has modules below it."""
     file = file_of(module)
     return file is not None and file.name == "__init__.py"
 
@@ -222,7 +222,7 @@ def source(module: str) -> Source:
 
 
 def parsed(text: str, package: str) -> Source:
-    """What a source file says; `package` is that which relative imports begin at."""
+    """The imports of a source file; `package` is that which relative imports begin at."""
     tree = ast.parse(text)
     top_level = {name: origin for node in tree.body for name, origin in names_of(node, package)}
     imports = frozenset(origin for node in statements(tree) for _, origin in names_of(node, package))
@@ -243,7 +243,7 @@ def statements(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def names_of(node: ast.AST, package: str) -> list[tuple[str, Name]]:
-    """What an import statement binds: its name here, and where that comes from."""
+    """The names that an import statement binds, and their origins."""
     if isinstance(node, ast.Import):
         return [(alias.asname or alias.name, (alias.name, None)) for alias in node.names]
     if not isinstance(node, ast.ImportFrom):

@@ -1,4 +1,4 @@
-"""How much memory a step of pre-training will take, said before the first one."""
+"""Estimate of the memory of a step of pre-training, before the first one."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from phonaut.networks.mockingjay import Mockingjay, PredictionHead, checked_pack
 
 
 class Reconstruction(NamedTuple):
-    """What a head makes of altered frames, beside what was there; all `(B, T, D)`, of frames that are not stacked.
+    """Prediction of masked frames by a head, beside the target; all `(B, T, D)`, of frames that are not stacked.
 
     Attributes:
         seen: the input, altered.
@@ -77,7 +77,7 @@ class RepresentationModel(SpeechModel):
         return frames, targets if self.target_front_end is not None else frames, n_stacked
 
     def task(self, frames: Tensor, lengths: Tensor, objective: Objective, key: DrawKey) -> PredictionTask:
-        """What the encoder sees of stacked frames, and what counts."""
+        """Masked input and the positions that count in the loss, from stacked frames."""
         n_bands = 1 + self.front_end.options.deltas
         return objective.task(frames, lengths, key, n_bands=n_bands, stack_size=self.network.stack_size)
 
@@ -105,7 +105,7 @@ class RepresentationModel(SpeechModel):
 
     @torch.no_grad()
     def reconstruction(self, batch: Batch, objective: Objective, key: DrawKey) -> Reconstruction:
-        """What is seen, predicted and true of each frame; the prediction is moved to the frame that it is of."""
+        """Masked input, prediction and target of each frame; predictions are moved to the frames that they are of."""
         frames, targets, lengths = self.inputs_and_targets(batch)
         task = self.task(frames, lengths, objective, key)
         hidden, _ = self.encoded(task.frames, lengths)

@@ -59,7 +59,7 @@ class SpeechModel(nn.Module):
         )
 
     def segments(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What `classify` takes: the frames, or the states, of each span of `batch`, with lengths `(N,)`."""
+        """Input of `classify`: the frames, or the encoded frames, of each span of `batch`, with lengths `(N,)`."""
         frames, lengths = self.frames_of(batch)
         if self.encodes_recordings:
             frames = self.network.encode(frames, lengths)  # type: ignore[operator]

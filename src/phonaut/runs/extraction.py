@@ -15,11 +15,11 @@ from phonaut.data.prepared import PreparedCorpus, UtteranceTable
 from phonaut.runs.load import LoadedRun
 from phonaut.tasks.base import SPLITS
 from phonaut.tasks.build import device_of
-from phonaut.tasks.frames import POOL, frames_of
+from phonaut.tasks.frame_source import POOL, frames_of
 
 
 class Extracted(NamedTuple):
-    """What was written.
+    """Summary of the frames that were written.
 
     Attributes:
         folder: of the frames.

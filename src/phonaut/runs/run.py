@@ -109,7 +109,7 @@ class Run:
         return list(dict.fromkeys(names))
 
     def predictions(self, split: str) -> Predictions:
-        """What the model said of every span of `split`, or under a condition: of `test.white_10_db`."""
+        """Predictions for every span of `split`, or under a condition: `test.white_10_db`."""
         path = self.folder / "predictions" / f"{split}.npz"
         if not path.exists():
             there = ", ".join(sorted(p.stem for p in path.parent.glob("*.npz"))) or "none"
@@ -167,7 +167,7 @@ def differences(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> list[str]:
 
 
 def state_of(folder: Path, config: Mapping[Any, Any]) -> Literal["new", "resume", "finished"]:
-    """What starting `config` in `folder` means.
+    """Decide if starting `config` in `folder` trains anew, resumes, or has nothing to do.
 
     Raises:
         ValueError: the folder holds a run of another configuration; the differing keys are named.

@@ -157,7 +157,7 @@ def size_of(model: SpeechModel, data: Any) -> dict[str, int]:
 
 
 def as_dict(size: ModelSize) -> dict[str, int]:
-    """What `model.json` keeps of the cost of a network."""
+    """Cost of a network, as `model.json` keeps it."""
     return {"parameters": size.parameters, "macs": size.macs, "activation_bytes": size.activation_bytes}
 
 

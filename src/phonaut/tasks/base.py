@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phonaut.config.schema import Config
-from phonaut.tasks.frames import Frames
+from phonaut.tasks.frame_source import Frames
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
@@ -45,7 +45,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Request:
-    """What to evaluate.
+    """Request to evaluate a trained run.
 
     Attributes:
         split: of the run's own corpus.
@@ -65,7 +65,7 @@ class Request:
 
 
 class Task(ABC):
-    """What to train, from a configuration to its report. A sub-class states what is its own.
+    """A task, from its configuration to its report; a sub-class states what is its own.
 
     A task is chosen by `task=NAME`, which is `conf/task/NAME.yaml` with its `_target_`; models choose theirs by
     `override /task@_global_.task: NAME` in their defaults.

@@ -19,8 +19,8 @@ from phonaut.networks.mockingjay import Mockingjay
 from phonaut.tasks import build
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.encoders import prepare_encoder
-from phonaut.tasks.files import prepared_files
 from phonaut.tasks.noise_test import NOISE_FILE, about_noise
+from phonaut.tasks.recordings import prepared_files
 from phonaut.tasks.scoring import figures, noise_of, predict, score, under
 from phonaut.training.callbacks.monitoring import TensorBoardPictures
 from phonaut.training.loop import TrainingLoop

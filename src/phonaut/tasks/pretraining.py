@@ -23,11 +23,11 @@ from phonaut.metrics import mean_over
 from phonaut.models.memory import Memory, estimate
 from phonaut.models.representation_model import RepresentationModel
 from phonaut.networks.mockingjay import Mockingjay
-from phonaut.tasks import build, probing
+from phonaut.tasks import build, probe_runs
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.encoders import load_encoder
-from phonaut.tasks.files import prepared_files
-from phonaut.tasks.frames import Frames, frames_of
+from phonaut.tasks.frame_source import Frames, frames_of
+from phonaut.tasks.recordings import prepared_files
 from phonaut.training.callbacks.reconstructions import Reconstructions
 from phonaut.training.loop import TrainingLoop
 from phonaut.training.representation import Representation
@@ -131,7 +131,7 @@ class Pretraining(Task):
 
     def callbacks(self, config: Config, folder: Path) -> list[Callback]:
         """Probes after every epoch, and pictures of reconstructions."""
-        probes: list[Callback] = [probing.online_probe(config, folder)] if config.probe else []
+        probes: list[Callback] = [probe_runs.online_probe(config, folder)] if config.probe else []
         return [*probes, Reconstructions()]
 
     # --- evaluation
@@ -176,7 +176,7 @@ class Pretraining(Task):
         if not any(word.startswith(("dataset=", "target=")) for word in request.overrides):
             raise ValueError(f"{run.folder} is a pre-trained encoder: it has no classes to score; name what a probe "
                              "should tell: dataset=... target=...")  # fmt: skip
-        probing.probe_run(run, list(request.overrides), request.progress)
+        probe_runs.probe_run(run, list(request.overrides), request.progress)
         return "probe", None
 
     def predict(self, run: Trained, recordings: list[Path]) -> list[NDArray[np.float32]]:

@@ -126,7 +126,7 @@ def score(
 
 
 def noise_of(kind: str, snr_db: float, noise: UtteranceTable | None) -> Callable[[Batch], Batch]:
-    """What adds the noise of a test to a batch."""
+    """The function that adds the noise of a test to a batch."""
     return lambda batch: add_noise(batch, snr_db, kind=kind, noise=noise)
 
 

@@ -1,4 +1,4 @@
-"""What makes a run survive a kill: checkpoints that are whole or absent, and one place to resume from."""
+"""Atomic checkpoints and resuming: a checkpoint is whole or absent, and there is one place to resume from."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class ResumePoint(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Where epochs are long, within the epoch too."""
+        """Save within the epoch too, where epochs are long."""
         if trainer.is_last_batch:
             return  # resumed from here, Lightning would take the epoch for complete, its validation and history lost
         # Every process must take part in a save, so the first one's clock decides for all.

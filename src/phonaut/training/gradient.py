@@ -52,7 +52,7 @@ class EpochStatistics:
         return {"loss": total / max(n, 1.0), **rates_from_confusion(self.confusion.numpy())}
 
     def sums(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps."""
+        """The sums that a checkpoint keeps."""
         return {"confusion": self.confusion, "loss": self.loss}
 
     def take_up(self, sums: dict[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""What every training loop by batches shares: seeded steps, figures of epochs, history, schedule, resuming."""
+"""Base of the training loops by batches: seeded steps, figures of epochs, history, schedule, resuming."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Statistics(Protocol):
         ...
 
     def sums(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps."""
+        """The sums that a checkpoint keeps."""
         ...
 
     def take_up(self, sums: dict[str, Tensor]) -> None:
@@ -138,7 +138,7 @@ class TrainingLoop(L.LightningModule):
         seed_device(self.device, int(draw.generate_state(1)[0]))
 
     def first_time(self, batch_idx: int) -> bool:
-        """Whether a batch comes for the first time: a closure (L-BFGS) comes several times for one batch."""
+        """True if a batch comes for the first time: a closure (L-BFGS) comes several times for one batch."""
         first, self.counted_batch = batch_idx != self.counted_batch, batch_idx
         return first
 
@@ -176,11 +176,11 @@ class TrainingLoop(L.LightningModule):
         return figures
 
     def conclude(self, data: Any) -> dict[str, Any]:
-        """What is left to do when the weights are chosen; and what `model.json` should say of it."""
+        """Finish once the weights are chosen, and return entries for `model.json`."""
         return {}
 
     def samples(self, data: Any) -> dict[str, NDArray[Any]]:
-        """What a model that can generate makes; arrays for `samples.npz`."""
+        """Samples of a model that can generate: arrays for `samples.npz`."""
         return {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ class LossSums:
         return {"loss": total / max(n, 1.0)}
 
     def sums(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps."""
+        """The sums that a checkpoint keeps."""
         return {"loss": self.loss}
 
     def take_up(self, sums: dict[str, Tensor]) -> None:
@@ -126,7 +126,7 @@ class Representation(TrainingLoop):
         self.validation_statistics.update(self.recording_losses(batch, "validation").sum(dim=0))
 
     def examples(self, data: Any) -> tuple[list[str], Reconstruction]:
-        """What the encoder sees, predicts and should predict of a few recordings of the validation split."""
+        """Masked input, prediction and target of a few recordings of the validation split."""
         dataset = data.dataset("validation")
         rows = np.unique(np.linspace(0, len(dataset) - 1, N_EXAMPLES).astype(np.int64))
         batch = dataset[rows].to(self.device)
@@ -162,7 +162,7 @@ class Representation(TrainingLoop):
 
 
 def compiler_problems() -> list[str]:
-    """What `torch.compile` needs and this machine lacks."""
+    """Requirements of `torch.compile` that this machine lacks."""
     import importlib.util
     import os
     import shutil

@@ -1,4 +1,4 @@
-"""What a person sees while a run trains: lines where there is no terminal, pictures and sounds in TensorBoard."""
+"""Monitoring of training: lines where there is no terminal, pictures and sounds in TensorBoard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a linear probe tells from the representations of an encoder while it is pre-trained."""
+"""Linear probe of the representations of an encoder while it is pre-trained."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class OnlineProbe(Callback):
 
 
 def linear_probe(model: RepresentationModel, data: SpeechData) -> Estimate:
-    """How many spans of the validation split a linear classifier gets right that was fitted to the training split.
+    """Accuracy on the validation split of a linear classifier that is fitted to the training split.
 
     Least squares to indicators of classes, `W = (X^T X + r I)^-1 X^T Y`, `r` a thousandth of the mean diagonal of
     `X^T X`, with a constant feature in `X`: the solution is unique, so that curves show the encoder alone. Of phones
