@@ -93,7 +93,7 @@ def told(audio: dict[str, Any], part: str) -> Chosen | None:
 
 
 def of_kaldi(audio: dict[str, Any]) -> Chosen | None:
-    """The front end of torchaudio's imitation of Kaldi with these settings: its samples are in -1 ... 1, not 16 bits."""
+    """The front end of torchaudio's imitation of Kaldi: its samples are in -1 ... 1, not 16 bits."""
     banks = audio["kaldi"].get("fbank") or {}
     if audio["kaldi"].get("feat_type", "fbank") != "fbank" or set(banks) - KALDI_KEYS:
         return None

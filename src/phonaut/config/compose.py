@@ -67,12 +67,7 @@ def draft(overrides: Sequence[str]) -> tuple[Config, list[str]]:
     problems = [problem for text in groups if (problem := choice_problem(text))]
     composed = hydra_compose(tuple(without_null(text) for text in groups if not choice_problem(text)))
     base = Config.of(resolved(composed))
-    for text in (text for text in texts if key_of(text) not in choices()):
-        problem = value_problem(text, composed)
-        if problem is None:
-            problem = apply(composed, text)
-        if problem is not None:
-            problems.append(problem)
+    problems += [problem for text in texts if text not in groups and (problem := set_value(composed, text))]
     try:
         config = finish(Config.of(resolved(composed)))
     except Exception as error:  # OmegaConf's errors and ours share no class but this
@@ -207,7 +202,8 @@ def as_text(override: str, *, sweep: bool = False) -> str:
     if "=" not in override:
         return override
     key, value = override.split("=", 1)
-    quoted = value.replace("\\", "\\\\").replace("'", "\\'") if value.endswith("\\") else value.replace("'", "\\'")
+    # In quotes, a backslash is itself but before a quote, or at the end: there, and only there, it is doubled.
+    quoted = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + m[2].replace("'", "\\'"), value)
     return f"{key}='{quoted}'"
 
 
@@ -232,29 +228,48 @@ def without_null(override: str) -> str:
     return f"~{key_of(override)}" if override.endswith("=null") else override
 
 
-def value_problem(override: str, base: DictConfig) -> str | None:
-    """The problem of `key=value`, given the composition of all groups."""
+def set_value(config: DictConfig, override: str) -> str | None:
+    """Carry out `key=value` on a composition of groups; the problem, where it cannot be."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
-    from omegaconf import DictConfig
+    from omegaconf import OmegaConf, open_dict
 
     try:
         parsed = OverridesParser.create().parse_override(override)
     except HydraException:
         return f"{override} is not key=value"
-    key = parsed.key_or_group
-    root = key.partition(".")[0]
-    if override[0] in "+~":
-        return None if root in KEYS else f"unknown key {key}{nearest(key, KEYS)}"
-    known = flat_config(base)
-    if key not in known:
-        part: Any = base
-        for name in key.split("."):
-            part = part.get(name) if isinstance(part, DictConfig) else None
-        if isinstance(part, DictConfig):
-            return f"{key} is a group of keys: set one of them, like {next(iter(flat_config(part, key + '.')), key)}"
-        return f"unknown key {key}{nearest(key, known)}"
-    return type_problem(key, known[key], parsed.value())
+    key, value = parsed.key_or_group, parsed.value()
+    problem = key_problem(config, key, value, adds=override[0] in "+~")
+    if problem is not None:
+        return problem
+    try:
+        with open_dict(config):
+            if parsed.is_delete():
+                parent, _, name = key.rpartition(".")
+                node = OmegaConf.select(config, parent) if parent else config
+                del node[name]
+            else:
+                OmegaConf.update(config, key, value, merge=True, force_add=True)
+    except Exception as error:  # OmegaConf's errors and KeyError
+        return f"{override}: {str(error).splitlines()[0]}"
+    return None
+
+
+def key_problem(config: DictConfig, key: str, value: Any, *, adds: bool) -> str | None:
+    """The problem of a key that is set; one that is added (or deleted) need not be there."""
+    from omegaconf import DictConfig
+
+    if adds:
+        return None if key.partition(".")[0] in KEYS else f"unknown key {key}{nearest(key, KEYS)}"
+    known = flat_config(config)
+    if key in known:
+        return type_problem(key, known[key], value)
+    node: Any = config
+    for name in key.split("."):
+        node = node.get(name) if isinstance(node, DictConfig) else None
+    if isinstance(node, DictConfig):
+        return f"{key} is a group of keys: set one of them, like {next(iter(flat_config(node, key + '.')), key)}"
+    return f"unknown key {key}{nearest(key, known)}"
 
 
 def type_problem(key: str, default: Any, value: Any) -> str | None:
@@ -269,31 +284,10 @@ def type_problem(key: str, default: Any, value: Any) -> str | None:
     if isinstance(default, bool):
         return None if isinstance(value, bool) else f"{key}={value} must be true or false"
     if isinstance(default, (int, float)):
-        whole = isinstance(default, int) and not key.startswith(
-            ("optimizer.", "scheduler.")
-        )  # PyTorch writes 0 for 0.0
+        is_pytorchs = key.startswith(("optimizer.", "scheduler."))  # where 0 stands for 0.0
+        whole = isinstance(default, int) and not is_pytorchs
         right = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
         return None if right else f"{key}={value} must be a {'whole ' if whole else ''}number"
-    return None
-
-
-def apply(config: DictConfig, override: str) -> str | None:
-    """Carry out an override of a value on a composition; the problem, where it cannot be."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from omegaconf import OmegaConf, open_dict
-
-    parsed = OverridesParser.create().parse_override(override)
-    key, value = parsed.key_or_group, parsed.value()
-    try:
-        with open_dict(config):
-            if parsed.is_delete():
-                parent, _, name = key.rpartition(".")
-                node = OmegaConf.select(config, parent) if parent else config
-                del node[name]
-            else:
-                OmegaConf.update(config, key, value, merge=True, force_add=True)
-    except Exception as error:  # OmegaConf's errors and KeyError
-        return f"{override}: {str(error).splitlines()[0]}"
     return None
 
 
