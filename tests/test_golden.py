@@ -16,7 +16,10 @@ from phonaut.config.nodes import flat
 
 # What is meant to differ, and why: a pattern of items, as failures name them -> the reason. One that excuses nothing
 # fails, so that the list stays true.
-DIFFERENCES: dict[str, str] = {}
+DIFFERENCES: dict[str, str] = {
+    "keywords/runs/gmmhmm/model/calibration": "model.json calls the fit of calibration by its name",
+    "keywords/runs/gmmhmm/model/linear_layer": "model.json calls the fit of calibration by its name",
+}
 # Names of weights, as they were recorded -> as they are now, by the longest beginning.
 RENAMED_WEIGHTS: dict[str, str] = {}
 
