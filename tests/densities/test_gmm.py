@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from phonaut.densities.gaussian import Gaussians, features, statistics
+from phonaut.densities.gaussian_log_prob import Gaussians, features, statistics
 from phonaut.densities.kmeans import kmeans
 from phonaut.densities.priors import COVARIANCE_TYPES
 from phonaut.hmm import GMM

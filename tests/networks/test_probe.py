@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from phonaut.networks import Probe
-from phonaut.networks.masking import surrounded
+from phonaut.networks.padding import surrounded
 
 
 @pytest.mark.oracle

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from phonaut.runs.run import Run, differences, state_of
+from phonaut.runs.resume import differences, state_of
+from phonaut.runs.run import Run
 
 CONFIG = {"seed": 0, "trainer": {"max_epochs": 5, "devices": 1}, "optimizer": {"lr": 0.1}}
 

@@ -19,7 +19,8 @@ from phonaut.data.checks import refuse
 from phonaut.data.columns import TableWriter
 from phonaut.data.frame_shards import MANIFEST, REFUSED_FILES, FrameLayout, FrameSequence, FrameShards, read_layout
 from phonaut.data.preparation.manifest import write_cuts
-from phonaut.data.preparation.prepare import Ledger, files_in, kept, measured, put
+from phonaut.data.preparation.prepare import files_in, kept, measured
+from phonaut.data.preparation.refused import Ledger, put
 from phonaut.data.prepared import FILES, FORMAT, RECORDINGS, SUMMARY, PreparedCorpus, read_lines
 from phonaut.data.shard_table import SHARD_COLUMNS
 from phonaut.data.spans import TARGETS

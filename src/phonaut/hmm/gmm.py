@@ -185,7 +185,7 @@ class GMM(Saved):
         if any(value is None for value in (self.weights_init, self.means_init, self.precisions_init)):
             import torch
 
-            from phonaut.densities.gaussian import statistics
+            from phonaut.densities.gaussian_log_prob import statistics
 
             x = torch.from_numpy(frames).to(self.device)
             r = torch.from_numpy(self._first_responsibilities(frames, rng)).to(x)

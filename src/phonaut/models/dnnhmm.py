@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from phonaut.hmm import inference
 from phonaut.hmm.chains import MarkovChains
-from phonaut.networks.masking import surrounded, without_padding
 from phonaut.networks.network import Network
+from phonaut.networks.padding import surrounded, without_padding
 
 
 class DNNHMM(Network):

@@ -13,7 +13,7 @@ from torch import Tensor
 from phonaut.data.checks import refuse
 from phonaut.data.draws import normal, uniform
 from phonaut.features.functional import length_mask
-from phonaut.features.masks import ZERO, frequency_mask, time_mask
+from phonaut.models.masking import ZERO, frequency_mask, time_mask
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from phonaut.features.functional import length_mask
 from phonaut.networks.attention import attention, attention_maps
 from phonaut.networks.dropout import Dropout
-from phonaut.networks.masking import check_lengths
 from phonaut.networks.packing import Packing
+from phonaut.networks.padding import check_lengths
 
 EPS = 1e-12  # of layer normalisation, as BERT has it
 DEVIATION = 0.02  # of the initial weights

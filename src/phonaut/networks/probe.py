@@ -7,8 +7,8 @@ from typing import Literal
 from torch import Tensor, nn
 
 from phonaut.features.functional import length_mask
-from phonaut.networks.masking import masked_mean, without_padding
 from phonaut.networks.network import Network
+from phonaut.networks.padding import masked_mean, without_padding
 
 
 class Probe(Network):

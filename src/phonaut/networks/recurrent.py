@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from phonaut.networks.masking import masked_mean, without_padding
 from phonaut.networks.network import Network
+from phonaut.networks.padding import masked_mean, without_padding
 
 GROUPS = 4  # of like length
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from phonaut.features.functional import length_mask
-from phonaut.networks.masking import MaskedBatchNorm, masked_mean, without_padding
+from phonaut.networks.padding import MaskedBatchNorm, masked_mean, without_padding
 
 
 class TemporalConv(nn.Module):

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from phonaut.config.nodes import flat
 from phonaut.config.schema import Config
-from phonaut.runs.run import FREE_KEYS, Run
+from phonaut.runs.resume import FREE_KEYS
+from phonaut.runs.run import Run
 from phonaut.tasks.predictions import COLUMNS, Predictions
 
 FOLD = "protocol.fold"

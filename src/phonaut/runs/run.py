@@ -5,40 +5,19 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from phonaut.config.compose import read_config, read_plain
-from phonaut.config.nodes import flat
+from phonaut.config.compose import read_config
 from phonaut.config.schema import Config
 from phonaut.files import read_json, run_folder
 from phonaut.tasks.predictions import Predictions
 
 if TYPE_CHECKING:
     from phonaut.data.prepared import PreparedCorpus
-
-# What may differ when a run is taken up again: where and how fast it runs, and how it is shown.
-FREE_KEYS = frozenset(
-    {
-        "experiment_id",
-        "output_dir",
-        "resume",
-        "overwrite",
-        "n_workers",
-        "checkpoint_minutes",
-        "probe",
-        "trainer.devices",
-        "trainer.num_nodes",
-        "trainer.accelerator",
-        "trainer.enable_progress_bar",
-        "trainer.log_every_n_steps",
-    }
-)
-
-LENGTHS = ("trainer.max_epochs", "trainer.max_steps")  # which may grow
 
 
 class Run:
@@ -148,44 +127,6 @@ def job_name(number: int, overrides: Sequence[str]) -> str:
     if len(text) > 60:
         text = f"{text[:50]}_{hashlib.sha256('|'.join(overrides).encode()).hexdigest()[:8]}"
     return f"{number}_{text}" if text else str(number)
-
-
-def differences(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> list[str]:
-    """The keys in which two configurations differ and must not, as `key: old -> new`.
-
-    >>> differences({"seed": 1, "trainer": {"max_epochs": 5}}, {"seed": 2, "trainer": {"max_epochs": 9}})
-    ['seed: 1 -> 2']
-    """
-    before, after = flat(old), flat(new)
-    found = []
-    for key in sorted(before.keys() | after.keys()):
-        a, b = before.get(key), after.get(key)
-        longer = key in LENGTHS and a is not None and b is not None and b >= a
-        if a != b and key not in FREE_KEYS and not longer:
-            found.append(f"{key}: {a} -> {b}")
-    return found
-
-
-def state_of(folder: Path, config: Mapping[Any, Any]) -> Literal["new", "resume", "finished"]:
-    """Decide if starting `config` in `folder` trains anew, resumes, or has nothing to do.
-
-    Raises:
-        ValueError: the folder holds a run of another configuration; the differing keys are named.
-    """
-    if not (folder / "config.yaml").exists():
-        if folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
-            raise ValueError(f"{folder} holds files but no run; choose another experiment_id or delete it")
-        return "new"
-    run, old = Run(folder), read_plain(folder)
-    different = differences(old, config)
-    if different:
-        shown = "\n  ".join(different)
-        raise ValueError(
-            f"{folder} holds a run of another configuration:\n  {shown}\n"
-            "choose another experiment_id, or overwrite=true to replace it"
-        )
-    longer = any(flat(config).get(key) != flat(old).get(key) for key in LENGTHS)
-    return "finished" if run.finished and not longer else "resume"
 
 
 def empty(folder: Path) -> None:

@@ -25,7 +25,8 @@ from phonaut.files import locked, write_bytes, write_json, write_text
 from phonaut.models import EMClassifier, SpeechModel
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.networks import ModelSize, count
-from phonaut.runs.run import Run, empty, state_of
+from phonaut.runs.resume import state_of
+from phonaut.runs.run import Run, empty
 from phonaut.runs.trainer import trainer_of
 from phonaut.tasks.base import Task
 from phonaut.training.checkpointing import newest_readable_checkpoint

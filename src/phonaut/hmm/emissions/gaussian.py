@@ -21,7 +21,7 @@ from phonaut.densities.statistics import GaussianStatistics
 from phonaut.hmm.emissions.base import Array, Emissions, Index, trained
 
 if TYPE_CHECKING:
-    from phonaut.densities.gaussian import Gaussians
+    from phonaut.densities.gaussian_log_prob import Gaussians
 
 
 class GaussianFamily(Emissions):
@@ -45,7 +45,7 @@ class GaussianFamily(Emissions):
         """All components, `K` of them, as torch computes them; `origin`: what features of frames are relative to."""
         import torch
 
-        from phonaut.densities.gaussian import Gaussians
+        from phonaut.densities.gaussian_log_prob import Gaussians
 
         means, covariances = self._flat()
         kind = self.covariance_type
@@ -174,7 +174,7 @@ class GaussianEmissions(GaussianFamily):
 
     def statistics(self, x: NDArray[Any], gamma: Array, origin: Array | None = None) -> GaussianStatistics:
         """Statistics of all states; by default about the mean of their means."""
-        from phonaut.densities.gaussian import statistics
+        from phonaut.densities.gaussian_log_prob import statistics
 
         about = self.means_.mean(axis=0) if origin is None else origin
         return statistics(self._tensor(x), self._tensor(gamma), about, full=is_quadratic(self.covariance_type))

@@ -21,6 +21,7 @@ from phonaut.hmm.emissions.gaussian import (
     n_covariance_parameters,
     tiled,
 )
+from phonaut.hmm.map_adaptation import map_adapted
 
 LEAST_OF_VARIANCE = 1e-3  # of that of the data: what one frame alone leaves to a component
 NEGLIGIBLE = 1e-10  # probability of a state at a frame
@@ -107,7 +108,7 @@ class MixtureEmissions(GaussianFamily):
         """`log p(x_t | s)`, `(N, S)`, a block of frames at a time."""
         import torch
 
-        from phonaut.densities.gaussian import BLOCK_FRAMES
+        from phonaut.densities.gaussian_log_prob import BLOCK_FRAMES
 
         gaussians, weights = self.gaussians(), self._tensor(self.log_weights)
         parts = [
@@ -128,7 +129,7 @@ class MixtureEmissions(GaussianFamily):
 
         With `gamma` None, there is one state, and the statistics tell the log-likelihood of the frames.
         """
-        from phonaut.densities.gaussian import mixture_statistics
+        from phonaut.densities.gaussian_log_prob import mixture_statistics
 
         about = self._flat()[0].mean(axis=0) if origin is None else origin
         posteriors = None if gamma is None else self._tensor(gamma)
@@ -141,7 +142,7 @@ class MixtureEmissions(GaussianFamily):
         import torch
         from scipy.sparse import csr_array
 
-        from phonaut.densities.gaussian import features, from_features
+        from phonaut.densities.gaussian_log_prob import features, from_features
 
         # Pairs of frames and states; each pair has M responsibilities, in the rows s M ... s M + M - 1 of the matrix.
         frame, state = np.nonzero(gamma > NEGLIGIBLE)
@@ -181,41 +182,8 @@ class MixtureEmissions(GaussianFamily):
         super().m_step(statistics, params)
 
     def map_adapt(self, statistics: GaussianStatistics, relevance_factor: float = 16.0, params: str = "m") -> Self:
-        """A copy whose components move towards the frames of `statistics`, the farther the more frames they have.
-
-        With `a_k = n_k / (n_k + r)` and the moments `E_k` of the statistics (all components of a state sum to N):
-
-            w_k <- (a_k n_k / N + (1 - a_k) w_k) / sum,   mu_k <- a_k E_k[x] + (1 - a_k) mu_k,
-            sigma_k^2 <- a_k E_k[x^2] + (1 - a_k) (sigma_k^2 + mu_k^2) - (the new mu_k)^2
-
-        Args:
-            statistics: of the frames of a speaker, under these emissions.
-            relevance_factor: r, in frames.
-            params: what is adapted: w(eights), m(eans), c(ovariances).
-
-        Raises:
-            ValueError: the factor is not positive, or covariances are shared by components.
-
-        Source: Reynolds, Quatieri and Dunn 2000, "Speaker verification using adapted Gaussian mixture models",
-        equations 11 to 14; for the means it is the MAP estimate of Gauvain and Lee 1994.
-        """
-        if not relevance_factor > 0:
-            raise ValueError(f"relevance_factor must be positive, got {relevance_factor}")
-        if "c" in params and self.covariance_type == "tied":
-            raise ValueError("tied covariances are those of no single component: leave c out of params")
-        adapted, (means, covariances), kind = self.copy(), self._flat(), self.covariance_type
-        prior = GaussianPrior(means, relevance_factor, relevance_factor * covariances, relevance_factor)
-        new = prior.best_means(statistics, means) if "m" in params else means
-        if "c" in params:
-            covariances = prior.best_covariances(statistics, new, covariances, kind)
-        adapted._set_flat(new, covariances)
-        if "w" in params:
-            counts = statistics.n.reshape(self.weights_.shape)
-            alpha = counts / (counts + relevance_factor)
-            shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
-            weights = alpha * shares + (1 - alpha) * self.weights_
-            adapted.weights_ = weights / weights.sum(axis=1, keepdims=True)
-        return adapted
+        """A copy adapted to the frames of `statistics`; see `phonaut.hmm.map_adaptation`."""
+        return map_adapted(self, statistics, relevance_factor, params)
 
     def split(self, distance: float = 0.2, min_frames: float = 0.0) -> Self:
         """Emissions of twice as many components: each becomes two, `distance` standard deviations to each side.

@@ -19,7 +19,7 @@ from phonaut.features.functional import length_mask
 from phonaut.files import write_json
 from phonaut.metrics import Estimate, mean_over
 from phonaut.models.representation_model import RepresentationModel
-from phonaut.networks.masking import masked_mean
+from phonaut.networks.padding import masked_mean
 from phonaut.training.representation import Representation
 
 PROBE_FILE = "probe.json"  # accuracies of a linear probe after each epoch of pre-training

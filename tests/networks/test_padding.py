@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from phonaut.networks.masking import MaskedBatchNorm, length_mask, masked_mean
+from phonaut.networks.padding import MaskedBatchNorm, length_mask, masked_mean
 
 LENGTHS = (4, 9, 17)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from phonaut.data.draws import uniform
-from phonaut.features.masks import ZERO, Draws, frequency_mask, time_mask
+from phonaut.models.masking import ZERO, Draws, frequency_mask, time_mask
 
 
 def draws(keys: np.ndarray, epoch: int = 0) -> Draws:
