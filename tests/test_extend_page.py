@@ -65,6 +65,6 @@ def test_a_class_that_cannot_be_imported_is_a_sentence(
     (folder / "lost.yaml").write_text("_target_: nowhere.Mean\n")
     (folder / "torn.yaml").write_text("_target_: [\n")
     assert main(["train", "model=lost", "--config-dir", "conf"]) == 2
-    assert "nowhere.Mean cannot be imported; a class of your own needs --config-dir DIR" in capsys.readouterr().err
+    assert "a class of your own needs --config-dir DIR" in capsys.readouterr().err
     assert main(["train", "model=torn"]) == 2
     assert "torn.yaml" in capsys.readouterr().err

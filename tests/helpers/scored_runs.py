@@ -57,7 +57,13 @@ def write_scored(
 ) -> Path:
     """A finished run with these predictions, and those under conditions."""
     folder.mkdir(parents=True)
-    settings = {"target": "keyword", "seed": 0, "choices": {"model": folder.name}, "experiment_id": folder.parent.name}
+    settings = {
+        "task": {"_target_": "phonaut.tasks.classification.Classification"},
+        "target": "keyword",
+        "seed": 0,
+        "choices": {"model": folder.name},
+        "experiment_id": folder.parent.name,
+    }
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(settings | dict(config or {}))))
     about = {"model": folder.name, "classes": [str(c) for c in predictions.classes], "parameters": 65204}
     corpus = {"name": "clips", "notes": ["by speaker: no speaker is in two splits"]}

@@ -6,7 +6,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from phonaut.features import CMVN, MelSpectrogram
-from phonaut.models.encoded import EncodedFrontEnd, Projection, wrong_use
+from phonaut.models.encoded import EncodedFrontEnd, Projection, use_problems
 from phonaut.networks import Mockingjay
 
 
@@ -111,7 +111,7 @@ def test_too_few_frames_for_a_projection_are_refused() -> None:
     ],
 )
 def test_what_is_not_possible_is_refused(mode: str, layer: object, what: str) -> None:
-    assert any(what in problem for problem in wrong_use(mode, layer, 2))  # type: ignore[arg-type]
+    assert any(what in problem for problem in use_problems(mode, layer, 2))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=what.split("=")[0]):
         encoder(mode=mode, layer=layer)
 

@@ -100,7 +100,7 @@ def test_a_run_takes_no_frames_of_another_normaliser(tmp_path: Path, monkeypatch
     for root, more in (("one", []), ("one", ["normalizer.variance=false"]), ("empty", ["normalizer.variance=false"])):
         monkeypatch.setattr(frame_cache, "cache_dir", lambda root=root: tmp_path / root)
         config = compose([*settings, *more])
-        module, data = fit(config, tmp_path / f"run {len(found)}")
+        _, module, data = fit(config, tmp_path / f"run {len(found)}")
         found.append(predict(module.model, data, "test").scores)
     np.testing.assert_array_equal(found[1], found[2])
     assert not np.allclose(found[0], found[2])

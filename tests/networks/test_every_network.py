@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from phonaut.config.nodes import load_target
-from phonaut.config.plugins import registry
+from phonaut.config.compose import draft
+from phonaut.config.nodes import class_of, options_of
+from phonaut.config.plugins import choices
 from phonaut.models import EMClassifier
 from phonaut.networks import GRU, LSTM, RNN, Probe, TCResNet8
 
@@ -20,9 +21,9 @@ from phonaut.networks import GRU, LSTM, RNN, Probe, TCResNet8
 def configured() -> dict[str, Callable[..., nn.Module]]:
     """Every network that classifies, as its configuration file has it: a new file is tested by being there."""
     found = {}
-    for name, config in registry("model").items():
-        target, options = load_target(config["_target_"]), {k: v for k, v in config.items() if k != "defaults"}
-        del options["_target_"]
+    for name in choices()["model"]:
+        node = draft([f"model={name}"])[0].model
+        target, options = class_of(node), options_of(node)
         classifies = isinstance(target, type) and {"n_features", "n_classes"} <= signature(target).parameters.keys()
         if classifies and issubclass(target, nn.Module) and not issubclass(target, EMClassifier):
             found[name] = partial(target, **options)

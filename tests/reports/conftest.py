@@ -134,6 +134,7 @@ def write_run(folder: Path, corpus: Any, n_wrong: int, *, splits: tuple[str, ...
         "target": "keyword",
         "seed": 3,
         "dataset": {"_target_": "phonaut.corpora.FolderCorpus", "data_folder": "recordings (new), 2"},
+        "task": {"_target_": "phonaut.tasks.classification.Classification"},
         "features": {"_target_": "phonaut.features.MFCC", "sample_rate": RATE, "n_mfcc": 40},
         "trainer": {"max_epochs": 30, "devices": 1},
         "choices": {"dataset": "folder", "features": "mfcc", "normalizer": None, "model": "tc-res8"},

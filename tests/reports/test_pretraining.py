@@ -22,7 +22,12 @@ LENGTHS = (30, 21)
 def run(tmp_path: Path) -> Path:
     folder = tmp_path / "x" / "mockingjay_small"
     folder.mkdir(parents=True)
-    config = {"target": "none", "seed": 0, "choices": {"model": "mockingjay_small", "objective": "tera"}}
+    config = {
+        "task": {"_target_": "phonaut.tasks.pretraining.Pretraining"},
+        "target": "none",
+        "seed": 0,
+        "choices": {"model": "mockingjay_small", "objective": "tera"},
+    }
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(config)))
     splits = {name: {"cuts": 9, "speakers": 4, "hours": 0.1, "words": {}} for name in ("train", "validation")}
     history = [

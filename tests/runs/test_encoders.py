@@ -130,12 +130,12 @@ def test_fine_tuning_changes_the_encoder_and_augmentation_its_frames(tones: Path
         (["model=genhmm", "encoder.mode=finetune"], "is trained by gradients, and model=genhmm by EM"),
         (["encoder.layer=weighted"], "type encoder.mode=weighted"),
         (["encoder.layer=7"], "the encoder has layers 0 to 2"),
-        (["encoder.n_components=17"], "encoder.n_components=17: from 1 to 16"),
+        (["encoder.n_components=17"], "encoder.n_components=17: must be from 1 to 16"),
         (["encoder.n_components=4", "encoder.mode=finetune"], "is fitted before training"),
         (["streaming=true"], "sees later frames"),
         (["model=mockingjay_small"], "is an encoder itself"),
-        (["labels_pct=0"], "labels_pct=0: above 0 and at most 100"),
-        (["labels_each=0"], "labels_each=0: a whole number of at least 1"),
+        (["labels_pct=0"], "labels_pct must be > 0 and <= 100, got 0"),
+        (["labels_each=0"], "labels_each must be >= 1, got 0"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -173,7 +173,7 @@ def test_few_labels_are_nested_whole_recordings_and_each_counts_per_class_and_sp
     prepared = parts.prepared_corpus(config)
 
     def rows(**few: object) -> set[int]:
-        config.update({"labels_pct": 100.0, "labels_each": None} | few)
+        vars(config).update({"labels_pct": 100.0, "labels_each": None} | few)
         data = speech_data(config, prepared)
         assert len(data.spans["test"].label) == 12, "only training has few labels"
         return set(data.spans["train"].row.tolist())

@@ -120,7 +120,7 @@ def test_the_truth_is_the_input_unaltered_and_what_is_seen_is_hidden_where_it_is
     run = Run(encoder)
     parts = pictures.parts_of(load(encoder))
     batch = pictures.batch_of(recording, pictures.read(recording, RATE, print))
-    seen, predicted, truth = pictures.reconstruction(run, parts, batch).axes
+    seen, predicted, truth = pictures.reconstruction(run.config, parts, batch).axes
     frames, _ = parts.front(*batch.given)
     n = frames.shape[1] // parts.network.stack_size * parts.network.stack_size
     shown = [np.asarray(plot.images[0].get_array()).T for plot in (seen, predicted, truth)]

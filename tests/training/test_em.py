@@ -49,7 +49,7 @@ def test_one_process_is_two(model: str, tones: Path, tmp_path: Path) -> None:
 
 
 def trained(tones: Path, folder: Path, *more: str) -> EM:
-    module, _ = fit(compose([*run_settings(tones), *SMALL["gmmhmm"], *QUIET, *more]), folder)
+    _, module, _ = fit(compose([*run_settings(tones), *SMALL["gmmhmm"], *QUIET, *more]), folder)
     assert isinstance(module, EM)
     return module
 

@@ -34,7 +34,7 @@ def test_the_sums_of_batches_are_the_figures_of_the_epoch() -> None:
 
 def weights(tones: Path, folder: Path, *overrides: str) -> dict[str, torch.Tensor]:
     config = compose([*run_settings(tones), "trainer.max_epochs=2", "trainer.enable_progress_bar=false", *overrides])
-    module, _ = fit(config, folder)
+    _, module, _ = fit(config, folder)
     return module.model.state_dict()
 
 

@@ -126,13 +126,13 @@ def test_a_run_taken_up_again_replaces_what_was_probed_after_it_was_killed(tmp_p
     ("more", "message"),
     [
         (["model=probe"], "a probe takes dataset=.*it got model=probe"),
-        (["target=keyword"], "Name a corpus: dataset="),
+        (["target=keyword"], "a probe needs a corpus: dataset="),
         (["dataset=fsdd", "dataset.unknown=1"], "unknown key dataset.unknown"),
     ],
 )
 def test_words_that_name_no_probe_are_refused(more: list[str], message: str, probed: Run) -> None:
     with pytest.raises(ValueError, match=message):
-        probe_run(probed, more)
+        probe_run(load(probed.folder).trained, more, print)
 
 
 def test_probes_belong_to_pretraining() -> None:
