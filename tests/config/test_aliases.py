@@ -130,7 +130,7 @@ def test_corpora_may_still_be_divided_by_their_own_keys(words: str, monkeypatch:
          {"_target_": "phonaut.corpora.protocols.ByRecording", "train_pct": 70, "dev_pct": 20, "test_pct": 10,
           "balance": False}),
         ({"_target_": "phonaut.corpora.Speechocean762", "protocol": "folds", "n_folds": 5, "fold": 1}, "speaker",
-         {"_target_": "phonaut.corpora.protocols.WithinSpeakers"}),
+         {"_target_": "phonaut.corpora.protocols.Auto"}),
         ({"_target_": "phonaut.corpora.Speechocean762", "protocol": "folds", "n_folds": 5, "fold": 1}, "phone",
          {"_target_": "phonaut.corpora.protocols.Folds", "n_folds": 5, "fold": 1}),
         ({"_target_": "phonaut.corpora.TIMIT", "protocol": "complete"}, "phone",

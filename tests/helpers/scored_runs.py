@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from phonaut.runs import Predictions
 from phonaut.tasks.scoring import figures
 
+TASK = {"_target_": "phonaut.tasks.classification.Classification"}
 CLASSES = ("yes", "no", "stop")
 
 

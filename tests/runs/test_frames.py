@@ -127,9 +127,7 @@ def test_frames_that_a_run_cannot_take_are_refused(tones: tuple[list[str], Path]
         parts.prepared_corpus(config)
     with FrameWriter(tmp_path / "other", n_features=3, frame_shift_s=0.01) as writer:
         writer.add(np.zeros((4, 3)), id="a", split="train")
-    with pytest.raises(
-        ValueError, match=r"have n_features=3 frame_shift_s=0\.01 frame_offset_s=0\.0; the run needs 10, "
-    ):
+    with pytest.raises(ValueError, match=r"n_features=3 frame_shift_s=0\.01 frame_offset_s=0\.0; the run needs 10, "):
         parts.prepared_corpus(config)
 
 

@@ -70,12 +70,13 @@ DIVISIONS = {
 
 # Old values of keys -> today's.
 VALUES = {
+    "choices.normalizer": {"level": "gain"},
     "model.density": {
         "gmmhmm": "phonaut.hmm.emissions.MixtureEmissions",
         "genhmm": "phonaut.hmm.emissions.GenEmissions",
         "lathmm": "phonaut.hmm.emissions.LatEmissions",
         "gshmm": "phonaut.hmm.emissions.GSEmissions",
-    }
+    },
 }
 
 
@@ -130,8 +131,9 @@ def current(config: Any, path: str = "") -> Any:
     """
     if isinstance(config, Mapping):
         ours = str(config.get("_target_", "phonaut.")).startswith("phonaut.")  # others name their options as they like
+        within = path.removeprefix("encoder.built.")  # nodes of another run
         renamed = {
-            KEYS.get(f"{path}{key}" if ours else "", str(key)).rpartition(".")[2]: TARGETS.get(value, value)
+            KEYS.get(f"{within}{key}" if ours else "", str(key)).rpartition(".")[2]: TARGETS.get(value, value)
             if key == "_target_"
             else current(value, f"{path}{key}.")
             for key, value in config.items()
@@ -173,6 +175,10 @@ def with_protocol(config: dict[str, Any]) -> dict[str, Any]:
         name = "unlabelled"
     elif old["group_speakers_by_id"] is False:
         name, options["balance"] = "by_recording", False
+    elif (
+        kind == "Speechocean762" and name == "folds" and (is_speaker or (options["fold"], options["n_folds"]) == (0, 5))
+    ):
+        name = "auto"
     elif is_speaker and (kind == "Speechocean762" or name == "recordings"):
         name = "within_speakers"
     name = {"speakers": "by_speaker", "recordings": "by_recording"}.get(name, name)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from phonaut.checkpoints import pretrained
 from phonaut.config import aliases, check
 from phonaut.config.aliases import current_overrides
-from phonaut.config.groups import resolved
+from phonaut.config.groups import node_of_group, resolved
 from phonaut.config.nodes import Node, instantiate
 from phonaut.config.plugins import CONF, choices, search_path
 from phonaut.config.schema import KEYS, Config
@@ -157,6 +157,9 @@ def read_plain(folder: Path) -> Node:
     from omegaconf import OmegaConf
 
     plain: Node = aliases.current(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")))
+    protocol = (plain.get("choices") or {}).get("protocol")
+    if protocol in choices()["protocol"]:  # a corpus that divided itself had not all options of a protocol
+        plain["protocol"] = node_of_group("protocol", protocol, {}, {}) | plain["protocol"]
     return plain
 
 
