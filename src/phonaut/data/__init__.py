@@ -1,4 +1,4 @@
-"""From cuts to batches: audio on disk, draws, spans, samplers, collation, augmentation.
+"""From utterances to batches: audio on disk, draws, spans, samplers, collation, augmentation.
 
 Nothing is imported here: reading a prepared corpus needs numpy alone.
 """

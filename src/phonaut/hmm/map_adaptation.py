@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any
 
 import numpy as np
 
 from phonaut.densities.priors import GaussianPrior
 from phonaut.densities.statistics import GaussianStatistics
 
-if TYPE_CHECKING:
-    from phonaut.hmm.emissions.mixture import MixtureEmissions
 
-Mixture = TypeVar("Mixture", bound="MixtureEmissions")
-
-
-def map_adapted(emissions: Mixture, statistics: GaussianStatistics, relevance_factor: float, params: str) -> Mixture:
+def map_adapted(emissions: Any, statistics: GaussianStatistics, relevance_factor: float, params: str) -> Any:
     """A copy whose components move towards the frames of `statistics`, the farther the more frames they have.
 
     With `a_k = n_k / (n_k + r)` and the moments `E_k` of the statistics (all components of a state sum to N):
@@ -24,7 +19,7 @@ def map_adapted(emissions: Mixture, statistics: GaussianStatistics, relevance_fa
         sigma_k^2 <- a_k E_k[x^2] + (1 - a_k) (sigma_k^2 + mu_k^2) - (the new mu_k)^2
 
     Args:
-        emissions: of the background model.
+        emissions: of the background model, `MixtureEmissions`.
         statistics: of the frames of a speaker, under these emissions.
         relevance_factor: r, in frames.
         params: letters of what is adapted: w(eights), m(eans), c(ovariances).

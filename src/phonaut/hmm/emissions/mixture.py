@@ -183,7 +183,8 @@ class MixtureEmissions(GaussianFamily):
 
     def map_adapt(self, statistics: GaussianStatistics, relevance_factor: float = 16.0, params: str = "m") -> Self:
         """A copy adapted to the frames of `statistics`; see `phonaut.hmm.map_adaptation`."""
-        return map_adapted(self, statistics, relevance_factor, params)
+        adapted: Self = map_adapted(self, statistics, relevance_factor, params)
+        return adapted
 
     def split(self, distance: float = 0.2, min_frames: float = 0.0) -> Self:
         """Emissions of twice as many components: each becomes two, `distance` standard deviations to each side.
