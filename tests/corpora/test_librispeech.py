@@ -145,7 +145,7 @@ def test_only_speakers_who_are_aligned_are_divided(tmp_path: Path) -> None:
     )
     found = items(root, target="phone", alignment=path, min_phone_count=1)
     assert {item.split for item in found} == {"train", "validation", "test"}
-    with pytest.raises(ValueError, match="no cut of this corpus"):
+    with pytest.raises(ValueError, match="no utterance of this corpus"):
         items(root, target="phone", alignment=aligned(root, ["other"]), min_phone_count=1)
 
 

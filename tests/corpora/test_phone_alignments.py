@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from phonaut.corpora.disk import Refused
-from phonaut.corpora.phone_alignments import AlignedPhones, Alignment, aligned_phones, write_ctm, wrong_alignment
+from phonaut.corpora.phone_alignments import AlignedPhones, Alignment, aligned_phones, alignment_problems, write_ctm
 from phonaut.data.utterance import Phone
 
 PHONES = [Phone("SIL", 0.0, 0.1), Phone("AA", 0.1, 0.25), Phone("B", 0.25, 0.3), Phone("ZH", 0.3, 0.4)]
@@ -72,7 +72,7 @@ def test_a_cut_that_is_not_aligned_is_refused_by_name(tmp_path: Path) -> None:
 def test_an_alignment_of_another_corpus_is_an_error(tmp_path: Path) -> None:
     aligned = AlignedPhones(write(tmp_path / "a.ctm", "x"), [], 1)
     aligned.phones("a/y", "y.wav", Refused())
-    with pytest.raises(ValueError, match=r"no cut of this corpus.*It has x and so on; the corpus has a/y"):
+    with pytest.raises(ValueError, match=r"no utterance of this corpus.*It has x and so on; the corpus has a/y"):
         aligned.check_met()
 
 
@@ -83,11 +83,11 @@ def test_a_count_that_leaves_nothing_is_an_error_with_the_counts(tmp_path: Path)
 
 
 def test_options_are_checked_at_once() -> None:
-    assert wrong_alignment("phone", None, 0, "do this") == [
+    assert alignment_problems("phone", None, 0, "do this") == [
         "target=phone needs the times of phones: dataset.alignment=FILE.ctm; do this",
         "dataset.min_phone_count=0: a whole number of at least 1",
     ]
-    assert wrong_alignment("speaker", None, 50, "do this") == []
+    assert alignment_problems("speaker", None, 50, "do this") == []
     assert aligned_phones("speaker", "a.ctm", [], 1) is None
 
 

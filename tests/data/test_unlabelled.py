@@ -73,7 +73,7 @@ def test_weights_go_by_what_stands_before_the_slash_and_spare_validation(
 
 
 def test_what_is_heard_can_be_named(corpus: Any) -> None:
-    lines = list(data(corpus).cuts())
+    lines = list(data(corpus).utterances())
     assert lines[0] == "train cut0"
     assert lines[-1] == "validation cut4"
     assert len(lines) == 46

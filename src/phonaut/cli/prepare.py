@@ -38,18 +38,20 @@ class Prepare(Command):
             raise ValueError(f"{needless[0]}= goes with units=1000")
         from phonaut.config.compose import compose
         from phonaut.data.preparation.prepare import describe
-        from phonaut.data.preparation.text_units import Wanted, describe_units, write_units
+        from phonaut.data.preparation.text_units import UnitSettings, describe_units, write_units
         from phonaut.tasks.build import prepared_corpus
 
         config = compose(self.overrides if self.units is None else with_transcripts(self.overrides))
         if self.units is None:
             print(describe(prepared_corpus(config, n_jobs=self.n_jobs)))
             return 0
-        wanted = Wanted(self.units, self.units_kind, self.output or Path("units") / str(config.choices["dataset"]))
-        wanted.check()
+        settings = UnitSettings(
+            self.units, self.units_kind, self.output or Path("units") / str(config.choices["dataset"])
+        )
+        settings.check()
         prepared = prepared_corpus(config, n_jobs=self.n_jobs)
         print(describe(prepared), flush=True)
-        print(describe_units(write_units(prepared, wanted)))
+        print(describe_units(write_units(prepared, settings)))
         return 0
 
 

@@ -125,7 +125,7 @@ class Corpus(ABC):
         return Refused()
 
 
-def wrong_target(target: str | None, corpus: type[Corpus]) -> list[str]:
+def target_problems(target: str | None, corpus: type[Corpus]) -> list[str]:
     """The problem of a `target` that a corpus has no labels for."""
     if target in corpus.targets:
         return []

@@ -5,27 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from phonaut.corpora.base import Corpus, wrong_target
+from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.hashing import Shares
 from phonaut.corpora.protocols import Divided, Protocol
 from phonaut.data.checks import refuse
 from phonaut.data.columns import TableWriter
 from phonaut.data.frame_shards import MANIFEST, REFUSED_FILES, FrameLayout, FrameSequence, FrameShards, read_layout
-from phonaut.data.preparation.manifest import write_cuts
-from phonaut.data.preparation.prepare import files_in, kept, measured
-from phonaut.data.preparation.refused import Ledger, put
-from phonaut.data.prepared import FILES, FORMAT, RECORDINGS, SUMMARY, PreparedCorpus, read_lines
+from phonaut.data.preparation.clip_window import Placement
+from phonaut.data.preparation.prepare import cached_corpus, tables
+from phonaut.data.prepared import FORMAT, RECORDINGS, PreparedCorpus, read_lines
 from phonaut.data.shard_table import SHARD_COLUMNS
 from phonaut.data.spans import TARGETS
 from phonaut.data.utterance import Phone, Utterance
-from phonaut.files import write_json
 
 
 class FrameCorpus(Corpus):
@@ -45,7 +42,7 @@ class FrameCorpus(Corpus):
     shares: ClassVar[Shares] = Shares(70, 10, 20, of_training=10)
 
     def __init__(self, *, data_folder: str | Path, target: str = "keyword") -> None:
-        refuse(wrong_target(target, type(self)))
+        refuse(target_problems(target, type(self)))
         self.data_folder, self.target = Path(data_folder).expanduser(), target
 
     def first_look(self) -> None:
@@ -133,79 +130,32 @@ def prepare_frames(corpus: FrameCorpus, protocol: Protocol) -> PreparedCorpus:
     for path in sorted(source.glob("*.safetensors")):
         digest.update(repr((path.name, path.stat().st_size, path.stat().st_mtime_ns)).encode())
     divided = protocol.divide(corpus)
-    return kept(f"{corpus.name}-{digest.hexdigest()}", lambda folder: build(divided, source, folder))
+    return cached_corpus(f"{corpus.name}-{digest.hexdigest()}", lambda folder: build(divided, source, folder))
 
 
 def build(divided: Divided, source: Path, folder: Path) -> None:
     """Fill `folder` with the tables."""
-    shards, spool = FrameShards(source), folder / "spool.jsonl"
-    layout = shards.layout
-    rate = 1.0 / layout.frame_shift_s
-    names: dict[str, int] = {}
-    with ExitStack() as stack:
-        ledger = Ledger(stack, folder)
-        with spool.open("w", encoding="utf-8") as listed, TableWriter(folder / RECORDINGS, SHARD_COLUMNS) as places:
-            n_kept = 0
-            for line in shards.sequences():
-                split = str(divided.plan.split(utterance_of(line)))
-                ledger.n_listed[split] += 1
-                frames = shards.frames(line)
-                if not np.isfinite(frames).all():
-                    where = {"path": f"{source / line.shard}", "id": line.id}
-                    ledger.refuse(where, split, "its frames hold NaN or infinity")
-                    continue
-                content = hashlib.blake2b(frames.tobytes(), digest_size=8).digest()
-                places.append(
-                    path=line.recording or line.id,
-                    shard=names.setdefault(line.shard, len(names)),
-                    offset=line.offset,
-                    n_frames=line.n_frames,
-                    duration_s=line.duration_s,
-                    crc=int.from_bytes(content, "little"),
-                )
-                put(listed, **cut_of(line, split, n_kept, content.hex()))
-                n_kept += 1
-        for refused in divided.refused():
-            ledger.refuse_file(refused)
-        counts = write_cuts(spool, folder, divided, ledger.refuse, rate)
-        spool.unlink()
-    ledger.check_splits(divided.name, counts["splits"])
-    write_json(
-        folder / SUMMARY,
-        {
-            "format": FORMAT,
-            "name": divided.name,
-            "sample_rate": rate,
-            "clip_s": divided.clip_s,
-            "frames": {"folder": str(source), "layout": asdict(layout), "shards": list(names)},
-            "notes": divided.notes(),
-            **counts,
-            "n_refused": ledger.n_refused,
-            "n_remarks": 0,
-            "remarks": {},
-        },
-    )
-    write_json(folder / FILES, {str(path.relative_to(folder)): measured(path) for path in files_in(folder)})
-
-
-def cut_of(line: FrameSequence, split: str, number: int, content: str) -> dict[str, Any]:
-    """A line of the manifest as preparation lists cuts; a frame is a sample."""
-    return {
-        "id": line.id,
-        "split": split,
-        "speaker": line.speaker,
-        "word": line.word,
-        "text": line.text,
-        "sentence": line.sentence,
-        "session": line.session,
-        "phones": [list(phone) for phone in line.phones],
-        "recording": number,
-        "start": 0,
-        "valid": line.n_frames,
-        "before": 0,
-        "n_samples": line.n_frames,
-        "fit": "",
-        "content": content,
-        "path": line.recording or line.id,
-        "source": None,
-    }
+    shards, names, n = FrameShards(source), dict[str, int](), 0
+    with (
+        tables(divided, folder, 1.0 / shards.layout.frame_shift_s) as ledger,
+        TableWriter(folder / RECORDINGS, SHARD_COLUMNS) as places,
+    ):
+        for line in shards.sequences():
+            utterance = utterance_of(line)
+            utterance = replace(utterance, split=divided.plan.split(utterance))
+            frames = shards.frames(line)
+            if not np.isfinite(frames).all():
+                ledger.refuse(replace(utterance, path=source / line.shard), "its frames hold NaN or infinity")
+                continue
+            content = hashlib.blake2b(frames.tobytes(), digest_size=8).digest()
+            places.append(
+                path=line.recording or line.id,
+                shard=names.setdefault(line.shard, len(names)),
+                offset=line.offset,
+                n_frames=line.n_frames,
+                duration_s=line.duration_s,
+                crc=int.from_bytes(content, "little"),
+            )
+            ledger.append(utterance, Placement(n, 0, line.n_frames, 0, line.n_frames, "", content.hex(), None))
+            n += 1
+        ledger.about["frames"] = {"folder": str(source), "layout": asdict(shards.layout), "shards": list(names)}

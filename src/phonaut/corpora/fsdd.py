@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from phonaut.corpora.base import Corpus, wrong_target
+from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.disk import entries, find_or_fetch, is_audio
 from phonaut.data.checks import refuse
 from phonaut.data.utterance import Utterance
@@ -50,7 +50,7 @@ class FSDD(Corpus):
         download: bool = False,
         clear_download: bool = True,
     ) -> None:
-        refuse(wrong_target(target, FSDD))
+        refuse(target_problems(target, FSDD))
         self.data_folder = Path(data_folder)
         self.target, self.clip_s = target, clip_s
         self._download = {"download": download, "clear_download": clear_download}

@@ -151,13 +151,13 @@ def _base(folder: Path) -> Path:
             "files (Kaldi's wav-copy does) and list these"
         )
     here = folder.absolute()
-    found = base_of(paths[:20], [here, *here.parents[:3], Path.cwd()])
-    if found is None or found[1]:
+    base = base_of(paths[:20], [here, *here.parents[:3], Path.cwd()])
+    if base is None or base[1]:
         raise ValueError(
             f"{folder / 'wav.scp'} names recordings that are not there: {paths[0]} is neither in {folder} nor above "
             "it, nor in the current directory; run from the directory that its paths are relative to"
         )
-    return found[0]
+    return base[0]
 
 
 def _not_a_file(path: str) -> str | None:

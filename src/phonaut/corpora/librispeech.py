@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from phonaut.corpora.base import wrong_target
+from phonaut.corpora.base import target_problems
 from phonaut.corpora.disk import Refused, entries, find_folder, is_audio
 from phonaut.corpora.kaldi import read
 from phonaut.corpora.options import as_list
-from phonaut.corpora.phone_alignments import SILENCES, AlignedCorpus, aligned_phones, wrong_alignment
+from phonaut.corpora.phone_alignments import SILENCES, AlignedCorpus, aligned_phones, alignment_problems
 from phonaut.data.checks import refuse
 from phonaut.data.names import nearest
 from phonaut.data.utterance import Utterance
@@ -56,7 +56,7 @@ class LibriSpeech(AlignedCorpus):
         drop_phones: Sequence[str] = SILENCES,
         min_phone_count: int = 50,
     ) -> None:
-        refuse([*wrong_target(target, LibriSpeech), *wrong_alignment(target, alignment, min_phone_count, HOW)])
+        refuse([*target_problems(target, LibriSpeech), *alignment_problems(target, alignment, min_phone_count, HOW)])
         self.data_folder, self.target = Path(data_folder), target
         self.asked = as_list(subsets)
         self.aligned = aligned_phones(target, alignment, drop_phones, min_phone_count)

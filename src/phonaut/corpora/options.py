@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from phonaut.data.names import nearest
 
 
-def wrong_choice(key: str, value: str, choices: Sequence[str]) -> list[str]:
+def choice_problems(key: str, value: str, choices: Sequence[str]) -> list[str]:
     """The problem of a value that is not among `choices`."""
     if value in choices:
         return []
@@ -16,7 +16,7 @@ def wrong_choice(key: str, value: str, choices: Sequence[str]) -> list[str]:
     return [f"dataset.{key} is one of {', '.join(choices)}; received {value}: type dataset.{key}={near}"]
 
 
-def wrong_pattern(key: str, pattern: str | None) -> list[str]:
+def pattern_problems(key: str, pattern: str | None) -> list[str]:
     """The problem of a regular expression whose one group is to be read."""
     if pattern is None:
         return []

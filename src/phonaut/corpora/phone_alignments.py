@@ -1,4 +1,4 @@
-"""Phone alignments in NIST's CTM format: a line for each phone, `<cut id> 1 <start_s> <duration_s> <phone>`.
+"""Phone alignments in NIST's CTM format: a line for each phone, `<id> 1 <start_s> <duration_s> <phone>`.
 
 In ids, white space and % are written as in addresses, `%20` and `%25`.
 """
@@ -29,10 +29,10 @@ OVERLAP_S = 0.005  # by which a phone may begin before the one before it ends: t
 
 
 class Alignment:
-    """The phones of every cut; lines are read when their cut is asked for.
+    """The phones of every utterance; lines are read when it is asked for.
 
     Args:
-        path: the CTM file; the lines of a cut stand together.
+        path: the CTM file; the lines of an utterance stand together.
 
     Raises:
         ValueError: there is no such file, or a line in it is none.
@@ -51,7 +51,7 @@ class Alignment:
                     if len(fields) < 5:
                         got = line.decode(errors="replace").strip()
                         raise ValueError(
-                            f"{path}, line {number}: '<cut id> 1 <start> <duration> <phone>' is wanted, got {got!r}"
+                            f"{path}, line {number}: '<id> 1 <start> <duration> <phone>' is wanted, got {got!r}"
                         )
                     name = unquote(fields[0].decode(errors="replace"))
                     if name != current and name in self._places:
@@ -65,33 +65,33 @@ class Alignment:
     def __len__(self) -> int:
         return len(self._places)
 
-    def __contains__(self, cut: str) -> bool:
-        return cut in self._places
+    def __contains__(self, id: str) -> bool:
+        return id in self._places
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 
-    def phones(self, cut: str) -> tuple[Phone, ...]:
-        """The phones of a cut, in order of time.
+    def phones(self, id: str) -> tuple[Phone, ...]:
+        """The phones of an utterance, in order of time.
 
         Raises:
             ValueError: a time is none, or phones overlap.
         """
-        first, last = self._places[cut]
+        first, last = self._places[id]
         with self.path.open("rb") as file:
             file.seek(first)
             lines = file.read(last - first).decode(errors="replace").splitlines()
-        found: list[Phone] = []
+        phones: list[Phone] = []
         for line in lines:
             fields = line.split()
-            if len(fields) < 5 or unquote(fields[0]) != cut:
+            if len(fields) < 5 or unquote(fields[0]) != id:
                 continue
             try:
                 start_s, duration_s = float(fields[2]), float(fields[3])
             except ValueError:
                 raise ValueError(f"not a time in {line!r}") from None
-            follow(found, Phone(fields[4], start_s, start_s + duration_s))
-        return tuple(found)
+            append_phone(phones, Phone(fields[4], start_s, start_s + duration_s))
+        return tuple(phones)
 
 
 def check_there(path: Path) -> None:
@@ -104,7 +104,7 @@ def check_there(path: Path) -> None:
         raise ValueError(f"dataset.alignment={path} is not a file; phonaut align makes one")
 
 
-def follow(found: list[Phone], phone: Phone) -> None:
+def append_phone(phones: list[Phone], phone: Phone) -> None:
     """Add a phone to those before it.
 
     Raises:
@@ -113,9 +113,9 @@ def follow(found: list[Phone], phone: Phone) -> None:
     label, start_s, end_s = phone.label, phone.start_s, phone.end_s
     if not 0 <= start_s < end_s < float("inf"):
         raise ValueError(f"a phone starts at 0 or later and lasts; {label} goes from {start_s:g} to {end_s:g} s")
-    if found and start_s < found[-1].end_s - OVERLAP_S:
-        raise ValueError(f"{label} at {start_s:g} s begins before {found[-1].label} ends, at {found[-1].end_s:g} s")
-    found.append(phone)
+    if phones and start_s < phones[-1].end_s - OVERLAP_S:
+        raise ValueError(f"{label} at {start_s:g} s begins before {phones[-1].label} ends, at {phones[-1].end_s:g} s")
+    phones.append(phone)
 
 
 class AlignedPhones:
@@ -145,9 +145,9 @@ class AlignedPhones:
     def counts(self) -> Counter[str]:
         """Tokens of each phone in the whole file."""
         counts: Counter[str] = Counter()
-        for cut in self.alignment:
+        for id in self.alignment:
             try:
-                counts.update(phone.label for phone in self.alignment.phones(cut))
+                counts.update(phone.label for phone in self.alignment.phones(id))
             except ValueError:
                 continue  # refused by name in `phones`
         return counts
@@ -159,43 +159,43 @@ class AlignedPhones:
         Raises:
             ValueError: there are fewer than two.
         """
-        kept = {
+        frequent = {
             label for label, n in self.counts.items() if n >= self.min_phone_count and label not in self.drop_phones
         }
-        if len(kept) < 2:
+        if len(frequent) < 2:
             some = ", ".join(f"{label} {n}" for label, n in self.counts.most_common(5)) or "none"
             raise ValueError(
-                f"dataset.min_phone_count={self.min_phone_count} leaves {len(kept)} phones of {self.path} to tell "
+                f"dataset.min_phone_count={self.min_phone_count} leaves {len(frequent)} phones of {self.path} to tell "
                 f"apart; the most frequent are {some}: type a lower number"
             )
-        return frozenset(kept)
+        return frozenset(frequent)
 
-    def has(self, cut: str, path: str, refused: Refused) -> bool:
-        """True where the file has a cut; one that it lacks is refused, by its path."""
-        if cut in self.alignment:
+    def has(self, id: str, path: str, refused: Refused) -> bool:
+        """True where the file has an utterance; one that it lacks is refused, by its path."""
+        if id in self.alignment:
             self._n_met += 1
             return True
-        self._missing = cut
+        self._missing = id
         refused.add(path, f"{self.path} does not align it")
         return False
 
-    def phones(self, cut: str, path: str, refused: Refused) -> tuple[Phone, ...] | None:
-        """The classes among the phones of a cut; None where that is refused, by its path.
+    def phones(self, id: str, path: str, refused: Refused) -> tuple[Phone, ...] | None:
+        """The classes among the phones of an utterance; None where that is refused, by its path.
 
         Raises:
             ValueError: the file cannot be read, or leaves nothing to tell apart.
         """
-        if not self.has(cut, path, refused):
+        if not self.has(id, path, refused):
             return None
         try:
-            phones = self.alignment.phones(cut)
+            phones = self.alignment.phones(id)
         except ValueError as error:
             refused.add(path, f"{self.path}: {error}")
             return None
         return tuple(phone for phone in phones if phone.label in self.classes)
 
     def check_met(self) -> None:
-        """Refuse a file of another corpus, once all cuts were asked for.
+        """Refuse a file of another corpus, once all utterances were asked for.
 
         Raises:
             ValueError: it has none of them.
@@ -203,8 +203,8 @@ class AlignedPhones:
         if self._missing and not self._n_met:
             there = next(iter(self.alignment), None)
             raise ValueError(
-                f"dataset.alignment={self.path} has no cut of this corpus: it is of another one, or calls them by "
-                f"other names. It has {f'{there} and so on' if there else 'none'}; the corpus has {self._missing}"
+                f"dataset.alignment={self.path} has no utterance of this corpus: it is of another one, or calls them "
+                f"by other names. It has {f'{there} and so on' if there else 'none'}; the corpus has {self._missing}"
             )
 
     def note(self) -> str:
@@ -271,7 +271,7 @@ def aligned_phones(
     return AlignedPhones(Path(alignment).expanduser(), drop_phones, min_phone_count)
 
 
-def wrong_alignment(target: str, alignment: object, min_phone_count: object, how: str) -> list[str]:
+def alignment_problems(target: str, alignment: object, min_phone_count: object, how: str) -> list[str]:
     """All problems of the options of phones by alignment.
 
     Args:
@@ -289,10 +289,10 @@ def wrong_alignment(target: str, alignment: object, min_phone_count: object, how
 
 
 def write_ctm(path: Path, alignments: Iterable[tuple[str, Iterable[Phone]]]) -> None:
-    """Write the phones of cuts to a CTM file, atomically."""
+    """Write the phones of utterances to a CTM file, atomically."""
     lines = (
-        f"{one_field(cut)} 1 {phone.start_s:.4f} {phone.end_s - phone.start_s:.4f} {phone.label}\n"
-        for cut, phones in alignments
+        f"{one_field(id)} 1 {phone.start_s:.4f} {phone.end_s - phone.start_s:.4f} {phone.label}\n"
+        for id, phones in alignments
         for phone in phones
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -305,4 +305,4 @@ def one_field(name: str) -> str:
     >>> one_field("my recordings/100%")
     'my%20recordings/100%25'
     """
-    return re.sub(r"[\s%]", lambda found: quote(found[0]), name)
+    return re.sub(r"[\s%]", lambda match: quote(match[0]), name)

@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from phonaut.corpora.base import wrong_target
+from phonaut.corpora.base import target_problems
 from phonaut.corpora.disk import find_folder
 from phonaut.corpora.hashing import Shares
 from phonaut.corpora.kaldi import KaldiDirectory, find_kaldi, read
-from phonaut.corpora.phone_alignments import SILENCES, AlignedCorpus, aligned_phones, wrong_alignment
+from phonaut.corpora.phone_alignments import SILENCES, AlignedCorpus, aligned_phones, alignment_problems
 from phonaut.corpora.protocols import Folds, Protocol, WithinSpeakers
 from phonaut.data.checks import refuse
 from phonaut.data.utterance import Utterance
@@ -49,7 +49,7 @@ class Speechocean762(AlignedCorpus):
         drop_phones: Sequence[str] = SILENCES,
         min_phone_count: int = 50,
     ) -> None:
-        refuse([*wrong_target(target, Speechocean762), *wrong_alignment(target, alignment, min_phone_count, HOW)])
+        refuse([*target_problems(target, Speechocean762), *alignment_problems(target, alignment, min_phone_count, HOW)])
         self.data_folder, self.target = Path(data_folder), target
         self.aligned = aligned_phones(target, alignment, drop_phones, min_phone_count)
 

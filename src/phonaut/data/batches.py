@@ -29,8 +29,8 @@ class Batch:
         audio_lengths: valid samples, `(B,)` int64.
         keys: what random draws of a recording derive from, `(B,)` int64 (the bits of a uint64). They stay on the CPU,
             where draws are made: a GPU would have to be waited for.
-        rows: the cut of each recording in its table, `(B,)` int64.
-        audio_start_s: where the recording begins within its cut, `(B,)` float64; 0 but for parts of long ones.
+        rows: the utterance of each recording in its table, `(B,)` int64.
+        audio_start_s: where the recording begins within its utterance, `(B,)` float64; 0 but for parts of long ones.
         span_recording: the recording in the batch that each span lies in, `(N,)` int64.
         span_start_s: start of the span within the recording, seconds, `(N,)` float64.
         span_end_s: its end, `(N,)` float64.
@@ -93,10 +93,10 @@ class SpeechDataset:
     """Batches of a split by the numbers of their windows.
 
     Args:
-        table: the cuts.
+        table: the utterances.
         spans: what is to be classified in them.
         windows: what is read in one go.
-        clip_samples: the length that every cut was fitted to, or None.
+        clip_samples: the length that every utterance was fitted to, or None.
         n_features: of the frames that are there in place of audio, or None.
 
     Attributes:
@@ -154,7 +154,7 @@ class SpeechDataset:
         )
 
     def audio(self, rows: Index, start: Index, stop: Index) -> dict[str, Tensor]:
-        """Samples of cuts from `start` to `stop`, each `(B,)`, with their lengths."""
+        """Samples of utterances from `start` to `stop`, each `(B,)`, with their lengths."""
         lengths = stop - start
         audio = torch.empty(len(rows), int(lengths.max(initial=0)))
         into = audio.numpy()
@@ -182,10 +182,10 @@ class SpeechDataset:
         }
 
     def durations_s(self, numbers: Index) -> NDArray[np.float64]:
-        """Durations of windows, seconds, `(B,)`; that which reaches the end of its cut ends with it."""
+        """Durations of windows, seconds, `(B,)`; that which reaches the end of its utterance ends with it."""
         rows, start, stop = (column[numbers] for column in (self.windows.row, self.windows.start, self.windows.stop))
         rate = self.table.sample_rate
         whole = stop == self.table.n_samples[rows]
         end_s = np.where(whole, self.table.durations_s[rows], stop / rate)
-        found: NDArray[np.float64] = end_s - start / rate
-        return found
+        seconds: NDArray[np.float64] = end_s - start / rate
+        return seconds

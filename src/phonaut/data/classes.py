@@ -13,44 +13,44 @@ from phonaut.data.spans import TARGETS, codes_of
 if TYPE_CHECKING:
     from phonaut.data.prepared import PreparedCorpus
 
-Wanted = int | Sequence[object] | None  # so many, or these; None: all
+ClassLimit = int | Sequence[object] | None  # so many, or these; None: all
 
 
-def classes_of(prepared: PreparedCorpus, target: str, wanted: Wanted = None) -> list[str]:
+def classes_of(prepared: PreparedCorpus, target: str, limit: ClassLimit = None) -> list[str]:
     """The classes that a model of this corpus can learn: those of the training split, in the corpus's order.
 
     Args:
         prepared: the corpus.
         target: `keyword`, `phone` or `speaker`.
-        wanted: a number: the most frequent in the training split (of equals the first); names: these.
+        limit: a number: the most frequent in the training split (of equals the first); names: these.
 
     Raises:
-        ValueError: the target does not exist, fewer than two classes are there to learn, or `wanted` asks for more or
+        ValueError: the target does not exist, fewer than two classes are there to learn, or `limit` asks for more or
             for others.
     """
     codes, names = codes_of(prepared.utterances("train"), target)
     present, counts = np.unique(codes[codes >= 0], return_counts=True)
     classes = [names[code] for code in present]
     if len(classes) < 2:
-        found = f"only {classes[0]}" if classes else "none"
+        names_there = f"only {classes[0]}" if classes else "none"
         have = [other for other in TARGETS if len(np.unique(codes_of(prepared.utterances("train"), other)[0])) > 1]
         hint = f"; this corpus has target={' or '.join(have)}" if have else ""
         raise ValueError(
-            f"target={target} needs two classes in the training split of {prepared.name}, found {found}{hint}"
+            f"target={target} needs two classes in the training split of {prepared.name}, found {names_there}{hint}"
         )
-    if wanted is None:
+    if limit is None:
         return classes
-    if isinstance(wanted, int):
-        if wanted > len(classes):
+    if isinstance(limit, int):
+        if limit > len(classes):
             raise ValueError(
-                f"classes={wanted}: the training split of {prepared.name} has {len(classes)} for target={target}"
+                f"classes={limit}: the training split of {prepared.name} has {len(classes)} for target={target}"
             )
-        most = np.sort(np.argsort(-counts, kind="stable")[:wanted])
+        most = np.sort(np.argsort(-counts, kind="stable")[:limit])
         return [classes[i] for i in most]
-    chosen = {named(str(name), classes, f"the training split of {prepared.name}") for name in wanted}
-    if len(chosen) < 2:
-        raise ValueError(f"classes=[{', '.join(map(str, wanted))}] is one class: at least two are told apart")
-    return [name for name in classes if name in chosen]
+    limited = {named(str(name), classes, f"the training split of {prepared.name}") for name in limit}
+    if len(limited) < 2:
+        raise ValueError(f"classes=[{', '.join(map(str, limit))}] is one class: at least two are told apart")
+    return [name for name in classes if name in limited]
 
 
 def named(asked: str, classes: Sequence[str], where: str) -> str:

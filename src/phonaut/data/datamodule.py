@@ -15,7 +15,7 @@ from phonaut.data.batches import Batch, SpeechDataset
 from phonaut.data.checks import below, refuse
 from phonaut.data.draws import uniform
 from phonaut.data.sampler import BatchSampler, EpochSampler
-from phonaut.data.spans import label_names, spans_of, wrong_target
+from phonaut.data.spans import label_names, spans_of, target_problems
 from phonaut.data.utterance import SPLITS
 from phonaut.data.windows import GRID, windows_of
 
@@ -240,8 +240,8 @@ class SpeechData(CorpusData):
         self.known: dict[str, NDArray[np.bool_]] = {}  # which spans of the table these are
         for split in SPLITS:
             self.read_spans(split)
-        n_found = len(self.spans["train"].label)
-        if len(prepared.utterances("train")) and not n_found:
+        n_spans = len(self.spans["train"].label)
+        if len(prepared.utterances("train")) and not n_spans:
             raise ValueError(
                 f"nothing is left to train on: {self.refused[0]['reason'] if self.refused else 'no spans'}"
             )
@@ -257,7 +257,7 @@ class SpeechData(CorpusData):
         **options: Any,
     ) -> list[str]:
         """All problems of the options, as sentences; the constructor raises them."""
-        problems = [*wrong_target(target), *super().problems(**options)]
+        problems = [*target_problems(target), *super().problems(**options)]
         if not 0 < labels_pct <= 100:
             problems.append(f"labels_pct must be > 0 and <= 100, got {labels_pct}")
         if labels_each is not None:
@@ -276,20 +276,20 @@ class SpeechData(CorpusData):
         for row, seconds in zip(spans.row[too_long], (spans.end_s - spans.start_s)[too_long], strict=True):
             reason = f"{seconds:.1f} s to classify at once; max_recording_s={self.max_recording_s:g} is the limit"
             self.refused.append({"path": table.recording(row), "reason": reason})
-        kept = ~(too_long | other)
+        used = ~(too_long | other)
         if split == "train":
-            kept &= self.labelled(table, spans)
-        self.spans[split] = spans if kept.all() else spans.select(kept)
-        self.known[split] = kept
+            used &= self.labelled(table, spans)
+        self.spans[split] = spans if used.all() else spans.select(used)
+        self.known[split] = used
 
     def labelled(self, table: UtteranceTable, spans: Spans) -> NDArray[np.bool_]:
         """The spans of the training split that keep their label; recordings are drawn by ids, whatever the seed."""
         draw = uniform(table.key, seed=0, epoch=0, stream="labels")[:, 0]
-        rows, kept = spans.row, np.ones(len(spans.label), dtype=np.bool_)
+        rows, used = spans.row, np.ones(len(spans.label), dtype=np.bool_)
         if self.labels_pct < 100:
             there = np.unique(rows)
-            n_kept = max(1, round(self.labels_pct / 100 * len(there)))
-            kept &= np.isin(rows, there[np.argsort(draw[there], kind="stable")[:n_kept]])
+            n_used = max(1, round(self.labels_pct / 100 * len(there)))
+            used &= np.isin(rows, there[np.argsort(draw[there], kind="stable")[:n_used]])
         if self.labels_each is not None:
             # Sort spans by class, speaker and draw of their recording; count within each run of equal class and
             # speaker (`nth`), and drop those beyond the limit.
@@ -298,8 +298,8 @@ class SpeechData(CorpusData):
             first = np.r_[True, (same[:, 1:] != same[:, :-1]).any(axis=0)] if len(order) else np.zeros(0, np.bool_)
             begin = np.flatnonzero(first)
             nth = np.arange(len(order)) - np.repeat(begin, np.diff(np.r_[begin, len(order)]))
-            kept[order[nth >= self.labels_each]] = False
-        return kept
+            used[order[nth >= self.labels_each]] = False
+        return used
 
     @property
     def notes(self) -> list[str]:

@@ -1,8 +1,8 @@
-"""Random draws that belong to a cut: functions of (seed, epoch, cut, stream, index) and of nothing else.
+"""Random draws that belong to an utterance: functions of (seed, epoch, utterance, stream, index) and of nothing else.
 
-A generator with a state gives each cut what its place in the order happens to be worth. Here the state is the name of
-the draw itself, hashed (a counter-based generator: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
-So order, batch size, workers, processes and resuming change no draw.
+A generator with a state gives each utterance what its place in the order happens to be worth. Here the state is the
+name of the draw itself, hashed (a counter-based generator: Salmon et al. 2011, "Parallel random numbers: as easy as 1,
+2, 3"). So order, batch size, workers, processes and resuming change no draw.
 
 The hash is SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators").
 """
@@ -45,7 +45,7 @@ def uniform(keys: NDArray[np.uint64], *, seed: int, epoch: int, stream: str, n: 
     """Uniform draws in [0, 1), of 53 bits.
 
     Args:
-        keys: one per cut, `(B,)` uint64: a hash of its id.
+        keys: one per utterance, `(B,)` uint64: a hash of its id.
         seed: of the run.
         epoch: of training.
         stream: what the draw is for; draws of different streams are independent.
@@ -79,5 +79,5 @@ def normal(keys: NDArray[np.uint64], *, seed: int, epoch: int, stream: str, n: i
 
 
 def nth_key(keys: NDArray[np.uint64], n: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Keys of the parts of cuts: part 0 has the key of its cut, the others have keys of their own, `(B,)`."""
+    """Keys of the parts of utterances, `(B,)`: part 0 has the key of its utterance, the others have further keys."""
     return keys + n.astype(np.uint64) * np.uint64(GOLDEN_GAMMA)

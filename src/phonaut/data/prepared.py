@@ -1,4 +1,4 @@
-"""A prepared corpus, read from disk: audio, labels and times of every cut, in memory that does not grow with it."""
+"""A prepared corpus, read from disk: audio, labels and times of utterances, in memory that does not grow with it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import weakref
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FORMAT = 2  # of the folder; what has another number is prepared anew
 
-# The files of a prepared folder. Tables of cuts and manifests are there for the splits that have cuts.
+# The files of a prepared folder. Tables of utterances and manifests are there for the splits that have utterances.
 SUMMARY = "summary.json"  # what a person reads: notes, labels, counts
 FILES = "files.json"  # name -> length, and checksum where `PreparedCorpus` reads all of it
 AUDIO = "audio.bin"  # the samples of all recordings, one after another
@@ -65,8 +65,8 @@ class PreparedCorpus:
         name: of the corpus.
         sample_rate: of the audio, Hz; where there are frames in its place, a sample is a frame.
         frames: what they share, where there are frames in place of audio; else None.
-        clip_s: length that cuts were fitted to, seconds, or None.
-        summary: counts of cuts, speakers, hours and words.
+        clip_s: length that utterances are fitted to, seconds, or None.
+        summary: counts of utterances, speakers, hours and words.
         notes: what a user must know, the protocol first.
         words: keyword labels; codes of tables are indices into them.
         speakers: speaker ids.
@@ -122,7 +122,7 @@ class PreparedCorpus:
         return self.tables[split]
 
     def manifest_file(self, split: str) -> Path:
-        """Path of the manifest of a split, which is there if the split has cuts."""
+        """Path of the manifest of a split, which is there if the split has utterances."""
         return self.folder / f"cuts.{split}.jsonl.gz"
 
     def manifest(self, split: str) -> CutSet:
@@ -217,13 +217,13 @@ class UtteranceTable:
     """The utterances of one split; columns are mapped into memory.
 
     Attributes:
-        key: what random draws derive from, a hash of the cut's id, `(N,)` uint64.
+        key: what random draws derive from, a hash of the utterance's id, `(N,)` uint64.
         n_samples: length, `(N,)`.
         word: code of the keyword label or -1, `(N,)`.
         speaker: code of the speaker, -1 for noise, `(N,)`.
         phone_offset: the phones of row r are `phone_offset[r]` to `phone_offset[r + 1]`, `(N + 1,)`.
         phone_label: codes of phones, `(P,)`.
-        phone_start_s: seconds from the start of the cut, `(P,)`.
+        phone_start_s: seconds from the start of the utterance, `(P,)`.
         phone_end_s: likewise, `(P,)`.
     """
 
@@ -233,7 +233,7 @@ class UtteranceTable:
         self.sample_rate = corpus.sample_rate
         self.words, self.speakers, self.phones = corpus.words, corpus.speakers, corpus.phones
         self.recordings = corpus.recordings
-        folder = corpus.folder / f"cuts.{split}"  # a split without cuts has none, and empty columns
+        folder = corpus.folder / f"cuts.{split}"  # a split without utterances has none
         read = {name: read_column(folder, name, kind) for name, kind in UTTERANCE_COLUMNS.items() if kind != "text"}
         self.key: NDArray[np.uint64] = read["key"]
         self.n_samples: NDArray[np.int64] = read["n_samples"]
@@ -258,7 +258,7 @@ class UtteranceTable:
         return len(self.key)
 
     def id(self, row: int) -> str:
-        """Cut id."""
+        """Utterance id."""
         return self.ids[row]
 
     def recording(self, row: int) -> str:
@@ -267,7 +267,7 @@ class UtteranceTable:
 
     @property
     def durations_s(self) -> NDArray[np.float64]:
-        """Durations of the cuts, seconds, `(N,)`."""
+        """Durations of the utterances, seconds, `(N,)`."""
         if isinstance(self.recordings, ShardTable):
             return np.asarray(self.recordings.duration_s[self.number], dtype=np.float64)
         return self.n_samples / self.sample_rate
@@ -293,7 +293,7 @@ class UtteranceTable:
         return self.words[int(self.word[row])] if self.word[row] >= 0 else None
 
     def audio(self, row: int, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
-        """Samples `start` to `stop` of a cut (all of it by default), in [-1, 1]; a short clip lies between zeros.
+        """Samples `start` to `stop` of an utterance (by default all), in [-1, 1]; a short clip lies between zeros.
 
         Raises:
             DamagedCorpusError: the audio is not what was written.
@@ -304,7 +304,7 @@ class UtteranceTable:
         return audio
 
     def write_audio(self, row: int, start: int, into: NDArray[np.float32]) -> None:
-        """Write the samples of a cut from `start` on to `into`, which ends where the cut does or before.
+        """Write the samples of an utterance from `start` on to `into`, which ends where the utterance does or before.
 
         Raises:
             DamagedCorpusError: the audio is not what was written.
@@ -325,7 +325,7 @@ class UtteranceTable:
         )
 
     def frames(self, row: int, start: int, stop: int) -> NDArray[np.float32]:
-        """Frames `start` to `stop` of a cut of a corpus that has frames, `(stop - start, D)`; not to be written to.
+        """Frames `start` to `stop` of an utterance, where there are frames, `(stop - start, D)`; not to be written to.
 
         Raises:
             ValueError: they are not there any more, or the corpus has audio.
@@ -338,3 +338,8 @@ class UtteranceTable:
 def read_lines(path: Path) -> list[dict[str, str]]:
     """A file of JSON lines."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def write_line(file: TextIO, line: dict[str, Any]) -> None:
+    """Append a line of JSON."""
+    file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -131,8 +131,8 @@ class BatchSampler(EpochSampler):
     def count(self) -> int:
         """Batches in an epoch; a last one that would be too small is merged into the one before."""
         full, rest = divmod(int(self.weights.sum()), self.batch_size)
-        wanted = full + (rest >= self.least)
-        return min(max(wanted, 1), max(len(self.weights) // self.least, 1)) if len(self.weights) else 0
+        n_batches = full + (rest >= self.least)
+        return min(max(n_batches, 1), max(len(self.weights) // self.least, 1)) if len(self.weights) else 0
 
     @property
     def durations_differ(self) -> bool:
@@ -151,6 +151,8 @@ class BatchSampler(EpochSampler):
 
     def boundaries(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
         """Cuts of `order`: nearest to every `batch_size` spans, and never fewer than `least` recordings apart."""
+        # Batch k ends with the recording whose middle, counted in spans, is nearest below k batch sizes. Then cuts are
+        # moved so that every batch has `least` recordings: first to the right, then, from the end, to the left.
         spans = np.cumsum(self.weights[order])
         middles = spans - self.weights[order] / 2
         nth = np.arange(1, self.n_batches)

@@ -45,7 +45,7 @@ class ShardTable:
         shard, first = int(self.shard[number]), int(self.offset[number])
         if shard not in self.mapped:
             self.mapped[shard] = map_shard(self.source, self.shards[shard], self.layout.n_features)
-        found = self.mapped[shard][first + start : first + stop]
-        if len(found) != stop - start:
+        frames = self.mapped[shard][first + start : first + stop]
+        if len(frames) != stop - start:
             raise ValueError(f"{self.source / self.shards[shard]} is shorter than it was; type the same command again")
-        return found
+        return frames

@@ -1,4 +1,4 @@
-"""Spans: stretches of cuts with a class each."""
+"""Spans: stretches of utterances with a class each."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ TARGETS = ("keyword", "phone", "speaker")
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """The spans of all cuts of a split, row after row, by time within a row.
+    """The spans of all utterances of a split, row after row, by time within a row.
 
     Attributes:
         offset: the spans of row r are `offset[r]` to `offset[r + 1]`, `(R + 1,)`.
-        start_s: start within the cut, seconds, `(N,)`.
-        end_s: end within the cut, seconds, `(N,)`.
+        start_s: start within the utterance, seconds, `(N,)`.
+        end_s: end within the utterance, seconds, `(N,)`.
         label: class, or -1 where it is not among the classes, `(N,)`.
     """
 
@@ -39,13 +39,13 @@ class Spans:
         """The row that each span belongs to, `(N,)`."""
         return np.repeat(np.arange(len(self.offset) - 1), np.diff(self.offset))
 
-    def select(self, kept: NDArray[np.bool_]) -> Spans:
-        """The spans where `kept (N,)`; their rows stay."""
-        n_kept = np.bincount(self.row[kept], minlength=len(self.offset) - 1)
-        return Spans(offsets(n_kept), self.start_s[kept], self.end_s[kept], self.label[kept])
+    def select(self, mask: NDArray[np.bool_]) -> Spans:
+        """The spans where `mask (N,)`; their rows stay."""
+        n_selected = np.bincount(self.row[mask], minlength=len(self.offset) - 1)
+        return Spans(offsets(n_selected), self.start_s[mask], self.end_s[mask], self.label[mask])
 
     def widened(self, by_s: float, durations_s: NDArray[np.float64]) -> Spans:
-        """Spans that begin `by_s` earlier and end so much later, as far as their cuts `(R,)` last."""
+        """Spans that begin `by_s` earlier and end so much later, as far as their utterances `(R,)` last."""
         start_s = np.maximum(self.start_s - by_s, 0.0)
         return Spans(self.offset, start_s, np.minimum(self.end_s + by_s, durations_s[self.row]), self.label)
 
@@ -55,7 +55,7 @@ def offsets(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
 
 
-def wrong_target(target: str) -> list[str]:
+def target_problems(target: str) -> list[str]:
     """The problem of a target that does not exist."""
     if target in TARGETS:
         return []
@@ -66,7 +66,7 @@ def wrong_target(target: str) -> list[str]:
 
 def codes_of(table: UtteranceTable, target: str) -> tuple[NDArray[np.int64], Sequence[str]]:
     """The label of every span of `table` as a code, and the names of the codes; -1 is no label."""
-    refuse(wrong_target(target))
+    refuse(target_problems(target))
     if target == "phone":
         return table.phone_label.astype(np.int64), table.phones
     if target == "keyword":
@@ -78,8 +78,8 @@ def spans_of(table: UtteranceTable, target: str, classes: Sequence[str]) -> Span
     """The spans of a split.
 
     Args:
-        table: the cuts of the split.
-        target: `keyword` or `speaker`: one span a cut, all of it; `phone`: one span a phone.
+        table: the utterances of the split.
+        target: `keyword` or `speaker`: one span an utterance, all of it; `phone`: one span a phone.
         classes: what the labels count; names that are not among them get label -1.
 
     Raises:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def without_spans(table: UtteranceTable, max_recording_s: float) -> SpeechDataset:
-    """All cuts of a table, nothing in them to classify; longer ones in parts."""
+    """All utterances of a table, nothing in them to classify; longer ones in parts."""
     nothing = np.zeros(0)
     spans = Spans(np.zeros(len(table) + 1, np.int64), nothing, nothing, np.zeros(0, np.int64))
     windows = windows_of(
@@ -96,8 +96,8 @@ class UnlabelledData(CorpusData):
             world_size=world_size,
         )
 
-    def cuts(self) -> Iterator[str]:
-        """A line for each cut: split and id."""
+    def utterances(self) -> Iterator[str]:
+        """A line for each utterance: split and id."""
         for split in ("train", "validation"):
             table = self.prepared.utterances(split)
             yield from (f"{split} {table.id(row)}" for row in range(len(table)))

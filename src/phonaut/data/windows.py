@@ -16,11 +16,11 @@ GRID = 12_800
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Stretches of cuts and the spans that belong to each.
+    """Stretches of utterances and the spans that belong to each.
 
     Attributes:
-        row: the cut, `(W,)`.
-        part: which part of its cut, 0 where it is all of it, `(W,)`.
+        row: the utterance, `(W,)`.
+        part: which part of its utterance, 0 where it is all of it, `(W,)`.
         start: first sample that is read, `(W,)`.
         stop: the sample after the last, `(W,)`.
         offset: the spans of window w are `span[offset[w] : offset[w + 1]]`, `(W + 1,)`.
@@ -44,9 +44,9 @@ class Windows:
 
     def with_spans(self) -> Windows:
         """The windows that hold something to classify."""
-        kept = self.n_spans > 0
-        columns = (self.row[kept], self.part[kept], self.start[kept], self.stop[kept])
-        return Windows(*columns, offsets(self.n_spans[kept]), self.span)
+        with_some = self.n_spans > 0
+        columns = (self.row[with_some], self.part[with_some], self.start[with_some], self.stop[with_some])
+        return Windows(*columns, offsets(self.n_spans[with_some]), self.span)
 
 
 def windows_of(
@@ -65,8 +65,8 @@ def windows_of(
     the whole recording would give. Shorter recordings are read whole.
 
     Args:
-        n_samples: durations of the cuts, `(R,)`.
-        spans: of these cuts, none longer than `max_recording_s`.
+        n_samples: durations of the utterances, `(R,)`.
+        spans: of these utterances, none longer than `max_recording_s`.
         sample_rate: Hz.
         max_recording_s: longest part, seconds.
         margin_s: context, seconds.
@@ -78,10 +78,12 @@ def windows_of(
     row = np.repeat(np.arange(len(n_samples)), n_parts)
     part = np.arange(len(row)) - first[row]
 
+    # A span's centre, in parts of its recording, is the number of its part; `first` of the recording makes it a window.
     centre = (spans.start_s + spans.end_s) / 2 * sample_rate
     nth = (centre * n_parts[spans.row] / np.maximum(n_samples[spans.row], 1)).astype(np.int64)
     window = first[spans.row] + np.clip(nth, 0, n_parts[spans.row] - 1)
 
+    # Each part grows to hold its spans, then by the margin, and starts on the grid; recordings of one part stay whole.
     start = part * n_samples[row] / n_parts[row]
     stop = (part + 1) * n_samples[row] / n_parts[row]
     np.minimum.at(start, window, spans.start_s * sample_rate)

@@ -116,10 +116,10 @@ class Pretraining(Task):
         return RepresentationModel(front_end, network, normalizer, target)
 
     def begin(self, config: Config, folder: Path, model: RepresentationModel, data: UnlabelledData) -> None:
-        """Write down what the run sees, a line a cut: its split and its id; say what memory a step takes."""
+        """Write down what the run sees, a line an utterance: its split and its id; say what memory a step takes."""
         if int(os.environ.get("LOCAL_RANK", "0")) > 0:
             return
-        text = "".join(f"{line}\n" for line in data.cuts())
+        text = "".join(f"{line}\n" for line in data.utterances())
         write_bytes(folder / CUTS, gzip.compress(text.encode("utf-8", "backslashreplace"), mtime=0))
         memory = step_memory(config, model, data)
         print(f"memory     {memory} at most in a step, beside the program; batch_frames={config.batch_frames}")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phonaut.corpora import FSDD
-from phonaut.corpora.base import wrong_target
+from phonaut.corpora.base import target_problems
 from phonaut.corpora.hashing import Cuts, Shares, balanced_cuts, hash_percent, speakers_to_validate
 from phonaut.corpora.protocols.within_speakers import SpeakerDivision
 from phonaut.data.names import likest, match_ids, nearest, same_id
@@ -138,5 +138,5 @@ def test_shares_that_divide_nothing_are_named(shares: tuple[float, float, float]
 
 
 def test_targets_without_labels_are_named() -> None:
-    assert "target=phone" in wrong_target("phone", FSDD)[0]
-    assert not wrong_target("speaker", FSDD)
+    assert "target=phone" in target_problems("phone", FSDD)[0]
+    assert not target_problems("speaker", FSDD)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from phonaut.data.preparation.clip_window import fitted
+from phonaut.data.preparation.clip_window import clip_window
 from phonaut.data.preparation.prepare import prepare
 from phonaut.data.prepared import DamagedCorpusError, PreparedCorpus
 
@@ -110,7 +110,7 @@ import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from conftest import Listed
-from phonaut.data.preparation.clip_window import fitted
+from phonaut.data.preparation.clip_window import clip_window
 from phonaut.data.preparation.prepare import prepare
 {before}
 try:
@@ -137,7 +137,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(folder: Path, cac
     assert left_in(cache) == []
 
 
-@pytest.mark.parametrize("where", ["audio.bin", "spool.jsonl", "summary.json", "key.u8"])
+@pytest.mark.parametrize("where", ["audio.bin", "spool.pickle", "summary.json", "key.u8"])
 def test_the_disk_may_fill_at_any_file(
     where: str, folder: Path, cache: Path, listed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,13 +188,13 @@ def test_an_error_ends_the_bar_before_it_is_told(
     def full(item: Any, *_: Any) -> Any:
         if item.id == "3.wav":
             raise OSError(errno.ENOSPC, "No space left on device")
-        return fitted(item, *_)
+        return clip_window(item, *_)
 
     stream = io.StringIO()
     monkeypatch.setattr(stream, "isatty", lambda: True)
     monkeypatch.setattr("sys.stderr", stream)
     monkeypatch.setattr("phonaut.data.preparation.prepare.PATIENCE_S", 0.0)
-    monkeypatch.setattr("phonaut.data.preparation.prepare.fitted", full)
+    monkeypatch.setattr("phonaut.data.preparation.prepare.clip_window", full)
     with pytest.raises(OSError, match="is full") as error:
         prepare(listed.folder(folder), sample_rate=RATE)
     assert calls == ["start", "stop"]
@@ -222,10 +222,10 @@ def test_two_processes_at_once_make_it_once(folder: Path, cache: Path) -> None:
 
 def test_what_a_killed_process_left_is_cleared_by_the_next(folder: Path, cache: Path, listed: Any) -> None:
     process = started(
-        folder, "import phonaut.data.preparation.prepare as p, time; p.write_cuts = lambda *_: time.sleep(60)"
+        folder, "import phonaut.data.preparation.prepare as p, time; p.write_tables = lambda *_: time.sleep(60)"
     )
     for _ in range(600):
-        if cache.exists() and any(path.stat().st_size for path in cache.glob(".listed-*/spool.jsonl")):
+        if cache.exists() and any(path.stat().st_size for path in cache.glob(".listed-*/spool.pickle")):
             break
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)

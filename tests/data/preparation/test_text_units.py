@@ -14,7 +14,7 @@ import soundfile
 from phonaut.cli import main
 from phonaut.data.preparation import text_units as units
 from phonaut.data.preparation.prepare import prepare
-from phonaut.data.preparation.text_units import KINDS, SPLITS, Wanted, write_units
+from phonaut.data.preparation.text_units import KINDS, SPLITS, UnitSettings, write_units
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.data.utterance import Utterance
 
@@ -66,7 +66,7 @@ def texts_and_units(folder: Path, split: str) -> Iterator[tuple[str, list[int]]]
 def test_lhotse_reads_units_that_sentencepiece_turns_into_the_transcripts_again(
     kind: str, corpus: Callable[..., PreparedCorpus], tmp_path: Path
 ) -> None:
-    write_units(corpus(), Wanted(N_CHARACTERS if kind == "char" else 30, kind, tmp_path / "out"))
+    write_units(corpus(), UnitSettings(N_CHARACTERS if kind == "char" else 30, kind, tmp_path / "out"))
     oracle = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "out" / "units.model"))
     for split in ("train", "validation"):
         found = list(texts_and_units(tmp_path / "out", split))
@@ -82,7 +82,7 @@ def test_manifests_are_those_of_the_corpus_but_for_the_units(
     from lhotse import CutSet
 
     prepared = corpus()
-    write_units(prepared, Wanted(30, "bpe", tmp_path / "out"))
+    write_units(prepared, UnitSettings(30, "bpe", tmp_path / "out"))
     for split in SPLITS:
         written = [cut.to_dict() for cut in CutSet.from_jsonl_lazy(tmp_path / "out" / f"cuts.{split}.jsonl.gz")]
         for cut in written:
@@ -94,18 +94,18 @@ def test_manifests_are_those_of_the_corpus_but_for_the_units(
 
 
 def test_what_is_said_in_the_test_alone_becomes_no_unit(corpus: Callable[..., PreparedCorpus], tmp_path: Path) -> None:
-    result = write_units(corpus(), Wanted(30, "bpe", tmp_path / "out"))
+    result = write_units(corpus(), UnitSettings(30, "bpe", tmp_path / "out"))
     model = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "out" / "units.model"))
     assert not any("z" in model.id_to_piece(n) for n in range(model.get_piece_size()))
     assert result.splits["test"].n_unknown > 0
     assert result.splits["train"].n_unknown == 0
     other = dict(SAID, test=["something else"], validation=["entirely"])
-    write_units(corpus(other), Wanted(30, "bpe", tmp_path / "other"))
+    write_units(corpus(other), UnitSettings(30, "bpe", tmp_path / "other"))
     assert (tmp_path / "out" / "units.model").read_bytes() == (tmp_path / "other" / "units.model").read_bytes()
 
 
 def test_counts_are_those_of_the_manifests(corpus: Callable[..., PreparedCorpus], tmp_path: Path) -> None:
-    result = write_units(corpus(), Wanted(30, "unigram", tmp_path / "out"))
+    result = write_units(corpus(), UnitSettings(30, "unigram", tmp_path / "out"))
     for split, counts in result.splits.items():
         ids = [ids for _, ids in texts_and_units(tmp_path / "out", split)]
         assert (counts.n_sentences, counts.n_units) == (len(ids), sum(map(len, ids)))
@@ -123,7 +123,7 @@ def test_the_same_corpus_gives_the_same_bytes(
     prepared = corpus(SAID | {"train": SAID["train"] * (20 if most == 101 else 1)})
     for name, now in (("a", 1e9), ("b", 2e9)):
         monkeypatch.setattr("time.time", lambda now=now: now)
-        write_units(prepared, Wanted(18 if kind == "char" else 24, kind, tmp_path / name))
+        write_units(prepared, UnitSettings(18 if kind == "char" else 24, kind, tmp_path / name))
     for name in units.FILES:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
@@ -133,51 +133,51 @@ def test_of_too_many_units_the_largest_number_is_said_and_is_possible(
     kind: str, corpus: Callable[..., PreparedCorpus], tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=rf"units=5000: .* have not so many with units_kind={kind}; the larg") as told:
-        write_units(corpus(), Wanted(5000, kind, tmp_path / "out"))
+        write_units(corpus(), UnitSettings(5000, kind, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
     most = int(str(told.value).rsplit(maxsplit=1)[1])
-    assert write_units(corpus(), Wanted(most, kind, tmp_path / "out")).n_units == most
+    assert write_units(corpus(), UnitSettings(most, kind, tmp_path / "out")).n_units == most
     with pytest.raises(ValueError, match="the largest number"):
-        write_units(corpus(), Wanted(most + 1, kind, tmp_path / "out"))
+        write_units(corpus(), UnitSettings(most + 1, kind, tmp_path / "out"))
 
 
 def test_of_too_few_units_the_smallest_number_is_said_and_is_possible(
     corpus: Callable[..., PreparedCorpus], tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=r"units=3: .* have more characters than that; the smallest number is") as told:
-        write_units(corpus(), Wanted(3, "bpe", tmp_path / "out"))
+        write_units(corpus(), UnitSettings(3, "bpe", tmp_path / "out"))
     least = int(str(told.value).rsplit(maxsplit=1)[1])
-    assert write_units(corpus(), Wanted(least, "bpe", tmp_path / "out")).n_units == least
+    assert write_units(corpus(), UnitSettings(least, "bpe", tmp_path / "out")).n_units == least
 
 
 def test_without_transcripts_or_training_there_are_no_units(
     corpus: Callable[..., PreparedCorpus], tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match="has no transcripts in its training split"):
-        write_units(corpus({"train": [None, " "], "test": ["here"]}), Wanted(30, "bpe", tmp_path / "out"))
+        write_units(corpus({"train": [None, " "], "test": ["here"]}), UnitSettings(30, "bpe", tmp_path / "out"))
     with pytest.raises(ValueError, match="the training split of listed is empty"):
-        write_units(corpus({"test": ["here", "there"]}), Wanted(30, "bpe", tmp_path / "out"))
+        write_units(corpus({"test": ["here", "there"]}), UnitSettings(30, "bpe", tmp_path / "out"))
 
 
 def test_a_folder_with_other_files_is_left_alone_and_one_of_units_is_made_again(
     corpus: Callable[..., PreparedCorpus], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    write_units(corpus(), Wanted(30, "bpe", out))
-    write_units(corpus(), Wanted(24, "bpe", out))
+    write_units(corpus(), UnitSettings(30, "bpe", out))
+    write_units(corpus(), UnitSettings(24, "bpe", out))
     assert sentencepiece.SentencePieceProcessor(model_file=str(out / "units.model")).get_piece_size() == 24
     (out / "thesis.tex").write_text("mine")
     with pytest.raises(ValueError, match=r"has other files \(thesis.tex\): name a new folder"):
-        write_units(corpus(), Wanted(30, "bpe", out))
+        write_units(corpus(), UnitSettings(30, "bpe", out))
     assert (out / "thesis.tex").read_text() == "mine"
-    with pytest.raises(ValueError, match="is a file, and a folder is wanted"):
-        Wanted(30, "bpe", out / "thesis.tex").check()
+    with pytest.raises(ValueError, match="is a file, and must be a folder"):
+        UnitSettings(30, "bpe", out / "thesis.tex").check()
 
 
 def test_all_that_is_wrong_with_what_is_asked_for_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "sentencepiece", None)
     with pytest.raises(ValueError, match="units_kind=word is none of unigram, bpe, char") as told:
-        Wanted(1, "word", tmp_path / "out").check()
+        UnitSettings(1, "word", tmp_path / "out").check()
     assert "units=1: at least 2" in str(told.value)
     assert "pip install 'phonaut[units]'" in str(told.value)
 

@@ -9,15 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from phonaut.corpora.base import wrong_target
+from phonaut.corpora.base import target_problems
 from phonaut.corpora.disk import entries, find_folder
 from phonaut.corpora.folder.directories import Directories
 from phonaut.corpora.folder.find_layout import find_layout
 from phonaut.corpora.folder.layouts import Layout, before_underscore, read_name
 from phonaut.corpora.folder.survey import NameSurvey
 from phonaut.corpora.noise import Background, find_noise_folder
-from phonaut.corpora.options import wrong_choice, wrong_pattern
-from phonaut.corpora.phone_alignments import SILENCES, AlignedCorpus, aligned_phones, wrong_alignment
+from phonaut.corpora.options import choice_problems, pattern_problems
+from phonaut.corpora.phone_alignments import SILENCES, AlignedCorpus, aligned_phones, alignment_problems
 from phonaut.corpora.protocols import Divided, Official, Protocol
 from phonaut.data.checks import refuse
 from phonaut.data.utterance import Utterance
@@ -32,7 +32,7 @@ class FolderCorpus(AlignedCorpus):
 
     A class per folder (`yes/anna_1.wav`; below `train`, `validation`, `test` where there are such folders), or a CSV or
     TSV table with columns path, label, speaker (and split, start, end, text, session), or a Kaldi data directory, whose
-    `text` is the class. `target=phone` takes phones from an alignment, whose ids are those of the cuts: Kaldi's
+    `text` is the class. `target=phone` takes phones from an alignment, whose ids are those of utterances: Kaldi's
     utterance ids, or the paths without suffix.
 
     Args:
@@ -74,11 +74,11 @@ class FolderCorpus(AlignedCorpus):
     ) -> None:
         refuse(
             [
-                *wrong_target(target, FolderCorpus),
-                *wrong_alignment(target, alignment, min_phone_count, HOW),
-                *wrong_choice("layout", layout, LAYOUTS),
-                *wrong_pattern("word_pattern", word_pattern),
-                *wrong_pattern("speaker_pattern", speaker_pattern),
+                *target_problems(target, FolderCorpus),
+                *alignment_problems(target, alignment, min_phone_count, HOW),
+                *choice_problems("layout", layout, LAYOUTS),
+                *pattern_problems("word_pattern", word_pattern),
+                *pattern_problems("speaker_pattern", speaker_pattern),
             ]
         )
         self.data_folder = Path(data_folder)
@@ -159,7 +159,7 @@ class FolderCorpus(AlignedCorpus):
     def speaker_hint(self) -> str:
         """Ways to name the speakers."""
         survey = self._survey[0]
-        wrong = survey.wrong_guess() if self._is_guessed else None
+        wrong = survey.guess_problem() if self._is_guessed else None
         cannot = f"what stands before the first _ of the file names ({survey.example}) cannot be it, {wrong}. "
         return (
             f"{cannot if wrong else ''}{'Say' if wrong else 'say'} where the speaker stands, by the group of a regular "
@@ -199,7 +199,7 @@ class FolderCorpus(AlignedCorpus):
     def _is_anonymous(self) -> bool:
         """The guess at the speaker is plainly wrong: speakers are not known."""
         survey = self._survey[0]
-        return survey.n > 0 and self._is_guessed and survey.wrong_guess() is not None
+        return survey.n > 0 and self._is_guessed and survey.guess_problem() is not None
 
     def _nothing_left(self) -> ValueError:
         """The error of a corpus of which no recording can be used."""

@@ -36,7 +36,7 @@ class NameSurvey:
         """True where every recording has a speaker of its own."""
         return self.n > 1 and len(self.speakers) == self.n - self.n_without_speaker
 
-    def wrong_guess(self) -> str | None:
+    def guess_problem(self) -> str | None:
         """The reason why speakers that were guessed from file names plainly are none, if there is one."""
         if self.n_without_speaker > 0.5 * self.n:
             return "most have none"
@@ -87,7 +87,7 @@ class NameSurvey:
             pattern: the regular expression that read the speaker, if one did.
             guessed: nobody said who speaks.
         """
-        if guessed and self.wrong_guess():
+        if guessed and self.guess_problem():
             return "who speaks is not known: each recording counts as a speaker of its own"
         speaker = next(iter(self.speakers), "")
         if guessed:

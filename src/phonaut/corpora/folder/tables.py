@@ -107,13 +107,13 @@ class Table:
         folder = header.file.parent
         samples = [row["path"] for _, row in islice(header.rows(), 20) if row.get("path")]
         bases = [folder / name for name in SUBFOLDERS] + [folder.parent]
-        found = base_of([posix(name) for name in samples], bases)
-        if found is None:
+        base = base_of([posix(name) for name in samples], bases)
+        if base is None:
             first = f": {samples[0]} is not in {folder}" if samples else ": it has no rows"
             raise ValueError(
                 f"{header.file} names recordings that are not there{first}; paths are relative to the table"
             )
-        return found
+        return base
 
 
 class Header:

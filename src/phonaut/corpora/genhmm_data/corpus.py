@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from phonaut.corpora.base import wrong_target
+from phonaut.corpora.base import target_problems
 from phonaut.corpora.frames import FrameCorpus
 from phonaut.corpora.genhmm_data.files import (
     PARTS,
@@ -66,7 +66,7 @@ class ResearchCorpus(FrameCorpus):
         frame_shift_s: float = 0.01,
         most_gb: float = 4.0,
     ) -> None:
-        problems = wrong_target(target, ResearchCorpus)
+        problems = target_problems(target, ResearchCorpus)
         if train is None or test is None:
             problems.append("dataset=genhmm_data needs dataset.train=FILE and dataset.test=FILE")
         if not frame_shift_s > 0:

@@ -62,15 +62,15 @@ def read_research_file(path: Path, *, most_gb: float = 4.0) -> ResearchFile:
     size = sum(one.nbytes for one in arrays)
     if size > read[0]:
         raise ValueError(f"{path}: its arrays have {size:,} bytes, more than the file: one is in it many times")
-    found = ResearchFile(path, arrays)
+    file = ResearchFile(path, arrays)
     if parts.get("keys") is not None:
-        found.keys = [text_of(key) for key in listed(parts["keys"])]
-        if len(found.keys) != len(arrays):
-            raise ValueError(f"{path} has {len(arrays)} arrays and {len(found.keys)} keys")
+        file.keys = [text_of(key) for key in listed(parts["keys"])]
+        if len(file.keys) != len(arrays):
+            raise ValueError(f"{path} has {len(arrays)} arrays and {len(file.keys)} keys")
     for name in ("phones", "codebook"):
         if parts.get(name) is not None:
-            join(found.names, names_of(path, parts[name], arrays), str(path))
-    return found
+            join(file.names, names_of(path, parts[name], arrays), str(path))
+    return file
 
 
 def parts_of(path: Path, content: Any) -> dict[str, Any]:
@@ -159,12 +159,12 @@ def names_of(path: Path, phones: Any, arrays: list[NDArray[Any]]) -> dict[int, s
     """
     if isinstance(phones, dict):
         pairs = [(key, value) if isinstance(key, (str, bytes)) else (value, key) for key, value in phones.items()]
-        found: dict[int, str] = {}
+        names: dict[int, str] = {}
         for name, number in pairs:
             if not isinstance(name, (str, bytes)) or not isinstance(number, (int, float, np.number)):
                 raise ValueError(f"{path}: the codebook holds a {type(name).__name__} and a {type(number).__name__}")
-            join(found, {int(number): text_of(name)}, str(path))
-        return found
+            join(names, {int(number): text_of(name)}, str(path))
+        return names
     rows = listed(phones)
     texts = all(isinstance(row, (str, bytes)) for row in rows)
     if texts and len(rows) != len(arrays):
@@ -173,16 +173,16 @@ def names_of(path: Path, phones: Any, arrays: list[NDArray[Any]]) -> dict[int, s
         return {number: text_of(name) for number, name in enumerate(rows)}
     if len(rows) != len(arrays):
         raise ValueError(f"{path} has {len(rows)} lists of phones for {len(arrays)} arrays")
-    found = {}
+    names = {}
     for i, (row, one) in enumerate(zip(rows, arrays, strict=True)):
         said = [row] if isinstance(row, (str, bytes)) else listed(row)
         if len(said) not in (1, len(one)):
             raise ValueError(f"{path}: sequence {i} has {len(one)} frames and {len(said)} phones")
         numbers = labels_of(one) if len(said) > 1 else labels_of(one)[:1]
-        join(found, dict(zip(numbers.tolist(), map(text_of, said), strict=False)), f"{path}, sequence {i}")
-        if len(said) > 1 and [found[number] for number in numbers.tolist()] != [text_of(name) for name in said]:
+        join(names, dict(zip(numbers.tolist(), map(text_of, said), strict=False)), f"{path}, sequence {i}")
+        if len(said) > 1 and [names[number] for number in numbers.tolist()] != [text_of(name) for name in said]:
             raise ValueError(f"{path}: in sequence {i} a number in column 0 stands for two phones")
-    return found
+    return names
 
 
 def join(names: dict[int, str], more: dict[int, str], where: str) -> None:

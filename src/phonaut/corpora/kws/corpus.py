@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from phonaut.corpora.base import Corpus, wrong_target
+from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.disk import entries, find_or_fetch
 from phonaut.corpora.hashing import hash_percent
 from phonaut.corpora.kws.speech_commands import (
@@ -20,9 +20,9 @@ from phonaut.corpora.kws.speech_commands import (
     LISTS,
     check_words,
     clips,
+    keyword_list,
     official_lists,
     version,
-    wanted_list,
     word_folders,
 )
 from phonaut.corpora.noise import SILENCE, Background, find_noise_folder
@@ -88,7 +88,7 @@ class KeywordCorpus(Corpus):
         test_snr: float | None = None,
         selection_seed: int = 59185,
     ) -> None:
-        problems = wrong_target(target, KeywordCorpus)
+        problems = target_problems(target, KeywordCorpus)
         if version not in ARCHIVES:
             problems.append(f"dataset.version is 1 or 2; received {version}")
         for key, value in {"silence_prob": silence_prob, "unknown_prob": unknown_prob}.items():
@@ -105,7 +105,7 @@ class KeywordCorpus(Corpus):
         refuse(problems)
         self.data_folder = Path(data_folder)
         self.target, self.version = target, version
-        self.wanted_words = wanted_list(wanted_words)
+        self.wanted_words = keyword_list(wanted_words)
         self.clip_s = input_length / samplingrate
         self.timeshift_ms, self.train_snr_low, self.train_snr_high = timeshift_ms, train_snr_low, train_snr_high
         self.downsample, self.test_snr = downsample, test_snr
@@ -140,10 +140,10 @@ class KeywordCorpus(Corpus):
 
     def words(self) -> list[str] | None:
         """The classes: wanted words in the order in which they were asked, then `_unknown_`, `_silence_`."""
-        wanted, other = self._word_folders()
+        keywords, other = self._word_folders()
         unknown = [UNKNOWN] if other and self._has_unknown else []
         silence = [SILENCE] if self._fractions[SILENCE] and self._noise_folder() else []
-        return [*wanted, *unknown, *silence]
+        return [*keywords, *unknown, *silence]
 
     def utterances(self) -> Iterator[Utterance]:
         """Every clip, word by word; those of other words, of which `select` takes some, are `_unknown_`.
@@ -151,13 +151,13 @@ class KeywordCorpus(Corpus):
         Raises:
             ValueError: no such folder, or it lacks a wanted word.
         """
-        wanted, other = self._word_folders()
-        folders = wanted | other if self._has_unknown else wanted
+        keywords, other = self._word_folders()
+        folders = keywords | other if self._has_unknown else keywords
         lists = official_lists(self.folder)
         for word in sorted(folders):
             for clip in clips(self.folder, word, folders[word], self._refused):
                 split = lists.get(str(clip.recording), "train") if lists is not None else None
-                yield replace(clip, split=split, word=word if word in wanted else UNKNOWN)
+                yield replace(clip, split=split, word=word if word in keywords else UNKNOWN)
 
     def select(self, divided: Divided) -> Iterator[Utterance]:
         """The wanted clips, as many of other words as are asked for, and silence and noise."""
@@ -181,16 +181,16 @@ class KeywordCorpus(Corpus):
         The clips with the smallest hashes are used: further words displace some, and reshuffle none.
         """
         if self._selection is None or self._selection[0] is not divided:
-            n_wanted: Counter[str] = Counter()
+            n_keywords: Counter[str] = Counter()
             positions: dict[str, array[float]] = {split: array("d") for split in SPLITS}
             for clip in divided.assigned():
                 if clip.word == UNKNOWN:
                     positions[str(clip.split)].append(self._position(clip))
                 else:
-                    n_wanted[str(clip.split)] += 1
+                    n_keywords[str(clip.split)] += 1
 
             def count(word: str, split: str) -> int:  # a fraction of the wanted clips, rounded up, as in Google's code
-                return math.ceil(round(n_wanted[split] * self._fractions[word], 6))
+                return math.ceil(round(n_keywords[split] * self._fractions[word], 6))
 
             thresholds = {}
             for split in SPLITS:
@@ -204,11 +204,11 @@ class KeywordCorpus(Corpus):
 
     def title(self) -> str:
         """Its name, the version and the classes."""
-        wanted, other = self._word_folders()
+        keywords, other = self._word_folders()
         classes = self.words() or []
         extra = [word.strip("_") for word in (UNKNOWN, SILENCE) if word in classes]
-        counted = " + ".join([f"{len(wanted)} word{'s' * (len(wanted) != 1)}", *extra])
-        return f"Google Speech Commands, {version(wanted | other)}: {counted}"
+        counted = " + ".join([f"{len(keywords)} word{'s' * (len(keywords) != 1)}", *extra])
+        return f"Google Speech Commands, {version(keywords | other)}: {counted}"
 
     def official(self) -> str:
         """By lists."""
@@ -249,8 +249,8 @@ class KeywordCorpus(Corpus):
     def _word_folders(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
         """The folders of the wanted words in the order in which they were asked, and those of all others."""
         there = word_folders(self.folder, self._refused)
-        wanted = self.wanted_words or list(there)
-        return {word: there[word] for word in wanted}, {w: names for w, names in there.items() if w not in wanted}
+        keywords = self.wanted_words or list(there)
+        return {word: there[word] for word in keywords}, {w: names for w, names in there.items() if w not in keywords}
 
     def _noise_folder(self) -> Path | None:
         """The folder of noise; a speaker is not told by noise."""

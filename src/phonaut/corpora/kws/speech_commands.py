@@ -74,7 +74,7 @@ def version(words: Collection[str]) -> str:
     return "v1" if len(words) == N_WORDS_V1 else f"a part with {len(words)} words (v1 or v2)"
 
 
-def wanted_list(words: Sequence[str] | str) -> list[str] | None:
+def keyword_list(words: Sequence[str] | str) -> list[str] | None:
     """The wanted words as a user may give them: a list, `yes,no`, or `all` (None).
 
     Raises:
@@ -100,13 +100,13 @@ def wanted_list(words: Sequence[str] | str) -> list[str] | None:
     return names
 
 
-def check_words(wanted: Sequence[str] | None, root: Path) -> None:
+def check_words(keywords: Sequence[str] | None, root: Path) -> None:
     """Refuse a folder that is not the corpus, and wanted words that it lacks, all of them at once."""
     there = word_folders(root, Refused())
     elsewhere = better_place(root)
     if elsewhere or not there:
         raise ValueError(f"dataset.data_folder={root} does not hold one folder of clips per word{elsewhere}")
-    missing = [word for word in wanted or () if word not in there]
+    missing = [word for word in keywords or () if word not in there]
     if missing:
         near = {word: likest(word, list(there)) for word in missing}
         hints = ", ".join(f"{word} ({' or '.join(near[word])}?)" if near[word] else word for word in missing)

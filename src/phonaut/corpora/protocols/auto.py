@@ -38,15 +38,15 @@ class Auto(ProtocolByShares):
     test_speakers: Sequence[object] | str | None = None
     shared_speakers: bool = False
 
-    def wrong_options(self) -> list[str]:
+    def option_problems(self) -> list[str]:
         """All problems of the options."""
-        return [*super().wrong_options(), *BySpeaker.problems(**self._lists())]
+        return [*super().option_problems(), *BySpeaker.problems(**self._lists())]
 
     def plan(self, listing: Listing) -> Plan:
         """As the protocol that is taken."""
-        return self.chosen(listing).plan(listing)
+        return self.resolve(listing).plan(listing)
 
-    def chosen(self, listing: Listing) -> Protocol:
+    def resolve(self, listing: Listing) -> Protocol:
         """The protocol that is taken."""
         shares: dict[str, Any] = {key: getattr(self, key) for key in ("train_pct", "dev_pct", "test_pct")}
         if as_list(self.test_speakers):

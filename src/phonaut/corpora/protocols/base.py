@@ -102,9 +102,9 @@ class Protocol(ABC):
     name: ClassVar[str]
 
     def __post_init__(self) -> None:
-        refuse(self.wrong_options())
+        refuse(self.option_problems())
 
-    def wrong_options(self) -> list[str]:
+    def option_problems(self) -> list[str]:
         """All problems of the options."""
         return []
 
@@ -167,7 +167,7 @@ class ProtocolByShares(Protocol):
     dev_pct: float | None = None
     test_pct: float | None = None
 
-    def wrong_options(self) -> list[str]:
+    def option_problems(self) -> list[str]:
         """All problems of the options."""
         given = [share for share in (self.train_pct, self.dev_pct, self.test_pct) if share is not None]
         return Shares(*given).problems() if len(given) == len(SPLITS) else []

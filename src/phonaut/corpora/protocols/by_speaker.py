@@ -34,9 +34,9 @@ class BySpeaker(ProtocolByShares):
     test_speakers: Sequence[object] | str | None = None
     balance: bool = True
 
-    def wrong_options(self) -> list[str]:
+    def option_problems(self) -> list[str]:
         """All problems of the options."""
-        problems = super().wrong_options()
+        problems = super().option_problems()
         if as_list(self.validation_speakers) and not as_list(self.test_speakers):
             problems.append(
                 "protocol.validation_speakers is given without protocol.test_speakers: name the speakers to test on too"

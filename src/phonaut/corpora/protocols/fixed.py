@@ -22,11 +22,11 @@ class Fixed(Protocol):
     n_test_speakers: int = 10
     n_validation_speakers: int = 5
 
-    def wrong_options(self) -> list[str]:
+    def option_problems(self) -> list[str]:
         """All problems of the options."""
         counts = {"n_test_speakers": self.n_test_speakers, "n_validation_speakers": self.n_validation_speakers}
         wrong = [f"protocol.{key} must be >= 1, got {value}" for key, value in counts.items() if value < 1]
-        return [*super().wrong_options(), *wrong]
+        return [*super().option_problems(), *wrong]
 
     def plan(self, listing: Listing) -> Plan:
         """One pass, over the speakers.

@@ -24,9 +24,9 @@ class Folds(Protocol):
     n_folds: int = 5
     fold: int = 0
 
-    def wrong_options(self) -> list[str]:
+    def option_problems(self) -> list[str]:
         """All problems of the options."""
-        problems = super().wrong_options()
+        problems = super().option_problems()
         if self.n_folds < 3:
             problems.append(
                 f"protocol.n_folds={self.n_folds}: must be >= 3, to train, choose and test on different speakers"

@@ -23,10 +23,10 @@ class Unlabelled(Protocol):
     name: ClassVar[str] = "unlabelled"
     validation_pct: float = 10.0
 
-    def wrong_options(self) -> list[str]:
+    def option_problems(self) -> list[str]:
         """All problems of the options."""
         wrong = f"protocol.validation_pct={self.validation_pct}: above 0 and below 100"
-        return super().wrong_options() if 0 < self.validation_pct < 100 else [*super().wrong_options(), wrong]
+        return super().option_problems() if 0 < self.validation_pct < 100 else [*super().option_problems(), wrong]
 
     def plan(self, listing: Listing) -> Plan:
         """One pass, over the speakers.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from phonaut.corpora.base import Corpus, wrong_target
+from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.synthetic.prompts import PHRASES, SENTENCES
 from phonaut.corpora.synthetic.synthesis import Recipe, generate, read
 from phonaut.corpora.synthetic.voices import MAX_SPEAKERS, MIN_SPEAKERS, speakers
@@ -61,7 +61,7 @@ class SyntheticCorpus(Corpus):
         clip_s: float | None = 1.0,
         seed: int = 0,
     ) -> None:
-        refuse(wrong_target(target, SyntheticCorpus))
+        refuse(target_problems(target, SyntheticCorpus))
         _check_number("n_speakers", n_speakers, MIN_SPEAKERS, MAX_SPEAKERS)
         _check_number("n_takes", n_takes, 1, 1000)
         _check_number("n_sessions", n_sessions, MIN_SESSIONS, 100)

@@ -74,11 +74,11 @@ def record(
     """
     from scipy.signal import fftconvolve
 
-    heard = fftconvolve(speech, response)[: len(speech)]
-    level = np.sqrt(np.mean(heard[spoken] ** 2)) if spoken.any() else 0.0
+    recorded = fftconvolve(speech, response)[: len(speech)]
+    level = np.sqrt(np.mean(recorded[spoken] ** 2)) if spoken.any() else 0.0
     if level > 0:
-        heard /= level
-    heard += background * 10.0 ** (-snr_db / 20.0)
-    heard *= 10.0 ** (level_db / 20.0)
-    heard *= min(1.0, PEAK / max(float(np.abs(heard).max(initial=0.0)), 1e-12))
-    return np.asarray(np.round(heard * 32767.0), dtype=np.int16)
+        recorded /= level
+    recorded += background * 10.0 ** (-snr_db / 20.0)
+    recorded *= 10.0 ** (level_db / 20.0)
+    recorded *= min(1.0, PEAK / max(float(np.abs(recorded).max(initial=0.0)), 1e-12))
+    return np.asarray(np.round(recorded * 32767.0), dtype=np.int16)

@@ -77,14 +77,14 @@ def plan(recipe: Recipe) -> list[Utterance]:
     utterances: list[Utterance] = []
     for speaker in speakers(recipe.n_speakers, recipe.seed):
         pool = SENTENCES[speaker.split]
-        own = generator(recipe.seed, f"reads/{speaker.name}").permutation(len(pool))
+        order = generator(recipe.seed, f"reads/{speaker.name}").permutation(len(pool))
         for number in range(recipe.n_sessions):
             session = f"{speaker.name}_{number}"
             for word in recipe.words:
                 utterances.append(Utterance(f"{word}/{session}", speaker, session, word, word=word))
             first = number * recipe.n_sentences
             read = [(f"phrase{i}", PHRASES[i]) for i in range(recipe.n_phrases)]
-            read += [(f"{speaker.split}{i}", pool[i]) for i in own[first : first + recipe.n_sentences]]
+            read += [(f"{speaker.split}{i}", pool[i]) for i in order[first : first + recipe.n_sentences]]
             for sentence, text in read:
                 utterances.append(Utterance(f"{session}/{sentence}", speaker, session, text, sentence=sentence))
     return sorted(utterances, key=lambda utterance: utterance.id)

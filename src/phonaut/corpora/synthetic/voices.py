@@ -81,14 +81,14 @@ def _speaker(index: int, person: int, seed: int) -> Speaker:
     shorter = longer * (shared.uniform(1.08, 1.12) if woman else shared.uniform(1.10, 1.16))
     accent = list(ACCENTS)[(index + person) % 2]
     name = f"{variant.replace(' ', '_').lower()}_{accent[-2:]}"
-    own = generator(seed, f"speaker/{name}")
+    draws = generator(seed, f"speaker/{name}")
     return Speaker(
         name=name,
         split=split,
         accent=accent,
         voice=f"{ACCENTS[accent]}+{variant}",
         tract=float((longer, shorter)[(int(shared.integers(2)) + person) % 2]),
-        rate_wpm=int(own.integers(145, 200)),
-        pitch=int(own.integers(32, 66)),
-        pitch_range=int(own.integers(30, 75)),
+        rate_wpm=int(draws.integers(145, 200)),
+        pitch=int(draws.integers(32, 66)),
+        pitch_range=int(draws.integers(30, 75)),
     )

@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from phonaut.corpora.base import Corpus, wrong_target
+from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.disk import find_folder
 from phonaut.corpora.hashing import Shares
-from phonaut.corpora.options import wrong_choice
+from phonaut.corpora.options import choice_problems
 from phonaut.corpora.timit.files import PARTS, Recording, find_root, listed, read_phones, read_text
 from phonaut.corpora.timit.tables import CORE, DEVELOPMENT, DROPPED, FOLDINGS, PHONES
 from phonaut.data.checks import refuse
@@ -52,9 +52,9 @@ class TIMIT(Corpus):
     ) -> None:
         refuse(
             [
-                *wrong_target(target, TIMIT),
-                *wrong_choice("test_set", test_set, list(TEST_SETS)),
-                *wrong_choice("phone_set", str(phone_set), [str(n) for n in FOLDINGS]),
+                *target_problems(target, TIMIT),
+                *choice_problems("test_set", test_set, list(TEST_SETS)),
+                *choice_problems("phone_set", str(phone_set), [str(n) for n in FOLDINGS]),
             ]
         )
         self.data_folder, self.target, self.test_set = Path(data_folder), target, test_set

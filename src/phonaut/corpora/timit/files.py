@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from phonaut.corpora.disk import Refused, entries, is_audio
-from phonaut.corpora.phone_alignments import follow
+from phonaut.corpora.phone_alignments import append_phone
 from phonaut.corpora.timit.tables import PHONES
 from phonaut.data.utterance import Phone
 
@@ -85,15 +85,15 @@ def of_speaker(part: str, speaker: str, folder: str, refused: Refused) -> Iterat
             files.setdefault(stem, {})[suffixes] = os.path.join(folder, name)
         elif is_audio(name):
             refused.add(os.path.join(folder, name), "the name is none of TIMIT's, such as SI648.WAV")
-    for sentence, found in files.items():
+    for sentence, by_suffix in files.items():
         if sentence.startswith("sa"):
             continue
-        audio = [suffixes for suffixes in found if is_audio(suffixes)]
+        audio = [suffixes for suffixes in by_suffix if is_audio(suffixes)]
         if not audio:
-            refused.add(next(iter(found.values())), "there is no recording beside it")
+            refused.add(next(iter(by_suffix.values())), "there is no recording beside it")
             continue
-        path = found[max(audio, key=lambda suffixes: (suffixes.count("."), suffixes))]  # SI648.WAV.wav is a conversion
-        beside = (found.get(suffix, "") for suffix in ("phn", "wrd", "txt"))
+        path = by_suffix[max(audio, key=lambda suffixes: (suffixes.count("."), suffixes))]  # SI648.WAV.wav: converted
+        beside = (by_suffix.get(suffix, "") for suffix in ("phn", "wrd", "txt"))
         yield Recording(part, speaker, sentence, path, *beside)
 
 
@@ -117,7 +117,7 @@ def read_phones(path: str, folding: dict[str, str]) -> tuple[Phone, ...]:
         if label not in PHONES:
             raise ValueError(f"{name}, line {number}: {fields[2]} is none of TIMIT's {len(PHONES)} phones")
         try:
-            follow(phones, Phone(label, int(fields[0]) / RATE, int(fields[1]) / RATE))
+            append_phone(phones, Phone(label, int(fields[0]) / RATE, int(fields[1]) / RATE))
         except ValueError as error:
             raise ValueError(f"{name}, line {number}: {error}") from error
     if not phones:

@@ -67,11 +67,11 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "noise_kinds", tuple(self.noise_kinds))
-        problems = [*self.wrong_ranges(), *self.wrong_values()]
+        problems = [*self.range_problems(), *self.value_problems()]
         if problems:
             raise ValueError("augmentation: " + "; ".join(problems))
 
-    def wrong_ranges(self) -> list[str]:
+    def range_problems(self) -> list[str]:
         """All problems of the ranges."""
         problems = []
         if (self.snr_low_db is None) != (self.snr_high_db is None):
@@ -84,7 +84,7 @@ class Augmentation:
             problems.append(f"speeds lie between 0.1 and 10, got {self.speed_low} to {self.speed_high}")
         return problems
 
-    def wrong_values(self) -> list[str]:
+    def value_problems(self) -> list[str]:
         """All problems of the other values."""
         problems = []
         if not self.timeshift_ms >= 0:
@@ -189,13 +189,13 @@ def mix(
     batch: Batch,
     snr_db: NDArray[np.float64],
     kinds: tuple[str, ...],
-    chosen: NDArray[np.int64],
+    kind_index: NDArray[np.int64],
     place: NDArray[np.float64],
     table: UtteranceTable | None,
     *,
     in_place: bool = False,
 ) -> Batch:
-    """Add to each recording noise `kinds[chosen]` from `place`, so that `10 log10(P_recording / P_noise) = snr_db`.
+    """Add to each recording noise `kinds[kind_index]` from `place`, so that `10 log10(P_recording / P_noise) = snr_db`.
 
     Both powers are means over the recording's own samples, padding left out. An infinite SNR adds nothing, nor does
     noise join where either power is zero.
@@ -205,11 +205,11 @@ def mix(
         return batch
     where = torch.from_numpy(noisy).to(batch.audio.device)
     clean, lengths = batch.audio.index_select(0, where), batch.audio_lengths.index_select(0, where)
-    added = noise_for(clean, lengths, kinds, chosen[noisy], place[noisy], table)
+    added = noise_for(clean, lengths, kinds, kind_index[noisy], place[noisy], table)
     clear_after(added, lengths)
-    wanted = norms(clean) * torch.from_numpy(10.0 ** (-snr_db[noisy] / 20)).to(clean.device)
+    needed = norms(clean) * torch.from_numpy(10.0 ** (-snr_db[noisy] / 20)).to(clean.device)
     present = norms(added)
-    gain = torch.where(present > 0, wanted / present, 0.0).to(clean.dtype)
+    gain = torch.where(present > 0, needed / present, 0.0).to(clean.dtype)
     copy = batch.audio.index_copy_ if in_place else batch.audio.index_copy
     return replace(batch, audio=copy(0, where, clean.addcmul_(added, gain[:, None])))
 
@@ -218,18 +218,18 @@ def noise_for(
     audio: Tensor,
     lengths: Tensor,
     kinds: tuple[str, ...],
-    chosen: NDArray[np.int64],
+    kind_index: NDArray[np.int64],
     place: NDArray[np.float64],
     table: UtteranceTable | None,
 ) -> Tensor:
-    """Noise `kinds[chosen]` from `place` for each recording of `audio (B, S)`, at whatever level."""
+    """Noise `kinds[kind_index]` from `place` for each recording of `audio (B, S)`, at whatever level."""
     made = tuple(kind for kind in kinds if kind != RECORDED)
     if made:
         index = np.array([made.index(kind) if kind in made else 0 for kind in kinds])
-        added = synthetic(made, index[chosen], place, audio)
+        added = synthetic(made, index[kind_index], place, audio)
     else:
         added = torch.zeros_like(audio)
-    (from_table,) = np.nonzero(np.array(kinds)[chosen] == RECORDED)
+    (from_table,) = np.nonzero(np.array(kinds)[kind_index] == RECORDED)
     if len(from_table):
         assert table is not None
         where = torch.from_numpy(from_table)

@@ -41,19 +41,21 @@ def loops(kinds: tuple[str, ...], n_more: int, device: torch.device) -> Tensor:
     return torch.stack([loop(kind).repeat(n_rounds)[: LOOP + n_more] for kind in kinds]).to(device)
 
 
-def synthetic(kinds: tuple[str, ...], chosen: NDArray[np.int64], place: NDArray[np.float64], like: Tensor) -> Tensor:
+def synthetic(
+    kinds: tuple[str, ...], kind_index: NDArray[np.int64], place: NDArray[np.float64], like: Tensor
+) -> Tensor:
     """A stretch of noise for each recording of `like (B, S)`.
 
     Args:
         kinds: of noise, from `SLOPES`.
-        chosen: index into `kinds` for each recording, `(B,)`.
+        kind_index: index into `kinds` for each recording, `(B,)`.
         place: where in the loop its stretch begins, in [0, 1), `(B,)`.
         like: gives shape and device.
     """
     n_samples = like.shape[1]
     n_more = 2 ** int(np.ceil(np.log2(max(n_samples, 1024))))  # few sizes, so that they can be kept
     table = loops(kinds, n_more, like.device)
-    begin = chosen * table.shape[1] + (place * LOOP).astype(np.int64)
+    begin = kind_index * table.shape[1] + (place * LOOP).astype(np.int64)
     stretches = table.as_strided((table.numel() - n_samples + 1, n_samples), (1, 1))
     return stretches.index_select(0, torch.from_numpy(begin).to(like.device))
 
@@ -69,6 +71,7 @@ def recorded(table: UtteranceTable, place: NDArray[np.float64], lengths: NDArray
         lengths: how many samples are needed, `(B,)`; the rest is zero.
         n_samples: S.
     """
+    # `place` is a sample of all recordings laid end to end: `ends` tell its row, and where the row begins is taken off.
     ends = np.cumsum(table.n_samples)
     begin = (place * ends[-1]).astype(np.int64)
     rows = np.searchsorted(ends, begin, side="right")

@@ -30,6 +30,7 @@ def retime(
     else:
         lengths, n_samples = batch.audio_lengths, batch.clip_samples
         cut = (-(-n_samples * STEPS // steps) - n_samples) // 2  # off either end of what is longer now
+    # The sample of the old recording at which the new one begins: `cut` come off its front, `later` zeros are added.
     first = np.rint((cut - later) * (steps / STEPS)).astype(np.int64)
     if (steps == STEPS).all():
         audio = stretch(batch.audio, first, n_samples)
@@ -73,6 +74,7 @@ def stretch(audio: Tensor, begin: NDArray[np.int64], n_samples: int) -> Tensor:
     before = max(-int(begin.min()), 0)
     after = max(int(begin.max()) + n_samples - n_present, 0)
     padded = torch.nn.functional.pad(audio, (before, after))
+    # All windows of the flattened batch are one view of it, a sample apart: recording i's is number `rows[i]`.
     rows = np.arange(n_items) * padded.shape[1] + before + begin
     stretches = padded.as_strided((padded.numel() - n_samples + 1, n_samples), (1, 1))
     return stretches.index_select(0, torch.from_numpy(rows).to(audio.device))

@@ -41,7 +41,7 @@ SUFFIXES = {
 
 
 class BadRecordingError(ValueError):
-    """A recording or a cut of it that cannot be used, and why."""
+    """A recording or an utterance in it that cannot be used, and why."""
 
 
 @dataclass
@@ -57,6 +57,7 @@ class Recording:
         energies: sums of squares of stretches of 10 ms, likewise.
         content: hash of the sound, whatever the format; empty for digital silence and before all is read.
         remarks: what a user should know of it.
+        number: in the file of audio; -1 before it is written.
     """
 
     path: Path
@@ -68,6 +69,7 @@ class Recording:
     energies: list[NDArray[np.float64]] = field(default_factory=list)
     content: str = ""
     remarks: list[str] = field(default_factory=list)
+    number: int = -1
 
 
 def open_recording(path: Path, sample_rate: int) -> tuple[Recording, Iterator[Samples]]:
@@ -87,7 +89,7 @@ def open_recording(path: Path, sample_rate: int) -> tuple[Recording, Iterator[Sa
             problem = problem_of(raw)
         if problem is None:
             file = soundfile.SoundFile(path)
-            problem = bytes_missing(path, file.format) or wrong_order(path, file)
+            problem = bytes_missing(path, file.format) or byte_order_problem(path, file)
     except (OSError, RuntimeError) as error:
         raise BadRecordingError(f"not readable as audio: {plain(error)}") from error
     if problem:
@@ -171,18 +173,18 @@ def in_16_bits(block: Samples) -> NDArray[np.int16]:
 
 def remarks_of(recording: Recording, levels: Counter[str], sample_rate: int) -> list[str]:
     """Remarks on a recording that is used all the same."""
-    found = []
+    remarks = []
     if levels["sounding"] == 0:
-        found.append("silent")
+        remarks.append("silent")
     if levels["beyond"]:
-        found.append("samples beyond full scale, clipped")
+        remarks.append("samples beyond full scale, clipped")
     elif levels["clipped"] > max(8, 0.001 * levels["samples"]):
-        found.append("clipped")
+        remarks.append("clipped")
     if recording.n_channels > 1:
-        found.append(f"{recording.n_channels} channels mixed to one")
+        remarks.append(f"{recording.n_channels} channels mixed to one")
     if recording.source_rate != sample_rate:
-        found.append(f"resampled from {recording.source_rate} Hz")
-    return found
+        remarks.append(f"resampled from {recording.source_rate} Hz")
+    return remarks
 
 
 def bytes_missing(path: Path, kind: str) -> str | None:
@@ -196,7 +198,7 @@ def bytes_missing(path: Path, kind: str) -> str | None:
     return f"truncated: {there} of {length} bytes are there" if there < length else None
 
 
-def wrong_order(path: Path, file: SoundFile) -> str | None:
+def byte_order_problem(path: Path, file: SoundFile) -> str | None:
     """The problem of the byte order that a SPHERE header names, judged by the beginning of the samples."""
     if file.format != "NIST" or file.subtype != "PCM_16":
         return None

@@ -2,29 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phonaut.data.names import printable
 from phonaut.data.preparation.audio import ENERGY_HOP_S, BadRecordingError, Recording
-from phonaut.data.utterance import NOISE_SPLITS, SPLITS, Utterance
+from phonaut.data.utterance import NOISE_SPLITS, SPLITS, Phone, Utterance
 
-TOLERANCE_S = 0.1  # by which a cut or a phone may end after its recording: times in tables are rounded
+TOLERANCE_S = 0.1  # by which an utterance or a phone may end after its recording: times in tables are rounded
 ENDS_LATE = "a cut ends after the recording: shortened"
 
 
-def fitted(
-    utterance: Utterance, recording: Recording, number: int, sample_rate: int, clip_s: float | None
-) -> dict[str, Any]:
-    """A cut as it is listed: its labels, and which samples of its recording stand where in it.
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The samples of an utterance: a part of a recording, between zeros where a clip is longer.
 
-    `n_samples` are those of the cut: `before` zeros, `valid` samples of the recording from `start` on, and zeros.
-    Of a cut longer than `clip_s` the loudest window is taken, to 10 ms; a shorter one stands in the middle.
+    Attributes:
+        recording: number of the recording in the file of audio.
+        start: first sample of the recording.
+        valid: number of samples of the recording.
+        before: number of zeros before them.
+        n_samples: length, zeros included.
+        fit: `padded`, or `loudest` where the loudest window was taken; else empty.
+        content: hash of the samples; empty where none may be compared.
+        source: `(Hz, samples, channels)` of the audio file; None: frames, which have none.
+    """
+
+    recording: int
+    start: int
+    valid: int
+    before: int
+    n_samples: int
+    fit: str
+    content: str
+    source: tuple[int, int, int] | None
+
+
+def clip_window(
+    utterance: Utterance, recording: Recording, sample_rate: int, clip_s: float | None
+) -> tuple[Utterance, Placement]:
+    """Fit an utterance to the length of a clip: its times, moved and shortened, and the place of its samples.
+
+    Of an utterance longer than `clip_s` the loudest window is taken, to 10 ms; a shorter one stands between equally
+    many zeros. Its `start_s` and `duration_s` are those of its samples in the recording, without the zeros; its phones
+    count from the start of the clip.
 
     Raises:
-        BadRecordingError: the cut lies outside its recording, or its phones outside the cut.
+        BadRecordingError: the utterance lies outside its recording, or its phones outside the utterance.
         ValueError: the adapter named a split that does not exist.
     """
     if utterance.split not in (*SPLITS, *NOISE_SPLITS):
@@ -44,29 +69,27 @@ def fitted(
         valid = min(n, total)
         skipped = loudest(recording, start, n, total, sample_rate) if n > total else 0
     before = (total - valid) // 2
-    return {
-        "id": utterance.id,
-        "split": utterance.split,
-        "speaker": utterance.speaker,
-        "word": utterance.word,
-        "text": utterance.text or "",
-        "sentence": utterance.sentence or "",
-        "session": utterance.session or "",
-        "phones": inside(utterance, skipped, before, valid, sample_rate),
-        "recording": number,
-        "start": start + skipped,
-        "valid": valid,
-        "before": before,
-        "n_samples": total,
-        "fit": "padded" if valid < total else "loudest" if n > total else "",
-        "content": f"{recording.content}-{start}-{n}" if recording.content else "",
-        "path": printable(recording.path),
-        "source": [recording.source_rate, recording.n_source, recording.n_channels],
-    }
+    placement = Placement(
+        recording=recording.number,
+        start=start + skipped,
+        valid=valid,
+        before=before,
+        n_samples=total,
+        fit="padded" if valid < total else "loudest" if n > total else "",
+        content=f"{recording.content}-{start}-{n}" if recording.content else "",
+        source=(recording.source_rate, recording.n_source, recording.n_channels),
+    )
+    clip = replace(
+        utterance,
+        start_s=placement.start / sample_rate,
+        duration_s=valid / sample_rate,
+        phones=phones_inside(utterance, skipped, before, valid, sample_rate),
+    )
+    return clip, placement
 
 
 def bounds(utterance: Utterance, recording: Recording, sample_rate: int) -> tuple[int, int]:
-    """First sample and number of samples of a cut.
+    """First sample and number of samples of an utterance.
 
     Raises:
         BadRecordingError: there are none.
@@ -100,19 +123,17 @@ def loudest_start(energies: NDArray[np.float64], n_samples: int, clip: int, hop:
     width = clip // hop
     if len(energies) <= width:
         return 0
+    # The energy of a window is the difference of two running sums; the last one ends with the samples.
     sums = np.concatenate([[0.0], np.cumsum(energies)])
     return min(int(np.argmax(sums[width:] - sums[:-width])) * hop, n_samples - clip)
 
 
-def inside(
-    utterance: Utterance, skipped: int, before: int, valid: int, sample_rate: int
-) -> list[tuple[str, float, float]]:
-    """The phones of a cut that lost `skipped` samples and won `before`: cut off where its sound ends, or left out."""
+def phones_inside(utterance: Utterance, skipped: int, before: int, valid: int, sample_rate: int) -> tuple[Phone, ...]:
+    """The phones of an utterance that lost `skipped` samples and won `before` zeros; those outside are left out."""
     moved_s = (before - skipped) / sample_rate
     first_s, last_s = before / sample_rate, (before + valid) / sample_rate
-    found = []
-    for phone in utterance.phones:
-        start_s, end_s = max(first_s, phone.start_s + moved_s), min(last_s, phone.end_s + moved_s)
-        if start_s < end_s:
-            found.append((phone.label, start_s, end_s))
-    return found
+    moved = (
+        Phone(phone.label, max(first_s, phone.start_s + moved_s), min(last_s, phone.end_s + moved_s))
+        for phone in utterance.phones
+    )
+    return tuple(phone for phone in moved if phone.start_s < phone.end_s)

@@ -7,7 +7,6 @@ import zlib
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,20 +21,6 @@ from phonaut.data.utterance import Utterance
 LONG_S = 60.0  # longer recordings go to the disk block by block, shorter ones are decoded ahead by threads
 AHEAD = 4  # recordings in memory for each thread
 GROUP = 1000  # utterances in memory of one recording
-
-
-@dataclass
-class Decoded:
-    """An utterance with its recording, or with the reason why that cannot be used.
-
-    Attributes:
-        number: of the recording in the file of audio.
-    """
-
-    utterance: Utterance
-    recording: Recording | None
-    number: int
-    problem: str
 
 
 class AudioWriter:
@@ -53,8 +38,8 @@ class AudioWriter:
         with self.file:
             self.table.__exit__(*error)
 
-    def write(self, recording: Recording, parts: Iterable[Samples]) -> int:
-        """Append a recording; its number. What was written of one that turns out bad is taken back.
+    def write(self, recording: Recording, parts: Iterable[Samples]) -> None:
+        """Append a recording and number it. What was written of one that turns out bad is taken back.
 
         Raises:
             BadRecordingError: while the parts are read.
@@ -76,18 +61,20 @@ class AudioWriter:
             is_float=recording.is_float,
             crc=crc,
         )
+        recording.number = self.n_recordings
         self.n_recordings += 1
-        return self.n_recordings - 1
 
 
-def decoded(utterances: Iterable[Utterance], writer: AudioWriter, sample_rate: int, n_jobs: int) -> Generator[Decoded]:
-    """Each utterance with its recording, in order, once that is written.
+def decode(
+    utterances: Iterable[Utterance], writer: AudioWriter, sample_rate: int, n_jobs: int
+) -> Generator[tuple[Utterance, Recording | str]]:
+    """Each utterance with its recording, in order, once that is written; or with the reason why it cannot be used.
 
     Those of one recording that follow one another share it. Threads decode ahead, by no more than a few recordings.
     """
     waiting = groups(utterances)
     ahead: deque[tuple[list[Utterance], Future[tuple[Recording, Iterable[Samples]]] | None]] = deque()
-    recording, number, problem = None, -1, ""
+    recording: Recording | str
     with ThreadPoolExecutor(n_jobs) as pool:
         while True:
             for is_new, group in itertools.islice(waiting, AHEAD * n_jobs - len(ahead)):
@@ -96,14 +83,13 @@ def decoded(utterances: Iterable[Utterance], writer: AudioWriter, sample_rate: i
                 return
             group, future = ahead.popleft()
             if future is not None:
-                recording, number, problem = None, -1, ""
                 try:
                     recording, parts = future.result()
-                    number = writer.write(recording, parts)
+                    writer.write(recording, parts)
                 except BadRecordingError as error:
-                    recording, problem = None, str(error)
+                    recording = str(error)
             for utterance in group:
-                yield Decoded(utterance, recording, number, problem)
+                yield utterance, recording
 
 
 def groups(utterances: Iterable[Utterance]) -> Iterator[tuple[bool, list[Utterance]]]:

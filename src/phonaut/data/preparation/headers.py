@@ -34,12 +34,12 @@ def promised_bytes(file: BinaryIO, kind: str) -> tuple[int, int] | None:
     return None
 
 
-def chunk(file: BinaryIO, wanted: bytes, order: str) -> tuple[int, int] | None:
+def chunk(file: BinaryIO, chunk_id: bytes, order: str) -> tuple[int, int] | None:
     """The place and the length of a chunk of a RIFF or AIFF file."""
     file.seek(12)
     while len(header := file.read(8)) == 8:
         name, length = struct.unpack(f"{order}4sI", header)
-        if name == wanted:
+        if name == chunk_id:
             return (file.tell(), length) if 0 < length < UNKNOWN_FROM else None
         file.seek(length + length % 2, 1)
     return None

@@ -11,17 +11,16 @@ import sys
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Generator, Iterable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from phonaut.data.names import printable
 from phonaut.data.preparation.audio import BadRecordingError
-from phonaut.data.preparation.clip_window import fitted
-from phonaut.data.preparation.decoding import AudioWriter, Decoded, decoded
-from phonaut.data.preparation.manifest import write_cuts
-from phonaut.data.preparation.refused import Ledger, put
+from phonaut.data.preparation.clip_window import clip_window
+from phonaut.data.preparation.decoding import AudioWriter, decode
+from phonaut.data.preparation.manifest import write_tables
+from phonaut.data.preparation.refused import Ledger
 from phonaut.data.prepared import (
     AUDIO,
     FILES,
@@ -34,6 +33,8 @@ from phonaut.data.prepared import (
 )
 from phonaut.data.utterance import DividedCorpus
 from phonaut.files import atomic_folder, cache_dir, locked, write_json
+
+T = TypeVar("T")
 
 PATIENCE_S = 1.0  # of a user, before a bar is shown
 MOST_JOBS = 16  # beyond it, one thread cannot write what the others decode
@@ -80,10 +81,10 @@ def prepare(
     key, n = fingerprint(divided, sample_rate)
     n_jobs = n_jobs or min(os.cpu_count() or 1, MOST_JOBS)
     n_shown = n if progress else None
-    return kept(f"{corpus.name}-{key}", lambda folder: build(divided, folder, sample_rate, n_shown, n_jobs))
+    return cached_corpus(f"{corpus.name}-{key}", lambda folder: build(divided, folder, sample_rate, n_shown, n_jobs))
 
 
-def kept(name: str, make: Callable[[Path], None]) -> PreparedCorpus:
+def cached_corpus(name: str, make: Callable[[Path], None]) -> PreparedCorpus:
     """The prepared corpus of a name in the cache; where it is not there and whole, `make` fills its folder.
 
     Raises:
@@ -157,54 +158,53 @@ def build(corpus: DividedCorpus, folder: Path, sample_rate: int, n_shown: int | 
         n_shown: how many utterances there are, for a progress bar; None: no bar.
         n_jobs: threads that decode.
     """
-    spool = folder / "spool.jsonl"
+    with (
+        tables(corpus, folder, sample_rate) as ledger,
+        AudioWriter(folder) as writer,
+        closing(decode(corpus.utterances(), writer, sample_rate, n_jobs)) as decoded,
+        closing(tracked(decoded, corpus.name, n_shown)) as shown,  # else the bar goes on below an error's message
+    ):
+        for utterance, recording in shown:
+            try:
+                if isinstance(recording, str):
+                    raise BadRecordingError(recording)
+                ledger.append(*clip_window(utterance, recording, sample_rate, corpus.clip_s))
+            except BadRecordingError as error:
+                ledger.refuse(utterance, str(error))
+                continue
+            if recording.remarks:
+                ledger.remark(utterance, recording.remarks)
+                recording.remarks = []  # once a recording, not once an utterance
+
+
+@contextmanager
+def tables(corpus: DividedCorpus, folder: Path, sample_rate: float) -> Iterator[Ledger]:
+    """A ledger to list utterances in; once all are, `folder` gets tables, manifests and a summary of them.
+
+    Raises:
+        ValueError: an id occurs twice, or a split came to nothing.
+    """
+    spool = folder / "spool.pickle"
     with ExitStack() as stack:
-        ledger = Ledger(stack, folder)
-        with (
-            spool.open("w", encoding="utf-8") as listed,
-            AudioWriter(folder) as writer,
-            closing(decoded(corpus.utterances(), writer, sample_rate, n_jobs)) as found,
-            closing(tracked(found, corpus.name, n_shown)) as told,  # else the bar would go on below an error's message
-        ):
-            for one in told:
-                cut = cut_of(one, ledger, sample_rate, corpus.clip_s)
-                if cut is not None:
-                    put(listed, **cut)
+        with spool.open("wb") as file:
+            ledger = Ledger(stack, folder, file)
+            yield ledger
         for line in corpus.refused():
             ledger.refuse_file(line)
-        counts = write_cuts(spool, folder, corpus, ledger.refuse, sample_rate)
+        counts = write_tables(spool, folder, corpus, ledger.refuse, sample_rate)
         spool.unlink()
     ledger.check_splits(corpus.name, counts["splits"])
     about = {"format": FORMAT, "name": corpus.name, "sample_rate": sample_rate, "clip_s": corpus.clip_s}
-    kept = {"n_refused": ledger.n_refused, "n_remarks": ledger.n_remarks, "remarks": dict(ledger.remarks.most_common())}
-    write_json(folder / SUMMARY, about | {"notes": corpus.notes()} | counts | kept)
+    remarks = {"n_remarks": ledger.n_remarks, "remarks": dict(ledger.remarks.most_common())}
+    about |= ledger.about | {"notes": corpus.notes()} | counts | {"n_refused": ledger.n_refused} | remarks
+    write_json(folder / SUMMARY, about)
     write_json(folder / FILES, {str(path.relative_to(folder)): measured(path) for path in files_in(folder)})
 
 
-def cut_of(decoded: Decoded, ledger: Ledger, sample_rate: int, clip_s: float | None) -> dict[str, Any] | None:
-    """An utterance as a cut, or None where it is refused."""
-    utterance, recording, problem = decoded.utterance, decoded.recording, decoded.problem
-    split = str(utterance.split)
-    ledger.n_listed[split] += 1
-    cut = None
-    if recording is not None:
-        try:
-            cut = fitted(utterance, recording, decoded.number, sample_rate, clip_s)
-        except BadRecordingError as error:
-            problem = str(error)
-    if recording is None or cut is None:
-        ledger.refuse({"path": printable(utterance.path), "id": printable(utterance.id)}, split, problem)
-        return None
-    if recording.remarks:
-        ledger.remark(cut, recording.remarks)
-        recording.remarks = []  # once a recording, not once a cut
-    return cut
-
-
-def tracked(found: Iterable[Decoded], name: str, n_shown: int | None) -> Generator[Decoded]:
+def tracked(decoded: Iterable[T], name: str, n_shown: int | None) -> Generator[T]:
     """Pass on what is decoded, with a bar on the terminal once it takes long; None: without."""
     if n_shown is None or not sys.stderr.isatty():
-        yield from found
+        yield from decoded
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -214,7 +214,7 @@ def tracked(found: Iterable[Decoded], name: str, n_shown: int | None) -> Generat
     task = bar.add_task(f"preparing {name}", total=n_shown)
     began = time.monotonic()
     try:
-        for one in found:
+        for one in decoded:
             yield one
             bar.advance(task)
             if not bar.live.is_started and time.monotonic() - began > PATIENCE_S:

@@ -1,44 +1,56 @@
-"""Refused recordings and remarks, written down while a corpus is prepared."""
+"""The ledger of a preparation: utterances that are listed, recordings that are refused, and remarks."""
 
 from __future__ import annotations
 
-import json
+import pickle
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
-from phonaut.data.prepared import REFUSED, REMARKS
-from phonaut.data.utterance import SPLITS
+from phonaut.data.names import printable
+from phonaut.data.preparation.clip_window import Placement
+from phonaut.data.prepared import REFUSED, REMARKS, write_line
+from phonaut.data.utterance import SPLITS, Utterance
 
 
 class Ledger:
-    """Files of refused recordings and of remarks, and counts of the utterances of each split."""
+    """The list of utterances, and files of refused recordings and of remarks.
 
-    def __init__(self, stack: ExitStack, folder: Path) -> None:
+    Attributes:
+        about: further keys of the summary.
+    """
+
+    def __init__(self, stack: ExitStack, folder: Path, spool: BinaryIO) -> None:
+        self.spool = spool
         self.refused: TextIO = stack.enter_context((folder / REFUSED).open("w", encoding="utf-8"))
         self.remarked: TextIO = stack.enter_context((folder / REMARKS).open("w", encoding="utf-8"))
         self.n_refused = self.n_remarks = 0
         self.remarks: Counter[str] = Counter()
-        self.n_listed: Counter[str] = Counter()
         self.examples: dict[str, str] = {}  # of what was refused, by split
+        self.about: dict[str, Any] = {}
 
-    def refuse(self, cut: dict[str, Any], split: str, reason: str) -> None:
-        """Write down a cut that is left out."""
-        self.examples.setdefault(split, f"{cut['path']}: {reason}")
-        self.refuse_file({"path": cut["path"], "reason": reason, "cut": cut["id"]})
+    def append(self, utterance: Utterance, placement: Placement) -> None:
+        """List an utterance."""
+        pickle.dump((utterance, placement), self.spool)
+
+    def refuse(self, utterance: Utterance, reason: str) -> None:
+        """Write down an utterance that is left out."""
+        path = printable(utterance.path)
+        self.examples.setdefault(str(utterance.split), f"{path}: {reason}")
+        self.refuse_file({"path": path, "reason": reason, "cut": printable(utterance.id)})
 
     def refuse_file(self, line: dict[str, str]) -> None:
         """Write down a file that the adapter left out."""
         self.examples.setdefault("", f"{line['path']}: {line['reason']}")
         self.n_refused += 1
-        put(self.refused, **line)
+        write_line(self.refused, line)
 
-    def remark(self, cut: dict[str, Any], remarks: list[str]) -> None:
-        """Write down what is worth knowing of a recording that is kept."""
+    def remark(self, utterance: Utterance, remarks: list[str]) -> None:
+        """Write down what is worth knowing of the recording of an utterance that is used."""
         self.n_remarks += 1
         self.remarks.update(remarks)
-        put(self.remarked, path=cut["path"], remark="; ".join(remarks))
+        write_line(self.remarked, {"path": printable(utterance.path), "remark": "; ".join(remarks)})
 
     def check_splits(self, name: str, splits: dict[str, Any]) -> None:
         """Refuse a corpus of which a split came to nothing.
@@ -50,13 +62,8 @@ class Ledger:
             example = f", the first being {self.examples['']}" if self.examples else " and no audio files were found"
             raise ValueError(f"{name} has no usable recording: {self.n_refused} were refused{example}")
         for split in SPLITS:
-            if self.n_listed[split] and split not in splits:
+            if split in self.examples and split not in splits:
                 raise ValueError(
                     f"nothing is left in the {split} split of {name}: all its recordings were refused "
                     f"({self.examples[split]}); repair or replace them, or divide the corpus in another way"
                 )
-
-
-def put(file: TextIO, **line: Any) -> None:
-    """Append a line of JSON."""
-    file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -63,8 +63,8 @@ def header_of(file: BinaryIO) -> Header | None:
     for line in lines[2:]:
         if line.strip() == "end_head":
             break
-        if found := re.match(r"\s*(\S+)\s+-([irs]\d*)\s(.*)", line):
-            fields[found[1]] = (found[2], found[3].strip())
+        if match := re.match(r"\s*(\S+)\s+-([irs]\d*)\s(.*)", line):
+            fields[match[1]] = (match[2], match[3].strip())
     return Header(size, fields)
 
 
@@ -84,12 +84,12 @@ def problem_of(file: BinaryIO) -> str | None:
         if header is None:
             return "the SPHERE header has no size or no end_head: it is damaged; copy the file again"
         there = os.fstat(file.fileno()).st_size - header.size
-        return _wrong_coding(header) or _wrong_numbers(header) or _too_long(header, there)
+        return _coding_problem(header) or _number_problem(header) or _too_long(header, there)
     finally:
         file.seek(0)
 
 
-def _wrong_coding(header: Header) -> str | None:
+def _coding_problem(header: Header) -> str | None:
     coding = header.text("sample_coding", "pcm")
     if coding in CODINGS:
         return None
@@ -101,7 +101,7 @@ def _wrong_coding(header: Header) -> str | None:
     return f"SPHERE with sample_coding {coding}; {', '.join(CODINGS)} are read: sph2pipe -f wav x.WAV x.WAV.wav"
 
 
-def _wrong_numbers(header: Header) -> str | None:
+def _number_problem(header: Header) -> str | None:
     for name in (*NEEDED, *({"sample_count"} & header.fields.keys())):
         if name not in header.fields:
             return f"the SPHERE header does not say {name}: it is damaged; copy the file again"

@@ -31,7 +31,7 @@ class Counts:
 
     Attributes:
         n_sentences: with a transcript.
-        n_without: cuts without one.
+        n_without: utterances without one.
         n_units: of all sentences.
         n_unknown: of these, how many stand for characters that training has not.
     """
@@ -61,7 +61,7 @@ class Result:
     n_shared: int = 0
 
 
-class Wanted(NamedTuple):
+class UnitSettings(NamedTuple):
     """The units that are asked for, checked before a corpus is prepared, which may take hours.
 
     Attributes:
@@ -88,7 +88,7 @@ class Wanted(NamedTuple):
         except ImportError:
             problems.append("units= needs the optional extra: pip install 'phonaut[units]'")
         if self.output.exists() and not self.output.is_dir():
-            problems.append(f"output={self.output} is a file, and a folder is wanted")
+            problems.append(f"output={self.output} is a file, and must be a folder")
         elif self.output.exists():
             others = sorted(path.name for path in self.output.iterdir() if path.name not in FILES)
             if others:
@@ -97,7 +97,7 @@ class Wanted(NamedTuple):
             raise ValueError("\n".join(problems))
 
 
-def write_units(prepared: PreparedCorpus, wanted: Wanted) -> Result:
+def write_units(prepared: PreparedCorpus, settings: UnitSettings) -> Result:
     """Learn units from the transcripts of the training split, and write all transcripts in them.
 
     The folder has `units.model`, a file of SentencePiece, and for each split lhotse's cuts as `prepared.manifest` gives
@@ -107,20 +107,20 @@ def write_units(prepared: PreparedCorpus, wanted: Wanted) -> Result:
 
     Args:
         prepared: the corpus.
-        wanted: how many units of which kind, and where they go.
+        settings: how many units of which kind, and where they go.
 
     Raises:
         ValueError: there are no transcripts to learn from, or they do not have so many units.
     """
-    wanted.check()
+    settings.check()
     if prepared.frames is not None:
         raise ValueError(f"{prepared.name} has frames, and units= needs recordings with transcripts")
     from sentencepiece import SentencePieceProcessor
 
-    model = learned(prepared, wanted)
+    model = learn_model(prepared, settings)
     processor = SentencePieceProcessor(model_proto=model)
-    result = Result(wanted.output, wanted.kind, processor.get_piece_size(), n_shared=shared_speakers(prepared))
-    with atomic_folder(wanted.output.absolute()) as folder:
+    result = Result(settings.output, settings.kind, processor.get_piece_size(), n_shared=shared_speakers(prepared))
+    with atomic_folder(settings.output.absolute()) as folder:
         (folder / MODEL).write_bytes(model)
         for split in SPLITS:
             if len(prepared.utterances(split)):
@@ -129,7 +129,7 @@ def write_units(prepared: PreparedCorpus, wanted: Wanted) -> Result:
     return result
 
 
-def learned(prepared: PreparedCorpus, wanted: Wanted) -> bytes:
+def learn_model(prepared: PreparedCorpus, settings: UnitSettings) -> bytes:
     """A model of SentencePiece from the transcripts of the training split.
 
     Raises:
@@ -147,8 +147,8 @@ def learned(prepared: PreparedCorpus, wanted: Wanted) -> bytes:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=transcripts(prepared),
             model_writer=model,
-            vocab_size=wanted.n_units,
-            model_type=wanted.kind,
+            vocab_size=settings.n_units,
+            model_type=settings.kind,
             normalization_rule_name="identity",
             character_coverage=1.0,  # a rare letter is a letter too
             input_sentence_size=MOST_SENTENCES,
@@ -160,10 +160,10 @@ def learned(prepared: PreparedCorpus, wanted: Wanted) -> bytes:
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise ValueError(in_a_sentence(str(error), wanted, prepared.name)) from error
-    n_found = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue()).get_piece_size()
-    if n_found < wanted.n_units:  # of characters it takes what is there, and says nothing
-        raise ValueError(too_many(wanted, n_found, prepared.name))
+        raise ValueError(explained(str(error), settings, prepared.name)) from error
+    n_units = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue()).get_piece_size()
+    if n_units < settings.n_units:  # of characters it takes what is there, and says nothing
+        raise ValueError(too_many(settings, n_units, prepared.name))
     return model.getvalue()
 
 
@@ -183,25 +183,27 @@ def spaced(text: str | None) -> str:
     return " ".join((text or "").split())
 
 
-def in_a_sentence(error: str, wanted: Wanted, name: str) -> str:
+def explained(error: str, settings: UnitSettings, name: str) -> str:
     """SentencePiece's error about a number of units, for those who have not read its source."""
     most = re.search(r"too high.*<= (\d+)", error)
     if most:
-        return too_many(wanted, int(most[1]), name)
+        return too_many(settings, int(most[1]), name)
     least = re.search(r"smaller than required_chars\. \d+ vs (\d+)", error)
     if least:
         return (
-            f"units={wanted.n_units}: the transcripts of {name} have more characters than that; "
+            f"units={settings.n_units}: the transcripts of {name} have more characters than that; "
             f"the smallest number is {least[1]}"
         )
-    return f"units={wanted.n_units} units_kind={wanted.kind}: SentencePiece refuses the transcripts of {name}: {error}"
+    return (
+        f"units={settings.n_units} units_kind={settings.kind}: SentencePiece refuses the transcripts of {name}: {error}"
+    )
 
 
-def too_many(wanted: Wanted, most: int, name: str) -> str:
+def too_many(settings: UnitSettings, most: int, name: str) -> str:
     """That there are not so many units, and how many there are."""
     return (
-        f"units={wanted.n_units}: the training transcripts of {name} have not so many with units_kind={wanted.kind}; "
-        f"the largest number is {most}"
+        f"units={settings.n_units}: the training transcripts of {name} have not so many with "
+        f"units_kind={settings.kind}; the largest number is {most}"
     )
 
 
