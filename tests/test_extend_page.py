@@ -32,17 +32,22 @@ def test_the_commands_of_the_page_run(
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(text)
         monkeypatch.delitem(sys.modules, Path(name).stem, raising=False)
-    write_tones(tmp_path / "recordings", n_speakers=3, n_takes=1)
+    toy = "dataset=toy" in words
+    folder = write_tones(tmp_path / "recordings", n_speakers=5 if toy else 3, n_takes=1)
+    if toy:
+        for path in folder.glob("*/*.wav"):
+            path.rename(folder / f"{path.parent.name}-{path.stem.replace('_', '-')}.wav")
     if words[0] == "train":
-        settings = run_settings(tmp_path / "recordings", small=True)[2:]
-        mine = "features=energy" in words
-        words = [*words, *(word for word in settings if not (mine and word.startswith("features."))), "experiment_id=x"]
+        given = ("protocol.",) if toy else ("features.",) if "features=energy" in words else ()
+        settings = [word for word in run_settings(folder, small=True)[2:] if not word.startswith(given)]
+        words = [*words, *settings, "experiment_id=x"]
     assert main(words) == 0
     shown = capsys.readouterr().out
     if words[0] == "train":
         (run,) = (tmp_path / "trained_models" / "x").iterdir()
         assert json.loads((run / "metrics.json").read_text())["test"]["margin"]["n"] > 0
         assert '<th scope="col">Mean margin</th>' in (run / "report.html").read_text()
+        assert ("toy; fold 1 of 5: 5 speakers" in shown) == toy
     else:
         assert shown == "recordings 9\n"
     if "model=mean" not in words:
@@ -65,6 +70,7 @@ def test_a_class_that_cannot_be_imported_is_a_sentence(
     (folder / "lost.yaml").write_text("_target_: nowhere.Mean\n")
     (folder / "torn.yaml").write_text("_target_: [\n")
     assert main(["train", "model=lost", "--config-dir", "conf"]) == 2
-    assert "a class of your own needs --config-dir DIR" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "nowhere.Mean cannot be imported: No module named 'nowhere'; a class of your own needs --config-dir" in said
     assert main(["train", "model=torn"]) == 2
     assert "torn.yaml" in capsys.readouterr().err

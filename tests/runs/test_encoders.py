@@ -101,7 +101,7 @@ def test_a_frozen_encoder_is_what_was_extracted_before(tones: Path, encoder: Run
             assert torch.equal(after[f"front_end.{name}"], value), name
     prepared = parts.prepared_corpus(compose(words))
     extract(load(encoder.folder), prepared, tmp_path / "frames", layer=1)
-    on_frames = [word for word in words if not word.startswith(("dataset", "encoder"))]
+    on_frames = [word for word in words if not word.startswith(("dataset", "protocol", "encoder"))]
     on_frames += ["dataset=frames", f"dataset.data_folder={tmp_path / 'frames'}", "protocol=official"]
     other = trained(tmp_path / "on-frames", on_frames)
     for split in ("validation", "test"):

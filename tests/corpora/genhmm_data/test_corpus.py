@@ -326,7 +326,7 @@ def test_one_command_trains_on_them_and_another_tests_on_a_noisy_file(
 
 
 def test_the_command_of_the_page_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "from_genhmm.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "from_genhmm.md").read_text(encoding="utf-8")
     (command,) = [line for line in page.splitlines() if line.startswith("phonaut train dataset=genhmm_data")]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
