@@ -27,6 +27,7 @@ from helpers.runs_of_tones import write_tones
 from phonaut import cli
 from phonaut.checkpoints.front_ends import input_of, target_of
 from phonaut.config.compose import compose
+from phonaut.files import cache_dir
 from phonaut.networks import PredictionHead
 from phonaut.runs import Run
 from phonaut.runs.load import import_checkpoint, open_trained
@@ -98,7 +99,9 @@ def of_head(file: Path) -> dict[str, Tensor]:
 
 def test_a_checkpoint_is_imported_once_and_stands_in_front_of_a_model(tmp_path: Path) -> None:
     path = saved(modern(ours_in_their_names()), tmp_path / "a.ckpt")
+    cached = {*cache_dir().rglob("*")}
     config = compose([f"encoder.run={path}", "model=probe"])
+    assert {*cache_dir().rglob("*")} == cached, "composing writes nothing"
     assert config.encoder.run == str(path)
     assert config.encoder.built["model"]["n_layers"] == 2
     first = open_trained(path).folder
