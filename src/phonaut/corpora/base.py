@@ -6,14 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from phonaut.corpora.disk import Refused
 from phonaut.corpora.hashing import Shares
 from phonaut.data.utterance import Utterance
-
-if TYPE_CHECKING:
-    from phonaut.corpora.protocols.base import Divided, Protocol
 
 
 class Corpus(ABC):
@@ -96,8 +93,8 @@ class Corpus(ABC):
         """Files that were refused while listing, as `{"path", "reason"}`; complete once `utterances` is exhausted."""
         return self._refused.as_list()
 
-    def default_protocol(self, target: str) -> Protocol | None:
-        """The protocol that `protocol=auto` takes for `target`; None: it follows from the utterances."""
+    def default_protocol(self, target: str) -> Any:
+        """The `protocols.base.Protocol` that `protocol=auto` takes for `target`; None: it follows from the utterances."""
         return None
 
     def speaker_hint(self) -> str:
@@ -112,8 +109,8 @@ class Corpus(ABC):
         """Read what is slow to read, phones or transcripts, once an utterance is divided; None: it is refused."""
         return utterance
 
-    def select(self, divided: Divided) -> Iterator[Utterance]:
-        """The utterances that are used, once it is known to which split each belongs; noise comes beside them."""
+    def select(self, divided: Any) -> Iterator[Utterance]:
+        """The utterances of a `protocols.base.Divided` that are used, once it is known to which split each belongs; noise comes beside them."""
         return divided.assigned()
 
     def refuse(self, path: str | Path, reason: str) -> None:
