@@ -94,7 +94,7 @@ class Corpus(ABC):
         return self._refused.as_list()
 
     def default_protocol(self, target: str) -> Any:
-        """The `protocols.base.Protocol` that `protocol=auto` takes for `target`; None: it follows from the utterances."""
+        """The protocol, an object, that `protocol=auto` takes for `target`; None: it follows from the utterances."""
         return None
 
     def speaker_hint(self) -> str:
@@ -110,8 +110,9 @@ class Corpus(ABC):
         return utterance
 
     def select(self, divided: Any) -> Iterator[Utterance]:
-        """The utterances of a `protocols.base.Divided` that are used, once it is known to which split each belongs; noise comes beside them."""
-        return divided.assigned()
+        """The utterances of a `protocols.base.Divided` that are used; noise comes beside them."""
+        utterances: Iterator[Utterance] = divided.assigned()
+        return utterances
 
     def refuse(self, path: str | Path, reason: str) -> None:
         """Leave out a file, by name."""
