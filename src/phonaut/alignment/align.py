@@ -54,7 +54,7 @@ def align(
     n_jobs: int = 2,
     tell: Tell = print,
 ) -> Result:
-    """Align all cuts of a corpus that have a transcript.
+    """Align all utterances of a corpus that have a transcript.
 
     Args:
         prepared: the corpus, at 16 kHz.
@@ -110,7 +110,7 @@ class Work:
             else:
                 found, about = self.by_hmm(self.folder.phones("pocketsphinx") if len(names) > 1 else None)
             if not any(one.phones for one in found):
-                first = next((f"{one.id}: {one.reason}" for one in found), "it has no cuts")
+                first = next((f"{one.id}: {one.reason}" for one in found), "it has no utterances")
                 raise ValueError(f"{name} could align none of {len(found)} utterances of {self.prepared.name}; {first}")
             about["seconds"] = round(time.monotonic() - began, 1)
             self.folder.write(name, keys[name], found, self.wanted, about)

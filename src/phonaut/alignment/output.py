@@ -17,7 +17,7 @@ from phonaut.data.utterance import Phone
 from phonaut.files import atomic_folder, write_bytes, write_json
 
 FIGURES, NOT_ALIGNED, TEXTGRIDS = "align.json", "not_aligned.json", "textgrid"
-Times = dict[str, tuple[Phone, ...]]  # by cut
+Times = dict[str, tuple[Phone, ...]]  # by utterance
 
 
 class Folder:
@@ -74,11 +74,11 @@ class Folder:
         return read_json(self.path / NOT_ALIGNED) or []
 
     def phones(self, aligner: str) -> Times:
-        """The phones of an alignment, by cut."""
+        """The phones of an alignment, by utterance."""
         return times_of(self.path / f"{aligner}.ctm")
 
     def words(self, aligner: str) -> Times:
-        """The words of an alignment, by cut."""
+        """The words of an alignment, by utterance."""
         return times_of(self.path / f"{aligner}_words.ctm")
 
     def supervision(self, utterance: Utterance, found: Aligned) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def times_of(path: Path) -> Times:
 
 
 def inside(name: str) -> PurePosixPath:
-    """The id of a cut as a path that does not lead out of its folder."""
+    """The id of an utterance as a path that does not lead out of its folder."""
     return PurePosixPath(*[part for part in PurePosixPath(name).parts if part not in ("/", "..")])
 
 

@@ -18,10 +18,10 @@ WORD = re.compile(r"[^\w']+")
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """A cut by its place in a prepared corpus.
+    """An utterance by its place in a prepared corpus.
 
     Attributes:
-        id: of the cut.
+        id: of the utterance.
         split: of the corpus.
         row: in the split's table.
         words: what is said, in upper case, without punctuation.
@@ -39,7 +39,7 @@ class Aligned(NamedTuple):
     """Alignment of an utterance.
 
     Attributes:
-        id: of the cut.
+        id: of the utterance.
         phones: one after another without gaps, silence (`SIL`) included; empty where it could not be aligned.
         words: as they are said, with their times.
         reason: why there are no phones.
@@ -52,7 +52,7 @@ class Aligned(NamedTuple):
 
 
 def utterances(prepared: PreparedCorpus) -> Iterator[Utterance]:
-    """All cuts of all splits, in the order of the corpus."""
+    """All utterances of all splits, in the order of the corpus."""
     for split in SPLITS:
         table = prepared.utterances(split)
         for row in range(len(table)):

@@ -38,7 +38,7 @@ class Frames:
 def frames_of(
     source: Frames, table: UtteranceTable, max_recording_s: float, device: torch.device
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Row and frames `(T, D)` of every cut, in the order of the table; those of like length are computed together."""
+    """Row and frames `(T, D)` of every utterance, in the order of the table; those of like length go together."""
     dataset = without_spans(table, max_recording_s)
     windows = dataset.windows
     row, parts = -1, list[tuple[float, NDArray[np.float32]]]()

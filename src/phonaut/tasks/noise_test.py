@@ -1,7 +1,7 @@
 """The noise test: a trained model on test recordings with noise, at several signal-to-noise ratios.
 
 The noise is added to whole recordings before the front end, at the SNR of the whole recording (`add_noise` says how it
-is measured), and to nothing that the model was trained on. Its draws are functions of a fixed seed and the cut's id:
+is measured), and to nothing that the model was trained on. Its draws are functions of a fixed seed and the utterance:
 all runs hear the same noise, at every SNR the same stretch of it at another level.
 """
 

@@ -21,13 +21,13 @@ class Predictions:
     """One row per span, in the order of the corpus.
 
     Attributes:
-        cut: cut ids, `(N,)`.
+        cut: utterance ids, `(N,)`.
         recording: recording ids, `(N,)`.
         speaker: speaker ids, `(N,)`.
         label: true classes as indices into `classes`, -1 where the model does not know the class, `(N,)`.
         label_name: the true labels as text, whether known to the model or not, `(N,)`.
         scores: class scores, larger is more likely, `(N, C)`.
-        start_s: start of the span within its cut, seconds, `(N,)`.
+        start_s: start of the span within its utterance, seconds, `(N,)`.
         end_s: end of the span, `(N,)`.
         classes: names of the classes, `(C,)`.
         columns: further arrays `(N, ...)`: `n_frames`, frames of the span; of densities `log_likelihood`, of the span

@@ -55,7 +55,7 @@ class LossSums:
 class Representation(TrainingLoop):
     """Mean absolute error of predicted frames, over those that the objective counts, of all processes together.
 
-    Masks derive from (seed, epoch, cut id), so that order, batch size, workers, processes and resuming change none;
+    Masks derive from (seed, epoch, utterance), so that order, batch size, workers, processes and resuming change none;
     those of validation are the same in every epoch, so that its losses can be compared.
 
     Args:

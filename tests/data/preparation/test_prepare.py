@@ -77,7 +77,8 @@ def test_the_summary_counts_and_a_user_can_read_it(items: list[Utterance], liste
     text = describe(prepared)
     for expected in (
         "a list",
-        "train               2         2",
+        "split         utterances  speakers",
+        "train                  2         2",
         "3 words: no, yes, maybe",
         "clips of 1 s: 2 padded, of 1 the loudest part",
         "elsewhere.wav: the adapter said so",

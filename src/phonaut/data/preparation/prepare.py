@@ -238,9 +238,9 @@ def describe(prepared: PreparedCorpus) -> str:
     """The output of `phonaut prepare`: the place, the protocol, the sizes of splits, and refused recordings."""
     summary, rate = prepared.summary, prepared.sample_rate
     lines = [f"{prepared.name}: {prepared.folder}", *(f"  {note}" for note in prepared.notes)]
-    lines.append(f"  {'split':<12}{'cuts':>9}{'speakers':>10}{'hours':>9}")
+    lines.append(f"  {'split':<12}{'utterances':>12}{'speakers':>10}{'hours':>9}")
     for split, row in summary["splits"].items():
-        lines.append(f"  {split:<12}{row['cuts']:>9,}{row['speakers']:>10,}{row['hours']:>9.2f}")
+        lines.append(f"  {split:<12}{row['cuts']:>12,}{row['speakers']:>10,}{row['hours']:>9.2f}")
     for kind, names in (("words", prepared.words), ("phones", prepared.phones)):
         if names:
             lines.append(f"  {len(names)} {kind}: {', '.join(names[:20])}{' ...' * (len(names) > 20)}")
