@@ -108,7 +108,7 @@ def measure(job: str, folder: Path, n: int) -> dict[str, Any]:
     began = time.perf_counter()
     with Peak() as peak:
         if job == "prepare":
-            prepared = phonaut.data.preparation.prepare.prepare(Repeated(folder, n), sample_rate=RATE, progress=False)
+            prepared = phonaut.data.preparation.prepare.prepare(Repeated(folder, n), sample_rate=RATE)
             done = prepared.summary["splits"]["train"]["cuts"]
         else:
             (made,) = (Path(os.environ["PHONAUT_CACHE"]) / "corpora").glob("memory-*")

@@ -210,7 +210,7 @@ class Bench:
             config, before, weights = Run(done).config, Run(done), load_file(done / "model.safetensors")
             config.model["calibration"] = True
             (run / "config.yaml").write_text(OmegaConf.to_yaml(config))
-            data = speech_data(config, parts.prepared_corpus(config, progress=False))
+            data = speech_data(config, parts.prepared_corpus(config))
             model = parts.speech_model(config, len(data.classes))
             model.network.adopt(weights, prefix="network.")
             model.load_state_dict(weights, strict=False)  # it lacks the layer

@@ -106,7 +106,7 @@ def main() -> None:
     for fold in range(FOLDS):
         words = [*COMMON, *MFCC, "model=majority", f"dataset.alignment={arguments.alignment.resolve()}"]
         config = compose([*words, f"protocol.fold={fold}"])
-        data = speech_data(config, parts.prepared_corpus(config, progress=False))
+        data = speech_data(config, parts.prepared_corpus(config))
         cache = FrameCache(parts.speech_model(config, len(data.classes)), data)
         train, held, test = (cache.segments(split) for split in ("train", "validation", "test"))
         table, spans = data.prepared.utterances("test"), data.spans["test"]

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from machine import machine, peak_mb, write_result
-from phonaut.data.frame_sampler import FrameSampler
+from phonaut.data.sampler import FrameSampler
 from phonaut.networks import Mockingjay, PredictionHead
 
 N_ITEMS, N_FRAMES, N_FEATURES = 6, 800, 160

@@ -11,10 +11,12 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 UMASK = os.umask(0)  # can only be read by setting it: once, before there are threads
 os.umask(UMASK)
@@ -59,6 +61,11 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise
 
 
+def write_line(file: TextIO, **line: Any) -> None:
+    """Append a line of JSON."""
+    file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
 def write_text(path: Path, text: str) -> None:
     """`write_bytes` of UTF-8."""
     write_bytes(path, text.encode("utf-8"))
@@ -69,7 +76,7 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path, default: Any = None) -> Any:
+def read_json(path: Path, default: T) -> T:
     """The content of a JSON file, or `default` where it is not there (yet).
 
     Raises:
@@ -78,7 +85,8 @@ def read_json(path: Path, default: Any = None) -> Any:
     if not path.exists():
         return default
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content: T = json.loads(path.read_text(encoding="utf-8"))
+        return content
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}); delete it and evaluate the run again") from error
 

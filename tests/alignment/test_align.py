@@ -27,7 +27,7 @@ def corpus(tmp_path: Path) -> Tones:
 
 
 def prepared(corpus: Tones) -> PreparedCorpus:
-    return prepare(corpus, sample_rate=RATE, progress=False)
+    return prepare(corpus, sample_rate=RATE)
 
 
 def run(corpus: Tones, folder: Path, **options: Any) -> tuple[Result, list[str]]:

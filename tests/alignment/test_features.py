@@ -37,7 +37,7 @@ def test_a_click_is_loudest_in_the_frame_that_its_time_belongs_to(framing: str) 
 
 
 def test_frames_have_mean_0_and_variance_1_over_each_speaker(tmp_path: Path) -> None:
-    prepared = prepare(Tones(tmp_path, 6), sample_rate=RATE, progress=False)
+    prepared = prepare(Tones(tmp_path, 6), sample_rate=RATE)
     wanted = list(utterances(prepared))
     found = framed(prepared, wanted, front_end(RATE))
     assert found.frames.shape == (found.lengths.sum(), 39)

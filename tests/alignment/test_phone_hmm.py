@@ -20,7 +20,7 @@ LEXICON = {"AB": [("A", "B")], "OA": [("O", "A"), ("O", "E")]}
 @pytest.fixture
 def task(tmp_path: Path) -> Alignable:
     """An utterance of two words; its phones are A, B, E, O and SIL, in this order, with two states each."""
-    prepared = prepare(Tones(tmp_path, 9, texts=["ab oa"]), sample_rate=RATE, progress=False)
+    prepared = prepare(Tones(tmp_path, 9, texts=["ab oa"]), sample_rate=RATE)
     (one,) = (one for one in utterances(prepared) if one.words == ("AB", "OA"))
     made, failed = alignable(prepared, [one], LEXICON, CONFIG)
     assert not failed

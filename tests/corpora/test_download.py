@@ -76,72 +76,72 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def test_a_download_arrives_whole_and_leaves_nothing_beside_it(server: Server, tmp_path: Path) -> None:
-    path = download(server.url, tmp_path / "x", checksum=SHA, progress=True)
+    path = download(server.url, tmp_path / "x", checksum=SHA)
     assert path.read_bytes() == CONTENT
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
 def test_md5_checksums_are_understood(server: Server, tmp_path: Path) -> None:
-    download(server.url, tmp_path / "x", checksum="md5:" + hashlib.md5(CONTENT).hexdigest(), progress=False)
+    download(server.url, tmp_path / "x", checksum="md5:" + hashlib.md5(CONTENT).hexdigest())
     assert (tmp_path / "x").read_bytes() == CONTENT
     with pytest.raises(ValueError, match="checksum"):
-        download(server.url, tmp_path / "y", checksum="md5:" + hashlib.md5(b"other").hexdigest(), progress=False)
+        download(server.url, tmp_path / "y", checksum="md5:" + hashlib.md5(b"other").hexdigest())
 
 
 def test_a_connection_that_breaks_off_is_resumed_where_it_stopped(server: Server, tmp_path: Path) -> None:
     server.cut_after = 200_000
-    download(server.url, tmp_path / "x", checksum=SHA, progress=False)
+    download(server.url, tmp_path / "x", checksum=SHA)
     assert (tmp_path / "x").read_bytes() == CONTENT
     assert server.requests == [None, "bytes=200000-", "bytes=400000-"]
 
 
 def test_an_interrupted_process_goes_on_from_its_part_file(server: Server, tmp_path: Path) -> None:
     (tmp_path / "x.part").write_bytes(CONTENT[:300_001])
-    download(server.url, tmp_path / "x", checksum=SHA, progress=False)
+    download(server.url, tmp_path / "x", checksum=SHA)
     assert (tmp_path / "x").read_bytes() == CONTENT
     assert server.requests == ["bytes=300001-"]
 
 
 def test_a_part_file_that_is_complete_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
     (tmp_path / "x.part").write_bytes(CONTENT)
-    download(server.url, tmp_path / "x", checksum=SHA, progress=False)
+    download(server.url, tmp_path / "x", checksum=SHA)
     assert len(server.requests) == 1
 
 
 def test_a_part_file_that_is_too_long_is_started_over(server: Server, tmp_path: Path) -> None:
     (tmp_path / "x.part").write_bytes(CONTENT + b"more")
-    download(server.url, tmp_path / "x", checksum=SHA, progress=False)
+    download(server.url, tmp_path / "x", checksum=SHA)
     assert (tmp_path / "x").read_bytes() == CONTENT
 
 
 def test_a_server_without_ranges_is_asked_for_all_of_it(server: Server, tmp_path: Path) -> None:
     server.ranges = False
     (tmp_path / "x.part").write_bytes(b"?" * 1000)
-    download(server.url, tmp_path / "x", checksum=SHA, progress=False)
+    download(server.url, tmp_path / "x", checksum=SHA)
     assert (tmp_path / "x").read_bytes() == CONTENT
 
 
 def test_a_server_that_states_no_length_is_believed_and_the_checksum_judges(server: Server, tmp_path: Path) -> None:
     server.states_length = False
-    download(server.url, tmp_path / "x", checksum=SHA, progress=False)
+    download(server.url, tmp_path / "x", checksum=SHA)
     server.cut_after = 1000
     with pytest.raises(ValueError, match="in place of"):
-        download(server.url, tmp_path / "y", checksum=SHA, progress=False)
+        download(server.url, tmp_path / "y", checksum=SHA)
 
 
 def test_a_wrong_checksum_is_refused_and_the_file_kept_aside(server: Server, tmp_path: Path) -> None:
     server.content = b"<html>please log in</html>"
     with pytest.raises(ValueError, match=r"kept as .*x\.wrong"):
-        download(server.url, tmp_path / "x", checksum=SHA, progress=False)
+        download(server.url, tmp_path / "x", checksum=SHA)
     assert not (tmp_path / "x").exists()
     assert (tmp_path / "x.wrong").read_bytes() == server.content
     server.content = CONTENT
-    assert download(server.url, tmp_path / "x", checksum=SHA, progress=False).read_bytes() == CONTENT
+    assert download(server.url, tmp_path / "x", checksum=SHA).read_bytes() == CONTENT
 
 
 def test_a_file_that_is_there_and_right_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(CONTENT)
-    download(server.url, tmp_path / "x", checksum=SHA, progress=False)
+    download(server.url, tmp_path / "x", checksum=SHA)
     assert server.requests == []
 
 
@@ -149,33 +149,33 @@ def test_a_server_that_sends_nothing_is_given_up_and_what_arrived_is_kept(server
     server.cut_after = 0
     (tmp_path / "x.part").write_bytes(CONTENT[:1000])
     with pytest.raises(ConnectionError, match="the 1,000 bytes that arrived are kept"):
-        download(server.url, tmp_path / "x", checksum=SHA, progress=False)
+        download(server.url, tmp_path / "x", checksum=SHA)
     assert (tmp_path / "x.part").read_bytes() == CONTENT[:1000]
     assert len(server.requests) == module.ATTEMPTS
 
 
 def test_failures_count_only_in_a_row(server: Server, tmp_path: Path) -> None:
     server.cuts = [*([0] * (module.ATTEMPTS - 1)), 1000] * 3
-    assert download(server.url, tmp_path / "x", checksum=SHA, progress=False).read_bytes() == CONTENT
+    assert download(server.url, tmp_path / "x", checksum=SHA).read_bytes() == CONTENT
 
 
 def test_a_file_that_the_server_lacks_is_named_at_once(server: Server, tmp_path: Path) -> None:
     server.status = 404
     with pytest.raises(ValueError, match="404"):
-        download(server.url, tmp_path / "x", checksum=SHA, progress=False)
+        download(server.url, tmp_path / "x", checksum=SHA)
     assert len(server.requests) == 1
 
 
 def test_a_busy_server_is_asked_again(server: Server, tmp_path: Path) -> None:
     server.status = 503
     with pytest.raises(ConnectionError, match="503"):
-        download(server.url, tmp_path / "x", checksum=SHA, progress=False)
+        download(server.url, tmp_path / "x", checksum=SHA)
     assert len(server.requests) == module.ATTEMPTS
 
 
 def test_only_http_is_spoken(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="http"):
-        download("file:///etc/passwd", tmp_path / "x", checksum=SHA, progress=False)
+        download("file:///etc/passwd", tmp_path / "x", checksum=SHA)
 
 
 def tar_of(members: dict[str, bytes | tuple[bytes, str]]) -> bytes:
@@ -196,17 +196,17 @@ def tar_of(members: dict[str, bytes | tuple[bytes, str]]) -> bytes:
 def test_a_corpus_is_fetched_unpacked_and_its_archive_removed(server: Server, tmp_path: Path) -> None:
     server.content = tar_of({"./bed/a_nohash_0.wav": b"1", "./LICENSE": b"2"})
     checksum = "sha256:" + hashlib.sha256(server.content).hexdigest()
-    fetch(server.url, tmp_path / "data" / "words", checksum=checksum, progress=False)
+    fetch(server.url, tmp_path / "data" / "words", checksum=checksum)
     assert (tmp_path / "data" / "words" / "bed" / "a_nohash_0.wav").read_bytes() == b"1"
     assert not (tmp_path / "data" / "corpus.tar.gz").exists()
-    fetch(server.url, tmp_path / "kept" / "words", checksum=checksum, clear_download=False, progress=False)
+    fetch(server.url, tmp_path / "kept" / "words", checksum=checksum, clear_download=False)
     assert (tmp_path / "kept" / "corpus.tar.gz").exists()
 
 
 def test_a_folder_that_holds_something_is_never_overwritten(server: Server, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("my thesis")
     with pytest.raises(ValueError, match="holds other things"):
-        fetch(server.url, tmp_path, checksum=SHA, progress=False)
+        fetch(server.url, tmp_path, checksum=SHA)
     assert server.requests == []
 
 

@@ -159,7 +159,7 @@ def test_the_folder_above_will_do_in_any_case(tmp_path: Path) -> None:
     [
         ({"target": "keyword"}, "none for target=keyword"),
         ({"target": "phone"}, "dataset.alignment=FILE.ctm; phonaut align dataset=librispeech makes one"),
-        ({"min_phone_count": 0}, "at least 1"),
+        ({"min_phone_count": 0}, "min_phone_count must be >= 1, got 0"),
     ],
 )
 def test_options_that_are_none_are_refused(options: dict[str, Any], said: str) -> None:

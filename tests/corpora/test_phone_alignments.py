@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from phonaut.corpora.disk import Refused
-from phonaut.corpora.phone_alignments import AlignedPhones, Alignment, aligned_phones, alignment_problems, write_ctm
+from phonaut.corpora.librispeech import LibriSpeech
+from phonaut.corpora.phone_alignments import AlignedPhones, Alignment, write_ctm
 from phonaut.data.utterance import Phone
 
 PHONES = [Phone("SIL", 0.0, 0.1), Phone("AA", 0.1, 0.25), Phone("B", 0.25, 0.3), Phone("ZH", 0.3, 0.4)]
@@ -83,12 +84,14 @@ def test_a_count_that_leaves_nothing_is_an_error_with_the_counts(tmp_path: Path)
 
 
 def test_options_are_checked_at_once() -> None:
-    assert alignment_problems("phone", None, 0, "do this") == [
-        "target=phone needs the times of phones: dataset.alignment=FILE.ctm; do this",
-        "dataset.min_phone_count=0: a whole number of at least 1",
+    with pytest.raises(ValueError, match="target=phone needs") as error:
+        LibriSpeech(data_folder="x", target="phone", min_phone_count=0)
+    assert str(error.value).split("; ") == [
+        "target=phone needs the times of phones: dataset.alignment=FILE.ctm",
+        "phonaut align dataset=librispeech makes one",
+        "dataset.min_phone_count must be >= 1, got 0",
     ]
-    assert alignment_problems("speaker", None, 50, "do this") == []
-    assert aligned_phones("speaker", "a.ctm", [], 1) is None
+    assert LibriSpeech(data_folder="x", target="speaker", alignment="a.ctm").aligned is None
 
 
 def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_a_corpus_is_added_by_one_file_and_one_configuration_file(words: list[str], toy: Path) -> None:
     config = compose(["dataset=toy", "features.sample_rate=8000", *words])
-    prepared = prepared_corpus(config, progress=False)
+    prepared = prepared_corpus(config)
     assert prepared.name == "toy"
     assert prepared.words == ["no", "yes"]
     assert sum(len(prepared.utterances(split)) for split in ("train", "validation", "test")) == 20
@@ -47,4 +47,4 @@ def test_a_corpus_is_added_by_one_file_and_one_configuration_file(words: list[st
 
 def test_a_folder_that_is_not_there_is_an_empty_corpus(toy: Path) -> None:
     with pytest.raises(ValueError, match="dataset=toy has no recordings"):
-        prepared_corpus(compose(["dataset=toy", "dataset.data_folder=elsewhere"]), progress=False)
+        prepared_corpus(compose(["dataset=toy", "dataset.data_folder=elsewhere"]))

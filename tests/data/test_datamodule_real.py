@@ -18,7 +18,7 @@ from phonaut.data.prepared import PreparedCorpus
 
 @pytest.fixture(scope="module")
 def fsdd(real_speech: Callable[[str], Path]) -> PreparedCorpus:
-    return prepare(FSDD(data_folder=real_speech("fsdd"), clip_s=None), sample_rate=8000, progress=False)
+    return prepare(FSDD(data_folder=real_speech("fsdd"), clip_s=None), sample_rate=8000)
 
 
 @pytest.mark.corpus

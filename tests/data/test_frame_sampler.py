@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from phonaut.data.frame_sampler import FrameSampler
+from phonaut.data.sampler import FrameSampler
 
 
 def padding(sampler: FrameSampler) -> float:
     """Share of the frames of an epoch's batches that are padding."""
-    held = sum(int(sampler.n_frames[batch].max()) * len(batch) for batch in sampler.batches())
-    return 1 - sum(int(sampler.n_frames[batch].sum()) for batch in sampler.batches()) / max(held, 1)
+    held = sum(int(sampler.sizes[batch].max()) * len(batch) for batch in sampler.batches())
+    return 1 - sum(int(sampler.sizes[batch].sum()) for batch in sampler.batches()) / max(held, 1)
 
 
 def read_aloud(n: int = 6000) -> np.ndarray:

@@ -58,5 +58,5 @@ def test_selected_spans_keep_their_rows(table: Any) -> None:
 
 
 def test_an_unknown_target_is_refused_with_the_nearest(table: Any) -> None:
-    with pytest.raises(ValueError, match=r"keyword, phone, speaker, got keywords; did you mean target=keyword\?"):
+    with pytest.raises(ValueError, match=r"keyword, phone, speaker, got keywords; did you mean keyword\?"):
         spans_of(table, "keywords", [])

@@ -90,7 +90,7 @@ def prepared(words: Sequence[str]) -> tuple[list[Cut], list[str]]:
     from phonaut.config.compose import compose
     from phonaut.tasks.build import prepared_corpus
 
-    corpus = prepared_corpus(compose(words), progress=False, n_jobs=1)
+    corpus = prepared_corpus(compose(words), n_jobs=1)
     cuts = []
     for split in SPLITS:
         table = corpus.utterances(split)

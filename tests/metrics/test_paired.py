@@ -200,8 +200,12 @@ def test_disagreements_are_counted_by_truth_and_both_answers_the_most_frequent_f
     label = [0, 0, 0, 1, 1, 2, -1]
     first = [0, 0, 0, 1, 2, 2, 0]
     other = [1, 1, 0, 1, 0, 1, 1]
-    assert [tuple(row) for row in disagreements(label, first, other)] == [(0, 0, 1, 2), (1, 2, 0, 1), (2, 2, 1, 1)]
-    assert disagreements(label, first, first) == []
+    assert [tuple(row) for row in disagreements(label, first, other, "abc")] == [
+        ("a", "a", "b", 2),
+        ("b", "c", "a", 1),
+        ("c", "c", "b", 1),
+    ]
+    assert disagreements(label, first, first, "abc") == []
 
 
 @pytest.mark.oracle

@@ -188,7 +188,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("clips")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PHONAUT_CACHE", str(folder / "cache"))
-        return prepare(Clips(folder / "audio"), sample_rate=RATE, progress=False)
+        return prepare(Clips(folder / "audio"), sample_rate=RATE)
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from phonaut.reports import write_report
-from phonaut.reports.sections.reconstructions import examples
+from phonaut.reports.media import read_samples
+from phonaut.reports.sections.reconstructions import pictures
 from phonaut.reports.terminal import summarize
 from phonaut.runs import Run
 
@@ -88,7 +89,7 @@ def test_the_page_has_the_loss_its_interval_and_the_curves(run: Path) -> None:
 
 
 def test_each_picture_is_of_what_it_says_it_is(run: Path) -> None:
-    found = examples(Run(run))
+    found = read_samples(Run(run), pictures)
     assert [one.name for one in found] == ["a/1", "<i>b</i>"]
     with np.load(run / "samples.npz") as kept:
         for name in ("seen", "predicted", "truth"):

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 def frames_of_run(run: Run, layer: str | int | None = None) -> Frames:
     loaded = load(run.folder)
-    return loaded.task.frames(loaded.trained, layer)
+    return loaded.task.frames(loaded, layer)
 
 
 @pytest.fixture(scope="module")

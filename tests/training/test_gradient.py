@@ -86,7 +86,7 @@ def test_tensorboard_shows_numbers_pictures_and_sounds(tones: Path, tmp_path: Pa
 
 def test_a_batch_without_a_label_costs_nothing_and_breaks_nothing(tones: Path) -> None:
     config = compose(run_settings(tones))
-    data = speech_data(config, parts.prepared_corpus(config, progress=False))
+    data = speech_data(config, parts.prepared_corpus(config))
     module = parts.training_loop(config, parts.speech_model(config, len(data.classes)), data.classes)
     scores = torch.randn(4, 3, requires_grad=True)
     loss = module.loss(scores, torch.full((4,), -1), 0.1)

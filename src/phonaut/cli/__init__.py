@@ -98,9 +98,9 @@ def dispatch(words: Sequence[str]) -> int:
         return 0
     known = commands()
     if name not in known:
-        from phonaut.config.suggest import nearest
+        from phonaut.names import did_you_mean
 
-        print(f"phonaut has no command {name}{nearest(name, known)} (phonaut --help)", file=sys.stderr)
+        print(f"phonaut has no command {name}{did_you_mean(name, known)} (phonaut --help)", file=sys.stderr)
         return 2
     command = load(known[name])
     if asked:

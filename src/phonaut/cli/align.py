@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from phonaut.cli.options import Command, option
+from phonaut.cli.options import CORPUS, Command, option, print_progress
 
 
 @dataclass(frozen=True)
@@ -17,13 +16,7 @@ class Align(Command):
     By pocketsphinx, by phone HMMs that are trained on the corpus, or by both.
     """
 
-    composes = {
-        "dataset=NAME": "the corpus; phonaut --help lists them",
-        "dataset.KEY=VALUE": "how it is read, such as dataset.data_folder=recordings",
-        "protocol=NAME": "how it is divided; protocol.KEY=VALUE are options of that",
-        "protocol.KEY=VALUE": "such as protocol.fold=1",
-        "target=NAME": "labels that the corpus is asked for",
-    }
+    composes = {**CORPUS, "target=NAME": "labels that the corpus is asked for"}
     examples = {
         "dataset=librispeech": "CTM and TextGrid files, into alignments/librispeech",
         "dataset=speechocean762 aligner=hmm": "phone models alone, from a flat start",
@@ -56,7 +49,7 @@ class Align(Command):
             aligner=self.aligner,
             lexicon=lexicon if self.lexicon or (lexicon and lexicon.is_file()) else None,
             n_jobs=self.n_jobs or 2,
-            tell=lambda text: print(text, file=sys.stderr, flush=True),
+            tell=print_progress,
         )
         show(result)
         return 0

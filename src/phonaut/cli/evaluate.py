@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from phonaut.cli.options import Command, option
+from phonaut.cli.options import CORPUS, Command, option, print_progress
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Evaluate(Command):
         "[FOLDER]": "recordings, all of them tested, in place of the run's own corpus",
     }
     composes = {
+        **CORPUS,
         "dataset.KEY=VALUE": "how FOLDER is read, such as dataset.speaker_pattern=...; dataset.test=FILE where the "
         "run's corpus has a test file",
         "dataset=NAME": "the corpus of a probe",
         "protocol=NAME": "how a probe's corpus is divided; protocol.KEY=VALUE are options of that",
-        "protocol.KEY=VALUE": "such as protocol.fold=1",
         "target=NAME": "the classes of a probe: keyword, phone or speaker",
         "classes=NAMES": "the classes that a probe is limited to",
         "n_classes=N": "likewise, by number",
@@ -69,13 +69,14 @@ class Evaluate(Command):
             overrides=self.overrides,
             batch_size=self.batch_size,
             noise=NoiseTest(self.noise, folder=self.noise_folder, **snr_db) if self.noise else None,
-            progress=lambda text: print(text, file=sys.stderr, flush=True),
+            progress=print_progress,
         )
         for member in members(self.paths[0]):
             run, name = evaluate(member, request)
             report = write_report(run.folder)
             if is_probe:
-                show_probes(run.read(PROBE_FILE)["epochs"])
+                probes: dict[str, Any] = run.read(PROBE_FILE, {})
+                show_probes(probes["epochs"])
                 print(report)
             else:
                 summarize(run, name)

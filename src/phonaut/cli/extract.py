@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from phonaut.cli.options import Command, option
+from phonaut.cli.options import CORPUS, Command, option, print_progress
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,7 @@ class Extract(Command):
         "RUN": "trained_models/ID, or a checkpoint of s3prl or of the original Mockingjay",
         "[FILE]": "the recording of plot=true",
     }
-    composes = {
-        "dataset=NAME": "the corpus; phonaut --help lists them",
-        "dataset.KEY=VALUE": "how it is read, such as dataset.data_folder=recordings",
-        "protocol=NAME": "how it is divided; protocol.KEY=VALUE are options of that",
-        "protocol.KEY=VALUE": "such as protocol.fold=1",
-        "target=NAME": "the labels that go with the frames: keyword, phone or speaker",
-    }
+    composes = {**CORPUS, "target=NAME": "the labels that go with the frames: keyword, phone or speaker"}
     examples = {
         "trained_models/ID dataset=fsdd": "representations of a corpus, for dataset=frames",
         "trained_models/ID a.wav plot=true": "pictures of an encoder's layers and attention",
@@ -56,10 +50,8 @@ class Extract(Command):
         if self.head:
             raise ValueError("head=true goes with plot=true: phonaut extract RUN FILE plot=true head=true")
         if len(self.paths) != 1:
-            shown = ", ".join(self.paths)
-            raise ValueError(
-                f"extract takes one RUN, a FILE with plot=true alone; it got {len(self.paths)} paths: {shown}"
-            )
+            raise ValueError("extract takes one RUN, a FILE with plot=true alone; it got "
+                             f"{len(self.paths)} paths: {', '.join(self.paths)}")  # fmt: skip
         if not any(text.startswith("dataset=") for text in self.overrides):
             raise ValueError("which recordings? Name a corpus: phonaut extract RUN dataset=NAME")
         from phonaut.config.compose import compose
@@ -69,8 +61,7 @@ class Extract(Command):
         from phonaut.tasks.build import prepared_corpus
 
         (path,) = self.paths
-        loaded = load(path)
-        run = loaded.run
+        run = load(path)
         for note in (run.config.imported or {}).get("notes", []):
             print(f"{path}: {note}", file=sys.stderr)
         config = compose(self.overrides)
@@ -79,13 +70,13 @@ class Extract(Command):
         layer = [] if self.layer is None else [str(self.layer)]
         name = "-".join([str(config.choices["dataset"]), config.target, source, *layer])
         result = extract(
-            loaded,
+            run,
             prepared_corpus(config),
             self.output or Path("representations") / name,
             layer=self.layer,
             overwrite=self.overwrite,
             max_recording_s=config.max_recording_s,
-            tell=lambda text: print(text, file=sys.stderr, flush=True),
+            progress=print_progress,
         )
         show_extracted(result, config.target)
         return 0
@@ -107,6 +98,6 @@ class Extract(Command):
             file,
             self.output or Path("pictures") / file.stem,
             head=self.head,
-            tell=lambda text: print(text, file=sys.stderr, flush=True),
+            progress=print_progress,
         )
         print(*written, sep="\n")

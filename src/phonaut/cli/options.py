@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, make_dataclass
 from pathlib import Path
@@ -11,6 +12,18 @@ from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from phonaut.config.plugins import registry
+
+CORPUS = {  # words by which commands choose a corpus
+    "dataset=NAME": "the corpus; phonaut --help lists them",
+    "dataset.KEY=VALUE": "how it is read, such as dataset.data_folder=recordings",
+    "protocol=NAME": "how it is divided; protocol.KEY=VALUE are options of that",
+    "protocol.KEY=VALUE": "such as protocol.fold=1",
+}
+
+
+def print_progress(text: str) -> None:
+    """Print a line of progress, beside the output of a command."""
+    print(text, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -145,10 +158,10 @@ def parse(name: str, command: type[Command], words: Iterable[str]) -> Command:
         elif (sign or word.startswith("~")) and beginnings and word.startswith(beginnings):
             overrides.append(word)
         elif sign:
-            from phonaut.config.suggest import nearest
+            from phonaut.names import did_you_mean
 
             known = f"takes {', '.join(f'{key}=' for key in sorted(keys))}" if keys else "has no options"
-            raise ValueError(f"{name} {known}; it got {key}{nearest(key, keys)}")
+            raise ValueError(f"{name} {known}; it got {key}{did_you_mean(key, keys)}")
         elif command.arguments:
             paths.append(word)
         else:
@@ -201,10 +214,10 @@ def converted(key: str, text: str, kind: Any, least: int | None = None) -> Any:
             return convert(text, one, least)
         except (ValueError, KeyError):
             continue
-    from phonaut.config.suggest import nearest
+    from phonaut.names import did_you_mean
 
     named = [name for one in members(kind) if get_origin(one) is Literal for name in get_args(one)]
-    raise ValueError(f"{key} must be {described(kind, least)}, got {text or 'nothing'}{nearest(text, named)}")
+    raise ValueError(f"{key} must be {described(kind, least)}, got {text or 'nothing'}{did_you_mean(text, named)}")
 
 
 def members(kind: Any) -> list[Any]:

@@ -69,10 +69,6 @@ def shown(default: Any) -> str:
         return "none"
     if isinstance(default, tuple):
         return ",".join(shown(one) for one in default)
-    return (
-        str(default).lower()
-        if isinstance(default, bool)
-        else f"{default:g}"
-        if isinstance(default, float)
-        else str(default)
-    )
+    if isinstance(default, bool):
+        return str(default).lower()
+    return f"{default:g}" if isinstance(default, float) else str(default)

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from phonaut.config import encoder
-from phonaut.config.groups import node_of_group
 from phonaut.config.nodes import Node, class_of, instantiate, options_of
-from phonaut.config.plugins import choices
+from phonaut.config.plugins import choices, node_of_group
 from phonaut.config.schema import Config
-from phonaut.config.suggest import nearest
+from phonaut.data.utterance import TARGETS
+from phonaut.names import did_you_mean
 
 if TYPE_CHECKING:
     from phonaut.data.frame_shards import FrameLayout
 
-TARGETS = ("keyword", "phone", "speaker")
 FRAME_KEYS = ("n_features", "frame_shift_s", "frame_offset_s")  # of features=frames
 MIN_DTW_SHIFT_S = 0.002  # between frames that dynamic time warping compares
 SPARSE_ADAM = (
@@ -63,7 +62,7 @@ def option_problems(config: Config) -> list[str]:
             continue  # the front end names unknown options itself
         taken = inspect.signature(cls).parameters
         if not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
-            found += [f"unknown key {group}.{key}{nearest(key, taken)}" for key in options if key not in taken]
+            found += [f"unknown key {group}.{key}{did_you_mean(key, taken)}" for key in options if key not in taken]
     return found
 
 

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from phonaut.checkpoints import pretrained
 from phonaut.config import aliases, check
 from phonaut.config.aliases import current_overrides
-from phonaut.config.groups import node_of_group, resolved
 from phonaut.config.nodes import Node, instantiate
-from phonaut.config.plugins import CONF, choices, search_path
+from phonaut.config.plugins import CONF, choices, node_of_group, resolved, search_path
 from phonaut.config.schema import KEYS, Config
-from phonaut.config.suggest import nearest
 from phonaut.files import run_folder
+from phonaut.names import did_you_mean
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -138,13 +137,13 @@ def finish_encoder(config: Config) -> None:
     config.features, config.choices["features"] = dict(run.features), run.choices["features"]
 
 
-def compose_pretrained(checkpoint: pretrained.Pretrained, name: str, overrides: Sequence[str] = ()) -> Config:
+def compose_pretrained(checkpoint: pretrained.Pretrained, name: str) -> Config:
     """The configuration of pre-training that an encoder of another tool stands for.
 
     Raises:
-        ValueError: the front end, if `overrides` choose another one, has not as many features as the encoder takes.
+        ValueError: the front end that its settings describe has not as many features as the encoder takes.
     """
-    config = compose([*checkpoint.words, *overrides])
+    config = compose(checkpoint.words)
     n_features = instantiate(config.features).n_features
     if n_features != checkpoint.n_features:
         features = config.choices["features"]
@@ -219,7 +218,7 @@ def choice_problem(override: str) -> str | None:
         return f"{group}=null: a run needs one ({', '.join(names)})" if group in REQUIRED else None
     if chosen in names:
         return None
-    return f"{group}={chosen} is not a choice{nearest(chosen, names)} ({group}: {', '.join(names)})"
+    return f"{group}={chosen} is not a choice{did_you_mean(chosen, names)} ({group}: {', '.join(names)})"
 
 
 def without_null(override: str) -> str:
@@ -263,7 +262,7 @@ def key_problem(config: DictConfig, key: str, value: Any, *, adds: bool) -> str 
     from omegaconf import DictConfig
 
     if adds:
-        return None if key.partition(".")[0] in KEYS else f"unknown key {key}{nearest(key, KEYS)}"
+        return None if key.partition(".")[0] in KEYS else f"unknown key {key}{did_you_mean(key, KEYS)}"
     known = flat_config(config)
     if key in known:
         return type_problem(key, known[key], value)
@@ -272,7 +271,7 @@ def key_problem(config: DictConfig, key: str, value: Any, *, adds: bool) -> str 
         node = node.get(name) if isinstance(node, DictConfig) else None
     if isinstance(node, DictConfig):
         return f"{key} is a group of keys: set one of them, like {next(iter(flat_config(node, key + '.')), key)}"
-    return f"unknown key {key}{nearest(key, known)}"
+    return f"unknown key {key}{did_you_mean(key, known)}"
 
 
 def type_problem(key: str, default: Any, value: Any) -> str | None:

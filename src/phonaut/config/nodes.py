@@ -21,12 +21,9 @@ def load_target(name: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        own = (
-            ""
-            if name.startswith("phonaut.")
-            else ("; a class of your own needs --config-dir DIR, beside which its module lies")
-        )
-        raise ValueError(f"{name} cannot be imported: {error}{own}") from error
+        hint = "; a class of your own needs --config-dir DIR, beside which its module lies"
+        hint = "" if name.startswith("phonaut.") else hint
+        raise ValueError(f"{name} cannot be imported: {error}{hint}") from error
 
 
 def class_of(node: Node) -> Any:

@@ -13,7 +13,12 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from phonaut.config.nodes import Node
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 CONF = Path(__file__).parent / "conf"
 ENTRY_POINTS = "phonaut.plugins"
@@ -129,3 +134,37 @@ def registry(group: str) -> dict[str, dict[str, Any]]:
             raise ValueError(f"{file}: needs a line such as _target_: module.name")
         entries[file.stem] = content
     return entries
+
+
+def resolved(config: DictConfig) -> Node:
+    """Plain containers, with all interpolations replaced by their values."""
+    from omegaconf import OmegaConf
+
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    return plain  # type: ignore[no-any-return]
+
+
+def node_of_group(group: str, name: str, values: Node, root: Node) -> Node:
+    """The node of a choice alone, outside of any run.
+
+    Args:
+        group: such as `dataset`.
+        name: of a choice in it.
+        values: options that replace those of the choice.
+        root: root keys that the node may refer to.
+
+    Raises:
+        ValueError: the choice has no such option.
+    """
+    from omegaconf import DictConfig, OmegaConf
+
+    files = (folder / group / f"{name}.yaml" for folder in config_dirs())
+    node = OmegaConf.load(next(file for file in files if file.exists()))
+    assert isinstance(node, DictConfig)
+    node.pop("defaults", None)
+    unknown = [key for key in values if key not in node]
+    if unknown:
+        takes = ", ".join(str(key) for key in node if key not in ("_target_", "target"))
+        raise ValueError(f"{name} takes no {', '.join(unknown)}; it takes {takes}")
+    plain: Node = resolved(OmegaConf.create({**root, group: OmegaConf.merge(node, values)}))[group]
+    return plain

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from phonaut.data.names import is_utf8, nearest, printable
+from phonaut.names import is_utf8, nearest, printable
 
 AUDIO_SUFFIXES = frozenset(("wav", "flac", "ogg", "oga", "mp3", "opus", "aiff", "aif", "sph", "au", "w64"))
 UNREAD_SUFFIXES = frozenset(["m4a", "mp4", "aac", "wma", "amr", "3gp", "webm", "mka", "ac3", "shn"])

@@ -30,7 +30,7 @@ DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, 
 Bar = Callable[[int, int | None], None]  # bytes so far, and in all where the server says it
 
 
-def fetch(url: str, folder: Path, *, checksum: str, clear_download: bool = True, progress: bool = True) -> None:
+def fetch(url: str, folder: Path, *, checksum: str, clear_download: bool = True) -> None:
     """Download an archive beside `folder` and unpack it there; `folder` appears only when all of it is unpacked.
 
     Args:
@@ -38,7 +38,6 @@ def fetch(url: str, folder: Path, *, checksum: str, clear_download: bool = True,
         folder: where the corpus will be; must not hold anything yet.
         checksum: `sha256:...` or `md5:...` of the archive.
         clear_download: delete the archive afterwards.
-        progress: show a progress bar.
 
     Raises:
         ValueError: `folder` holds something, or what arrived is not the archive that was asked for.
@@ -51,9 +50,8 @@ def fetch(url: str, folder: Path, *, checksum: str, clear_download: bool = True,
     with locked(folder.with_name(f".{folder.name}.lock")):
         if _holds_something(folder):
             return  # another process has fetched it meanwhile
-        archive = download(url, folder.with_name(Path(urlsplit(url).path).name), checksum=checksum, progress=progress)
-        if progress:
-            print(f"unpacking {archive} into {folder}", file=sys.stderr, flush=True)
+        archive = download(url, folder.with_name(Path(urlsplit(url).path).name), checksum=checksum)
+        print(f"unpacking {archive} into {folder}", file=sys.stderr, flush=True)
         extract(archive, folder)
         if clear_download:
             archive.unlink()
@@ -63,14 +61,13 @@ def _holds_something(folder: Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
 
 
-def download(url: str, path: Path, *, checksum: str, progress: bool = True) -> Path:
+def download(url: str, path: Path, *, checksum: str) -> Path:
     """Download `url` to `path`, going on from `<path>.part` where an earlier attempt was cut off.
 
     Args:
         url: `http` or `https`.
         path: appears only when whole and checked. If it is there already and right, nothing is fetched.
         checksum: `sha256:...` or `md5:...`.
-        progress: show a progress bar.
 
     Returns:
         `path`.
@@ -85,7 +82,7 @@ def download(url: str, path: Path, *, checksum: str, progress: bool = True) -> P
         if digest(path, algorithm) == expected:
             return path
         os.replace(path, wrong)
-    with progress_bar(path.name, shown=progress) as bar:
+    with progress_bar(path.name) as bar:
         _fetch(url, part, bar)
     actual = digest(part, algorithm)
     if actual != expected:
@@ -129,10 +126,10 @@ def _fetch(url: str, part: Path, bar: Bar) -> None:
             problem = error.reason if isinstance(error, URLError) else error
         failures = 0 if part.exists() and part.stat().st_size > have else failures + 1
         if failures == ATTEMPTS:
-            kept = (
+            stays = (
                 f"; the {have:,} bytes that arrived are kept, and the same command goes on from there" if have else ""
             )
-            raise ConnectionError(f"{url} cannot be downloaded: {problem}{kept}")
+            raise ConnectionError(f"{url} cannot be downloaded: {problem}{stays}")
         if failures:
             time.sleep(PAUSE_S * 2 ** (failures - 1))
 
@@ -164,11 +161,8 @@ def _copy(response: HTTPResponse, file: BinaryIO, have: int, total: int | None, 
 
 
 @contextmanager
-def progress_bar(name: str, *, shown: bool) -> Iterator[Bar]:
-    """A bar with size, speed and time left; nothing where `shown` is false."""
-    if not shown:
-        yield lambda have, total: None
-        return
+def progress_bar(name: str) -> Iterator[Bar]:
+    """A bar with size, speed and time left."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 

@@ -11,18 +11,24 @@ from typing import ClassVar
 
 import numpy as np
 
+from phonaut.checks import refuse
 from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.hashing import Shares
 from phonaut.corpora.protocols import Divided, Protocol
-from phonaut.data.checks import refuse
 from phonaut.data.columns import TableWriter
-from phonaut.data.frame_shards import MANIFEST, REFUSED_FILES, FrameLayout, FrameSequence, FrameShards, read_layout
+from phonaut.data.frame_shards import (
+    MANIFEST,
+    REFUSED_FILES,
+    SHARD_COLUMNS,
+    FrameLayout,
+    FrameSequence,
+    FrameShards,
+    read_layout,
+)
 from phonaut.data.preparation.clip_window import Placement
 from phonaut.data.preparation.prepare import cached_corpus, tables
 from phonaut.data.prepared import FORMAT, RECORDINGS, PreparedCorpus, read_lines
-from phonaut.data.shard_table import SHARD_COLUMNS
-from phonaut.data.spans import TARGETS
-from phonaut.data.utterance import Phone, Utterance
+from phonaut.data.utterance import TARGETS, Phone, Utterance
 
 
 class FrameCorpus(Corpus):

@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+from phonaut.checks import refuse
 from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.disk import entries, find_or_fetch, is_audio
-from phonaut.data.checks import refuse
 from phonaut.data.utterance import Utterance
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]

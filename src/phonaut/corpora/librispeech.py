@@ -8,20 +8,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from phonaut.corpora.base import target_problems
 from phonaut.corpora.disk import Refused, entries, find_folder, is_audio
 from phonaut.corpora.kaldi import read
 from phonaut.corpora.options import as_list
-from phonaut.corpora.phone_alignments import SILENCES, AlignedCorpus, aligned_phones, alignment_problems
-from phonaut.data.checks import refuse
-from phonaut.data.names import nearest
+from phonaut.corpora.phone_alignments import SILENCES, AlignedCorpus
 from phonaut.data.utterance import Utterance
+from phonaut.names import nearest
 
 SUBSET = re.compile(r"(train|dev|test)-[\w-]+")
 SPLIT_OF = {"train": "train", "dev": "validation", "test": "test"}
 UTTERANCE = re.compile(r"\d+-\d+-\d+")
 TRANSCRIPTS = ".trans.txt"
-HOW = "phonaut align dataset=librispeech makes one"
 
 
 class LibriSpeech(AlignedCorpus):
@@ -45,6 +42,7 @@ class LibriSpeech(AlignedCorpus):
     name = "librispeech"
     targets: ClassVar[tuple[str, ...]] = ("phone", "speaker", "text")
     has_texts: ClassVar[bool] = True
+    how: ClassVar[str] = "phonaut align dataset=librispeech makes one"
 
     def __init__(
         self,
@@ -56,10 +54,8 @@ class LibriSpeech(AlignedCorpus):
         drop_phones: Sequence[str] = SILENCES,
         min_phone_count: int = 50,
     ) -> None:
-        refuse([*target_problems(target, LibriSpeech), *alignment_problems(target, alignment, min_phone_count, HOW)])
-        self.data_folder, self.target = Path(data_folder), target
+        super().__init__(data_folder, target, alignment, drop_phones, min_phone_count)
         self.asked = as_list(subsets)
-        self.aligned = aligned_phones(target, alignment, drop_phones, min_phone_count)
 
     def first_look(self) -> None:
         """Find the subsets and the alignment.

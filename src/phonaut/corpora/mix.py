@@ -7,12 +7,12 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from phonaut.checks import refuse
 from phonaut.corpora.base import Corpus
 from phonaut.corpora.options import as_list
 from phonaut.corpora.protocols.validation import some
-from phonaut.data.checks import refuse
-from phonaut.data.names import nearest, same_id
 from phonaut.data.utterance import Utterance
+from phonaut.names import nearest, same_id
 
 
 class Part:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from phonaut.data.names import nearest
+from phonaut.names import nearest
 
 
 def choice_problems(key: str, value: str, choices: Sequence[str]) -> list[str]:

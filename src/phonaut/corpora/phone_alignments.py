@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote, unquote
 
-from phonaut.corpora.base import Corpus
+from phonaut.checks import below, refuse
+from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.disk import Refused
 from phonaut.corpora.options import as_list
 from phonaut.data.utterance import Phone, Utterance
@@ -217,11 +218,41 @@ class AlignedPhones:
 class AlignedCorpus(Corpus):
     """A corpus whose phones come from an alignment, with `target=phone`.
 
+    Args:
+        data_folder: of the corpus.
+        target: of the run.
+        alignment: a CTM file; None: the target needs none.
+        drop_phones: phones that are no classes.
+        min_phone_count: phones with fewer tokens in the whole file are no classes.
+        problems: of the other options.
+
     Attributes:
+        how: what makes an alignment, in words.
         aligned: the phones; None: the target needs none.
+
+    Raises:
+        ValueError: a value is not possible; all problems are named.
     """
 
-    aligned: AlignedPhones | None = None
+    how: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        data_folder: str | Path,
+        target: str,
+        alignment: str | Path | None,
+        drop_phones: Sequence[object],
+        min_phone_count: int,
+        problems: Sequence[str] = (),
+    ) -> None:
+        wrong = target_problems(target, type(self))
+        if target == "phone" and alignment is None:
+            wrong.append(f"target=phone needs the times of phones: dataset.alignment=FILE.ctm; {self.how}")
+        refuse([*wrong, *below(1, **{"dataset.min_phone_count": min_phone_count}), *problems])
+        self.data_folder, self.target = Path(data_folder), target
+        self.aligned: AlignedPhones | None = None
+        if target == "phone" and alignment is not None:
+            self.aligned = AlignedPhones(Path(alignment).expanduser(), drop_phones, min_phone_count)
 
     def first_look(self) -> None:
         """Find the alignment.
@@ -260,32 +291,6 @@ class AlignedCorpus(Corpus):
     def notes(self) -> list[str]:
         """The phones that are classes."""
         return [self.aligned.note()] if self.aligned else []
-
-
-def aligned_phones(
-    target: str, alignment: str | Path | None, drop_phones: Sequence[object], min_phone_count: int
-) -> AlignedPhones | None:
-    """The phones that `target=phone` takes from an alignment; None: this target needs none."""
-    if target != "phone" or alignment is None:
-        return None
-    return AlignedPhones(Path(alignment).expanduser(), drop_phones, min_phone_count)
-
-
-def alignment_problems(target: str, alignment: object, min_phone_count: object, how: str) -> list[str]:
-    """All problems of the options of phones by alignment.
-
-    Args:
-        target: of the run.
-        alignment: the file, or None.
-        min_phone_count: as configured.
-        how: what makes such a file.
-    """
-    problems = []
-    if target == "phone" and alignment is None:
-        problems.append(f"target=phone needs the times of phones: dataset.alignment=FILE.ctm; {how}")
-    if not isinstance(min_phone_count, int) or isinstance(min_phone_count, bool) or min_phone_count < 1:
-        problems.append(f"dataset.min_phone_count={min_phone_count}: a whole number of at least 1")
-    return problems
 
 
 def write_ctm(path: Path, alignments: Iterable[tuple[str, Iterable[Phone]]]) -> None:

@@ -8,16 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from phonaut.corpora.base import target_problems
 from phonaut.corpora.disk import find_folder
 from phonaut.corpora.hashing import Shares
 from phonaut.corpora.kaldi import KaldiDirectory, find_kaldi, read
-from phonaut.corpora.phone_alignments import SILENCES, AlignedCorpus, aligned_phones, alignment_problems
+from phonaut.corpora.phone_alignments import SILENCES, AlignedCorpus
 from phonaut.corpora.protocols import Folds, Protocol, WithinSpeakers
-from phonaut.data.checks import refuse
 from phonaut.data.utterance import Utterance
-
-HOW = "phonaut align dataset=speechocean762 makes one"
 
 
 class Speechocean762(AlignedCorpus):
@@ -37,6 +33,7 @@ class Speechocean762(AlignedCorpus):
     name = "speechocean762"
     targets: ClassVar[tuple[str, ...]] = ("phone", "speaker", "text")
     has_texts: ClassVar[bool] = True
+    how: ClassVar[str] = "phonaut align dataset=speechocean762 makes one"
     published_split: ClassVar[bool] = True
     shares: ClassVar[Shares] = Shares(70, 10, 20, of_training=10)
 
@@ -49,9 +46,7 @@ class Speechocean762(AlignedCorpus):
         drop_phones: Sequence[str] = SILENCES,
         min_phone_count: int = 50,
     ) -> None:
-        refuse([*target_problems(target, Speechocean762), *alignment_problems(target, alignment, min_phone_count, HOW)])
-        self.data_folder, self.target = Path(data_folder), target
-        self.aligned = aligned_phones(target, alignment, drop_phones, min_phone_count)
+        super().__init__(data_folder, target, alignment, drop_phones, min_phone_count)
 
     def default_protocol(self, target: str) -> Protocol:
         """Folds; speakers are told apart within speakers."""

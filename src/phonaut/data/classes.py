@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phonaut.data.names import likest, same_id
-from phonaut.data.spans import TARGETS, codes_of
+from phonaut.data.spans import codes_of
+from phonaut.data.utterance import TARGETS
+from phonaut.names import likest, same_id
 
 if TYPE_CHECKING:
     from phonaut.data.prepared import PreparedCorpus

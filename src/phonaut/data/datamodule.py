@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from phonaut.checks import below, refuse
 from phonaut.data.batches import Batch, SpeechDataset
-from phonaut.data.checks import below, refuse
 from phonaut.data.draws import uniform
 from phonaut.data.sampler import BatchSampler, EpochSampler
 from phonaut.data.spans import label_names, spans_of, target_problems
@@ -170,12 +170,8 @@ class CorpusData(L.LightningDataModule):
         return self.loader("train", lambda trainer: (trainer.current_epoch, trainer.fit_loop.batch_idx + 1))
 
     def val_dataloader(self) -> BatchLoader | list[int]:
-        """Never shuffled."""
-        return self.loader("validation", from_the_start)
-
-    def test_dataloader(self) -> BatchLoader | list[int]:
-        """Never shuffled."""
-        return self.loader("test", from_the_start)
+        """Never shuffled, nor taken up in the middle."""
+        return self.loader("validation", lambda trainer: (trainer.current_epoch, 0))
 
 
 class SpeechData(CorpusData):
@@ -342,8 +338,3 @@ class SpeechData(CorpusData):
         durations = windows.stop - windows.start
         shuffle = split == "train"
         return BatchSampler(windows.n_spans, durations, self.batch_size, self.seed, shuffle, rank, world_size)
-
-
-def from_the_start(trainer: L.Trainer) -> tuple[int, int]:
-    """Evaluation is not taken up in the middle."""
-    return trainer.current_epoch, 0

@@ -25,11 +25,19 @@ def mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
+def hash_of(text: str) -> int:
+    """64 bits that are the same on every machine.
+
+    >>> hash_of("bed/0_nohash_0")
+    17712680856301673444
+    """
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest(), "little")
+
+
 @lru_cache(maxsize=1024)
 def origin(seed: int, epoch: int, stream: str) -> np.uint64:
     """One word for (seed, epoch, stream), to be joined with the keys."""
-    name = f"{seed}/{epoch}/{stream}".encode()
-    return np.uint64(int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little"))
+    return np.uint64(hash_of(f"{seed}/{epoch}/{stream}"))
 
 
 def words(keys: NDArray[np.uint64], *, seed: int, epoch: int, stream: str, n: int = 1) -> NDArray[np.uint64]:

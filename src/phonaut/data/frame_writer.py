@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phonaut.data.frame_shards import FORMAT, MANIFEST, REFUSED_FILES, VERSION, FrameLayout, FrameSequence
-from phonaut.data.prepared import write_line
-from phonaut.files import atomic_folder
+from phonaut.files import atomic_folder, write_line
 
 SHARD_BYTES = 2**28
 HEAD_BYTES = 256  # of a shard: 8 for the length of its header, the header, blanks
@@ -74,7 +73,7 @@ class FrameWriter:
         self._temporary = self._stack.enter_context(atomic_folder(self.folder))
         self._manifest = self._stack.enter_context((self._temporary / MANIFEST).open("w", encoding="utf-8"))
         self._refused = self._stack.enter_context((self._temporary / REFUSED_FILES).open("w", encoding="utf-8"))
-        write_line(self._manifest, {"format": FORMAT, "version": VERSION, **asdict(self.layout)})
+        write_line(self._manifest, format=FORMAT, version=VERSION, **asdict(self.layout))
 
     def add(
         self,
@@ -136,13 +135,13 @@ class FrameWriter:
             self._shard = shard = Shard(self._temporary / name, d)
             self._n_shards += 1
         shard.append(rows)
-        write_line(self._manifest, {key: value for key, value in asdict(line).items() if value not in ("", None, ())})
+        write_line(self._manifest, **{key: value for key, value in asdict(line).items() if value not in ("", None, ())})
         self._ids.add(id)
         self.n_sequences += 1
 
     def refuse(self, path: str, reason: str) -> None:
         """Write down what was left out, and why; whoever reads the folder is told."""
-        write_line(self._refused, {"path": path, "reason": reason})
+        write_line(self._refused, path=path, reason=reason)
 
     def close(self) -> None:
         """Finish the folder and put it in its place.

@@ -8,14 +8,13 @@ import os
 import weakref
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phonaut.data.columns import TextColumn, read_column
-from phonaut.data.frame_shards import FrameLayout
-from phonaut.data.shard_table import ShardTable
+from phonaut.data.frame_shards import FrameLayout, ShardTable
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -338,8 +337,3 @@ class UtteranceTable:
 def read_lines(path: Path) -> list[dict[str, str]]:
     """A file of JSON lines."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def write_line(file: TextIO, line: dict[str, Any]) -> None:
-    """Append a line of JSON."""
-    file.write(json.dumps(line, ensure_ascii=False) + "\n")

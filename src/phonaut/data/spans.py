@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from phonaut.data.checks import refuse
-from phonaut.data.names import likest
+from phonaut.checks import refuse
+from phonaut.data.utterance import TARGETS
+from phonaut.names import did_you_mean
 
 if TYPE_CHECKING:
     from phonaut.data.prepared import UtteranceTable
-
-TARGETS = ("keyword", "phone", "speaker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +58,7 @@ def target_problems(target: str) -> list[str]:
     """The problem of a target that does not exist."""
     if target in TARGETS:
         return []
-    near = likest(target, TARGETS, 1)
-    hint = f"; did you mean target={near[0]}?" if near else ""
-    return [f"target is one of {', '.join(TARGETS)}, got {target}{hint}"]
+    return [f"target is one of {', '.join(TARGETS)}, got {target}{did_you_mean(target, TARGETS)}"]
 
 
 def codes_of(table: UtteranceTable, target: str) -> tuple[NDArray[np.int64], Sequence[str]]:

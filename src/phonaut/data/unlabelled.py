@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from phonaut.checks import refuse
 from phonaut.data.batches import SpeechDataset
-from phonaut.data.checks import refuse
 from phonaut.data.datamodule import CorpusData
 from phonaut.data.draws import nth_key
-from phonaut.data.frame_sampler import FrameSampler
+from phonaut.data.sampler import FrameSampler
 from phonaut.data.spans import Spans
 from phonaut.data.windows import windows_of
 

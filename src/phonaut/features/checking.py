@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import types
 import typing
 from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, Literal, Union
 
+from phonaut.names import likest
+
 
 def unknown_keys(options: type[Any], keys: Iterable[str]) -> list[str]:
     """A problem for each of `keys` that the dataclass `options` does not have, with the nearest that it has."""
     known = [field.name for field in fields(options)]
-    problems = []
-    for key in keys:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            problems.append(
-                f"{key}: no such key; " + (f"use {near[0]}" if near else f"the keys are {', '.join(known)}")
-            )
-    return problems
+    near = {key: likest(key, known, 1, cutoff=0.6) for key in keys if key not in known}
+    all_keys = f"the keys are {', '.join(known)}"
+    return [f"{key}: no such key; {f'use {likely[0]}' if likely else all_keys}" for key, likely in near.items()]
 
 
 def type_problems(options: Any) -> list[str]:
@@ -32,10 +28,9 @@ def type_problems(options: Any) -> list[str]:
     for name, hint in typing.get_type_hints(type(options)).items():
         value = getattr(options, name)
         if not _fits(value, hint):
-            near = difflib.get_close_matches(str(value), _words(hint), 1)
-            problems.append(
-                f"{name}={value!r}: must be {' or '.join(_words(hint))}" + "".join(f"; use {n}" for n in near)
-            )
+            words = _words(hint)
+            use = "".join(f"; use {near}" for near in likest(str(value), words, 1, cutoff=0.6))
+            problems.append(f"{name}={value!r}: must be {' or '.join(words)}{use}")
     return problems
 
 

@@ -31,14 +31,12 @@ class ClassRates(NamedTuple):
         precision: fraction of the items predicted as the class that are of it; n predictions.
         recall: fraction of the items of the class that are recognised; n items.
         f1: their harmonic mean; n items.
-        support: items of the class.
     """
 
     name: str
     precision: Estimate
     recall: Estimate
     f1: Estimate
-    support: int
 
 
 def confusion_matrix(label: ArrayLike, predicted: ArrayLike, n_classes: int) -> NDArray[np.int64]:
@@ -132,7 +130,7 @@ def by_class(label: ArrayLike, predicted: ArrayLike, speaker: ArrayLike, classes
             )
             for i in range(3)
         )
-        table.append(ClassRates(name, precision, recall_, f1_, support=int(sums[LABELLED, c])))
+        table.append(ClassRates(name, precision, recall_, f1_))
     return table
 
 

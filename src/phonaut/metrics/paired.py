@@ -16,7 +16,7 @@ takes items as independent of each other, which those of one speaker are not: it
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -69,11 +69,11 @@ class McNemar(NamedTuple):
 
 
 class Disagreement(NamedTuple):
-    """Count of items of one class that the models predict differently; classes as indices."""
+    """Count of items of one class that two models predict differently."""
 
-    truth: int
-    first: int
-    other: int
+    truth: str
+    first: str
+    other: str
     n: int
 
 
@@ -198,13 +198,14 @@ def difference_by_class(
     )
 
 
-def disagreements(label: ArrayLike, first: ArrayLike, other: ArrayLike) -> list[Disagreement]:
+def disagreements(label: ArrayLike, first: ArrayLike, other: ArrayLike, classes: Sequence[str]) -> list[Disagreement]:
     """Predictions of two models for the items on which they differ, most frequent first; labels of -1 are left out."""
     rows = np.stack([np.asarray(column) for column in (label, first, other)], axis=1)
     rows = rows[(rows[:, 0] >= 0) & (rows[:, 1] != rows[:, 2])]
     kinds, counts = np.unique(rows, axis=0, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    return [Disagreement(int(kinds[i, 0]), int(kinds[i, 1]), int(kinds[i, 2]), int(counts[i])) for i in order]
+    rows, numbers = kinds[order].tolist(), counts[order].tolist()
+    return [Disagreement(classes[t], classes[a], classes[b], n) for (t, a, b), n in zip(rows, numbers, strict=True)]
 
 
 class Pair(NamedTuple):

@@ -7,6 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from phonaut.checks import refuse
 from phonaut.features import FrontEnd
 from phonaut.networks.mockingjay import Mockingjay, checked_packing, stack_frames
 
@@ -91,8 +92,7 @@ class EncodedFrontEnd(nn.Module):
         n_components: int | None = None,
     ) -> None:
         super().__init__()
-        if problems := use_problems(mode, layer, len(network.layers)):
-            raise ValueError("; ".join(problems))
+        refuse(use_problems(mode, layer, len(network.layers)))
         self.mode, self.layer = mode, "weighted" if mode == "weighted" else layer
         self.front_end, self.normalizer, self.network = front_end, normalizer, network
         self.layer_weights = nn.Parameter(torch.zeros(len(network.layers) + 1)) if self.layer == "weighted" else None
@@ -153,12 +153,6 @@ class EncodedFrontEnd(nn.Module):
         if self.layer == "all":
             return torch.cat(states, dim=1)
         return states[-1 if self.layer == "last" else int(self.layer)]
-
-    def extra_repr(self) -> str:
-        """The options, which a cache of frames has to know."""
-        return (
-            f"mode={self.mode}, layer={self.layer}, stack_size={self.network.stack_size}, causal={self.network.causal}"
-        )
 
 
 def use_problems(mode: str, layer: str | int, n_layers: int) -> list[str]:

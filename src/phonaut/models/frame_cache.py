@@ -16,9 +16,11 @@ import torch
 from numpy.typing import NDArray
 
 from phonaut.features import slice_spans
+from phonaut.features.functional import length_mask
 from phonaut.files import cache_dir, locked, write_json
 from phonaut.models.em_classifier import Segments
 from phonaut.models.frame_key import Description, code_version, source
+from phonaut.networks.network import evaluating
 
 if TYPE_CHECKING:
     from phonaut.data.datamodule import SpeechData
@@ -78,10 +80,10 @@ class FrameCache:
         for w in np.flatnonzero(windows.n_spans):
             which = windows.span[windows.offset[w] : windows.offset[w + 1]]
             start_s = windows.start[w] / table.sample_rate
-            own = torch.from_numpy(np.array(read(int(w))))
+            frames = torch.from_numpy(np.array(read(int(w))))
             cut, n = slice_spans(
-                own[None],
-                torch.tensor([len(own)]),
+                frames[None],
+                torch.tensor([len(frames)]),
                 torch.zeros(len(which), dtype=torch.int64),
                 torch.from_numpy(spans.start_s[which] - start_s),
                 torch.from_numpy(spans.end_s[which] - start_s),
@@ -89,8 +91,7 @@ class FrameCache:
                 frame_offset_s=self.model.front_end.frame_offset_s,
                 durations_s=durations_s[w : w + 1],
             )
-            valid = torch.arange(cut.shape[1]) < n[:, None]
-            parts.append(cut[valid].numpy())
+            parts.append(cut[length_mask(n, cut.shape[1])].numpy())
             lengths.append(n.numpy())
             labels.append(spans.label[which])
             rows.append(np.full(len(which), windows.row[w]))
@@ -114,63 +115,41 @@ class FrameCache:
     def frames(self, split: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Frames of all windows, one after another `(N, D)`, and where each begins, `(W + 1,)`."""
         key = self.key(split)
+        width = self.model.front_end.n_features
         if key is None:
-            return self.compute(split).read()
+            return read_and_remove(self.compute(split), width)
         folder = self.root / key
         self.root.mkdir(parents=True, exist_ok=True)
         with locked(self.root / ".lock"):
             if not (folder / ABOUT).exists():
-                made = self.compute(split)
-                size = made.stat_bytes
-                if not make_room(self.root, size):
-                    return made.read()
-                made.move(folder)
+                computed = self.compute(split)
+                if not make_room(self.root, n_bytes(computed)):
+                    return read_and_remove(computed, width)
+                shutil.rmtree(folder, ignore_errors=True)  # what lay there unfinished
+                os.replace(computed, folder)
             os.utime(folder)
-        return read(folder, self.model.front_end.n_features)
+        return read(folder, width)
 
     @torch.no_grad()
-    def compute(self, split: str) -> Computed:
+    def compute(self, split: str) -> Path:
         """Run the front end over a split, into a folder of its own."""
         dataset, model = self.data.dataset(split), self.model
         self.root.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
-        before = [(module, module.training) for module in model.modules()]
-        model.eval()
         device = next((b.device for b in model.front_end.buffers()), torch.device("cpu"))
         n = np.zeros(len(dataset), dtype=np.int64)
-        with (folder / FRAMES).open("wb") as file:
+        with evaluating(model), (folder / FRAMES).open("wb") as file:  # Lightning trains in the mode that it finds
             for first in range(0, len(dataset), AT_ONCE):
                 numbers = np.arange(first, min(first + AT_ONCE, len(dataset)))
                 batch = dataset[numbers].to(device)
                 frames, lengths = model.frames(*batch.given)
                 n[numbers] = lengths.cpu().numpy()
-                valid = torch.arange(frames.shape[1], device=device) < lengths[:, None]
-                file.write(frames[valid].float().cpu().numpy().tobytes())
-        for module, training in before:  # Lightning trains modules in the mode that it finds
-            module.training = training
+                valid = frames[length_mask(lengths, frames.shape[1])]
+                file.write(valid.float().cpu().numpy().tobytes())
         offset = np.concatenate([np.zeros(1, np.int64), np.cumsum(n)])
         np.savez(folder / WINDOWS, offset=offset)
         write_json(folder / ABOUT, {"split": split, "frames": int(offset[-1]), "features": model.front_end.n_features})
-        return Computed(folder, model.front_end.n_features)
-
-
-class Computed:
-    """A folder that is not in its place yet."""
-
-    def __init__(self, folder: Path, n_features: int) -> None:
-        self.folder, self.n_features = folder, n_features
-        self.stat_bytes = sum(path.stat().st_size for path in folder.iterdir())
-
-    def move(self, target: Path) -> None:
-        """Put it in its place; what lay there unfinished goes."""
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(self.folder, target)
-
-    def read(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The content; the files have no names any more, and are gone with this process."""
-        found = read(self.folder, self.n_features)
-        shutil.rmtree(self.folder)
-        return found
+        return folder
 
 
 def read(folder: Path, n_features: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -182,16 +161,27 @@ def read(folder: Path, n_features: int) -> tuple[NDArray[np.float32], NDArray[np
     return np.memmap(folder / FRAMES, np.float32, "r", shape=(int(offset[-1]), n_features)), offset
 
 
+def read_and_remove(folder: Path, n_features: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Frames and offsets of a folder; its files have no names any more, and are gone with this process."""
+    content = read(folder, n_features)
+    shutil.rmtree(folder)
+    return content
+
+
+def n_bytes(folder: Path) -> int:
+    """Size of the files in a folder."""
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
 def make_room(root: Path, size: int) -> bool:
     """Remove what was used longest ago until `size` more bytes fit under the cap; whether they do."""
     cap = float(os.environ.get(CAP_GB, DEFAULT_CAP_GB)) * 2**30
     if size > cap:
         return False
-    there = sorted((path for path in root.iterdir() if (path / ABOUT).exists()), key=lambda path: path.stat().st_mtime)
-    there = [path for path in there if not path.name.startswith(".")]
-    sizes = {path: sum(part.stat().st_size for part in path.iterdir()) for path in there}
+    finished = (path for path in root.glob("[!.]*") if (path / ABOUT).exists())
+    sizes = {path: n_bytes(path) for path in sorted(finished, key=lambda path: path.stat().st_mtime)}
     total = sum(sizes.values())
-    for path in there:
+    for path in sizes:
         if total + size <= cap:
             break
         shutil.rmtree(path, ignore_errors=True)

@@ -12,11 +12,10 @@ import importlib.util
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -113,19 +112,11 @@ class Description:
         return [*name, *map(self.of, (value.__code__, value.__defaults__, value.__kwdefaults__, cells))]
 
 
-@dataclass(frozen=True)
-class Source:
-    """A source file.
-
-    Attributes:
-        meaning: of its code.
-        imports: what it imports, here and there.
-        exports: names at its top level that it only passes on, such as those of a package's `__init__`.
-    """
+class Source(NamedTuple):
+    """A source file: the meaning of its code, and what it imports, here and there."""
 
     meaning: str
     imports: frozenset[Name]
-    exports: dict[str, Name]
 
 
 @cache
@@ -146,29 +137,26 @@ def code_version(modules: frozenset[str], packages: frozenset[str]) -> str:
     def is_followed(name: str) -> bool:
         return not is_foreign(name) and (top_of(name) in packages or is_local(name))
 
-    waiting = [name for name in modules if not is_foreign(name)]
-    reached = set(waiting)
+    waiting = {name for name in modules if not is_foreign(name)}
+    reached = set[str]()
     while waiting:
-        name = waiting.pop()
-        new = set(map(defining, source(name).imports)) - reached if is_followed(name) else set()
-        new = {name for name in new if is_followed(name)}
-        reached |= new
-        waiting += new
+        module = waiting.pop()
+        reached.add(module)
+        if is_followed(module):
+            waiting |= {name for name in imported_modules(module) if is_followed(name)} - reached
     digest = hashlib.sha256(torch.__version__.encode())
     for name in sorted(reached):
         digest.update(f"{name}\n{source(name).meaning}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def defining(imported: Name) -> str:
-    """The module in which a name is defined, past those that only pass it on."""
-    module, name = imported
-    if name is None or is_foreign(module) or file_of(module) is None:
-        return module
-    if name in source(module).exports:
-        return defining(source(module).exports[name])
-    below = f"{module}.{name}"
-    return below if is_package(module) and file_of(below) is not None else module
+def imported_modules(module: str) -> set[str]:
+    """The modules that a module imports, and those of their names that are modules too."""
+    imports = source(module).imports
+    below = {
+        f"{package}.{name}" for package, name in imports if name and not is_foreign(package) and is_package(package)
+    }
+    return {name for name, _ in imports} | {name for name in below if file_of(name)}
 
 
 def top_of(module: str) -> str:
@@ -224,11 +212,7 @@ def source(module: str) -> Source:
 def parsed(text: str, package: str) -> Source:
     """The imports of a source file; `package` is that which relative imports begin at."""
     tree = ast.parse(text)
-    top_level = {name: origin for node in tree.body for name, origin in names_of(node, package)}
-    imports = frozenset(origin for node in statements(tree) for _, origin in names_of(node, package))
-    bound = {name for node in tree.body if isinstance(node, ast.Assign) for name in map(ast.unparse, node.targets)}
-    exports = {name: origin for name, origin in top_level.items() if origin[1] is not None and name not in bound}
-    return Source(meaning(tree), imports, exports)
+    return Source(meaning(tree), frozenset(name for node in statements(tree) for name in names_of(node, package)))
 
 
 def statements(tree: ast.AST) -> Iterator[ast.AST]:
@@ -242,14 +226,14 @@ def statements(tree: ast.AST) -> Iterator[ast.AST]:
             waiting.extend(getattr(node, field, ()))
 
 
-def names_of(node: ast.AST, package: str) -> list[tuple[str, Name]]:
-    """The names that an import statement binds, and their origins."""
+def names_of(node: ast.AST, package: str) -> list[Name]:
+    """The names that a statement imports."""
     if isinstance(node, ast.Import):
-        return [(alias.asname or alias.name, (alias.name, None)) for alias in node.names]
+        return [(alias.name, None) for alias in node.names]
     if not isinstance(node, ast.ImportFrom):
         return []
     module = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-    return [(alias.asname or alias.name, (module, None if alias.name == "*" else alias.name)) for alias in node.names]
+    return [(module, None if alias.name == "*" else alias.name) for alias in node.names]
 
 
 def meaning(code: str | ast.Module) -> str:
@@ -260,13 +244,8 @@ def meaning(code: str | ast.Module) -> str:
     """
     tree = ast.parse(code) if isinstance(code, str) else code
     for node in statements(tree):
-        body = getattr(node, "body", None)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
-            first = body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                body[:1] = [] if len(body) > 1 else [ast.Pass()]
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if ast.get_docstring(node, clean=False) is not None:
+            node.body[:1] = [] if len(node.body) > 1 else [ast.Pass()]
     return ast.dump(tree)

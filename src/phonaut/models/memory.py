@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -78,13 +77,13 @@ def kept_bytes(model: RepresentationModel, n_frames: int, share: float, *, half:
     """Bytes that the gradient of encoder and head keeps of `n_frames` stacked frames, each piece of memory once."""
     network, head = model.network, model.head
     parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    found: dict[int, int] = {}
+    sizes: dict[int, int] = {}
     alive: list[Tensor] = []  # an address names a piece of memory as long as it is not given back
 
     def note(tensor: Tensor) -> Tensor:
         place = tensor.untyped_storage().data_ptr()
         if place not in parameters:
-            found[place] = tensor.untyped_storage().nbytes()
+            sizes[place] = tensor.untyped_storage().nbytes()
             alive.append(tensor)
         return tensor
 
@@ -94,9 +93,7 @@ def kept_bytes(model: RepresentationModel, n_frames: int, share: float, *, half:
     packing = Packing(torch.tensor([n_frames], device=device), n_frames)
     training, state = network.training, torch.get_rng_state()
     network.train()
-    precision: AbstractContextManager[object] = (
-        torch.autocast(device.type, dtype=torch.bfloat16) if half else nullcontext()
-    )
+    precision = torch.autocast(device.type, dtype=torch.bfloat16, enabled=half)
     try:
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), precision:
             head(network.encode(frames, packing)[-1][rows])
@@ -105,4 +102,4 @@ def kept_bytes(model: RepresentationModel, n_frames: int, share: float, *, half:
         torch.set_rng_state(state)
     # Copies of weights in half precision are counted with the weights.
     copies = sum(2 * p.numel() for p in model.parameters() if p.ndim == 2) if half else 0
-    return max(0, sum(found.values()) - copies)
+    return max(0, sum(sizes.values()) - copies)

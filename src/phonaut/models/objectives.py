@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phonaut.data.checks import refuse
+from phonaut.checks import refuse
 from phonaut.data.draws import normal, uniform
 from phonaut.features.functional import length_mask
 from phonaut.models.masking import ZERO, frequency_mask, time_mask

@@ -45,16 +45,22 @@ class SpeechModel(nn.Module):
             frames = self.normalizer(frames, lengths)
         return frames, lengths
 
-    def cut(self, frames: Tensor, lengths: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The part of each span of `batch` in `frames (B, T, D)`: `(N, T, D)` with lengths `(N,)`."""
+    def cut(
+        self, frames: Tensor, lengths: Tensor, batch: Batch, times: tuple[float, float] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The part of each span of `batch` in `frames (B, T, D)`: `(N, T, D)` with lengths `(N,)`.
+
+        `times` are the shift of the frames and the centre of the first, seconds; None: those of the front end.
+        """
+        frame_shift_s, frame_offset_s = times or (self.front_end.frame_shift_s, self.front_end.frame_offset_s)
         return slice_spans(
             frames,
             lengths,
             batch.span_recording,
             batch.span_start_s,
             batch.span_end_s,
-            frame_shift_s=self.front_end.frame_shift_s,
-            frame_offset_s=self.front_end.frame_offset_s,
+            frame_shift_s=frame_shift_s,
+            frame_offset_s=frame_offset_s,
             durations_s=batch.durations_s(self.front_end.sample_rate),
         )
 
@@ -80,10 +86,6 @@ class SpeechModel(nn.Module):
         classify = self.network.classify if self.encodes_recordings else self.network
         scores: Tensor = classify(segments, lengths)  # type: ignore[operator]
         return scores
-
-    def scores(self, batch: Batch) -> Tensor:
-        """Class scores `(N, C)` of the spans of `batch`."""
-        return self.classify(*self.segments(batch))
 
     def forward(self, audio: Tensor, audio_lengths: Tensor) -> Tensor:
         """Class scores `(B, C)` where each recording is one span (what is exported)."""

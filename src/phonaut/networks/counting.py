@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +10,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from phonaut.networks.network import evaluating
 from phonaut.networks.tracing import Trace
 
 IN_PLACE = (_BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.PReLU)  # they can write over their input
@@ -117,15 +116,3 @@ def count(network: nn.Module, n_frames: int, n_features: int) -> ModelSize:
         activation_bytes=max(alive, default=0),
         layers=tuple(layers),
     )
-
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """In evaluation mode while the context lasts; then each module is in the mode that it was in."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training

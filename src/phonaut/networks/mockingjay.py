@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from phonaut.checks import refuse
 from phonaut.features.functional import length_mask
 from phonaut.networks.attention import attention, attention_maps
 from phonaut.networks.dropout import Dropout
@@ -145,8 +146,7 @@ class Mockingjay(nn.Module):
         )
         if n_features < 1:
             problems.append(f"n_features={n_features}: must be >= 1")
-        if problems:
-            raise ValueError("; ".join(problems))
+        refuse(problems)
         self.stack_size, self.causal, self.n_outputs = stack_size, causal, hidden_size
         self.projection = nn.Linear(stack_size * n_features, hidden_size)
         self.norm = nn.LayerNorm(hidden_size, eps=EPS)

@@ -21,7 +21,6 @@ def spectrogram(
     frame_shift_s: float,
     title: str = "",
     size: tuple[float, float] = (4.0, 1.8),
-    axes: bool = True,
 ) -> Figure:
     """Frames as a picture, time to the right.
 
@@ -30,18 +29,13 @@ def spectrogram(
         frame_shift_s: seconds between frames.
         title: above the picture.
         size: inches.
-        axes: with numbers and labels; without, the picture fills the figure.
     """
     from matplotlib.figure import Figure
 
     picture = np.asarray(frames).T
-    figure = Figure(figsize=size, layout="constrained" if axes else None)
-    if axes:
-        plot = figure.subplots()
-        plot.set(xlabel="time (s)", ylabel="feature", title=title)
-    else:
-        plot = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        plot.set_axis_off()
+    figure = Figure(figsize=size, layout="constrained")
+    plot = figure.subplots()
+    plot.set(xlabel="time (s)", ylabel="feature", title=title)
     low, high = np.percentile(picture, [2, 99.5]) if picture.size else (0.0, 1.0)
     extent = (0.0, picture.shape[1] * frame_shift_s, -0.5, picture.shape[0] - 0.5)
     plot.imshow(
@@ -94,13 +88,12 @@ def row_fractions(counts: ArrayLike) -> NDArray[np.float64]:
     return fractions
 
 
-def confusion_matrix(matrix: ArrayLike, classes: Sequence[str], *, title: str = "") -> Figure:
+def confusion_matrix(matrix: ArrayLike, classes: Sequence[str]) -> Figure:
     """Confusion matrix, true classes by rows and predicted ones by columns, shaded by the fraction of the row.
 
     Args:
         matrix: counts, `(C, C)`.
         classes: names, `(C,)`.
-        title: above the picture.
     """
     from matplotlib.figure import Figure
 
@@ -113,7 +106,7 @@ def confusion_matrix(matrix: ArrayLike, classes: Sequence[str], *, title: str = 
     plot.imshow(fractions, cmap="Blues", vmin=0.0, vmax=1.0)
     plot.set_xticks(range(n), classes, rotation=90, fontsize=8)
     plot.set_yticks(range(n), classes, fontsize=8)
-    plot.set(xlabel="predicted", ylabel="true", title=title)
+    plot.set(xlabel="predicted", ylabel="true")
     if n <= NUMBERED:
         for row, column in np.argwhere(counts > 0):
             colour = "white" if fractions[row, column] > 0.5 else "black"

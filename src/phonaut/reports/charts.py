@@ -190,15 +190,15 @@ def scale(low: float, high: float, start: float, end: float) -> Callable[[float]
     return lambda value: start + (value - low) / (high - low) * (end - start)
 
 
-def marks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers in steps of 1, 2 or 5 that enclose `low` and `high`.
+def marks(low: float, high: float) -> list[float]:
+    """About five round numbers in steps of 1, 2 or 5 that enclose `low` and `high`.
 
     >>> marks(0.03, 2.2)
     [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
     """
     if math.isclose(low, high, rel_tol=1e-9):
         low, high = (low - 0.5, high + 0.5) if low else (0.0, 1.0)
-    rough = (high - low) / about
+    rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(size * power for size in (1, 2, 5, 10) if size * power >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

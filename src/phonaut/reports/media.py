@@ -26,15 +26,15 @@ Audio = NDArray[np.float32]
 T = TypeVar("T")
 
 
-def read_samples(run: Run, read: Callable[[dict[str, NDArray[Any]]], T]) -> T | None:
-    """The arrays of a run's `samples.npz`, converted by `read`; None where there is no such file.
+def read_samples(run: Run, read: Callable[[dict[str, NDArray[Any]]], list[T]]) -> list[T]:
+    """The arrays of a run's `samples.npz`, converted by `read`; nothing where there is no such file.
 
     Raises:
         ValueError: the file is damaged.
     """
     path = run.folder / "samples.npz"
     if not path.exists():
-        return None
+        return []
     try:
         with np.load(path, allow_pickle=False) as file:
             return read({name: file[name] for name in file.files})

@@ -6,12 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from phonaut.config.metrics import registered_metrics
 from phonaut.metrics import (
     Difference,
+    Disagreement,
     Estimate,
     McNemar,
     Metric,
@@ -52,7 +54,7 @@ class Compared:
     log_likelihood_per_frame: float | None
     classes: list[Estimate]
     class_differences: list[Difference] = field(default_factory=list)
-    confusions: list[Confusion] = field(default_factory=list)
+    confusions: list[Disagreement] = field(default_factory=list)
     in_noise: dict[str, dict[float, Estimate]] = field(default_factory=dict)
 
     @property
@@ -65,16 +67,6 @@ class Compared:
         """`parameters`, `macs` or `train_seconds`, where the run has it."""
         value = self.run.model.get(key)
         return None if value is None else float(value)
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """Count of items of one true class that the first run and another run predict differently."""
-
-    truth: str
-    first: str
-    other: str
-    n: int
 
 
 @dataclass(frozen=True)
@@ -178,9 +170,7 @@ def compared_run(
         log_likelihood_per_frame=likelihood(run, table, split),
         classes=[one.recall for one in others],
         class_differences=difference_by_class(*answers, first.speaker, n_classes=n_classes) if differs else [],
-        confusions=[
-            Confusion(classes[d.truth], classes[d.first], classes[d.other], d.n) for d in disagreements(*answers)
-        ],
+        confusions=disagreements(*answers, classes),
         in_noise=in_noise(run, split, metric),
     )
 
@@ -225,7 +215,7 @@ def short_names(runs: Sequence[Run | Folds]) -> list[str]:
 def remarks(runs: list[Compared], split: str) -> list[str]:
     """Remarks on what makes the runs less alike than they look."""
     result = []
-    noise = [run.run.read(NOISE_FILE, {}) for run in runs]
+    noise: list[dict[str, Any] | None] = [run.run.read(NOISE_FILE, {}) for run in runs]
     digests = {
         (one.get(split, {}).get("recorded") or {}).get("digest") if one is not None else math.nan
         for one, run in zip(noise, runs, strict=True)

@@ -26,7 +26,7 @@ def evaluate(folder: Path | str, request: Request | None = None) -> tuple[Run, s
     request = request or Request()
     loaded = load(folder)
     run = loaded.run
-    name, rates = loaded.task.evaluate(loaded.trained, request)
+    name, rates = loaded.task.evaluate(loaded, request)
     if rates is not None:
         metrics = run.metrics
         if request.data_folder is None and not request.overrides:  # recordings in a folder may have changed

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from phonaut.data.frame_writer import FrameWriter
 from phonaut.data.prepared import PreparedCorpus, UtteranceTable
+from phonaut.data.utterance import SPLITS
 from phonaut.runs.load import LoadedRun
-from phonaut.tasks.base import SPLITS
 from phonaut.tasks.build import device_of
 from phonaut.tasks.frame_source import POOL, frames_of
 
@@ -46,7 +46,7 @@ def extract(
     layer: str | int | None = None,
     overwrite: bool = False,
     max_recording_s: float = 30.0,
-    tell: Callable[[str], None] = lambda text: None,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> Extracted:
     """Write the frames of all splits of a corpus, with its labels.
 
@@ -57,20 +57,20 @@ def extract(
         layer: of an encoder: `last`, `all` or a number; None: what the run gives its network.
         overwrite: replace a folder of frames that is there.
         max_recording_s: longer recordings are encoded in parts, as in training.
-        tell: is told how far it is.
+        progress: called with a line of text.
 
     Raises:
         ValueError: the run, the corpus or the folder does not fit.
     """
-    source = run.task.frames(run.trained, layer)
+    source = run.task.frames(run, layer)
     front_end = source.front_end
     if prepared.frames is not None:
         raise ValueError(f"{prepared.name} has frames already: extract begins with recordings")
-    device = device_of(run.run.config.trainer)
+    device = device_of(run.config.trainer)
     source.module.to(device)
     started, samples = time.monotonic(), 0
     counts: dict[str, int] = {}
-    what = f"{run.run.folder} layer={layer}" if layer is not None else str(run.run.folder)
+    what = f"{run.folder} layer={layer}" if layer is not None else str(run.folder)
     with FrameWriter(
         folder,
         n_features=front_end.n_features,
@@ -86,7 +86,7 @@ def extract(
                 samples += int(table.n_samples[row])
                 counts[split] = counts.get(split, 0) + 1
                 if counts[split] % POOL == 0 or counts[split] == len(table):
-                    tell(f"{split:<12}{counts[split]:,} of {len(table):,} recordings")
+                    progress(f"{split:<12}{counts[split]:,} of {len(table):,} recordings")
         for line in prepared.refused:
             writer.refuse(line["path"], line["reason"])
     hours = samples / prepared.sample_rate / 3600

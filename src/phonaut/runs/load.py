@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import tempfile
 from collections.abc import Sequence
@@ -17,15 +16,15 @@ from phonaut.checkpoints.state_dict import check_state_dict, read_weights
 from phonaut.config.compose import compose_pretrained, to_yaml
 from phonaut.config.nodes import instantiate
 from phonaut.files import atomic_folder, cache_dir, locked, write_bytes, write_json, write_text
-from phonaut.models import EMClassifier, SpeechModel
+from phonaut.models import EMClassifier
 from phonaut.runs.run import Run
 from phonaut.tasks.base import Task, Trained
 
 FORMAT = 2  # of the runs that checkpoints become: another one makes them anew
 
 
-class LoadedRun:
-    """A trained run with its model.
+class LoadedRun(Trained):
+    """A trained run with its model and its task.
 
     Args:
         run: on disk.
@@ -33,7 +32,6 @@ class LoadedRun:
     Attributes:
         run: the files of the run.
         task: that it was trained for.
-        model: in evaluation mode.
         is_whole: False where weights are missing that the task can do without.
 
     Raises:
@@ -49,23 +47,18 @@ class LoadedRun:
             raise ValueError(
                 f"{run.folder} has no trained model yet; resume it: {run.environment.get('resume_command')}"
             )
-        self.model: SpeechModel = self.task.model(run.config, list(run.model.get("classes", [])))
+        model = self.task.model(run.config, list(run.model.get("classes", [])))
+        super().__init__(run.folder, run.config, run.model, run.corpus, run.history, model)
         weights = read_weights(path)
-        if isinstance(self.model.network, EMClassifier):  # tensors whose shapes follow from the data
-            self.model.network.adopt(weights, prefix="network.")
-        expected, optional = self.model.state_dict(), self.task.optional_weights
+        if isinstance(model.network, EMClassifier):  # tensors whose shapes follow from the data
+            model.network.adopt(weights, prefix="network.")
+        expected, optional = model.state_dict(), self.task.optional_weights
         self.is_whole = not optional or any(name.startswith(optional) for name in weights)
         if not self.is_whole:
             expected = {name: value for name, value in expected.items() if not name.startswith(optional)}
         check_state_dict(expected, weights, f"{path} and {run.folder / 'config.yaml'}")
-        self.model.load_state_dict(weights, strict=self.is_whole)
-        self.model.eval()
-
-    @property
-    def trained(self) -> Trained:
-        """The run as its task sees it, with a copy of the configuration."""
-        run = self.run
-        return Trained(run.folder, copy.deepcopy(run.config), run.model, run.corpus, run.history, self.model)
+        model.load_state_dict(weights, strict=self.is_whole)
+        model.eval()
 
     def predict(
         self, recordings: Path | str | NDArray[Any] | Sequence[Path | str], sample_rate: int | None = None
@@ -86,10 +79,10 @@ class LoadedRun:
             with tempfile.TemporaryDirectory(prefix="phonaut-") as folder:
                 path = Path(folder) / "array.wav"
                 soundfile.write(path, recordings, rate, subtype="FLOAT")
-                return self.task.predict(self.trained, [path])[0]
+                return self.task.predict(self, [path])[0]
         if isinstance(recordings, (str, Path)):
-            return self.task.predict(self.trained, [Path(recordings)])[0]
-        return self.task.predict(self.trained, [Path(path) for path in recordings])
+            return self.task.predict(self, [Path(recordings)])[0]
+        return self.task.predict(self, [Path(path) for path in recordings])
 
 
 def load(path: Path | str) -> LoadedRun:
@@ -119,13 +112,12 @@ def open_trained(path: Path | str) -> Run:
     return Run(folder)
 
 
-def import_checkpoint(path: Path, folder: Path, overrides: Sequence[str] = ()) -> None:
+def import_checkpoint(path: Path, folder: Path) -> None:
     """Write a checkpoint of another tool as a run of pre-training that has ended.
 
     Args:
         path: of the checkpoint.
         folder: of the run; it is there as a whole or not at all.
-        overrides: of its configuration; `features=...` for another front end than the one chosen.
 
     Raises:
         ValueError: the file is damaged or none of these, or our encoder or our front ends cannot be what it is.
@@ -133,7 +125,7 @@ def import_checkpoint(path: Path, folder: Path, overrides: Sequence[str] = ()) -
     from safetensors.torch import save
 
     checkpoint = pretrained.read(path)
-    config = compose_pretrained(checkpoint, str(path), overrides)
+    config = compose_pretrained(checkpoint, str(path))
     weights = {f"network.{name}": value for name, value in checkpoint.weights.items()}
     has_head = instantiate(config.target_features or config.features).n_features == checkpoint.n_targets
     if has_head:

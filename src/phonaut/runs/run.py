@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from phonaut.config.compose import read_config
 from phonaut.config.schema import Config
@@ -18,6 +18,8 @@ from phonaut.tasks.predictions import Predictions
 
 if TYPE_CHECKING:
     from phonaut.data.prepared import PreparedCorpus
+
+T = TypeVar("T")
 
 
 class Run:
@@ -33,7 +35,7 @@ class Run:
     def __init__(self, folder: Path | str) -> None:
         self.folder = run_folder(folder)
 
-    def read(self, name: str, default: Any = None) -> Any:
+    def read(self, name: str, default: T) -> T:
         """The content of a JSON file of the run, or `default` where it is not there (yet)."""
         return read_json(self.folder / name, default)
 
@@ -45,32 +47,27 @@ class Run:
     @property
     def metrics(self) -> dict[str, dict[str, dict[str, float]]]:
         """Split -> metric -> value, low, high, n."""
-        metrics: dict[str, dict[str, dict[str, float]]] = self.read("metrics.json", {})
-        return metrics
+        return self.read("metrics.json", {})
 
     @property
     def history(self) -> list[dict[str, float]]:
         """One line per epoch."""
-        history: list[dict[str, float]] = self.read("history.json", [])
-        return history
+        return self.read("history.json", [])
 
     @property
     def model(self) -> dict[str, Any]:
         """Name, size and training time of the model, and its classes."""
-        model: dict[str, Any] = self.read("model.json", {})
-        return model
+        return self.read("model.json", {})
 
     @property
     def environment(self) -> dict[str, Any]:
         """Command, versions, machine and times."""
-        environment: dict[str, Any] = self.read("environment.json", {})
-        return environment
+        return self.read("environment.json", {})
 
     @property
     def corpus(self) -> dict[str, Any]:
         """Name, notes, summary and prepared folder of the corpus."""
-        corpus: dict[str, Any] = self.read("corpus.json", {})
-        return corpus
+        return self.read("corpus.json", {})
 
     @property
     def classes(self) -> list[str]:

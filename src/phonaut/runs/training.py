@@ -143,23 +143,16 @@ def size_of(model: SpeechModel, data: Any) -> dict[str, int]:
     clip_s = data.prepared.clip_s or 1.0
     samples = torch.tensor([round(clip_s * model.front_end.sample_rate)])
     n_frames = int(model.front_end.n_frames(samples)[0])
-    found = {"parameters": 0, "macs": 0, "activation_bytes": 0}
+    sizes: list[ModelSize] = []
     if isinstance(model.front_end, EncodedFrontEnd):
-        front = model.front_end
-        n_inputs = int(front.front_end.n_frames(samples)[0])
-        found = as_dict(count(front.network, n_inputs, front.front_end.n_features))
+        front_end, encoder = model.front_end.front_end, model.front_end.network
+        sizes.append(count(encoder, int(front_end.n_frames(samples)[0]), front_end.n_features))
     if isinstance(model.network, EMClassifier):
-        parameters, macs = model.network.size(n_frames)
-        own = {"parameters": parameters, "macs": macs, "activation_bytes": 0}
+        sizes.append(ModelSize(*model.network.size(n_frames), activation_bytes=0, layers=()))
     else:
-        own = as_dict(count(model.network, n_frames, model.front_end.n_features))
-    both = {name: found[name] + own[name] for name in ("parameters", "macs")}
-    return both | {"activation_bytes": max(found["activation_bytes"], own["activation_bytes"])}
-
-
-def as_dict(size: ModelSize) -> dict[str, int]:
-    """Cost of a network, as `model.json` keeps it."""
-    return {"parameters": size.parameters, "macs": size.macs, "activation_bytes": size.activation_bytes}
+        sizes.append(count(model.network, n_frames, model.front_end.n_features))
+    totals = {name: sum(getattr(size, name) for size in sizes) for name in ("parameters", "macs")}
+    return totals | {"activation_bytes": max(size.activation_bytes for size in sizes)}
 
 
 def environment(seed: int, command: str) -> dict[str, Any]:

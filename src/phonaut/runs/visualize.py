@@ -14,8 +14,8 @@ from torch import Tensor
 from phonaut.config.nodes import instantiate
 from phonaut.config.schema import Config
 from phonaut.data.batches import Batch
+from phonaut.data.draws import hash_of
 from phonaut.data.preparation.audio import BadRecordingError, open_recording
-from phonaut.data.preparation.manifest import hash_of
 from phonaut.files import write_bytes
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.objectives import DrawKey
@@ -69,7 +69,7 @@ def parts_of(run: LoadedRun) -> Parts:
     encoder = model.front_end
     if not isinstance(encoder, EncodedFrontEnd):
         raise ValueError(
-            f"{run.run.folder} has no encoder to show: plot=true takes a run of pre-training, or one with encoder.run="
+            f"{run.folder} has no encoder to show: plot=true takes a run of pre-training, or one with encoder.run="
         )
     weights = encoder.layer_weights
     return Parts(
@@ -88,7 +88,7 @@ def write_pictures(
     folder: Path,
     *,
     head: bool = False,
-    tell: Callable[[str], None] = lambda text: None,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> list[Path]:
     """Write pictures of one recording as PNG files; those that were there before by another run are replaced.
 
@@ -97,7 +97,7 @@ def write_pictures(
         file: the recording.
         folder: to write into.
         head: also what is seen, predicted and true, by the objective and the seed of a pre-training run.
-        tell: is told what is not shown.
+        progress: called with what is not shown.
 
     Returns:
         The files.
@@ -109,11 +109,11 @@ def write_pictures(
 
     parts = parts_of(run)
     if head and (parts.head is None or not run.is_whole):
-        raise ValueError(f"head=true: {run.run.folder} has no head that predicts frames; name a run of pre-training")
-    batch = batch_of(file, read(file, parts.sample_rate, tell))
+        raise ValueError(f"head=true: {run.folder} has no head that predicts frames; name a run of pre-training")
+    batch = batch_of(file, read(file, parts.sample_rate, progress))
     figures = figures_of(parts, batch, file)
     if head:
-        figures["reconstruction"] = reconstruction(run.run.config, parts, batch)
+        figures["reconstruction"] = reconstruction(run.config, parts, batch)
     folder.mkdir(parents=True, exist_ok=True)
     for name in NAMES:
         path = folder / f"{name}.png"
@@ -157,21 +157,21 @@ def reconstruction(config: Config, parts: Parts, batch: Batch) -> Figure:
     assert parts.head is not None
     assert config.objective is not None
     key = DrawKey(batch.draw_keys, config.seed, 0, "validation")
-    found = parts.head.reconstruction(batch, instantiate(config.objective), key)
+    example = parts.head.reconstruction(batch, instantiate(config.objective), key)
     shown = {
-        "seen (marked: the frames whose prediction counts)": found.seen,
-        "predicted": found.predicted,
-        "true": found.truth,
+        "seen (marked: the frames whose prediction counts)": example.seen,
+        "predicted": example.predicted,
+        "true": example.truth,
     }
     return spectrograms(
         {title: frames[0].numpy() for title, frames in shown.items()},
-        found.chosen[0].numpy(),
+        example.chosen[0].numpy(),
         frame_shift_s=parts.frame_shift_s,
         size=(SIZE[0], 2.5 * SIZE[1]),
     )
 
 
-def read(file: Path, sample_rate: int, tell: Callable[[str], None]) -> NDArray[np.float32]:
+def read(file: Path, sample_rate: int, progress: Callable[[str], None]) -> NDArray[np.float32]:
     """The samples of a recording, `(S,)`; of a long one its beginning.
 
     Raises:
@@ -182,21 +182,21 @@ def read(file: Path, sample_rate: int, tell: Callable[[str], None]) -> NDArray[n
     try:
         recording, blocks = open_recording(file, sample_rate)
         seconds = recording.n_source / recording.source_rate
-        wanted = round(BEGINNING_S * sample_rate) if seconds > LONG_S else None
-        found: list[NDArray[np.float32]] = []
+        longest = round(BEGINNING_S * sample_rate) if seconds > LONG_S else None
+        parts: list[NDArray[np.float32]] = []
         for block in blocks:
-            found.append(block.astype(np.float32) / (1.0 if recording.is_float else 32768.0))
-            if wanted is not None and sum(map(len, found)) >= wanted:
+            parts.append(block.astype(np.float32) / (1.0 if recording.is_float else 32768.0))
+            if longest is not None and sum(map(len, parts)) >= longest:
                 break
     except BadRecordingError as error:
         raise ValueError(f"{file}: {error}") from error
-    if not sum(map(len, found)):
+    if not sum(map(len, parts)):
         raise ValueError(f"{file} is too short to show: nothing is left of it at {sample_rate} Hz")
-    if wanted is not None:
-        tell(
+    if longest is not None:
+        progress(
             f"{file} is {seconds:.1f} s long, and attention compares all pairs: its first {BEGINNING_S:.0f} s are shown"
         )
-    return np.concatenate(found)[:wanted]
+    return np.concatenate(parts)[:longest]
 
 
 def batch_of(file: Path, audio: NDArray[np.float32]) -> Batch:

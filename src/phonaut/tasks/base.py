@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from phonaut.training.loop import TrainingLoop
 
 Metrics = dict[str, dict[str, dict[str, float]]]  # split -> metric -> value, low, high, n
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass
@@ -28,7 +27,7 @@ class Trained:
 
     Attributes:
         folder: of the run; files of predictions lie in it.
-        config: of the run; a copy, which a task may change.
+        config: of the run; a task that changes it changes a copy.
         about: `model.json`: classes, sizes.
         corpus: `corpus.json`: name and summary of the corpus.
         history: a line an epoch.

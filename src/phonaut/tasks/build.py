@@ -21,12 +21,11 @@ if TYPE_CHECKING:
     from phonaut.training.loop import TrainingLoop
 
 
-def prepared_corpus(config: Config, *, progress: bool = True, n_jobs: int | None = None) -> PreparedCorpus:
+def prepared_corpus(config: Config, *, n_jobs: int | None = None) -> PreparedCorpus:
     """The corpus of `config.dataset`, prepared at the sample rate of `config.features`, or its frames as they are.
 
     Args:
         config: of the corpus.
-        progress: show a bar, where it takes long.
         n_jobs: threads that decode recordings; None: one per core. Frames need no decoding.
 
     Raises:
@@ -34,8 +33,8 @@ def prepared_corpus(config: Config, *, progress: bool = True, n_jobs: int | None
     """
     corpus, protocol = instantiate(config.dataset), instantiate(config.protocol)
     if not isinstance(corpus, FrameCorpus):
-        rate, target = config.features["sample_rate"], config.target
-        return prepare(corpus, protocol, sample_rate=rate, target=target, progress=progress, n_jobs=n_jobs)
+        rate = config.features["sample_rate"]
+        return prepare(corpus, protocol, sample_rate=rate, target=config.target, n_jobs=n_jobs)
     prepared, features = prepare_frames(corpus, protocol), config.features
     layout = prepared.frames
     assert layout is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -159,7 +160,7 @@ class Classification(Task):
         The figures in noise are named `accuracy/white_10_db`, their predictions `test.white_10_db.npz`. Those of
         conditions under which the run's own split was scored before are kept.
         """
-        config, words = run.config, list(request.overrides)
+        config, words = copy.deepcopy(run.config), list(request.overrides)
         other = [word for word in words if not word.startswith(("dataset.", "protocol"))]
         if other:
             raise ValueError(

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from phonaut.checks import refuse
 from phonaut.corpora.noise import NoiseRecordings
 from phonaut.data.augmentation.chain import NOISE_KINDS, RECORDED
 from phonaut.data.datamodule import SpeechData
@@ -50,12 +51,11 @@ class NoiseTest:
             problems.append(f"noise is some of {', '.join(NOISE_KINDS)}, got {', '.join(unknown) or 'none'}")
         wrong = [snr for snr in self.snr_db if not (math.isfinite(snr) and abs(snr) <= WIDEST_DB)]
         if wrong or not self.snr_db:
-            found = ", ".join(f"{snr:g}" for snr in wrong) or "none"
-            problems.append(f"snr_db is from -{WIDEST_DB:g} to {WIDEST_DB:g}, got {found}")
+            got = ", ".join(f"{snr:g}" for snr in wrong) or "none"
+            problems.append(f"snr_db is from -{WIDEST_DB:g} to {WIDEST_DB:g}, got {got}")
         if self.folder is not None and RECORDED not in self.kinds:
             problems.append(f"noise_folder={self.folder} is for noise={RECORDED}")
-        if problems:
-            raise ValueError("; ".join(problems))
+        refuse(problems)
 
     @property
     def conditions(self) -> list[tuple[str, str, float]]:
@@ -104,7 +104,7 @@ def about_noise(file: Path, split: str, test: NoiseTest, table: UtteranceTable |
             "seconds": round(float(table.n_samples.sum()) / table.sample_rate, 1),
             "digest": digest.hexdigest(),
         }
-    splits = read_json(file, {})
+    splits: dict[str, Any] = read_json(file, {})
     splits[split] = (splits.get(split, {}) if add else {}) | entries
     write_json(file, splits)
 

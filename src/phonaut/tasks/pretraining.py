@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import os
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from phonaut.config.check import option_problems
-from phonaut.config.groups import node_of_group
 from phonaut.config.nodes import Node, class_of, instantiate
-from phonaut.config.plugins import choices
+from phonaut.config.plugins import choices, node_of_group
 from phonaut.config.schema import Config
 from phonaut.data.unlabelled import UnlabelledData
 from phonaut.files import write_arrays, write_bytes
@@ -144,9 +142,7 @@ class Pretraining(Task):
         device = build.device_of(config.trainer)
         loop = loop.to(device).eval()
         model: RepresentationModel = loop.model
-        precision: AbstractContextManager[object] = (
-            torch.autocast(device.type, dtype=torch.bfloat16) if is_half(config) else nullcontext()
-        )
+        precision = torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_half(config))
         sums, rows = [], []
         with torch.inference_mode(), precision:
             for batch in data.batches("validation"):

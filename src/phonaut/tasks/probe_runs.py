@@ -16,17 +16,8 @@ from phonaut.tasks.base import Trained
 from phonaut.tasks.classification import speech_data
 from phonaut.training.callbacks.probing import PROBE_FILE, OnlineProbe, ProbeFile, linear_probe
 
-WORDS = (
-    "dataset=",
-    "dataset.",
-    "protocol=",
-    "protocol.",
-    "target=",
-    "classes=",
-    "n_classes=",
-    "labels_pct=",
-    "labels_each=",
-)
+WORDS = ("dataset=", "dataset.", "protocol=", "protocol.", "target=", "classes=", "n_classes=", "labels_pct=",
+         "labels_each=")  # fmt: skip
 
 
 def probed_data(words: Sequence[str], encoder: Config) -> SpeechData:
@@ -71,15 +62,15 @@ def probe_run(run: Trained, words: Sequence[str], progress: Callable[[str], None
     assert isinstance(model, RepresentationModel)
     checkpoints = sorted((run.folder / "checkpoints").glob("epoch-*.ckpt"))
     for path in checkpoints:
-        kept = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         prefix = "model."
-        weights = {k.removeprefix(prefix): v for k, v in kept["state_dict"].items() if k.startswith(prefix)}
+        weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
         model.load_state_dict(weights)
         accuracy = linear_probe(model, data)
-        file.put(int(kept["epoch"]), int(kept["global_step"]), accuracy)
-        progress(f"epoch {int(kept['epoch']) + 1}, step {int(kept['global_step'])}: {accuracy.value:.1%}")
+        epoch, step = int(checkpoint["epoch"]), int(checkpoint["global_step"])
+        file.put(epoch, step, accuracy)
+        progress(f"epoch {epoch + 1}, step {step}: {accuracy.value:.1%}")
     if not checkpoints:
         epoch = int(run.about["best_epoch"])
-        history = run.history
-        step = next((int(line["step"]) for line in history if line["epoch"] == epoch), 0)
+        step = next((int(line["step"]) for line in run.history if line["epoch"] == epoch), 0)
         file.put(epoch, step, linear_probe(model, data))

@@ -44,7 +44,7 @@ def prepared_files(paths: Sequence[Path], sample_rate: int, clip_s: float | None
     if missing:
         raise ValueError(f"no such recording: {', '.join(missing)}")
     with tempfile.TemporaryDirectory(prefix="phonaut-") as folder:
-        build(Files(paths, clip_s), Path(folder), sample_rate, None, 1)
+        build(Files(paths, clip_s), Path(folder), sample_rate, len(paths), 1)
         prepared = PreparedCorpus(Path(folder))
         if prepared.refused:
             refused = "; ".join(f"{line['path']}: {line['reason']}" for line in prepared.refused)

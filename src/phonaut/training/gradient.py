@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.strategies import Strategy
 from torch import Tensor, nn
 
 from phonaut.data.augmentation.chain import Augmentation
@@ -18,10 +17,10 @@ from phonaut.models import EMClassifier
 from phonaut.models.dnnhmm import DNNHMM
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.mockingjay import Mockingjay
-from phonaut.training.loop import TrainingLoop
+from phonaut.training.loop import Statistics, TrainingLoop
 
 
-class EpochStatistics:
+class EpochStatistics(Statistics):
     """Loss and confusions summed over an epoch."""
 
     def __init__(self, n_classes: int) -> None:
@@ -38,26 +37,10 @@ class EpochStatistics:
         self.confusion = self.confusion.to(counts.device) + counts  # stays where the scores are: no wait for a GPU
         self.loss = self.loss.to(n.device) + torch.stack([loss.detach().double() * n, n.double()])
 
-    def reduced(self, strategy: Strategy) -> EpochStatistics:
-        """The sums over all processes."""
-        total = EpochStatistics(len(self.confusion))
-        device = strategy.root_device
-        total.confusion = strategy.reduce(self.confusion.to(device, copy=True), reduce_op="sum").cpu()
-        total.loss = strategy.reduce(self.loss.to(device, copy=True), reduce_op="sum").cpu()
-        return total
-
     def summary(self) -> dict[str, float]:
         """Mean loss, accuracy, macro recall and macro F1."""
         total, n = self.loss.tolist()
         return {"loss": total / max(n, 1.0), **rates_from_confusion(self.confusion.numpy())}
-
-    def sums(self) -> dict[str, Tensor]:
-        """The sums that a checkpoint keeps."""
-        return {"confusion": self.confusion, "loss": self.loss}
-
-    def take_up(self, sums: dict[str, Tensor]) -> None:
-        """Go on from the sums of a checkpoint."""
-        self.confusion, self.loss = sums["confusion"], sums["loss"]
 
 
 class SpeechClassifier(TrainingLoop):

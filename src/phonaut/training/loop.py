@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Self
 
 import lightning as L
 import numpy as np
@@ -18,24 +19,32 @@ from torch import Tensor, nn
 PLANNED = ("total_steps", "T_max", "_schedule_phases")
 
 
-class Statistics(Protocol):
-    """Figures summed over an epoch: plain tensors and no buffers, which DDP would overwrite with those of the first."""
+class Statistics:
+    """Sums over an epoch, each an attribute: plain tensors, no buffers, which DDP would overwrite with the first's."""
 
-    def reduced(self, strategy: Strategy) -> Statistics:
+    def reduced(self, strategy: Strategy) -> Self:
         """The sums over all processes."""
-        ...
+        total = copy.copy(self)
+        total.load_state_dict(
+            {
+                name: strategy.reduce(value.to(strategy.root_device, copy=True), reduce_op="sum").cpu()
+                for name, value in self.state_dict().items()
+            }
+        )
+        return total
 
     def summary(self) -> dict[str, float]:
         """Name -> figure."""
-        ...
+        raise NotImplementedError
 
-    def sums(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """The sums that a checkpoint keeps."""
-        ...
+        return dict(vars(self))
 
-    def take_up(self, sums: dict[str, Tensor]) -> None:
-        """Go on from the sums of a checkpoint."""
-        ...
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from the sums of a checkpoint; other entries are passed over."""
+        for name in vars(self):
+            setattr(self, name, state[name])
 
 
 def seed_device(device: torch.device, seed: int) -> None:
@@ -190,7 +199,7 @@ class TrainingLoop(L.LightningModule):
             "history": self.history,
             "seconds": self.seconds,
             "epoch_figures": self.epoch_figures,
-            **self.training_statistics.reduced(self.trainer.strategy).sums(),
+            **self.training_statistics.reduced(self.trainer.strategy).state_dict(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -201,4 +210,4 @@ class TrainingLoop(L.LightningModule):
         saved = checkpoint["phonaut"]
         self.history, self.seconds, self.epoch_figures = saved["history"], saved["seconds"], saved["epoch_figures"]
         if self.global_rank == 0:  # the others go on from zero: the first process carries the sum of all
-            self.training_statistics.take_up(saved)
+            self.training_statistics.load_state_dict(saved)

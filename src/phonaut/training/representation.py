@@ -8,20 +8,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch.strategies import Strategy
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from phonaut.data.batches import Batch
+from phonaut.features.functional import length_mask
 from phonaut.models.objectives import DrawKey, Objective
 from phonaut.models.representation_model import Reconstruction, RepresentationModel
 from phonaut.networks.mockingjay import Mockingjay
-from phonaut.training.loop import TrainingLoop
+from phonaut.networks.network import evaluating
+from phonaut.training.loop import Statistics, TrainingLoop
 
 N_EXAMPLES = 4  # recordings that are shown
 
 
-class LossSums:
+class LossSums(Statistics):
     """Absolute errors summed over an epoch."""
 
     def __init__(self) -> None:
@@ -31,25 +32,10 @@ class LossSums:
         """Add a batch, `(2,)`."""
         self.loss = self.loss.to(sums.device) + sums.detach().double()
 
-    def reduced(self, strategy: Strategy) -> LossSums:
-        """The sums over all processes."""
-        total = LossSums()
-        own = self.loss.to(strategy.root_device, copy=True)
-        total.loss = strategy.reduce(own, reduce_op="sum").cpu()
-        return total
-
     def summary(self) -> dict[str, float]:
         """The mean."""
         total, n = self.loss.tolist()
         return {"loss": total / max(n, 1.0)}
-
-    def sums(self) -> dict[str, Tensor]:
-        """The sums that a checkpoint keeps."""
-        return {"loss": self.loss}
-
-    def take_up(self, sums: dict[str, Tensor]) -> None:
-        """Go on from the sums of a checkpoint."""
-        self.loss = sums["loss"]
 
 
 class Representation(TrainingLoop):
@@ -106,8 +92,8 @@ class Representation(TrainingLoop):
         """Sum and number of the errors that count, by recording, `(B, 2)`."""
         frames, targets, lengths = self.model.inputs_and_targets(batch)
         task = self.model.task(frames, lengths, self.objective, self.draw_key(batch, stage))
-        found: Tensor = self.model.recording_losses(frames, targets, lengths, task)
-        return found
+        losses: Tensor = self.model.recording_losses(frames, targets, lengths, task)
+        return losses
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One batch: alter, encode, predict."""
@@ -130,13 +116,11 @@ class Representation(TrainingLoop):
         dataset = data.dataset("validation")
         rows = np.unique(np.linspace(0, len(dataset) - 1, N_EXAMPLES).astype(np.int64))
         batch = dataset[rows].to(self.device)
-        training = self.model.training
-        self.model.eval()
-        try:
-            found = self.model.reconstruction(batch, self.objective, self.draw_key(batch, "validation"))
-        finally:
-            self.model.train(training)
-        return [dataset.table.id(row) for row in batch.rows.tolist()], found
+        with evaluating(self.model):
+            examples: Reconstruction = self.model.reconstruction(
+                batch, self.objective, self.draw_key(batch, "validation")
+            )
+        return [dataset.table.id(row) for row in batch.rows.tolist()], examples
 
     def samples(self, data: Any) -> dict[str, NDArray[Any]]:
         """Examples for the report.
@@ -145,20 +129,14 @@ class Representation(TrainingLoop):
             `seen (N, D)`, `predicted (N, D')`, `truth (N, D')` and `chosen (N,)` of all examples, one after another;
             their `lengths (K,)` and `cuts (K,)`.
         """
-        names, found = self.examples(data)
+        names, examples = self.examples(data)
+        lengths, valid = examples.lengths.cpu(), length_mask(examples.lengths, examples.chosen.shape[1])
         arrays = {
-            name: np.concatenate(
-                [value[i, :n].float().cpu().numpy() for i, n in enumerate(found.lengths.tolist())]
-            ).astype(np.float16)
-            for name, value in found._asdict().items()
-            if name not in ("lengths", "chosen")
+            name: value[valid].float().cpu().numpy().astype(np.bool_ if name == "chosen" else np.float16)
+            for name, value in examples._asdict().items()
+            if name != "lengths"
         }
-        chosen = np.concatenate([found.chosen[i, :n].cpu().numpy() for i, n in enumerate(found.lengths.tolist())])
-        return arrays | {
-            "chosen": chosen,
-            "lengths": found.lengths.cpu().numpy(),
-            "cuts": np.array(names, dtype=np.str_),
-        }
+        return arrays | {"lengths": lengths.numpy(), "cuts": np.array(names, dtype=np.str_)}
 
 
 def compiler_problems() -> list[str]:

@@ -14,7 +14,7 @@ from phonaut.corpora import FSDD
 from phonaut.corpora.base import target_problems
 from phonaut.corpora.hashing import Cuts, Shares, balanced_cuts, hash_percent, speakers_to_validate
 from phonaut.corpora.protocols.within_speakers import SpeakerDivision
-from phonaut.data.names import likest, match_ids, nearest, same_id
+from phonaut.names import likest, match_ids, nearest, same_id
 
 NAMES = st.text("abcdef0123456789", min_size=1, max_size=8)
 # Speakers on the validation_list.txt and testing_list.txt that come with Speech Commands.

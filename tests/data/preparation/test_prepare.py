@@ -234,7 +234,7 @@ def test_a_bar_is_for_terminals(
     stream = io.StringIO()
     monkeypatch.setattr(stream, "isatty", lambda: is_terminal)
     monkeypatch.setattr("sys.stderr", stream)
-    prepared = prepare(listed(items), sample_rate=RATE, progress=True)
+    prepared = prepare(listed(items), sample_rate=RATE)
     for part in ("preparing listed", "4/4"):
         assert (part in stream.getvalue()) == is_terminal
     assert len(prepared.utterances("train")) == 2

@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from phonaut.corpora.base import target_problems
 from phonaut.corpora.disk import entries, find_folder
 from phonaut.corpora.folder.directories import Directories
 from phonaut.corpora.folder.find_layout import find_layout
@@ -17,14 +16,12 @@ from phonaut.corpora.folder.layouts import Layout, before_underscore, read_name
 from phonaut.corpora.folder.survey import NameSurvey
 from phonaut.corpora.noise import Background, find_noise_folder
 from phonaut.corpora.options import choice_problems, pattern_problems
-from phonaut.corpora.phone_alignments import SILENCES, AlignedCorpus, aligned_phones, alignment_problems
+from phonaut.corpora.phone_alignments import SILENCES, AlignedCorpus
 from phonaut.corpora.protocols import Divided, Official, Protocol
-from phonaut.data.checks import refuse
 from phonaut.data.utterance import Utterance
 
 LAYOUTS = ("auto", "directories", "csv", "kaldi")
 WHERE = ": where are your recordings? Type dataset.data_folder=PATH"
-HOW = "phonaut align dataset=folder dataset.data_folder=... makes one of recordings with transcripts"
 
 
 class FolderCorpus(AlignedCorpus):
@@ -56,6 +53,7 @@ class FolderCorpus(AlignedCorpus):
     name = "folder"
     targets: ClassVar[tuple[str, ...]] = ("keyword", "phone", "speaker", "text")
     has_texts: ClassVar[bool] = True
+    how: ClassVar[str] = "phonaut align dataset=folder dataset.data_folder=... makes one of recordings with transcripts"
 
     def __init__(
         self,
@@ -72,22 +70,14 @@ class FolderCorpus(AlignedCorpus):
         drop_phones: Sequence[str] = SILENCES,
         min_phone_count: int = 50,
     ) -> None:
-        refuse(
-            [
-                *target_problems(target, FolderCorpus),
-                *alignment_problems(target, alignment, min_phone_count, HOW),
-                *choice_problems("layout", layout, LAYOUTS),
-                *pattern_problems("word_pattern", word_pattern),
-                *pattern_problems("speaker_pattern", speaker_pattern),
-            ]
-        )
-        self.data_folder = Path(data_folder)
-        self.target, self.clip_s = target, clip_s
+        problems = choice_problems("layout", layout, LAYOUTS) + pattern_problems("word_pattern", word_pattern)
+        problems += pattern_problems("speaker_pattern", speaker_pattern)
+        super().__init__(data_folder, target, alignment, drop_phones, min_phone_count, problems)
+        self.clip_s = clip_s
         self.layout_name, self.table = layout, table
         self.columns = dict(columns or {})
         self.word_pattern = re.compile(word_pattern) if word_pattern else None
         self.speaker_pattern = re.compile(speaker_pattern) if speaker_pattern else None
-        self.aligned = aligned_phones(target, alignment, drop_phones, min_phone_count)
 
     def first_look(self) -> None:
         """Find the recordings, and the alignment.

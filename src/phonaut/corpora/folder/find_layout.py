@@ -11,7 +11,7 @@ from phonaut.corpora.folder.directories import Directories
 from phonaut.corpora.folder.layouts import Layout
 from phonaut.corpora.folder.tables import Table, find_tables
 from phonaut.corpora.kaldi import KaldiDirectory, find_kaldi
-from phonaut.data.names import nearest
+from phonaut.names import nearest
 
 
 def find_layout(

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from phonaut.corpora.disk import Refused, base_of, composed, entries
 from phonaut.corpora.folder.layouts import split_name
-from phonaut.data.names import nearest
 from phonaut.data.utterance import Utterance
+from phonaut.names import nearest
 
 COLUMNS = {  # what people call them
     "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "audio", "audio_path", "wav"),

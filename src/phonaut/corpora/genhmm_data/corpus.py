@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from phonaut.checks import refuse
 from phonaut.corpora.base import target_problems
 from phonaut.corpora.frames import FrameCorpus
 from phonaut.corpora.genhmm_data.files import (
@@ -23,7 +24,6 @@ from phonaut.corpora.genhmm_data.files import (
     spans_of,
 )
 from phonaut.corpora.genhmm_data.pickle_reader import read_pickle
-from phonaut.data.checks import refuse
 from phonaut.data.frame_shards import MANIFEST, FrameLayout
 from phonaut.data.frame_writer import FrameWriter
 from phonaut.files import cache_dir, locked

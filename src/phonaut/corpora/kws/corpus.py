@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+from phonaut.checks import refuse
 from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.disk import entries, find_or_fetch
 from phonaut.corpora.hashing import hash_percent
@@ -27,7 +28,6 @@ from phonaut.corpora.kws.speech_commands import (
 )
 from phonaut.corpora.noise import SILENCE, Background, find_noise_folder
 from phonaut.corpora.protocols import BySpeaker, Divided, Protocol, WithinSpeakers
-from phonaut.data.checks import refuse
 from phonaut.data.utterance import SPLITS, Utterance
 
 UNKNOWN = "_unknown_"

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from phonaut.corpora.disk import Refused, entries, is_audio, stems
-from phonaut.data.names import likest
 from phonaut.data.utterance import Utterance
+from phonaut.names import likest
 
 COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 ONLY_IN_V2 = frozenset({"backward", "follow", "forward", "learn", "visual"})

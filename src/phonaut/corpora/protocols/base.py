@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
+from phonaut.checks import refuse
 from phonaut.corpora.base import Corpus
 from phonaut.corpora.hashing import Shares
-from phonaut.data.checks import refuse
 from phonaut.data.utterance import SPLITS, Utterance
 
 

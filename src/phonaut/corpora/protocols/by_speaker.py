@@ -11,8 +11,8 @@ from phonaut.corpora.hashing import Cuts, Shares, balanced_cuts, hash_percent
 from phonaut.corpora.options import as_list
 from phonaut.corpora.protocols.base import Listing, Plan, ProtocolByShares, Survey
 from phonaut.corpora.protocols.validation import some, with_validation
-from phonaut.data.names import match_ids
 from phonaut.data.utterance import SPLITS
+from phonaut.names import match_ids
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
+from phonaut.checks import refuse
 from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.synthetic.prompts import PHRASES, SENTENCES
 from phonaut.corpora.synthetic.synthesis import Recipe, generate, read
 from phonaut.corpora.synthetic.voices import MAX_SPEAKERS, MIN_SPEAKERS, speakers
-from phonaut.data.checks import refuse
 from phonaut.data.utterance import Phone, Utterance
 
 MIN_SESSIONS = 3  # one to train, one to choose, one to test

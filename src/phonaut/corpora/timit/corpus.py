@@ -8,13 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+from phonaut.checks import refuse
 from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.disk import find_folder
 from phonaut.corpora.hashing import Shares
 from phonaut.corpora.options import choice_problems
 from phonaut.corpora.timit.files import PARTS, Recording, find_root, listed, read_phones, read_text
 from phonaut.corpora.timit.tables import CORE, DEVELOPMENT, DROPPED, FOLDINGS, PHONES
-from phonaut.data.checks import refuse
 from phonaut.data.utterance import Utterance
 
 TEST_SETS = {"core": (24, 192), "complete": (168, 1344)}  # speakers and utterances, without SA

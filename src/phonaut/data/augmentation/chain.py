@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from phonaut.checks import refuse
 from phonaut.data import draws
 from phonaut.data.augmentation.noise import SLOPES, recorded, synthetic
 from phonaut.data.augmentation.resampling import STEPS
@@ -67,9 +68,7 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "noise_kinds", tuple(self.noise_kinds))
-        problems = [*self.range_problems(), *self.value_problems()]
-        if problems:
-            raise ValueError("augmentation: " + "; ".join(problems))
+        refuse([*self.range_problems(), *self.value_problems()], "augmentation: ")
 
     def range_problems(self) -> list[str]:
         """All problems of the ranges."""

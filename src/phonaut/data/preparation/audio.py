@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from phonaut.data.names import is_utf8
 from phonaut.data.preparation.headers import promised_bytes
 from phonaut.data.preparation.sphere import header_of, problem_of, swapped
+from phonaut.names import is_utf8
 
 if TYPE_CHECKING:
     from soundfile import SoundFile

@@ -13,10 +13,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from phonaut.data.columns import TableWriter
-from phonaut.data.names import printable
 from phonaut.data.preparation.audio import BadRecordingError, Recording, Samples, open_recording
 from phonaut.data.prepared import AUDIO, RECORDING_COLUMNS, RECORDINGS
 from phonaut.data.utterance import Utterance
+from phonaut.names import printable
 
 LONG_S = 60.0  # longer recordings go to the disk block by block, shorter ones are decoded ahead by threads
 AHEAD = 4  # recordings in memory for each thread

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import itertools
 import json
 import pickle
@@ -18,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phonaut.data.columns import TableWriter
-from phonaut.data.names import printable
+from phonaut.data.draws import hash_of
 from phonaut.data.preparation.clip_window import Placement
 from phonaut.data.prepared import PHONE_COLUMNS, UTTERANCE_COLUMNS
 from phonaut.data.utterance import NOISE_SPLITS, SPLITS, DividedCorpus, Utterance
+from phonaut.names import printable
 
 Codes: TypeAlias = dict[str, dict[str | None, int]]  # of labels, by kind and name
 # The same audio in two splits stays in the first of these; noise is nobody's test.
@@ -246,12 +246,3 @@ def read_spool(path: Path) -> Iterator[tuple[Utterance, Placement]]:
     with path.open("rb") as file, suppress(EOFError):
         while True:
             yield pickle.load(file)
-
-
-def hash_of(text: str) -> int:
-    """64 bits that are the same on every machine.
-
-    >>> hash_of("bed/0_nohash_0")
-    17712680856301673444
-    """
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest(), "little")

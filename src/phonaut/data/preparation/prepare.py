@@ -54,7 +54,6 @@ def prepare(
     *,
     sample_rate: int,
     target: str | None = None,
-    progress: bool = True,
     n_jobs: int | None = None,
 ) -> PreparedCorpus:
     """Read every recording of a corpus once, and keep what training needs.
@@ -70,7 +69,6 @@ def prepare(
         protocol: that divides it; None: its utterances have the splits that they are to have.
         sample_rate: that the audio is kept at, Hz.
         target: of the run, for the protocol.
-        progress: show a bar, where there is a terminal and it takes more than a second.
         n_jobs: threads that decode; None: one per core.
 
     Raises:
@@ -80,8 +78,7 @@ def prepare(
     divided = corpus if protocol is None else protocol.divide(corpus, target)
     key, n = fingerprint(divided, sample_rate)
     n_jobs = n_jobs or min(os.cpu_count() or 1, MOST_JOBS)
-    n_shown = n if progress else None
-    return cached_corpus(f"{corpus.name}-{key}", lambda folder: build(divided, folder, sample_rate, n_shown, n_jobs))
+    return cached_corpus(f"{corpus.name}-{key}", lambda folder: build(divided, folder, sample_rate, n, n_jobs))
 
 
 def cached_corpus(name: str, make: Callable[[Path], None]) -> PreparedCorpus:
@@ -148,21 +145,21 @@ def fingerprint(corpus: DividedCorpus, sample_rate: int) -> tuple[str, int]:
     return digest.hexdigest(), n
 
 
-def build(corpus: DividedCorpus, folder: Path, sample_rate: int, n_shown: int | None, n_jobs: int) -> None:
+def build(corpus: DividedCorpus, folder: Path, sample_rate: int, n_utterances: int, n_jobs: int) -> None:
     """Fill `folder`: first audio and a list of utterances as they come, then tables and manifests without duplicates.
 
     Args:
         corpus: that is prepared.
         folder: that is empty.
         sample_rate: of the audio, Hz.
-        n_shown: how many utterances there are, for a progress bar; None: no bar.
+        n_utterances: how many there are, for the progress bar.
         n_jobs: threads that decode.
     """
     with (
         tables(corpus, folder, sample_rate) as ledger,
         AudioWriter(folder) as writer,
         closing(decode(corpus.utterances(), writer, sample_rate, n_jobs)) as decoded,
-        closing(tracked(decoded, corpus.name, n_shown)) as shown,  # else the bar goes on below an error's message
+        closing(tracked(decoded, corpus.name, n_utterances)) as shown,  # else the bar goes on below an error's message
     ):
         for utterance, recording in shown:
             try:
@@ -198,12 +195,13 @@ def tables(corpus: DividedCorpus, folder: Path, sample_rate: float) -> Iterator[
     remarks = {"n_remarks": ledger.n_remarks, "remarks": dict(ledger.remarks.most_common())}
     about |= ledger.about | {"notes": corpus.notes()} | counts | {"n_refused": ledger.n_refused} | remarks
     write_json(folder / SUMMARY, about)
-    write_json(folder / FILES, {str(path.relative_to(folder)): measured(path) for path in files_in(folder)})
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    write_json(folder / FILES, {str(path.relative_to(folder)): measured(path) for path in files})
 
 
-def tracked(decoded: Iterable[T], name: str, n_shown: int | None) -> Generator[T]:
-    """Pass on what is decoded, with a bar on the terminal once it takes long; None: without."""
-    if n_shown is None or not sys.stderr.isatty():
+def tracked(decoded: Iterable[T], name: str, n: int) -> Generator[T]:
+    """Pass on what is decoded, with a bar on the terminal once it takes long."""
+    if not sys.stderr.isatty():
         yield from decoded
         return
     from rich.console import Console
@@ -211,7 +209,7 @@ def tracked(decoded: Iterable[T], name: str, n_shown: int | None) -> Generator[T
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True))
-    task = bar.add_task(f"preparing {name}", total=n_shown)
+    task = bar.add_task(f"preparing {name}", total=n)
     began = time.monotonic()
     try:
         for one in decoded:
@@ -221,11 +219,6 @@ def tracked(decoded: Iterable[T], name: str, n_shown: int | None) -> Generator[T
                 bar.start()
     finally:
         bar.stop()
-
-
-def files_in(folder: Path) -> list[Path]:
-    """All files under `folder`, in a fixed order."""
-    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def measured(path: Path) -> tuple[int, int | None]:

@@ -8,10 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from phonaut.data.names import printable
 from phonaut.data.preparation.clip_window import Placement
-from phonaut.data.prepared import REFUSED, REMARKS, write_line
+from phonaut.data.prepared import REFUSED, REMARKS
 from phonaut.data.utterance import SPLITS, Utterance
+from phonaut.files import write_line
+from phonaut.names import printable
 
 
 class Ledger:
@@ -44,13 +45,13 @@ class Ledger:
         """Write down a file that the adapter left out."""
         self.examples.setdefault("", f"{line['path']}: {line['reason']}")
         self.n_refused += 1
-        write_line(self.refused, line)
+        write_line(self.refused, **line)
 
     def remark(self, utterance: Utterance, remarks: list[str]) -> None:
         """Write down what is worth knowing of the recording of an utterance that is used."""
         self.n_remarks += 1
         self.remarks.update(remarks)
-        write_line(self.remarked, {"path": printable(utterance.path), "remark": "; ".join(remarks)})
+        write_line(self.remarked, path=printable(utterance.path), remark="; ".join(remarks))
 
     def check_splits(self, name: str, splits: dict[str, Any]) -> None:
         """Refuse a corpus of which a split came to nothing.

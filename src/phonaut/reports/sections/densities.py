@@ -65,7 +65,7 @@ def render(record: Record) -> Section | None:
     classes = curves(record.run)
     if not classes:
         return None
-    return Section(rendered("densities.html", {"learned": classes, "sampled": samples(record.run)}))
+    return Section(rendered("densities.html", {"learned": classes, "sampled": read_samples(record.run, pictures)}))
 
 
 def curves(run: Run) -> list[Curve]:
@@ -94,15 +94,6 @@ def row(name: str, n_states: int, values: list[float]) -> Curve:
         y = scale(min(v for _, v in points), max(v for _, v in points), HEIGHT - 2, 2)
         path = "M" + "L".join(f"{x(i):.1f} {y(v):.1f}" for i, v in thinned(points, MAX_POINTS))
     return Curve(name, n_states, path, values[0], values[-1], steps)
-
-
-def samples(run: Run) -> list[Samples]:
-    """Pictures of the frames in `samples.npz`; none for models that draw none.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
-    return read_samples(run, pictures) or []
 
 
 def pictures(arrays: dict[str, NDArray[Any]]) -> list[Samples]:

@@ -12,7 +12,6 @@ from phonaut.reports.html import render as rendered
 from phonaut.reports.media import data_uri, png, read_samples
 from phonaut.reports.record import Record
 from phonaut.reports.sections import Section
-from phonaut.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -36,17 +35,8 @@ class Example:
 
 def render(record: Record) -> Section | None:
     """The section; None where there are no examples."""
-    shown = examples(record.run)
+    shown = read_samples(record.run, pictures)
     return Section(rendered("reconstructions.html", {"examples": shown}), {"examples": "Examples"}) if shown else None
-
-
-def examples(run: Run) -> list[Example]:
-    """Pictures of the frames in `samples.npz`; none where the file has gone.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
-    return read_samples(run, pictures) or []
 
 
 def pictures(arrays: dict[str, NDArray[Any]]) -> list[Example]:

@@ -52,7 +52,7 @@ def checkpoint_criterion(config: Any) -> str:
 
 def probe(run: Run) -> dict[str, Any] | None:
     """Corpus and target of a probe, its accuracy by epoch and step, and their curve; None where there was none."""
-    stored = run.read(PROBE_FILE)
+    stored: dict[str, Any] = run.read(PROBE_FILE, {})
     if not stored or not stored["epochs"]:
         return None
     curve = chart("Probe accuracy over steps", stored["epochs"], {"accuracy": "value"}, percent,

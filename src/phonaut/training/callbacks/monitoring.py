@@ -16,23 +16,30 @@ from phonaut.training.gradient import SpeechClassifier
 from phonaut.training.loop import TrainingLoop
 
 
-class EpochLines(Callback):
-    """One line an epoch, for logs and pipes, where a moving bar would only leave rubbish."""
+class HistoryCallback(Callback):
+    """A callback that shows the history once an epoch is in it: when the next one starts, or training ends."""
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The epoch before is in the history now."""
-        self.line(trainer, pl_module)
-
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """The last epoch."""
-        self.line(trainer, pl_module)
-
-    def line(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Print the newest line of the history."""
         assert isinstance(pl_module, TrainingLoop)
-        if not trainer.is_global_zero or not pl_module.history:
+        if trainer.is_global_zero:
+            self.show(trainer, pl_module.history)
+
+    on_train_end = on_train_epoch_start
+
+    def show(self, trainer: L.Trainer, history: list[dict[str, float]]) -> None:
+        """Show a line an epoch; there may be none yet."""
+        raise NotImplementedError
+
+
+class EpochLines(HistoryCallback):
+    """One line an epoch, for logs and pipes, where a moving bar would only leave rubbish."""
+
+    def show(self, trainer: L.Trainer, history: list[dict[str, float]]) -> None:
+        """Print the newest line."""
+        if not history:
             return
-        last = pl_module.history[-1]
+        last = history[-1]
         accuracy, validated = (
             f" accuracy {last[key]:.1%}" if key in last else "" for key in ("train/accuracy", "validation/accuracy")
         )
@@ -45,25 +52,15 @@ class EpochLines(Callback):
         )
 
 
-class HistoryFile(Callback):
+class HistoryFile(HistoryCallback):
     """Keeps `history.json` up to date, so that a run can be looked at while it trains."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the epochs that are complete."""
-        self.write(trainer, pl_module)
-
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write all epochs."""
-        self.write(trainer, pl_module)
-
-    def write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def show(self, trainer: L.Trainer, history: list[dict[str, float]]) -> None:
         """Replace the file."""
-        assert isinstance(pl_module, TrainingLoop)
-        if trainer.is_global_zero:
-            write_json(self.path, pl_module.history)
+        write_json(self.path, history)
 
 
 class TensorBoardPictures(Callback):

@@ -14,11 +14,11 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from phonaut.data.datamodule import SpeechData
-from phonaut.features import slice_spans
 from phonaut.features.functional import length_mask
 from phonaut.files import write_json
 from phonaut.metrics import Estimate, mean_over
 from phonaut.models.representation_model import RepresentationModel
+from phonaut.networks.network import evaluating
 from phonaut.networks.padding import masked_mean
 from phonaut.training.representation import Representation
 
@@ -37,26 +37,26 @@ class ProbeFile:
     def __init__(self, path: Path, words: Sequence[str]) -> None:
         self.path, self.words = path, list(words)
 
-    def add(self, epoch: int, step: int, found: Estimate) -> None:
+    def add(self, epoch: int, step: int, accuracy: Estimate) -> None:
         """Write down a probe; those of the same and of later epochs, by a run that was taken up again, go."""
-        self.write([line for line in self.read() if line["epoch"] < epoch], epoch, step, found)
+        self.write([line for line in self.read() if line["epoch"] < epoch], epoch, step, accuracy)
 
-    def put(self, epoch: int, step: int, found: Estimate) -> None:
+    def put(self, epoch: int, step: int, accuracy: Estimate) -> None:
         """Write down a probe in its place among those of other epochs."""
-        self.write([line for line in self.read() if line["epoch"] != epoch], epoch, step, found)
+        self.write([line for line in self.read() if line["epoch"] != epoch], epoch, step, accuracy)
 
     def read(self) -> list[dict[str, Any]]:
         """The probes of these words that are there."""
         try:
-            kept = json.loads(self.path.read_text(encoding="utf-8"))
+            stored = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return []
-        lines: list[dict[str, Any]] = kept["epochs"] if kept.get("words") == self.words else []
+        lines: list[dict[str, Any]] = stored["epochs"] if stored.get("words") == self.words else []
         return lines
 
-    def write(self, others: list[dict[str, Any]], epoch: int, step: int, found: Estimate) -> None:
+    def write(self, others: list[dict[str, Any]], epoch: int, step: int, accuracy: Estimate) -> None:
         """Replace the file."""
-        lines = [*others, {"epoch": epoch, "step": step, **found.as_dict()}]
+        lines = [*others, {"epoch": epoch, "step": step, **accuracy.as_dict()}]
         write_json(self.path, {"words": self.words, "epochs": sorted(lines, key=lambda line: int(line["epoch"]))})
 
 
@@ -76,10 +76,10 @@ class OnlineProbe(Callback):
         assert isinstance(pl_module, Representation)
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
-        found = linear_probe(pl_module.model, self.data)
-        self.file.add(trainer.current_epoch, trainer.global_step, found)
+        accuracy = linear_probe(pl_module.model, self.data)
+        self.file.add(trainer.current_epoch, trainer.global_step, accuracy)
         if trainer.logger is not None:
-            trainer.logger.log_metrics({"probe/accuracy": found.value}, step=trainer.global_step)
+            trainer.logger.log_metrics({"probe/accuracy": accuracy.value}, step=trainer.global_step)
 
 
 def linear_probe(model: RepresentationModel, data: SpeechData) -> Estimate:
@@ -101,18 +101,14 @@ def linear_probe(model: RepresentationModel, data: SpeechData) -> Estimate:
     """
     if not len(data.dataset("validation")):
         raise ValueError(f"{data.prepared.name} has no validation recordings to probe with")
-    training = model.training
-    model.eval()
-    try:
+    counts, speakers = [], []
+    with evaluating(model):
         weights = fitted(model, data)
-        counts, speakers = [], []
         for x, label, span, names in items(model, data, "validation"):
             right = (x @ weights).argmax(dim=1) == label
             both = torch.stack([right.double(), torch.ones_like(right, dtype=torch.float64)], dim=1)
             counts.append(torch.zeros(len(names), 2, dtype=torch.float64).index_add(0, span, both).numpy())
             speakers += names
-    finally:
-        model.train(training)
     of_spans = np.concatenate(counts)
     return mean_over(of_spans, np.array(speakers, dtype=np.str_))._replace(n=int(of_spans[:, 1].sum()))
 
@@ -136,21 +132,12 @@ def items(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, list[str]]]:
     """Items of known class, by batch: `x (N, H + 1)`, `label (N,)`, the span of each `(N,)`, and who said the spans."""
     table, front_end = data.prepared.utterances(split), model.front_end
-    shift_s, offset_s = model.network.times(front_end.frame_shift_s, front_end.frame_offset_s)
+    times = model.network.times(front_end.frame_shift_s, front_end.frame_offset_s)
     device = next(model.parameters()).device
     for batch in data.batches(split):
         batch = batch.to(device)
-        found, lengths = model(batch.audio, batch.audio_lengths)
-        segments, n = slice_spans(
-            found,
-            lengths,
-            batch.span_recording,
-            batch.span_start_s,
-            batch.span_end_s,
-            frame_shift_s=shift_s,
-            frame_offset_s=offset_s,
-            durations_s=batch.durations_s(front_end.sample_rate),
-        )
+        frames, lengths = model(batch.audio, batch.audio_lengths)
+        segments, n = model.cut(frames, lengths, batch, times)
         inside = length_mask(n, segments.shape[1])
         span = torch.arange(len(n), device=device)
         if data.target == "phone":

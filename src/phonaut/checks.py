@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def refuse(problems: Sequence[str]) -> None:
-    """Raise all problems at once.
+def refuse(problems: Sequence[str], where: str = "") -> None:
+    """Raise all problems at once, after `where` they are.
 
     Raises:
         ValueError: there are some.
     """
     if problems:
-        raise ValueError("; ".join(problems))
+        raise ValueError(where + "; ".join(problems))
 
 
 def below(least: int, **values: object) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 
@@ -48,8 +48,8 @@ def nearest(asked: str, known: Collection[str], n: int = 3) -> list[str]:
     return likest(asked, known, n) or sorted(known)[:n]
 
 
-def likest(asked: str, known: Collection[str], n: int = 3) -> list[str]:
-    """At most `n` names of `known` that `asked` may have been meant to be; none where none is like it."""
+def likest(asked: str, known: Collection[str], n: int = 3, *, cutoff: float = 0.5) -> list[str]:
+    """At most `n` names of `known` that `asked` may have been meant to be; none where none is as alike as `cutoff`."""
     if _is_number(asked):
         numbers = [name for name in known if _is_number(name)]
         if numbers:
@@ -57,8 +57,22 @@ def likest(asked: str, known: Collection[str], n: int = 3) -> list[str]:
     folded: dict[str, str] = {}
     for name in sorted(known):
         folded.setdefault(name.casefold(), name)
-    close = difflib.get_close_matches(asked.casefold(), list(folded), n, cutoff=0.5)
+    close = difflib.get_close_matches(asked.casefold(), list(folded), n, cutoff=cutoff)
     return [folded[name] for name in close]
+
+
+def did_you_mean(asked: str, names: Iterable[str]) -> str:
+    """`; did you mean ...?`, or nothing where no name is near.
+
+    >>> did_you_mean("optimiser.lr", ["optimizer.lr", "seed"]), did_you_mean("x", ["seed"])
+    ('; did you mean optimizer.lr?', '')
+    """
+    known = list(names)
+    close = likest(asked, known, 1, cutoff=0.6)
+    if not close:  # the right last part under another group
+        ends = {name.rpartition(".")[2]: name for name in reversed(known)}
+        close = [ends[near] for near in likest(asked.rpartition(".")[2], ends, 1, cutoff=0.75)]
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _is_number(name: str) -> bool:
