@@ -33,8 +33,8 @@ def run_folder(path: Path | str) -> Path:
         return folder
     inside = sorted(file.parent for file in folder.glob("*/config.yaml"))
     if len(inside) != 1:
-        found = ", ".join(str(one) for one in inside[:5])
-        hint = f"name one of the runs in it: {found}" if inside else "there is no config.yaml in it"
+        names = ", ".join(str(one) for one in inside[:5])
+        hint = f"name one of the runs in it: {names}" if inside else "there is no config.yaml in it"
         raise ValueError(f"{folder} is not a run: {hint}")
     return inside[0]
 

@@ -27,7 +27,7 @@ def recordings() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def states(module: EncodedFrontEnd, audio: torch.Tensor, lengths: torch.Tensor) -> list[torch.Tensor]:
-    return module.network.hidden_states(*module.normalized(audio, lengths))[0]
+    return module.network.hidden_states(*module.frames(audio, lengths))[0]
 
 
 @pytest.mark.parametrize("stack_size", [1, 3])

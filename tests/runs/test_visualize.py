@@ -87,15 +87,14 @@ def test_a_run_with_layer_weights_has_them_as_a_picture_and_no_head(
 ) -> None:
     assert main(["extract", str(weighted), str(recording), "plot=true", f"output={tmp_path / 'out'}"]) == 0
     assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == sorted([*OTHERS, "layer_weights"])
-    parts = pictures.parts_of(load(weighted))
-    own = pictures.parts_of(load(encoder))
-    assert parts.layer_weights is not None
-    assert parts.layer_weights.shape == (3,)
-    assert parts.layer_weights.sum() == pytest.approx(1.0)
-    for name, value in own.network.state_dict().items():
-        torch.testing.assert_close(parts.network.state_dict()[name], value, rtol=0, atol=0)
+    in_front, alone = pictures.encoder_of(load(weighted)), pictures.encoder_of(load(encoder))
+    weights = in_front.layer_weights
+    assert weights is not None
+    assert weights.shape == (3,)
+    for name, value in alone.network.state_dict().items():
+        torch.testing.assert_close(in_front.network.state_dict()[name], value, rtol=0, atol=0)
     batch = pictures.batch_of(recording, pictures.read(recording, RATE, print))
-    for a, b in zip(parts.front(*batch.given), own.front(*batch.given), strict=True):
+    for a, b in zip(in_front.frames(*batch.given), alone.frames(*batch.given), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
     assert main(["extract", str(weighted), str(recording), "plot=true", "head=true"]) == 2
     assert "no head" in capsys.readouterr().err
@@ -118,16 +117,16 @@ def test_the_truth_is_the_input_unaltered_and_what_is_seen_is_hidden_where_it_is
     encoder: Path, recording: Path
 ) -> None:
     run = Run(encoder)
-    parts = pictures.parts_of(load(encoder))
+    model = pictures.encoder_of(load(encoder))
     batch = pictures.batch_of(recording, pictures.read(recording, RATE, print))
-    seen, predicted, truth = pictures.reconstruction(run.config, parts, batch).axes
-    frames, _ = parts.front(*batch.given)
-    n = frames.shape[1] // parts.network.stack_size * parts.network.stack_size
+    seen, predicted, truth = pictures.reconstruction(run.config, model, batch).axes
+    frames, _ = model.frames(*batch.given)
+    n = frames.shape[1] // model.network.stack_size * model.network.stack_size
     shown = [np.asarray(plot.images[0].get_array()).T for plot in (seen, predicted, truth)]
     np.testing.assert_array_equal(shown[2], frames[0, :n])
     lines = seen.collections[0].get_segments()
     marked = np.zeros(n, bool)
-    marked[[round(line[0, 0] / parts.frame_shift_s) for line in lines]] = True
+    marked[[round(line[0, 0] / model.front_end.frame_shift_s) for line in lines]] = True
     assert 0 < marked.sum() < n
     assert not shown[0][marked].any()
     np.testing.assert_array_equal(shown[0][~marked], shown[2][~marked])

@@ -48,7 +48,7 @@ def input_of(audio: dict[str, Any] | None, n_features: int, where: str) -> Chose
     Raises:
         ValueError: no front end of ours gives such frames.
     """
-    chosen = by_width(n_features) if audio is None else told(audio, "input")
+    chosen = by_width(n_features) if audio is None else from_settings(audio, "input")
     if chosen is None:
         said = f", audio: {audio}" if audio is not None else f"; ours have {', '.join(map(str, BY_WIDTH))}"
         raise ValueError(f"{where} takes frames of {n_features} features that no front end of ours gives{said}")
@@ -58,8 +58,8 @@ def input_of(audio: dict[str, Any] | None, n_features: int, where: str) -> Chose
 def target_of(audio: dict[str, Any] | None, n_targets: int, n_features: int) -> Chosen | None:
     """The front end of what its head predicts; None if it is none of ours."""
     if n_targets == n_features:
-        return told(audio, "input") if audio is not None else by_width(n_features)
-    return told(audio, "target") if audio is not None else by_width(n_targets)
+        return from_settings(audio, "input") if audio is not None else by_width(n_features)
+    return from_settings(audio, "target") if audio is not None else by_width(n_targets)
 
 
 def by_width(n: int) -> Chosen | None:
@@ -70,7 +70,7 @@ def by_width(n: int) -> Chosen | None:
     return Chosen(name, options, True, GUESSED.format(name=name, n=n))
 
 
-def told(audio: dict[str, Any], part: str) -> Chosen | None:
+def from_settings(audio: dict[str, Any], part: str) -> Chosen | None:
     """The settings of `input` or `target` in a section, of s3prl's two extracters; None if it is none of ours."""
     if "kaldi" in audio:
         return of_kaldi(audio)

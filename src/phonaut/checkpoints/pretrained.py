@@ -126,8 +126,8 @@ def parts_of(path: Path) -> Checkpoint:
         ) from error
     states = states if isinstance(states, dict) else {}
     weights = tensors(next((states[name.title()] for name in SECTIONS if name.title() in states), None))
-    kept = states.get("Settings")
-    configs = [states.get("Upstream_Config"), states.get("Config"), kept.get("Config") if isinstance(kept, dict) else 0]
+    old = states.get("Settings")
+    configs = [states.get("Upstream_Config"), states.get("Config"), old.get("Config") if isinstance(old, dict) else 0]
     for config in (config for config in configs if weights and isinstance(config, dict)):
         for encoder in (config[name] for name in SECTIONS if isinstance(config.get(name), dict)):
             audio = config.get("audio")
@@ -137,17 +137,17 @@ def parts_of(path: Path) -> Checkpoint:
     raise ValueError(f"{path} is no checkpoint of s3prl or of Mockingjay with weights and settings; it has: {there}")
 
 
-def tensors(found: Any) -> dict[str, Tensor]:
-    """Weights in float32, with the names that layer normalisation has today; empty if `found` is none."""
+def tensors(state: Any) -> dict[str, Tensor]:
+    """Weights in float32, with the names that layer normalisation has today; empty if `state` is none."""
     from torch import Tensor
 
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         return {}
-    renewed = {re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", str(name))): found[name] for name in found}
+    renewed = {re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", str(name))): state[name] for name in state}
     return {name: value.detach().float().contiguous() for name, value in renewed.items()}
 
 
-def sizes_of(found: Checkpoint, path: Path) -> dict[str, Any]:
+def sizes_of(checkpoint: Checkpoint, path: Path) -> dict[str, Any]:
     """The options of our encoder.
 
     Raises:
@@ -155,17 +155,17 @@ def sizes_of(found: Checkpoint, path: Path) -> dict[str, Any]:
     """
     from phonaut.networks.mockingjay import EPS, Mockingjay
 
-    told = found.encoder
-    missing = [name for name in (*SIZES.values(), "hidden_act", "layer_norm_eps") if name not in told]
+    asked = checkpoint.encoder
+    missing = [name for name in (*SIZES.values(), "hidden_act", "layer_norm_eps") if name not in asked]
     if missing:
         raise ValueError(f"{path} does not tell {', '.join(missing)}")
-    other = [name for name in ("share_layer", "pre_layer_norm") if told.get(name)]
-    other += ["hidden_act"] if told["hidden_act"] != "gelu" else []
-    other += ["layer_norm_eps"] if str(told["layer_norm_eps"]) not in (str(EPS), "1.e-12") else []  # YAML: text
+    other = [name for name in ("share_layer", "pre_layer_norm") if asked.get(name)]
+    other += ["hidden_act"] if asked["hidden_act"] != "gelu" else []
+    other += ["layer_norm_eps"] if str(asked["layer_norm_eps"]) not in (str(EPS), "1.e-12") else []  # YAML: text
     if other:
-        shown = ", ".join(f"{name}={told[name]}" for name in other)
+        shown = ", ".join(f"{name}={asked[name]}" for name in other)
         raise ValueError(f"{path} has {shown}, which our encoder cannot be")
-    sizes = {ours: told[theirs] for ours, theirs in SIZES.items()} | {"stack_size": told.get("downsample_rate", 1)}
+    sizes = {ours: asked[theirs] for ours, theirs in SIZES.items()} | {"stack_size": asked.get("downsample_rate", 1)}
     try:
         sizes = {name: float(value) if name == "dropout" else int(value) for name, value in sizes.items()}
     except (TypeError, ValueError) as error:
@@ -190,7 +190,7 @@ def input_width(weights: dict[str, Tensor], stack_size: int, path: Path) -> int:
     return n_features
 
 
-def network_weights(found: Checkpoint, sizes: dict[str, Any], n_features: int, path: Path) -> dict[str, Tensor]:
+def network_weights(checkpoint: Checkpoint, sizes: dict[str, Any], n_features: int, path: Path) -> dict[str, Tensor]:
     """The weights of our encoder: query, key and value one below the other.
 
     Raises:
@@ -207,8 +207,8 @@ def network_weights(found: Checkpoint, sizes: dict[str, Any], n_features: int, p
     for name, value in ours.items():
         theirs = theirs_of(name)
         expected |= dict(zip(theirs, value.chunk(len(theirs)), strict=True))
-    check_state_dict(expected, found.weights, str(path))
-    return {name: torch.cat([found.weights[part] for part in theirs_of(name)]) for name in ours}
+    check_state_dict(expected, checkpoint.weights, str(path))
+    return {name: torch.cat([checkpoint.weights[part] for part in theirs_of(name)]) for name in ours}
 
 
 def theirs_of(name: str) -> list[str]:

@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def check_state_dict(expected: dict[str, Tensor], found: dict[str, Tensor], where: str) -> None:
+def check_state_dict(expected: dict[str, Tensor], actual: dict[str, Tensor], where: str) -> None:
     """Refuse weights whose names or shapes are not those of a network.
 
     Raises:
         ValueError: names or shapes differ; all of them are told.
     """
-    wrong = [f"{name} is missing" for name in sorted(expected.keys() - found.keys())]
-    wrong += [f"{name} is not known" for name in sorted(found.keys() - expected.keys())]
+    wrong = [f"{name} is missing" for name in sorted(expected.keys() - actual.keys())]
+    wrong += [f"{name} is not known" for name in sorted(actual.keys() - expected.keys())]
     wrong += [
-        f"{name} is {tuple(found[name].shape)}, not {tuple(expected[name].shape)}"
-        for name in sorted(expected.keys() & found.keys())
-        if expected[name].shape != found[name].shape
+        f"{name} is {tuple(actual[name].shape)}, not {tuple(expected[name].shape)}"
+        for name in sorted(expected.keys() & actual.keys())
+        if expected[name].shape != actual[name].shape
     ]
     if wrong:
         raise ValueError(f"{where} does not fit this model: {'; '.join(wrong)}")

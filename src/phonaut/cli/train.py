@@ -76,8 +76,8 @@ def root_keys() -> dict[str, list[str]]:
     for line in (CONF / "config.yaml").read_text(encoding="utf-8").splitlines():
         if group := re.match(r"(\w+):(?! *[^ #])", line):
             parent = group[1]
-        elif found := re.fullmatch(r"( *)(\w+): (.*?) +# (.*)", line):
-            indent, key, default, meaning = found.groups()
+        elif match := re.fullmatch(r"( *)(\w+): (.*?) +# (.*)", line):
+            indent, key, default, meaning = match.groups()
             value = yaml.safe_load(default)
             kind = "" if value is None or isinstance(value, list) else f"{described(type(value))}; "
             keys[f"{parent}.{key}=" if indent else f"{key}="] = [meaning, f"{kind}default: {default}"]

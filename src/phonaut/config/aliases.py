@@ -103,24 +103,24 @@ def current_overrides(words: Sequence[str]) -> list[str]:
     is_speaker, by_folds = "target=speaker" in words, "dataset=speechocean762" in words
     if any(word.startswith("dataset=") and word.partition("=")[2] not in DIVIDED for word in words):
         return words
-    found: list[str] = []
+    translated: list[str] = []
     for word in words:
         key, _, value = word.partition("=")
         if key == "dataset.protocol" and is_speaker and (by_folds or value == "recordings"):
-            found.append("protocol=within_speakers")
+            translated.append("protocol=within_speakers")
         elif key == "dataset.protocol":
-            found += DIVISIONS.get(word, [f"protocol={value}"])
+            translated += DIVISIONS.get(word, [f"protocol={value}"])
         elif key in MOVED:
-            found.append(f"{MOVED[key]}={value}")
+            translated.append(f"{MOVED[key]}={value}")
         else:
-            found += DIVISIONS.get(word.replace("=True", "=true").replace("=False", "=false"), [word])
-    if by_folds and not any(word.startswith("protocol=") for word in found):
+            translated += DIVISIONS.get(word.replace("=True", "=true").replace("=False", "=false"), [word])
+    if by_folds and not any(word.startswith("protocol=") for word in translated):
         keys = ("protocol.fold=", "protocol.n_folds=")
         if is_speaker:  # who are told apart are in all splits, whatever the fold
-            found = [word for word in found if not word.startswith(keys)]
-        elif any(word.startswith(keys) for word in found):
-            found.insert(found.index("dataset=speechocean762") + 1, "protocol=folds")
-    return found
+            translated = [word for word in translated if not word.startswith(keys)]
+        elif any(word.startswith(keys) for word in translated):
+            translated.insert(translated.index("dataset=speechocean762") + 1, "protocol=folds")
+    return translated
 
 
 def current(config: Any, path: str = "") -> Any:
@@ -184,11 +184,11 @@ def with_protocol(config: dict[str, Any]) -> dict[str, Any]:
     name = {"speakers": "by_speaker", "recordings": "by_recording"}.get(name, name)
     if [options.get(key) for key in SHARES] == [80, 10, 10]:  # what corpora have by themselves
         options = {key: value for key, value in options.items() if key not in SHARES}
-    kept = {key: value for key, value in options.items() if key in TAKEN_BY.get(name, ()) and value is not None}
+    taken = {key: value for key, value in options.items() if key in TAKEN_BY.get(name, ()) and value is not None}
     target = "phonaut.corpora.protocols." + "".join(part.title() for part in name.split("_"))
     dataset = without_division(dataset) | ({"corpora": dataset["corpora"]} if dataset["corpora"] else {})
     chosen = {"choices": {**config["choices"], "protocol": name}} if "choices" in config else {}
-    return {**config, "dataset": dataset, "protocol": {"_target_": target, **kept}, **chosen}
+    return {**config, "dataset": dataset, "protocol": {"_target_": target, **taken}, **chosen}
 
 
 SHARES = ("train_pct", "dev_pct", "test_pct")

@@ -25,22 +25,22 @@ SPARSE_ADAM = (
 
 def problems(config: Config, overrides: Sequence[str] = ()) -> list[str]:
     """Everything about a composed configuration that could not be run: the one place for combinations."""
-    found = [*option_problems(config), *streaming_problems(config), *frame_problems(config)]
-    found += [*module_problems(config), *class_problems(config), *encoder.problems(config, overrides)]
+    wrong = [*option_problems(config), *streaming_problems(config), *frame_problems(config)]
+    wrong += [*module_problems(config), *class_problems(config), *encoder.problems(config, overrides)]
     task = instantiate(config.task)
-    found += task.check(config)
+    wrong += task.check(config)
     if config.target not in (*TARGETS, *task.targets):
-        found.append(f"target={config.target} is none of {', '.join(TARGETS)}")
+        wrong.append(f"target={config.target} is none of {', '.join(TARGETS)}")
     if config.context_s > 0 and config.target != "phone":
-        found.append(f"context_s={config.context_s}: a span of target={config.target} is a whole cut; leave it at 0")
+        wrong.append(f"context_s={config.context_s}: a span of target={config.target} is a whole cut; leave it at 0")
     if config.optimizer["_target_"].endswith("SparseAdam"):
-        found.append(SPARSE_ADAM)
+        wrong.append(SPARSE_ADAM)
     trainer = config.trainer
     if trainer["max_epochs"] is not None and trainer["max_epochs"] < 1 and trainer["max_steps"] < 1:
-        found.append(f"trainer.max_epochs={trainer['max_epochs']}: must be >= 1")
+        wrong.append(f"trainer.max_epochs={trainer['max_epochs']}: must be >= 1")
     if config.optimizer["_target_"].endswith("LBFGS") and trainer["accumulate_grad_batches"] != 1:
-        found.append("optimizer=lbfgs evaluates a batch several times: use trainer.accumulate_grad_batches=1")
-    return found
+        wrong.append("optimizer=lbfgs evaluates a batch several times: use trainer.accumulate_grad_batches=1")
+    return wrong
 
 
 def option_problems(config: Config) -> list[str]:
@@ -48,7 +48,7 @@ def option_problems(config: Config) -> list[str]:
 
     A class says it by `problems(**options) -> list[str]`.
     """
-    found = []
+    wrong = []
     for group, node in vars(config).items():
         if not isinstance(node, dict) or "_target_" not in node:
             continue
@@ -57,13 +57,13 @@ def option_problems(config: Config) -> list[str]:
             options.pop("interval", None)  # ours, and taken out first
         if isinstance(inspect.getattr_static(cls, "problems", None), (classmethod, staticmethod)):
             prefix = f"{group}: " if group in ("features", "target_features", "model") else ""
-            found += [f"{prefix}{problem}" for problem in cls.problems(**options)]
+            wrong += [f"{prefix}{problem}" for problem in cls.problems(**options)]
         if group in ("features", "target_features"):
             continue  # the front end names unknown options itself
         taken = inspect.signature(cls).parameters
         if not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
-            found += [f"unknown key {group}.{key}{did_you_mean(key, taken)}" for key in options if key not in taken]
-    return found
+            wrong += [f"unknown key {group}.{key}{did_you_mean(key, taken)}" for key in options if key not in taken]
+    return wrong
 
 
 def class_problems(config: Config) -> list[str]:
@@ -86,23 +86,23 @@ def module_problems(config: Config) -> list[str]:
     """A training loop that cannot train the model, and what a loop or a model cannot be combined with."""
     name, model = config.choices["module"], config.choices["model"]
     network, loop = class_of(config.model), class_of(config.module)
-    found = []
+    wrong = []
     if not loop.trains(network):
         fit = [
             other for other in choices()["module"] if class_of(node_of_group("module", other, {}, {})).trains(network)
         ]
-        found.append(f"module={name} cannot train model={model}: leave it out, or use module={', '.join(fit)}")
-    found += loop.conflicts(config.trainer)
+        wrong.append(f"module={name} cannot train model={model}: leave it out, or use module={', '.join(fit)}")
+    wrong += loop.conflicts(config.trainer)
     if option_problems(config) or config.features.get("n_features", 0) is None or config.encoder.run:
-        return found  # no front end can be made, or what an encoder gives is wide enough
+        return wrong  # no front end can be made, or what an encoder gives is wide enough
     front_end = instantiate(config.features)
     if config.model.get("n_couplings") and front_end.n_features < 2:
-        found.append(f"model={model} couples dimensions: it needs 2 features, features={config.choices['features']} "
+        wrong.append(f"model={model} couples dimensions: it needs 2 features, features={config.choices['features']} "
                      f"has {front_end.n_features}")  # fmt: skip
     if model == "dtw" and front_end.frame_shift_s < MIN_DTW_SHIFT_S:
-        found.append(f"model=dtw compares all pairs of frames: a frame every {front_end.frame_shift_s * 1e3:.2g} ms "
+        wrong.append(f"model=dtw compares all pairs of frames: a frame every {front_end.frame_shift_s * 1e3:.2g} ms "
                      f"is too many; the frame shift must be >= {MIN_DTW_SHIFT_S * 1e3:g} ms")  # fmt: skip
-    return found
+    return wrong
 
 
 def has_frames(config: Config) -> bool:
@@ -127,25 +127,25 @@ def frame_problems(config: Config) -> list[str]:
     if not has_frames(config):
         here = f"features=frames is for dataset=frames, and dataset={dataset} has recordings: type features=mfcc"
         return [here] if features == "frames" else []
-    found = []
+    wrong = []
     if features != "frames":
-        found.append(
+        wrong.append(
             f"features={features} makes frames of recordings, and dataset={dataset} has frames already: leave "
             "features= out, or type features=frames"
         )
     if is_augmented(config.augmentation):
-        found.append(f"augmentation changes waveforms, and dataset={dataset} has none: type augmentation=none")
+        wrong.append(f"augmentation changes waveforms, and dataset={dataset} has none: type augmentation=none")
     if config.streaming:
-        found.append(f"streaming=true begins with a waveform, and dataset={dataset} has none: leave it out")
+        wrong.append(f"streaming=true begins with a waveform, and dataset={dataset} has none: leave it out")
     layout = frame_layout(config)
     if features == "frames" and layout is not None:
-        found += [
+        wrong += [
             f"features.{key}={config.features[key]}: the frames of dataset={dataset} have {getattr(layout, key)}; "
             "leave it out"
             for key in FRAME_KEYS
             if config.features[key] != getattr(layout, key)
         ]
-    return found
+    return wrong
 
 
 def is_augmented(node: Node | None) -> bool:
@@ -155,13 +155,13 @@ def is_augmented(node: Node | None) -> bool:
 
 def streaming_problems(config: Config) -> list[str]:
     """Problems of streaming: statistics over a whole recording, networks that look ahead."""
-    found = []
+    wrong = []
     if config.features.get("framing") == "causal" and config.normalizer:
         name = config.normalizer["_target_"].rsplit(".", 1)[-1]
         if getattr(class_of(config.normalizer), "needs_whole_recording", False):
-            found.append(f"features.framing=causal: {name} needs the whole recording; use normalizer=null")
+            wrong.append(f"features.framing=causal: {name} needs the whole recording; use normalizer=null")
     if config.streaming and config.model.get("causal") is None:
-        found.append(f"streaming=true: model={config.choices['model']} cannot be causal")
+        wrong.append(f"streaming=true: model={config.choices['model']} cannot be causal")
     if config.model.get("causal") and config.model.get("bidirectional"):
-        found.append("model.bidirectional=true looks at later frames: with model.causal=true use false")
-    return found
+        wrong.append("model.bidirectional=true looks at later frames: with model.causal=true use false")
+    return wrong

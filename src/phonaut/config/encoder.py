@@ -20,25 +20,25 @@ def problems(config: Config, overrides: Sequence[str]) -> list[str]:
     assert encoder is not None
     if instantiate(config.task).has_encoder:
         return [f"{run} stands in front of other models; model={config.choices['model']} is an encoder itself"]
-    found = use_problems(chosen.mode, chosen.layer, int(encoder["n_layers"]))
+    wrong = use_problems(chosen.mode, chosen.layer, int(encoder["n_layers"]))
     typed = [text for text in overrides if text.lstrip("+~").startswith(("features=", "features."))]
     if typed and typed != [f"features={features}"]:
-        found.append(f"{typed[0]}: the features are those of {run}, {features}; leave it out")
+        wrong.append(f"{typed[0]}: the features are those of {run}, {features}; leave it out")
     if hasattr(class_of(config.dataset), "frame_layout"):
-        found.append(f"{run} begins with recordings, and dataset={config.choices['dataset']} has frames: leave one out")
+        wrong.append(f"{run} begins with recordings, and dataset={config.choices['dataset']} has frames: leave one out")
     if config.streaming and not (encoder["causal"] and config.features.get("framing") == "causal"):
-        found.append(f"streaming=true: {run} sees later frames; pre-train with objective=apc streaming=true")
+        wrong.append(f"streaming=true: {run} sees later frames; pre-train with objective=apc streaming=true")
     if chosen.mode != "frozen" and not class_of(config.module).trains_encoders:
-        found.append(
+        wrong.append(
             f"encoder.mode={chosen.mode} is trained by gradients, and model={config.choices['model']} by EM: leave it "
             "out"
         )
     if chosen.mode == "frozen" and chosen.layer == "weighted":
-        found.append("encoder.layer=weighted needs weights that are trained: type encoder.mode=weighted")
+        wrong.append("encoder.layer=weighted needs weights that are trained: type encoder.mode=weighted")
     n, most = chosen.n_components, encoder["hidden_size"] * (encoder["n_layers"] + 1 if chosen.layer == "all" else 1)
     if n is not None and not 1 <= n <= most:
-        found.append(f"encoder.n_components={n}: must be from 1 to {most}, the features of the encoder")
+        wrong.append(f"encoder.n_components={n}: must be from 1 to {most}, the features of the encoder")
     if n is not None and chosen.mode != "frozen":
-        found.append(f"encoder.n_components={n} is fitted before training, and encoder.mode={chosen.mode} changes what "
+        wrong.append(f"encoder.n_components={n} is fitted before training, and encoder.mode={chosen.mode} changes what "
                      "it was fitted to: leave one out")  # fmt: skip
-    return found
+    return wrong

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pkgutil import resolve_name
 from typing import Any
 
 from phonaut.checks import refuse
@@ -15,10 +16,9 @@ from phonaut.data.utterance import Utterance
 from phonaut.names import nearest, same_id
 
 
+@dataclass
 class Part:
     """One corpus of a mix.
-
-    No dataclass, for Hydra would take it for a configuration.
 
     Args:
         name: of the corpus; stands before the ids of its recordings and speakers.
@@ -26,8 +26,9 @@ class Part:
         weight: how often each of its recordings comes in an epoch, on average. It is for whoever makes batches.
     """
 
-    def __init__(self, name: str, corpus: Corpus, weight: float = 1.0) -> None:
-        self.name, self.corpus, self.weight = name, corpus, weight
+    name: str
+    corpus: Corpus
+    weight: float = 1.0
 
 
 class Mix(Corpus):
@@ -67,14 +68,12 @@ class Mix(Corpus):
     @classmethod
     def problems(cls, **options: Any) -> list[str]:
         """All problems of the options, and of those of the parts."""
-        from hydra.utils import get_class
-
         if any("corpus" not in part for part in options["corpora"]):
             return []  # of another training loop, which says so
         problems = []
         for part in options["corpora"]:
             inner = dict(part["corpus"])
-            corpus: Any = get_class(inner.pop("_target_"))
+            corpus: Any = resolve_name(inner.pop("_target_"))
             problems += corpus.problems(**inner)
         parts = [Part(part["name"], part["corpus"], part["weight"]) for part in options["corpora"]]
         return [*problems, *super().problems(**{**options, "corpora": parts})]

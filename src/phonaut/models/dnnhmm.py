@@ -91,5 +91,5 @@ class DNNHMM(Network):
         chains = MarkovChains(self.chain_start.cpu().numpy(), self.chain_transition.cpu().numpy())
         which = np.tile(np.arange(self.n_classes), len(logits))
         n = lengths.repeat_interleave(self.n_classes).cpu().numpy()
-        found: Tensor = inference.log_likelihood(by_class, chains, n, chain=which).view(len(logits), self.n_classes)
-        return found.to(logits.dtype) + self.log_class_prior
+        scores: Tensor = inference.log_likelihood(by_class, chains, n, chain=which).view(len(logits), self.n_classes)
+        return scores.to(logits.dtype) + self.log_class_prior

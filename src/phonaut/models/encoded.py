@@ -127,7 +127,7 @@ class EncodedFrontEnd(nn.Module):
         """Representations of recordings of `audio_lengths` samples."""
         return (self.front_end.n_frames(audio_lengths) // self.network.stack_size).clamp(min=1)
 
-    def normalized(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def frames(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The frames that the encoder takes, and their lengths."""
         frames, lengths = self.front_end(audio, audio_lengths)
         if self.normalizer is not None:
@@ -137,7 +137,7 @@ class EncodedFrontEnd(nn.Module):
     def forward(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Representations `(B, T', D)`, zero past their lengths `(B,)`."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.mode == "finetune"):
-            frames, lengths = stack_frames(*self.normalized(audio, audio_lengths), self.network.stack_size)
+            frames, lengths = stack_frames(*self.frames(audio, audio_lengths), self.network.stack_size)
             packing = checked_packing(frames, lengths)
             states = self.network.encode(packing.pack(frames), packing)
         chosen = self.chosen(states)

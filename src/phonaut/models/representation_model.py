@@ -59,8 +59,8 @@ class RepresentationModel(SpeechModel):
 
     def forward(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """Representations `(B, T', H)` of recordings `(B, S)`, and their lengths `(B,)`."""
-        found: tuple[Tensor, Tensor] = self.network(*self.frames(audio, audio_lengths))
-        return found
+        representations: tuple[Tensor, Tensor] = self.network(*self.frames(audio, audio_lengths))
+        return representations
 
     @torch.no_grad()
     def inputs_and_targets(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:

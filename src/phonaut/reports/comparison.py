@@ -89,10 +89,10 @@ def curves(comparison: Comparison) -> bytes | None:
     """The picture of the curves in noise, as PNG; None where no run has any."""
     if not comparison.noises:
         return None
-    clean = {run.name: level(run.rate) for run in comparison.runs}
+    clean = {run.name: run.rate[:3] for run in comparison.runs}
     panels = {
         kind: {
-            run.name: {snr: level(r) for snr, r in run.in_noise[kind].items()}
+            run.name: {snr: r[:3] for snr, r in run.in_noise[kind].items()}
             for run in comparison.runs
             if kind in run.in_noise
         }
@@ -102,11 +102,6 @@ def curves(comparison: Comparison) -> bytes | None:
         against_snr(panels, clean, ylabel=comparison.metric.label, percent=comparison.metric.format == "percent"),
         dpi=SHARPNESS * CSS_DPI,
     )
-
-
-def level(rate: Estimate) -> tuple[float, float, float]:
-    """Value and interval."""
-    return rate.value, rate.low, rate.high
 
 
 def page(comparison: Comparison, picture: bytes | None) -> str:
@@ -123,7 +118,7 @@ def page(comparison: Comparison, picture: bytes | None) -> str:
             "comparison": comparison,
             "about": about(comparison),
             "item": ITEM.get(comparison.target, "item"),
-            "corpus": corpus_name(runs[0]),
+            "corpus": runs[0].run.corpus.get("name", "their corpus"),
             "protocol": notes[0] if notes else "",
             "floor": scale_start(run.rate for run in runs) if comparison.metric.format == "percent" else None,
             "newcombe": isinstance(comparison.metric.compute, ClassMetric),
@@ -165,12 +160,6 @@ def protocol(run: Compared) -> list[str]:
     """The notes of the corpus; of folds those of the first, and which folds there are."""
     if not isinstance(run.run, Folds):
         return list(run.run.corpus.get("notes", []))
-    first, *more = run.run.runs[0].corpus.get("notes", [""])
+    first, *more = run.run.corpus.get("notes", [""])
     numbers = ", ".join(str(number) for number in run.run.numbers)
     return [f"the test cuts of folds {numbers} pooled. Of the first: {first}", *more]
-
-
-def corpus_name(run: Compared) -> str:
-    """Name of the corpus of the comparison."""
-    one = run.run.runs[0] if isinstance(run.run, Folds) else run.run
-    return str(one.corpus.get("name", "their corpus"))

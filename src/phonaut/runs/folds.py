@@ -64,6 +64,11 @@ class Folds:
         return self.runs[0].config
 
     @property
+    def corpus(self) -> dict[str, Any]:
+        """The corpus of the first fold."""
+        return self.runs[0].corpus
+
+    @property
     def finished(self) -> bool:
         """All folds are."""
         return all(run.finished for run in self.runs)

@@ -38,13 +38,13 @@ def differences(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> list[str]:
     ['seed: 1 -> 2']
     """
     before, after = flat(old), flat(new)
-    found = []
+    changed = []
     for key in sorted(before.keys() | after.keys()):
         a, b = before.get(key), after.get(key)
         longer = key in LENGTHS and a is not None and b is not None and b >= a
         if a != b and key not in FREE_KEYS and not longer:
-            found.append(f"{key}: {a} -> {b}")
-    return found
+            changed.append(f"{key}: {a} -> {b}")
+    return changed
 
 
 def state_of(folder: Path, config: Mapping[Any, Any]) -> Literal["new", "resume", "finished"]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from phonaut.config.nodes import instantiate
 from phonaut.config.schema import Config
@@ -20,7 +19,6 @@ from phonaut.files import write_bytes
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.objectives import DrawKey
 from phonaut.models.representation_model import RepresentationModel
-from phonaut.networks.mockingjay import Mockingjay
 from phonaut.runs.load import LoadedRun
 from phonaut.training.callbacks.reconstructions import inside
 
@@ -33,52 +31,20 @@ BEGINNING_S = 10.0
 LEAST = 2  # representations, or there is nothing to see
 SIZE = (9.0, 3.0)  # inches of a spectrogram
 SHARPNESS = 120  # dots per inch
-Front = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Encoder = RepresentationModel | EncodedFrontEnd
 
 
-class Parts(NamedTuple):
-    """Inputs of the pictures.
-
-    Attributes:
-        front: recordings to what the encoder takes.
-        network: the encoder.
-        sample_rate: Hz.
-        frame_shift_s: of what the encoder takes.
-        head: the model of a pre-training run, which has one; None: another run.
-        layer_weights: of a weighted sum of layers, `(L + 1,)`; None: there is none.
-    """
-
-    front: Front
-    network: Mockingjay
-    sample_rate: int
-    frame_shift_s: float
-    head: RepresentationModel | None
-    layer_weights: NDArray[np.float32] | None
-
-
-def parts_of(run: LoadedRun) -> Parts:
-    """The encoder of a run and what stands before and behind it.
+def encoder_of(run: LoadedRun) -> Encoder:
+    """The encoder of a run with what stands before it: of pre-training its model, of another run what is in front.
 
     Raises:
         ValueError: the run has no encoder.
     """
-    model = run.model
-    if isinstance(model, RepresentationModel):
-        front_end = model.front_end
-        return Parts(model.frames, model.network, int(front_end.sample_rate), front_end.frame_shift_s, model, None)
-    encoder = model.front_end
-    if not isinstance(encoder, EncodedFrontEnd):
-        raise ValueError(
-            f"{run.folder} has no encoder to show: plot=true takes a run of pre-training, or one with encoder.run="
-        )
-    weights = encoder.layer_weights
-    return Parts(
-        encoder.normalized,
-        encoder.network,
-        int(encoder.sample_rate),
-        encoder.front_end.frame_shift_s,
-        None,
-        None if weights is None else weights.detach().softmax(dim=0).numpy(),
+    for part in (run.model, run.model.front_end):
+        if isinstance(part, (RepresentationModel, EncodedFrontEnd)):
+            return part
+    raise ValueError(
+        f"{run.folder} has no encoder to show: plot=true takes a run of pre-training, or one with encoder.run="
     )
 
 
@@ -107,13 +73,13 @@ def write_pictures(
     """
     from phonaut.plots import png
 
-    parts = parts_of(run)
-    if head and (parts.head is None or not run.is_whole):
+    encoder = encoder_of(run)
+    if head and not (isinstance(encoder, RepresentationModel) and run.is_whole):
         raise ValueError(f"head=true: {run.folder} has no head that predicts frames; name a run of pre-training")
-    batch = batch_of(file, read(file, parts.sample_rate, progress))
-    figures = figures_of(parts, batch, file)
-    if head:
-        figures["reconstruction"] = reconstruction(run.config, parts, batch)
+    batch = batch_of(file, read(file, int(encoder.front_end.sample_rate), progress))
+    figures = figures_of(encoder, batch, file)
+    if head and isinstance(encoder, RepresentationModel):
+        figures["reconstruction"] = reconstruction(run.config, encoder, batch)
     folder.mkdir(parents=True, exist_ok=True)
     for name in NAMES:
         path = folder / f"{name}.png"
@@ -125,7 +91,7 @@ def write_pictures(
 
 
 @torch.no_grad()
-def figures_of(parts: Parts, batch: Batch, file: Path) -> dict[str, Figure]:
+def figures_of(encoder: Encoder, batch: Batch, file: Path) -> dict[str, Figure]:
     """All pictures but the reconstruction.
 
     Raises:
@@ -133,31 +99,31 @@ def figures_of(parts: Parts, batch: Batch, file: Path) -> dict[str, Figure]:
     """
     from phonaut.plots import layer_weights, spectrogram
 
-    frames, lengths = parts.front(batch.audio, batch.audio_lengths)
-    least = LEAST * parts.network.stack_size
+    network, front_end = encoder.network, encoder.front_end
+    frames, lengths = encoder.frames(batch.audio, batch.audio_lengths)
+    least = LEAST * network.stack_size
     if int(lengths[0]) < least:
         raise ValueError(
-            f"{file} is too short to show: {batch.audio.shape[1] / parts.sample_rate:.3f} s are {int(lengths[0])} "
+            f"{file} is too short to show: {batch.audio.shape[1] / front_end.sample_rate:.3f} s are {int(lengths[0])} "
             f"frames, and at least {least} are needed"
         )
     title = f"{file.name}: what the encoder takes"
     figures = {
-        "input": spectrogram(frames[0].numpy(), frame_shift_s=parts.frame_shift_s, title=title, size=SIZE),
-        **inside(parts.network, frames[0], parts.frame_shift_s),
+        "input": spectrogram(frames[0].numpy(), frame_shift_s=front_end.frame_shift_s, title=title, size=SIZE),
+        **inside(network, frames[0], front_end.frame_shift_s),
     }
-    if parts.layer_weights is not None:
-        figures["layer_weights"] = layer_weights(parts.layer_weights)
+    if isinstance(encoder, EncodedFrontEnd) and encoder.layer_weights is not None:
+        figures["layer_weights"] = layer_weights(encoder.layer_weights.softmax(dim=0).numpy())
     return figures
 
 
-def reconstruction(config: Config, parts: Parts, batch: Batch) -> Figure:
+def reconstruction(config: Config, model: RepresentationModel, batch: Batch) -> Figure:
     """Masked input, prediction and target of the recording, with the masks of validation."""
     from phonaut.plots import spectrograms
 
-    assert parts.head is not None
     assert config.objective is not None
     key = DrawKey(batch.draw_keys, config.seed, 0, "validation")
-    example = parts.head.reconstruction(batch, instantiate(config.objective), key)
+    example = model.reconstruction(batch, instantiate(config.objective), key)
     shown = {
         "seen (marked: the frames whose prediction counts)": example.seen,
         "predicted": example.predicted,
@@ -166,7 +132,7 @@ def reconstruction(config: Config, parts: Parts, batch: Batch) -> Figure:
     return spectrograms(
         {title: frames[0].numpy() for title, frames in shown.items()},
         example.chosen[0].numpy(),
-        frame_shift_s=parts.frame_shift_s,
+        frame_shift_s=model.front_end.frame_shift_s,
         size=(SIZE[0], 2.5 * SIZE[1]),
     )
 

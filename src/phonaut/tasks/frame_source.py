@@ -43,8 +43,8 @@ def frames_of(
     windows = dataset.windows
     row, parts = -1, list[tuple[float, NDArray[np.float32]]]()
     for first in range(0, len(windows), POOL):
-        found = pool_of(source.forward, dataset, np.arange(first, min(first + POOL, len(windows))), device)
-        for number, frames in enumerate(found, first):
+        pool = pool_of(source.forward, dataset, np.arange(first, min(first + POOL, len(windows))), device)
+        for number, frames in enumerate(pool, first):
             if int(windows.row[number]) != row:
                 if parts:
                     yield row, joined(source.front_end, parts, int(table.n_samples[row]))
@@ -78,7 +78,7 @@ def pool_of(
     """Frames of some windows, in their order."""
     samples = (dataset.windows.stop - dataset.windows.start)[numbers]
     order = np.argsort(-samples, kind="stable")
-    found: list[NDArray[np.float32]] = [np.empty((0, 0), np.float32)] * len(numbers)
+    frames_by_number: list[NDArray[np.float32]] = [np.empty((0, 0), np.float32)] * len(numbers)
     first = 0
     while first < len(order):
         n = max(1, AT_ONCE // max(1, int(samples[order[first]])))
@@ -86,7 +86,7 @@ def pool_of(
         batch = dataset[numbers[which]].to(device)
         frames, lengths = front(batch.audio, batch.audio_lengths)
         on_cpu = frames.float().cpu().numpy()
-        for place, own, length in zip(which.tolist(), on_cpu, lengths.tolist(), strict=True):
-            found[place] = own[:length]
+        for place, sequence, length in zip(which.tolist(), on_cpu, lengths.tolist(), strict=True):
+            frames_by_number[place] = sequence[:length]
         first += n
-    return found
+    return frames_by_number

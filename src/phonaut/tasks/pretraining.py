@@ -78,18 +78,18 @@ class Pretraining(Task):
 
     def check(self, config: Config) -> list[str]:
         """All problems of a configuration of pre-training."""
-        found = objective_problems(config)
+        wrong = objective_problems(config)
         if config.target != "none":
-            found.insert(0, f"target={config.target}: pre-training has no classes; leave target out")
+            wrong.insert(0, f"target={config.target}: pre-training has no classes; leave target out")
         if not issubclass(class_of(config.model), Mockingjay):
             model = config.choices["model"]
-            return [*found, f"task=pretraining trains encoders, and model={model} is none: leave task out"]
+            return [*wrong, f"task=pretraining trains encoders, and model={model} is none: leave task out"]
         names = ("batch_frames", "n_workers", "max_recording_s")
-        found += UnlabelledData.problems(**{name: getattr(config, name) for name in names})
+        wrong += UnlabelledData.problems(**{name: getattr(config, name) for name in names})
         if config.augmentation and config.choices["augmentation"] != "none":
             augmentation = config.choices["augmentation"]
-            found.append(f"augmentation={augmentation}: pre-training alters frames by its objective; leave it out")
-        return found or frame_problems(config)
+            wrong.append(f"augmentation={augmentation}: pre-training alters frames by its objective; leave it out")
+        return wrong or frame_problems(config)
 
     # --- training
 
@@ -258,21 +258,21 @@ def frame_problems(config: Config) -> list[str]:
         return []  # no front end can be made
     front_end = instantiate(config.features)
     target = instantiate(config.target_features) if config.target_features else front_end
-    found = []
+    wrong = []
     shift_s = front_end.frame_shift_s * config.model["stack_size"]
     if shift_s < MIN_SHIFT_S:
-        found.append(f"features={config.choices['features']} gives a frame every {shift_s * 1e3:.2g} ms, and attention "
+        wrong.append(f"features={config.choices['features']} gives a frame every {shift_s * 1e3:.2g} ms, and attention "
                      f"compares all pairs of them: the shift must be >= {MIN_SHIFT_S * 1e3:g} ms")  # fmt: skip
     ours, theirs = front_end.layout, target.layout
     same = (front_end.frame_shift_s, front_end.frame_offset_s) == (target.frame_shift_s, target.frame_offset_s)
     if not same or any(ours.n_frames(n) != theirs.n_frames(n) for n in (1, 399, 400, 3999, 16001)):
-        found.append(
+        wrong.append(
             f"features={config.choices['features']} and target_features={config.choices['target_features']} have their "
             f"frames at other times (every {ours.hop_length} and {theirs.hop_length} samples, the first at "
             f"{ours.offset:g} and {theirs.offset:g}): give both the same hop_length and framing, and with snip_edges "
             "the same win_length"
         )
-    return found
+    return wrong
 
 
 def step_memory(config: Config, model: RepresentationModel, data: UnlabelledData) -> Memory:

@@ -63,15 +63,15 @@ class Reconstructions(Callback):
             return
         from phonaut.plots import spectrograms
 
-        names, found = pl_module.examples(trainer.datamodule)  # type: ignore[attr-defined]
+        names, shown = pl_module.examples(trainer.datamodule)  # type: ignore[attr-defined]
         shift_s = pl_module.model.front_end.frame_shift_s
-        for i, (name, n) in enumerate(zip(names, found.lengths.tolist(), strict=True)):
+        for i, (name, n) in enumerate(zip(names, shown.lengths.tolist(), strict=True)):
             pictures = {
                 title: value[i, :n].float().cpu().numpy()
-                for title, value in (("seen", found.seen), ("predicted", found.predicted), ("true", found.truth))
+                for title, value in (("seen", shown.seen), ("predicted", shown.predicted), ("true", shown.truth))
             }
-            figure = spectrograms(pictures, found.chosen[i, :n].cpu().numpy(), frame_shift_s=shift_s)
+            figure = spectrograms(pictures, shown.chosen[i, :n].cpu().numpy(), frame_shift_s=shift_s)
             writer_of(trainer).add_figure(f"validation/{i}_{name}", figure, trainer.global_step)
-        frames = found.seen[0, : int(found.lengths[0])]
+        frames = shown.seen[0, : int(shown.lengths[0])]
         for what, figure in inside(pl_module.model.network, frames, shift_s).items():
             writer_of(trainer).add_figure(f"validation/0_{names[0]}/{what}", figure, trainer.global_step)
