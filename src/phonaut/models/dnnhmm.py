@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from phonaut.checks import below, refuse
 from phonaut.hmm import inference
 from phonaut.hmm.chains import MarkovChains
 from phonaut.networks.network import Network
@@ -51,17 +52,14 @@ class DNNHMM(Network):
     ) -> None:
         super().__init__()
         self.encodes_recordings = self.check_scope(scope) == "recording"
-        if min(n_features, n_classes, n_states, hidden_size, n_layers) < 1 or context < 0:
-            raise ValueError(
-                "n_features, n_classes, n_states, hidden_size and n_layers must be at least 1, context at least 0; got "
-                f"{n_features}, {n_classes}, {n_states}, {hidden_size}, {n_layers}, {context}"
-            )
+        sizes = {"n_states": n_states, "hidden_size": hidden_size, "n_layers": n_layers}
+        refuse(below(1, n_features=n_features, n_classes=n_classes, **sizes) + below(0, context=context))
         self.n_classes, self.n_states = n_classes, n_states
         self.context = context
-        sizes = [(2 * context + 1) * n_features, *[hidden_size] * n_layers]
+        widths = [(2 * context + 1) * n_features, *[hidden_size] * n_layers]
         layers: list[nn.Module] = []
         for i in range(n_layers):
-            layers += [nn.Linear(sizes[i], sizes[i + 1]), nn.ReLU(), nn.Dropout(dropout)]
+            layers += [nn.Linear(widths[i], widths[i + 1]), nn.ReLU(), nn.Dropout(dropout)]
         self.network = nn.Sequential(*layers, nn.Linear(hidden_size, n_classes * n_states))
         self.log_state_prior: Tensor
         self.log_class_prior: Tensor

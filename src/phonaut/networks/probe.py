@@ -6,6 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from phonaut.checks import below, refuse
 from phonaut.features.functional import length_mask
 from phonaut.networks.network import Network
 from phonaut.networks.padding import masked_mean, without_padding
@@ -48,11 +49,8 @@ class Probe(Network):
         context: int = 0,
     ) -> None:
         super().__init__()
-        if min(n_features, n_classes, 1 if hidden_size is None else hidden_size) < 1 or context < 0:
-            raise ValueError(
-                f"n_features={n_features}, n_classes={n_classes} and model.hidden_size={hidden_size} must be "
-                f">= 1, model.context={context} >= 0"
-            )
+        hidden = {} if hidden_size is None else {"hidden_size": hidden_size}
+        refuse(below(1, n_features=n_features, n_classes=n_classes, **hidden) + below(0, context=context))
         self.frame_level, self.context = self.check_scope(scope) == "frame", context
         self.encodes_recordings = context > 0
         width = n_classes if hidden_size is None else hidden_size

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from phonaut.checks import below, refuse
 from phonaut.networks.network import Network
 from phonaut.networks.padding import masked_mean, without_padding
 
@@ -52,11 +53,7 @@ class Recurrent(Network):
         scope: Literal["segment", "recording"] = "segment",
     ) -> None:
         super().__init__()
-        if min(n_features, n_classes, hidden_size, n_layers) < 1:
-            raise ValueError(
-                "n_features, n_classes, hidden_size and n_layers must be >= 1; got "
-                f"{n_features}, {n_classes}, {hidden_size}, {n_layers}"
-            )
+        refuse(below(1, n_features=n_features, n_classes=n_classes, hidden_size=hidden_size, n_layers=n_layers))
         if causal and bidirectional:
             raise ValueError("model.bidirectional=true looks at later frames: with model.causal=true use false")
         self.encodes_recordings = self.check_scope(scope) == "recording"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from phonaut.checks import below, refuse
 from phonaut.features.functional import length_mask
 from phonaut.networks.padding import MaskedBatchNorm, masked_mean, without_padding
 
@@ -104,11 +105,9 @@ class TCResNet8(nn.Module):
     ) -> None:
         super().__init__()
         sizes = [round(width * n) for n in channels]
-        if not sizes or min(n_features, n_classes, kernel_size, first_kernel_size, dilation, *sizes) < 1:
-            raise ValueError(
-                "n_features, n_classes, kernel sizes, dilation and width * channels must be >= 1; got "
-                f"{n_features}, {n_classes}, {kernel_size} and {first_kernel_size}, {dilation}, {sizes}"
-            )
+        problems = below(1, n_features=n_features, n_classes=n_classes, kernel_size=kernel_size, dilation=dilation)
+        problems += below(1, first_kernel_size=first_kernel_size)
+        refuse(problems + ([] if min(sizes, default=0) >= 1 else [f"width * channels must be >= 1, got {sizes}"]))
         self.first = TemporalConv(n_features, sizes[0], first_kernel_size, causal=causal)
         self.blocks = nn.ModuleList(
             ResidualBlock(n_in, n_out, kernel_size, stride=2, dilation=dilation, causal=causal)

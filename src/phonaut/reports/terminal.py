@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -124,7 +123,7 @@ def model(record: Record) -> str:
 
 def ideas(record: Record) -> list[str]:
     """Next steps: a purpose, and the command for it."""
-    run, command = quoted(record.run.folder), record.run.environment.get("command")
+    run, command = shlex.quote(str(record.run.folder)), record.run.environment.get("command")
     steps = [
         ("see and hear the details", "open the report in a browser"),
         ("test recordings of your own", f"phonaut evaluate {run} FOLDER"),
@@ -137,11 +136,6 @@ def ideas(record: Record) -> list[str]:
     steps.append(("look into the training", f"tensorboard --logdir {run}"))
     width = max(len(purpose) for purpose, _ in steps)
     return [f"{purpose.ljust(width)}   {how_to}" for purpose, how_to in steps]
-
-
-def quoted(path: Path) -> str:
-    """A path as a shell takes it."""
-    return shlex.quote(str(path))
 
 
 def with_model(command: str, model: str) -> str:
