@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from phonaut.arrays import Array
 from phonaut.corpora.phone_alignments import SILENCES
 from phonaut.data.utterance import Phone
 from phonaut.metrics.intervals import Estimate, bootstrap
@@ -22,8 +22,6 @@ BIN_MS = 0.1  # of the histograms that intervals are made from
 MOST_MS = 2000.0  # beyond it, differences are alike to an interval
 NEAR_MS = 20.0
 SAME_S = 2.5e-4  # times of a CTM file are rounded
-
-Array = NDArray[np.float64]
 
 
 class Differences(NamedTuple):

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from phonaut.alignment.utterances import Utterance, samples
+from phonaut.arrays import Index
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.features import MFCC
-from phonaut.hmm.chains import Index
 
 AT_ONCE = 16  # recordings in a batch
 

@@ -12,9 +12,9 @@ import numpy as np
 from phonaut.alignment.features import Framed, framed, front_end
 from phonaut.alignment.lexicon import Pronunciations
 from phonaut.alignment.utterances import Aligned, Utterance
+from phonaut.arrays import Index
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.data.utterance import Phone
-from phonaut.hmm.chains import Index
 from phonaut.hmm.embedded import PhoneModels
 from phonaut.hmm.topology import Topology, alternatives, bakis, sentence, sequence
 from phonaut.hmm.utterance_graph import UtteranceGraph, utterance_graph

@@ -10,14 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from phonaut.arrays import Index
 from phonaut.data.draws import nth_key
 from phonaut.data.spans import Spans
 from phonaut.data.windows import Windows
 
 if TYPE_CHECKING:
     from phonaut.data.prepared import UtteranceTable
-
-Index = NDArray[np.int64]
 
 
 @dataclass

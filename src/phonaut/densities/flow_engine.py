@@ -13,8 +13,9 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from phonaut.arrays import Index
+
 Array = NDArray[Any]  # of float32 or float64
-Index = NDArray[np.int64]
 
 TILE = 64
 FAST = {"reassoc", "contract", "arcp", "nsz"}

@@ -22,8 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phonaut.arrays import Array
 from phonaut.densities.priors import CovarianceType, is_quadratic
-from phonaut.densities.statistics import Array, GaussianStatistics
+from phonaut.densities.statistics import GaussianStatistics
 
 BLOCK_CELLS = 2**22  # numbers in the features of a block of frames: 16 MB of float32
 BLOCK_FRAMES = 2048  # features and responsibilities of a block of mixtures stay in the cache

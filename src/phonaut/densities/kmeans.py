@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from phonaut.arrays import Array
+
 MOST_FRAMES = 50_000  # a start needs no more than a sample
 
 

@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from phonaut.densities.statistics import Array, GaussianStatistics
+from phonaut.arrays import Array
+from phonaut.densities.statistics import GaussianStatistics
 
 CovarianceType = Literal["full", "diag", "tied", "spherical"]
 COVARIANCE_TYPES: tuple[CovarianceType, ...] = ("full", "diag", "tied", "spherical")

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from phonaut.arrays import Array
 from phonaut.densities.processes import all_reduce
-
-Array = NDArray[np.float64]
 
 
 @dataclass

@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from phonaut.arrays import Array
+
 MelScale = Literal["htk", "slaney", "kaldi"]
-Array = npt.NDArray[np.float64]
 
 # Slaney's scale: linear below 1 kHz (15 mel), then 27 steps to each factor of 6.4.
 _SLANEY_HZ_PER_MEL = 200 / 3

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from phonaut.arrays import Array
 from phonaut.features.checking import count_problems, type_problems
 from phonaut.features.framing import Framing, Mode, PadMode
 from phonaut.features.functional import Log, Window
-from phonaut.features.mel import Array, MelScale, mel_filters
+from phonaut.features.mel import MelScale, mel_filters
 
 COUNTS = ("sample_rate", "win_length", "hop_length", "n_fft", "n_mels", "n_mfcc")
 """Keys whose values must be >= 1."""

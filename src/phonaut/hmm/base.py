@@ -13,9 +13,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from phonaut.arrays import Array, Index
 from phonaut.densities.processes import all_reduce, broadcast
 from phonaut.hmm import inference
-from phonaut.hmm.chains import Array, Index, MarkovChains
+from phonaut.hmm.chains import MarkovChains
 from phonaut.hmm.em import Monitor, RollbackState, dirichlet_log_density, dirichlet_m_step, em
 from phonaut.hmm.emissions.base import Emissions
 from phonaut.hmm.inputs import Random, generator_of, sequences, uniform_segmentation

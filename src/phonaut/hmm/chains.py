@@ -7,10 +7,8 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Index = NDArray[np.int64]
+from phonaut.arrays import Array, Index
 
 
 class Posteriors(NamedTuple):

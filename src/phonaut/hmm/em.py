@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
+from phonaut.arrays import Array
 
 TOLERANCE = 1e-7  # of the objective: less is rounding
 TOLERANCE_A_FRAME = 1e-9  # nats

@@ -19,9 +19,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phonaut.arrays import Array, Index
 from phonaut.densities.statistics import GaussianStatistics
 from phonaut.hmm import inference
-from phonaut.hmm.chains import Array, Index, MarkovChains
+from phonaut.hmm.chains import MarkovChains
 from phonaut.hmm.em import Monitor, em
 from phonaut.hmm.emissions.mixture import MixtureEmissions
 from phonaut.hmm.utterance_graph import BATCH_CELLS, UtteranceGraph, chains_of, groups, padded

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
+from phonaut.arrays import Array, Index
 from phonaut.densities.kmeans import kmeans, seeds
 from phonaut.densities.priors import COVARIANCE_TYPES, CovarianceType, is_quadratic
 from phonaut.densities.processes import all_reduce, broadcast
 from phonaut.densities.statistics import GaussianStatistics
-from phonaut.hmm.chains import Array, Index
 from phonaut.hmm.em import Monitor, em
 from phonaut.hmm.emissions.gaussian import tiled
 from phonaut.hmm.emissions.mixture import MixtureEmissions

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from phonaut.hmm.chains import Array, Index, MarkovChains, Posteriors
+from phonaut.arrays import Array, Index
+from phonaut.hmm.chains import MarkovChains, Posteriors
 
 if TYPE_CHECKING:
     from torch import Tensor

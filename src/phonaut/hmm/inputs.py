@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from phonaut.hmm.chains import Index
+from phonaut.arrays import Index
 
 Random = int | np.random.Generator | np.random.RandomState | None
 

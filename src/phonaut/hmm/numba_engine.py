@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit, prange
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Index = NDArray[np.int64]
+from phonaut.arrays import Array, Index
 
 LEAST = 1e-280  # a sum of scaled probabilities below this has lost its digits
 FAST = {"reassoc", "contract", "arcp", "nsz"}  # what lets sums be vectorised; infinities and NaN keep their meaning

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from phonaut.hmm.chains import Array, Index, MarkovChains
+from phonaut.arrays import Array, Index
+from phonaut.hmm.chains import MarkovChains
 
 STARTS = ("first", "uniform", "random")
 TRANSITIONS = ("left_to_right", "triangular", "ergodic", "uniform", "random")

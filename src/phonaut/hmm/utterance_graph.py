@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phonaut.hmm.chains import Array, Index, MarkovChains
+from phonaut.arrays import Array, Index
+from phonaut.hmm.chains import MarkovChains
 from phonaut.hmm.topology import Topology
 
 BATCH_CELLS = 2**21  # transitions, and frames times states, that are worked on at once: 16 MB each

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from phonaut.arrays import Array
 from phonaut.metrics.classification import accuracy, f1, recall
-from phonaut.metrics.intervals import Array, Estimate, mean_over
+from phonaut.metrics.intervals import Estimate, mean_over
 from phonaut.metrics.paired import STATISTICS, Difference, difference, difference_of_frames
 from phonaut.metrics.registry import Scored
 

@@ -18,7 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from phonaut.metrics.intervals import Array, Estimate, bootstrap, estimate, ratio
+from phonaut.arrays import Array
+from phonaut.metrics.intervals import Estimate, bootstrap, estimate, ratio
 
 CORRECT, LABELLED, PREDICTED = range(3)  # of tallies (..., 3, C)
 

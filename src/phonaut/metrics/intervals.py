@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from phonaut.arrays import Array
+
 N_RESAMPLES = 2000
 Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
 MAX_CELLS = 2**22  # of one array of the bootstrap: 32 MB
-
-Array = NDArray[np.float64]
 
 
 class Estimate(NamedTuple):

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from phonaut.arrays import Array
 from phonaut.metrics.classification import (
     accuracy_statistic,
     effective_n,
@@ -31,7 +32,7 @@ from phonaut.metrics.classification import (
     recall_statistic,
     tallies_by_speaker,
 )
-from phonaut.metrics.intervals import Array, Z, by_group, quantiles, ratio, resampled, wilson
+from phonaut.metrics.intervals import Z, by_group, quantiles, ratio, resampled, wilson
 
 STATISTICS: dict[str, Callable[[Array], Array]] = {
     "accuracy": accuracy_statistic,

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from phonaut.metrics.intervals import Array, Estimate, quantiles
+from phonaut.arrays import Array
+from phonaut.metrics.intervals import Estimate, quantiles
 from phonaut.metrics.paired import Difference, bootstrapped
 
 N_RESAMPLES = 1000  # of a metric that brings no interval or paired difference: it is computed for each of them

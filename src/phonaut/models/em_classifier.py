@@ -11,10 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from phonaut.arrays import Index
 from phonaut.densities.dtw import distances
 from phonaut.models.decision import BayesDecision
-
-Index = NDArray[np.int64]
 
 
 @dataclass

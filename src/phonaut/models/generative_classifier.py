@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phonaut.arrays import Array, Index
 from phonaut.hmm import HMM, inference
-from phonaut.hmm.chains import Array, Index, MarkovChains
+from phonaut.hmm.chains import MarkovChains
 from phonaut.hmm.em import Monitor, RollbackState, em, em_step
 from phonaut.hmm.emissions import Emissions, MixtureEmissions
 from phonaut.hmm.topology import start_probabilities, transition_probabilities

@@ -12,8 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
-Index = NDArray[np.int64]
+from phonaut.arrays import Array, Index
 
 log = logging.getLogger(__name__)
 

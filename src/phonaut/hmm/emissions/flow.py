@@ -11,12 +11,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from phonaut.arrays import Array, Index
 from phonaut.densities.flow import Flows, Mask, Permutation
 from phonaut.densities.flow_mixture import FlowMixtures, Groups, Moments
 from phonaut.densities.kmeans import nested
 from phonaut.densities.reseeding import reseed
 from phonaut.hmm.em import dirichlet_log_density, dirichlet_m_step
-from phonaut.hmm.emissions.base import Array, Emissions, Index, trained
+from phonaut.hmm.emissions.base import Emissions, trained
 from phonaut.hmm.emissions.mixture import MixtureEmissions, check_weights, draw_components
 
 LEAST_LEARNING_RATE = 1e-4

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from phonaut.arrays import Array, Index
 from phonaut.densities.kmeans import nested
 from phonaut.densities.priors import (
     COVARIANCE_TYPES,
@@ -18,7 +19,7 @@ from phonaut.densities.priors import (
     positive_definite,
 )
 from phonaut.densities.statistics import GaussianStatistics
-from phonaut.hmm.emissions.base import Array, Emissions, Index, trained
+from phonaut.hmm.emissions.base import Emissions, trained
 
 if TYPE_CHECKING:
     from phonaut.densities.gaussian_log_prob import Gaussians

@@ -7,13 +7,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from phonaut.arrays import Array, Index
 from phonaut.densities.kmeans import nested
 from phonaut.densities.priors import CovarianceType, GaussianPrior, is_quadratic, positive_definite
 from phonaut.densities.processes import all_reduce
 from phonaut.densities.reseeding import reseed
 from phonaut.densities.statistics import GaussianStatistics
 from phonaut.hmm.em import dirichlet_log_density, dirichlet_m_step
-from phonaut.hmm.emissions.base import Array, Index, trained
+from phonaut.hmm.emissions.base import trained
 from phonaut.hmm.emissions.gaussian import (
     GaussianFamily,
     check_covariance_type,
