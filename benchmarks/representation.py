@@ -40,8 +40,8 @@ Step = Callable[[Tensor, Tensor], Tensor]  # frames, chosen frames -> their pred
 
 def padding_of(sampler: FrameSampler) -> float:
     """Share of the frames of an epoch's batches that are padding."""
-    held = sum(int(sampler.n_frames[batch].max()) * len(batch) for batch in sampler.batches())
-    return 1 - sum(int(sampler.n_frames[batch].sum()) for batch in sampler.batches()) / held
+    held = sum(int(sampler.sizes[batch].max()) * len(batch) for batch in sampler.batches())
+    return 1 - sum(int(sampler.sizes[batch].sum()) for batch in sampler.batches()) / held
 
 
 def ours() -> tuple[list[nn.Parameter], Step]:

@@ -82,7 +82,7 @@ def test_each_epoch_has_a_figure_in_the_file_in_tensorboard_and_on_the_page(prob
 
     from phonaut.reports import write_report
 
-    lines = probed.read("probe.json")["epochs"]
+    lines = probed.read("probe.json", {})["epochs"]
     assert [line["epoch"] for line in lines] == [0, 1, 2]
     assert [line["step"] for line in lines] == [line["step"] for line in probed.history]
     events = EventAccumulator(str(probed.folder))
@@ -132,7 +132,7 @@ def test_a_run_taken_up_again_replaces_what_was_probed_after_it_was_killed(tmp_p
 )
 def test_words_that_name_no_probe_are_refused(more: list[str], message: str, probed: Run) -> None:
     with pytest.raises(ValueError, match=message):
-        probe_run(load(probed.folder).trained, more, print)
+        probe_run(load(probed.folder), more, print)
 
 
 def test_probes_belong_to_pretraining() -> None:
