@@ -22,14 +22,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from machine import machine, write_result
+from phonaut.config.compose import to_yaml
 from phonaut.runs import Run
-from phonaut.runs.training import conclude
-from phonaut.tasks import build as parts
-from phonaut.tasks.classification import speech_data
+from phonaut.runs.training import build, conclude
 
 FOLDS = 5
 PLAIN_TOOLS = ("hmmlearn", "bare-lstm")  # of benchmarks/plain_phones.py
@@ -209,14 +207,12 @@ class Bench:
             )
             config, before, weights = Run(done).config, Run(done), load_file(done / "model.safetensors")
             config.model["calibration"] = True
-            (run / "config.yaml").write_text(OmegaConf.to_yaml(config))
-            data = speech_data(config, parts.prepared_corpus(config))
-            model = parts.speech_model(config, len(data.classes))
-            model.network.adopt(weights, prefix="network.")
-            model.load_state_dict(weights, strict=False)  # it lacks the layer
-            module: Any = parts.training_loop(config, model, data)
-            module.history, module.seconds = before.history, before.model["train_seconds"]
-            conclude(config, run, module, data)
+            (run / "config.yaml").write_text(to_yaml(config))
+            task, loop, data = build(config)
+            loop.model.network.adopt(weights, prefix="network.")
+            loop.model.load_state_dict(weights, strict=False)  # it lacks the layer
+            loop.history, loop.seconds = before.history, before.model["train_seconds"]
+            conclude(config, run, task, loop, data)
 
     def noise(self, name: str, fold: int, noise_folder: Path, snr_db: str) -> None:
         """Score a fold in noise."""

@@ -21,13 +21,13 @@ FIRST_STEP = """
 import os, sys, time
 started = float(sys.argv.pop(1))
 from lightning.pytorch.callbacks import Callback
-import phonaut.runs.build as parts
+import phonaut.runs.trainer as parts
 class Leave(Callback):
     def on_train_batch_start(self, *_):
         print(time.time() - started, flush=True)
         os._exit(0)
 made = parts.callbacks_of
-parts.callbacks_of = lambda *a: [Leave(), *made(*a)]
+parts.callbacks_of = lambda *a, **k: [Leave(), *made(*a, **k)]
 from phonaut.cli import main
 sys.exit(main(["train", *sys.argv[1:]]))
 """

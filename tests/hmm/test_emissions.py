@@ -121,7 +121,7 @@ def test_map_adaptation_moves_means_alone_by_default_and_leaves_the_background_m
     np.testing.assert_array_equal(far.weights_, gmm.weights_)
     unseen = gmm.statistics(frames(1)).scaled(0.0)
     np.testing.assert_array_equal(gmm.map_adapt(unseen, params="wmc").means_, before)
-    with pytest.raises(ValueError, match="relevance_factor must be positive, got 0"):
+    with pytest.raises(ValueError, match="relevance_factor must be > 0, got 0"):
         gmm.map_adapt(unseen, relevance_factor=0)
     with pytest.raises(ValueError, match="tied covariances"):
         mixture("tied").map_adapt(mixture("tied").statistics(frames()), params="c")

@@ -18,6 +18,7 @@ class Packing:
         lengths: frames of each sequence, `(B,)`, on the device of the frames.
         n_frames: T.
 
+    >>> import torch
     >>> packing = Packing(torch.tensor([2, 1]), 3)
     >>> packed = packing.pack(torch.tensor([[[1.0], [2.0], [9.0]], [[3.0], [9.0], [9.0]]]))
     >>> packed.flatten().tolist(), packing.unpack(packed).squeeze(2).tolist()
