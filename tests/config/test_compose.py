@@ -171,11 +171,21 @@ def test_everything_wrong_is_said_at_once_with_the_nearest_name() -> None:
         (["classes=AA"], r"classes=AA: must be a number of classes, or a list of them: 'classes=\[AA,IY\]'"),
         (["classes=true"], "classes=True: must be a number of classes"),
         (["classes=[true,no]"], "written in quotes"),
+        (["seed=null", "output_dir=null"], "(?s)seed=null must be a whole number.*output_dir=null must be text"),
+        (["probe=a"], r"probe=a must be a list: probe=\[a\]"),
+        (["labels_each=many"], "labels_each=many must be a whole number, or null"),
+        (["experiment_id=[1]"], r"experiment_id=\[1\] must be text"),
+        (["choices.model=lstm"], "unknown key choices.model"),
         (["classes=2", "n_classes=3"], "n_classes=3 and classes=2: give one of them"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_any_work(overrides: list[str], message: str) -> None:
     assert re.search(message, "\n".join(problems(*overrides)))
+
+
+def test_a_name_that_reads_as_a_number_is_a_name() -> None:
+    for name in ("1.10", "2024_01_15", "007", "true", "1e3"):
+        assert compose([f"experiment_id={name}"]).experiment_id == name
 
 
 def test_groups_that_may_be_empty_can_be_emptied() -> None:

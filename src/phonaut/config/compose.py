@@ -27,6 +27,7 @@ MIXED = re.compile(
     r"|(dataset|protocol)\..*|model\.channels|optimizer\.betas|scheduler\.milestones)"
 )
 NULLABLE: dict[str, Any] = {"int | None": int, "float | None": (int, float)}  # root keys whose default may be null
+IN_WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "list": "a list"}
 REQUIRED = ("dataset", "protocol", "features", "model", "task", "module", "optimizer", "checkpoint", "trainer")
 FROM_FOLDER = ("n_features", "frame_shift_s", "frame_offset_s")  # of features=frames
 
@@ -241,6 +242,8 @@ def set_value(config: DictConfig, override: str) -> str | None:
     except HydraException:
         return f"{override} is not key=value"
     key, value = parsed.key_or_group, parsed.value()
+    if KEYS.get(key, "").startswith("str") and not isinstance(value, (str, list, dict, type(None))):
+        value = override.partition("=")[2]  # 1.10 and 2024_01_15 are names
     problem = key_problem(config, key, value, adds=override[0] in "+~")
     if problem is not None:
         return problem
@@ -261,6 +264,8 @@ def key_problem(config: DictConfig, key: str, value: Any, *, adds: bool) -> str 
     """The problem of a key that is set; one that is added (or deleted) need not be there."""
     from omegaconf import DictConfig
 
+    if key.partition(".")[0] in ("choices", "imported"):
+        return f"unknown key {key}"  # written into a run, and set by nobody
     if adds:
         return None if key.partition(".")[0] in KEYS else f"unknown key {key}{did_you_mean(key, KEYS)}"
     known = flat_config(config)
@@ -276,7 +281,15 @@ def key_problem(config: DictConfig, key: str, value: Any, *, adds: bool) -> str 
 
 def type_problem(key: str, default: Any, value: Any) -> str | None:
     """The problem of a value whose key, by its default or its annotation, takes another type."""
-    if value is None or MIXED.fullmatch(key):
+    kind = KEYS.get(key, "Any")
+    if value is None:
+        word = IN_WORDS.get(kind.partition("[")[0], "")
+        return f"{key}=null must be {word}" if word and default is not None else None
+    if kind.startswith("list") and not isinstance(value, list):
+        return f"{key}={value} must be a list: {key}=[{value}]"
+    if kind.startswith("str") and not isinstance(value, str):
+        return f"{key}={value} must be text"
+    if MIXED.fullmatch(key):
         return None
     if default is None:
         number = NULLABLE.get(KEYS.get(key, ""))
