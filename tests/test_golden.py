@@ -24,6 +24,7 @@ DIFFERENCES: dict[str, str] = {
     "configurations/*/augmentation.*": RESOLVED,
     "configurations/*/dataset.target": RESOLVED,
     "configurations/*/protocol.*": PROTOCOL,
+    "configurations/tera/probe": "a list of words is one without quotes too; it was text, letter by letter",
     "encoders/configurations/*/scheduler.max_lr": RESOLVED,
     "encoders/configurations/*/dataset.target": RESOLVED,
     "encoders/configurations/*/protocol.*": PROTOCOL,

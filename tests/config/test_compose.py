@@ -188,6 +188,11 @@ def test_a_name_that_reads_as_a_number_is_a_name() -> None:
         assert compose([f"experiment_id={name}"]).experiment_id == name
 
 
+def test_a_list_of_words_needs_no_quotes() -> None:
+    for text in ("probe=[dataset=fsdd,target=speaker]", 'probe=["dataset=fsdd","target=speaker"]'):
+        assert compose([*PRETRAINING, text]).probe == ["dataset=fsdd", "target=speaker"]
+
+
 def test_groups_that_may_be_empty_can_be_emptied() -> None:
     config = compose(["scheduler=null", "normalizer=null", "profiler=null", "augmentation=null"])
     assert not any(getattr(config, group) for group in ("scheduler", "normalizer", "profiler", "augmentation"))

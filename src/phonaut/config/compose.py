@@ -244,6 +244,8 @@ def set_value(config: DictConfig, override: str) -> str | None:
     key, value = parsed.key_or_group, parsed.value()
     if KEYS.get(key, "").startswith("str") and not isinstance(value, (str, list, dict, type(None))):
         value = override.partition("=")[2]  # 1.10 and 2024_01_15 are names
+    if KEYS.get(key, "").startswith("list") and isinstance(value, str) and value[:1] + value[-1:] == "[]":
+        value = [word.strip() for word in value[1:-1].split(",")]  # [dataset=fsdd] is no list in Hydra's grammar
     problem = key_problem(config, key, value, adds=override[0] in "+~")
     if problem is not None:
         return problem
