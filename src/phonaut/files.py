@@ -87,7 +87,7 @@ def read_json(path: Path, default: T) -> T:
     try:
         content: T = json.loads(path.read_text(encoding="utf-8"))
         return content
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}); delete it and evaluate the run again") from error
 
 

@@ -13,6 +13,7 @@ from hydra.utils import get_object
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from phonaut.config import trust
 from phonaut.config.compose import ConfigurationError, as_text, choices, compose, draft
 from phonaut.config.nodes import instantiate
 from phonaut.models import GenerativeClassifier
@@ -56,6 +57,7 @@ def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: st
     wanted = ("sparse_adam", "needs dataset.train=", "for dataset=" if name == "frames" else "sparse_adam")
     allowed = [problem for problem in found if any(text in problem for text in wanted)]
     assert found == allowed, "only sparse_adam is refused, and what needs more words"
+    assert trust.problems(config.to_dict()) == [], "a stored run of it names nothing that is not ours"
     part = getattr(config, group)
     if "_target_" not in part:
         assert group == "trainer"

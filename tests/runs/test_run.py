@@ -58,8 +58,9 @@ def test_the_experiment_folder_stands_for_its_only_run(tmp_path: Path) -> None:
         Run(tmp_path / "x")
 
 
-def test_a_damaged_file_of_a_run_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["{", "[" * 100_000, "", "\x00"])
+def test_a_damaged_file_of_a_run_is_named(content: str, tmp_path: Path) -> None:
     folder = write_run(tmp_path / "a")
-    (folder / "metrics.json").write_text("{")
+    (folder / "metrics.json").write_text(content)
     with pytest.raises(ValueError, match=r"metrics\.json is damaged"):
         _ = Run(folder).metrics

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from phonaut.config import encoder
-from phonaut.config.nodes import Node, class_of, instantiate, options_of
+from phonaut.config.nodes import Node, class_of, instantiate, load_target, options_of
 from phonaut.config.plugins import choices, node_of_group
 from phonaut.config.schema import Config
 from phonaut.data.utterance import TARGETS
@@ -16,6 +16,20 @@ from phonaut.names import did_you_mean
 if TYPE_CHECKING:
     from phonaut.data.frame_shards import FrameLayout
 
+KINDS = {  # what the classes of a group are; of groups that are not here, and of null, nothing is asked
+    "dataset": "phonaut.corpora.Corpus",
+    "protocol": "phonaut.corpora.protocols.Protocol",
+    "features": "torch.nn.Module",
+    "target_features": "torch.nn.Module",
+    "normalizer": "torch.nn.Module",
+    "model": "torch.nn.Module",
+    "task": "phonaut.tasks.base.Task",
+    "module": "phonaut.training.loop.TrainingLoop",
+    "optimizer": "torch.optim.Optimizer",
+    "scheduler": "torch.optim.lr_scheduler.LRScheduler",
+    "checkpoint": "lightning.pytorch.callbacks.ModelCheckpoint",
+    "profiler": "lightning.pytorch.profilers.Profiler",
+}
 FRAME_KEYS = ("n_features", "frame_shift_s", "frame_offset_s")  # of features=frames
 MIN_DTW_SHIFT_S = 0.002  # between frames that dynamic time warping compares
 SPARSE_ADAM = (
@@ -40,6 +54,20 @@ def problems(config: Config, overrides: Sequence[str] = ()) -> list[str]:
         wrong.append(f"trainer.max_epochs={trainer['max_epochs']}: must be >= 1")
     if config.optimizer["_target_"].endswith("LBFGS") and trainer["accumulate_grad_batches"] != 1:
         wrong.append("optimizer=lbfgs evaluates a batch several times: use trainer.accumulate_grad_batches=1")
+    return wrong
+
+
+def kind_problems(config: Config) -> list[str]:
+    """Classes that are not of the kind of their group: looked at before any of them is made.
+
+    Raises:
+        ValueError: one cannot be imported.
+    """
+    wrong = []
+    for group, kind in KINDS.items():
+        node = getattr(config, group)
+        if node and not (isinstance(cls := class_of(node), type) and issubclass(cls, load_target(kind))):
+            wrong.append(f"{group}._target_={node['_target_']}: must be a class of {kind.rpartition('.')[2]}s")
     return wrong
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phonaut.checkpoints import pretrained
-from phonaut.config import aliases, check
+from phonaut.config import aliases, check, trust
 from phonaut.config.aliases import current_overrides
 from phonaut.config.nodes import Node, instantiate
 from phonaut.config.plugins import CONF, choices, node_of_group, resolved, search_path
-from phonaut.config.schema import KEYS, Config
+from phonaut.config.schema import KEYS, SMALL_GROUPS, Config
+from phonaut.config.yaml_files import read_yaml
 from phonaut.files import run_folder
 from phonaut.names import did_you_mean
 
@@ -69,7 +70,10 @@ def draft(overrides: Sequence[str]) -> tuple[Config, list[str]]:
     base = Config.of(resolved(composed))
     problems += [problem for text in texts if text not in groups and (problem := set_value(composed, text))]
     try:
-        config = finish(Config.of(resolved(composed)))
+        config = Config.of(resolved(composed))
+        if wrong := check.kind_problems(config):
+            return base, problems + wrong
+        config = finish(config)
     except Exception as error:  # OmegaConf's errors and ours share no class but this
         return base, [*problems, str(error).splitlines()[0]]
     return config, problems + check.problems(config, texts)
@@ -153,19 +157,44 @@ def compose_pretrained(checkpoint: pretrained.Pretrained, name: str) -> Config:
 
 
 def read_plain(folder: Path) -> Node:
-    """The stored configuration of a run, plain containers with today's names."""
-    from omegaconf import OmegaConf
+    """The stored configuration of a run, plain containers with today's names; nothing that it names is imported.
 
-    plain: Node = aliases.current(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")))
+    Raises:
+        ValueError: it is damaged, or no configuration.
+    """
+    path = folder / "config.yaml"
+    stored = read_yaml(path)
+    if wrong := stored_problems(stored):
+        raise ValueError(f"{path} is damaged: {'; '.join(wrong)}")
+    plain: Node = aliases.current(stored)
     protocol = (plain.get("choices") or {}).get("protocol")
     if protocol in choices()["protocol"]:  # a corpus that divided itself had not all options of a protocol
         plain["protocol"] = node_of_group("protocol", protocol, {}, {}) | plain["protocol"]
     return plain
 
 
+def stored_problems(stored: Any) -> list[str]:
+    """What is no configuration in the content of a file: groups that are none, and unknown keys of the small ones."""
+    if not isinstance(stored, dict) or not stored:
+        return ["it has no keys"]
+    groups = [key for key, kind in KEYS.items() if "Node" in kind or key in (*SMALL_GROUPS, "choices")]
+    wrong = [f"{key} is no group of keys" for key in groups if not isinstance(stored.get(key) or {}, dict)]
+    for group, keys in SMALL_GROUPS.items():
+        given = stored.get(group) or {}
+        wrong += [f"unknown key {group}.{key}" for key in given if isinstance(given, dict) and key not in keys]
+    return wrong
+
+
 def read_config(folder: Path) -> Config:
-    """The stored configuration of a run."""
-    return Config.of(read_plain(folder))
+    """The stored configuration of a run, which may come from anybody: see `phonaut.config.trust`.
+
+    Raises:
+        ValueError: it is damaged, or names what is not trusted.
+    """
+    plain = read_plain(folder)
+    if wrong := trust.problems(plain):
+        raise ValueError("\n".join(f"{folder / 'config.yaml'}: {problem}" for problem in wrong))
+    return Config.of(plain)
 
 
 def to_yaml(config: Config) -> str:
@@ -257,6 +286,7 @@ def set_value(config: DictConfig, override: str) -> str | None:
                 del node[name]
             else:
                 OmegaConf.update(config, key, value, merge=True, force_add=True)
+                trust.trust({key.rpartition(".")[2]: value})
     except Exception as error:  # OmegaConf's errors and KeyError
         return f"{override}: {str(error).splitlines()[0]}"
     return None

@@ -10,12 +10,14 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phonaut.config.nodes import Node
+from phonaut.config.yaml_files import check_bounds, read_yaml
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -34,14 +36,19 @@ def add_config_dir(path: Path | str) -> None:
         path: holds `GROUP/NAME.yaml`; one that was added before changes nothing.
 
     Raises:
-        ValueError: there is no such folder, or it names a choice that there is already.
+        ValueError: there is no such folder, it names a choice that there is already, or a file in it is out of bounds.
     """
+    import yaml
+
     folder = Path(path).expanduser().resolve()
     if folder in config_dirs():
         return
     if not folder.is_dir():
         raise ValueError(f"--config-dir {path}: there is no such folder")
     check_names([*config_dirs(), folder])
+    for file in folder.rglob("*.yaml"):
+        with suppress(yaml.YAMLError):  # which is said where the file is used
+            check_bounds(file)
     _added.append(folder)
     if str(folder.parent) not in sys.path:
         sys.path.append(str(folder.parent))  # at the end: a file named like a module of Python hides nothing
@@ -124,12 +131,7 @@ def registry(group: str) -> dict[str, dict[str, Any]]:
     """
     entries = {}
     for file in (file for folder in config_dirs() for file in sorted((folder / group).glob("*.yaml"))):
-        import yaml
-
-        try:
-            content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise ValueError(f"{file} is not YAML: {error}") from error
+        content = read_yaml(file)
         if not isinstance(content, dict) or not isinstance(content.get("_target_"), str):
             raise ValueError(f"{file}: needs a line such as _target_: module.name")
         entries[file.stem] = content

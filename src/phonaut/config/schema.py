@@ -98,3 +98,6 @@ class Config:
 
 
 KEYS = {f.name: str(f.type) for f in fields(Config)}
+SMALL_GROUPS = {  # whose keys are typed themselves
+    group: [f.name for f in fields(cls)] for group, cls in (("encoder", Encoder), ("early_stopping", EarlyStopping))
+}
