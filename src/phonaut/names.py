@@ -76,7 +76,7 @@ def did_you_mean(asked: str, names: Iterable[str]) -> str:
 
 
 def _is_number(name: str) -> bool:
-    return name.isascii() and name.isdecimal()
+    return name.isascii() and name.isdecimal() and len(name) < 1000  # Python reads no longer ones
 
 
 def is_utf8(name: str) -> bool:
@@ -91,3 +91,13 @@ def is_utf8(name: str) -> bool:
 def printable(name: str | Path) -> str:
     r"""`name` with the bytes that are no UTF-8 written as `\xff`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def excerpt(text: str, most: int = 60) -> str:
+    r"""What a file says, for a message of one line: what cannot be printed is escaped, the end of a long text is left out.
+
+    >>> excerpt("yes\tno\x00"), excerpt("word " * 100, most=12)
+    ('yes\\tno\\x00', 'word word ...')
+    """
+    shown = text if len(text) <= most else f"{text[:most].rstrip()} ..."
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)

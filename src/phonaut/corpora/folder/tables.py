@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from phonaut.corpora.disk import Refused, base_of, composed, entries
 from phonaut.corpora.folder.layouts import split_name
 from phonaut.data.utterance import Utterance
-from phonaut.names import nearest
+from phonaut.names import excerpt, nearest
 
 COLUMNS = {  # what people call them
     "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "audio", "audio_path", "wav"),
@@ -49,7 +49,7 @@ class Table:
         for header in self._headers:
             if not header.usable():
                 raise ValueError(
-                    f"{header.file} has the columns {', '.join(header.names) or '(none)'}; needed are path and label, "
+                    f"{header.file} has the columns {excerpt(', '.join(header.names), 200) or '(none)'}; needed are path and label, "
                     "and for splits by speaker also speaker. Name yours: 'dataset.columns={path: ..., label: ...}'"
                 )
         self._bases = [self._base(header) for header in self._headers]
