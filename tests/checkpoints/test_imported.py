@@ -4,14 +4,17 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
 from helpers.foreign_checkpoints import (
+    AUDIO,
     HIDDEN,
     LINEAR,
+    MEL,
     N_MELS,
     N_MFCC,
     SIZES,
@@ -27,6 +30,7 @@ from helpers.runs_of_tones import write_tones
 from phonaut import cli
 from phonaut.checkpoints.front_ends import input_of, target_of
 from phonaut.config.compose import compose
+from phonaut.config.nodes import instantiate
 from phonaut.files import cache_dir
 from phonaut.networks import PredictionHead
 from phonaut.runs import Run
@@ -245,10 +249,35 @@ def test_the_front_end_is_that_of_the_settings(tmp_path: Path) -> None:
     chosen = input_of(kaldi | slopes, 240, "a.ckpt")
     assert (chosen.name, chosen.options["n_mels"], chosen.options["deltas"]) == ("fbank", 80, 2)
     assert (chosen.options["scale"], chosen.normalized) == (1.0, False)
-    assert input_of(None, 160, "a.ckpt")[:3] == ("mel", {}, True)
+    assert input_of(None, 160, "a.ckpt")[:4] == ("mel", {}, True, 0)
     target = target_of(None, 1025, 160)
     assert target is not None
     assert target.name == "linear"
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("delta", [0, 2])
+def test_an_imported_encoder_hears_what_that_of_s3prl_hears(delta: int, tmp_path: Path) -> None:
+    """From audio: mels of torchaudio, 1e-10 added before the logarithm, slopes over 5 frames, CMVN by T - 1."""
+    librosa = pytest.importorskip("librosa")
+    audio = AUDIO | {"input": MEL | {"delta": delta}}
+    n_features = N_MELS * (1 + delta)
+    path = saved(modern(ours_in_their_names(n_features), audio=audio), tmp_path / "a.ckpt")
+    run = Run(open_trained(path).folder)
+    front_end, normalizer = (instantiate(getattr(run.config, group)) for group in ("features", "normalizer"))
+    wave = np.random.default_rng(0).standard_normal(8000) * np.geomspace(1e-4, 0.3, 8000)
+    wave[:2000] = 0.0
+    spectrum = np.abs(librosa.stft(wave, n_fft=400, hop_length=160, pad_mode="reflect")) ** 2
+    filters = librosa.filters.mel(sr=16000, n_fft=400, n_mels=N_MELS, htk=True, norm=None, dtype=np.float64)
+    level = torch.from_numpy(np.log(filters @ spectrum + 1e-10)).float()
+    orders = [level]
+    for _ in range(delta):
+        c = torch.nn.functional.pad(orders[-1][None], (2, 2), mode="replicate")[0]
+        orders.append((c[:, 3:-1] - c[:, 1:-3] + 2 * (c[:, 4:] - c[:, :-4])) / 10)
+    theirs = torch.cat(orders)
+    theirs = (theirs - theirs.mean(-1, keepdim=True)) / (theirs.std(-1, keepdim=True) + 1e-10)
+    frames = normalizer(*front_end(torch.from_numpy(wave).float()[None], torch.tensor([8000])))
+    torch.testing.assert_close(frames[0].T, theirs, rtol=0, atol=1e-4)
 
 
 PREDICTS_LINEAR = {

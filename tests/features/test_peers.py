@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
 
-from phonaut.features import KALDI, KALDI_MFCC, MFCC, FrontEnd, MelSpectrogram, Spectrogram
+from phonaut.config.compose import compose
+from phonaut.config.nodes import instantiate
+from phonaut.features import CMVN, KALDI, KALDI_MFCC, MFCC, FrontEnd, MelSpectrogram, Spectrogram
+from phonaut.features.functional import deltas
 
 pytestmark = pytest.mark.peer
 Signal = npt.NDArray[np.float32]
@@ -137,3 +140,40 @@ def test_slopes_agree_with_librosa_away_from_the_ends(order: int) -> None:
     for _ in range(order):
         theirs = librosa.feature.delta(theirs, width=5, mode="nearest")
     np.testing.assert_allclose(frames[:, 13 * order : 13 * (order + 1)], theirs.T, rtol=0, atol=1e-4)
+
+
+def test_the_input_of_mockingjay_is_what_its_preprocessing_made_with_librosa(signal: Signal) -> None:
+    """As in utility/audio.py of github.com/andi611/Mockingjay-Speech-Representation: mels, slopes, CMVN."""
+    librosa = pytest.importorskip("librosa")
+    power = librosa.feature.melspectrogram(
+        y=signal.astype(np.float64), sr=16000, n_mels=80, n_fft=2048, hop_length=200, win_length=800, pad_mode="reflect"
+    )
+    level = np.log(power + 1e-6)
+    theirs = np.concatenate([level, librosa.feature.delta(level)]).T
+    mel = instantiate(compose(["features=mel"]).features)
+    np.testing.assert_allclose(ours(mel, signal, torch.float64), theirs, rtol=0, atol=1e-6)
+    varies = theirs.std(0) > 1e-4  # what does not is divided by nothing
+    frames = torch.from_numpy(ours(mel, signal, torch.float64)[:, varies])[None]
+    theirs = theirs[:, varies]
+    normalised = CMVN()(frames, torch.tensor([frames.shape[1]]))[0]
+    np.testing.assert_allclose(normalised, (theirs - theirs.mean(0)) / theirs.std(0), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("n_frames", [9, 10, 31])
+def test_slopes_over_nine_frames_are_librosas_also_at_the_ends(order: Literal[1, 2], n_frames: int) -> None:
+    librosa = pytest.importorskip("librosa")
+    frames = torch.randn(2, 40, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    mine = deltas(frames, torch.tensor([n_frames, 40]), kind="librosa", order=order)
+    for one, length, found in zip(frames, (n_frames, 40), mine, strict=True):
+        theirs = librosa.feature.delta(one[:length].T.numpy(), order=order).T
+        np.testing.assert_allclose(found[:length], theirs, rtol=0, atol=1e-12)
+    causal = deltas(frames, torch.tensor([n_frames, 40]), kind="librosa", order=order, causal=True)
+    np.testing.assert_allclose(causal[1, 8:], mine[1, 4:-4], atol=1e-12)
+
+
+def test_slopes_of_fewer_than_nine_frames_repeat_the_ends() -> None:
+    frames = torch.tensor([[[0.0], [1.0], [2.0]]])
+    repeated = torch.cat([frames[:, :1].expand(-1, 4, -1), frames, frames[:, -1:].expand(-1, 4, -1)], dim=1)
+    whole = deltas(repeated, torch.tensor([11]), kind="librosa")[:, 4:7]
+    torch.testing.assert_close(deltas(frames, torch.tensor([3]), kind="librosa"), whole)

@@ -15,8 +15,8 @@ BY_WIDTH: dict[int, tuple[str, dict[str, Any]]] = {
 KALDI_KEYS = {"num_mel_bins", "frame_length", "frame_shift", "use_log_fbank"}
 GUESSED = "its front end is not told, and features={name} is chosen by the number of features, {n}: it has to match"
 ONLINE = (
-    "features={name} computes what its settings say of the audio, but for the floor of the logarithm and a level of "
-    "{level} dB that recordings were brought to: it has to match"
+    "features={name} computes what its settings say of the audio, but for a level of {level} dB that recordings were "
+    "brought to in training: it has to match"
 )
 KALDI = "features={name} computes what its settings say of Kaldi's filter banks: it has to match"
 
@@ -28,12 +28,14 @@ class Chosen(NamedTuple):
         name: the choice of `features=` or `target_features=`.
         options: what of it is not as chosen.
         normalized: each feature over each recording.
+        ddof: of the variance that it is normalised by.
         note: how it was chosen.
     """
 
     name: str
     options: dict[str, Any]
     normalized: bool
+    ddof: int
     note: str
 
 
@@ -67,7 +69,7 @@ def by_width(n: int) -> Chosen | None:
     if n not in BY_WIDTH:
         return None
     name, options = BY_WIDTH[n]
-    return Chosen(name, options, True, GUESSED.format(name=name, n=n))
+    return Chosen(name, options, True, 0, GUESSED.format(name=name, n=n))
 
 
 def from_settings(audio: dict[str, Any], part: str) -> Chosen | None:
@@ -78,18 +80,21 @@ def from_settings(audio: dict[str, Any], part: str) -> Chosen | None:
     name = {"mel": "mel", "linear": "spectrogram"}.get(described.get("feat_type")) if described else None
     if not described or name is None:
         return None
-    options: dict[str, Any] = {"n_mels": int(audio.get("n_mels", 40))} if name == "mel" else {}
+    mels = {"n_mels": int(audio.get("n_mels", 40)), "mel_scale": "htk", "norm": "null"}
+    options: dict[str, Any] = mels if name == "mel" else {}
     options |= {
         "n_fft": 2 * (int(audio.get("n_freq", 201)) - 1),
         "win_length": samples(audio, "win_ms", 25),
         "hop_length": samples(audio, "hop_ms", 10),
         "log": "natural" if described.get("log") else "null",
-        "amin": 1e-10,
+        "log_offset": 1e-10,
+        "amin": 1e-30,
         "top_db": "null",
         "deltas": int(described.get("delta", 0)),
+        "delta_kind": "htk",
     }
     note = ONLINE.format(name=name, level=audio.get("target_level"))
-    return Chosen(name, options, bool(described.get("cmvn")), note)
+    return Chosen(name, options, bool(described.get("cmvn")), 1, note)
 
 
 def of_kaldi(audio: dict[str, Any]) -> Chosen | None:
@@ -108,7 +113,7 @@ def of_kaldi(audio: dict[str, Any]) -> Chosen | None:
         "log": "natural" if banks.get("use_log_fbank", True) else "null",
         "deltas": int(deltas.get("order", 2)),
     }
-    return Chosen("fbank", options, bool((audio.get("cmvn") or {}).get("use_cmvn")), KALDI.format(name="fbank"))
+    return Chosen("fbank", options, bool((audio.get("cmvn") or {}).get("use_cmvn")), 1, KALDI.format(name="fbank"))
 
 
 def samples(section: dict[str, Any], key: str, default_ms: float) -> int:

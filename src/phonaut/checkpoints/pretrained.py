@@ -95,7 +95,10 @@ def read(path: Path) -> Pretrained:
     n_targets = 0 if n_outputs % sizes["stack_size"] else n_outputs // sizes["stack_size"]
     target = target_of(checkpoint.audio, n_targets, n_features)
     words = ["model=mockingjay_base", *(f"model.{name}={value}" for name, value in sizes.items())]
-    words += words_of("features", chosen) + ([] if chosen.normalized else ["normalizer=null"])
+    words += [
+        *words_of("features", chosen),
+        f"normalizer.ddof={chosen.ddof}" if chosen.normalized else "normalizer=null",
+    ]
     words += [] if target is None or n_targets == n_features else words_of("target_features", target)
     return Pretrained(words, weights, checkpoint.head, n_features, n_targets, sizes["hidden_size"], chosen.note)
 

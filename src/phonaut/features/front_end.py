@@ -107,8 +107,10 @@ class FrontEnd(nn.Module):
             lengths = self.n_frames(audio_lengths)
             features = self._features(audio.to(torch.promote_types(audio.dtype, torch.float32)), audio_lengths, lengths)
             orders = [features]
-            for _ in range(self.options.deltas):
-                orders.append(deltas(orders[-1], lengths, causal=self.options.framing == "causal"))
+            causal, kind = self.options.framing == "causal", self.options.delta_kind
+            for order in range(1, self.options.deltas + 1):
+                below = orders[-1] if kind == "htk" else features
+                orders.append(deltas(below, lengths, causal=causal, kind=kind, order=order))
             features = torch.cat(orders, dim=-1) if len(orders) > 1 else features
             n_frames = features.shape[1]
             on_cpu = audio.device.type == "cpu" and not torch.compiler.is_compiling()  # where a look costs nothing

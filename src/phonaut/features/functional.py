@@ -14,6 +14,7 @@ from torch.nn.functional import pad
 
 Window = Literal["hann", "hamming", "blackman", "povey", "rectangular"]
 Log = Literal["db", "natural"]
+DeltaKind = Literal["htk", "librosa"]
 
 _COSINE_TERMS = {"hann": (0.5, 0.5), "povey": (0.5, 0.5), "hamming": (0.54, 0.46), "blackman": (0.42, 0.5, 0.08)}
 
@@ -72,9 +73,10 @@ def log_compress(
     log: Log = "db",
     amin: float = 1e-10,
     top_db: float | None = 80.0,
+    offset: float = 0.0,
     exponent: float = 2.0,
 ) -> Tensor:
-    r"""Logarithm of spectra, with a floor: `log(max(x, amin, peak / 10^{top_db / 10}))`.
+    r"""Logarithm of spectra, with a floor: `log(max(x, amin, peak / 10^{top_db / 10}) + offset)`.
 
     Args:
         power: `(B, T, D)`, amplitudes to the power of `exponent`.
@@ -82,6 +84,7 @@ def log_compress(
         log: `db` for decibels (`20 / exponent * log10`), `natural` for `ln`.
         amin: floor of the values.
         top_db: floor below each recording's peak, in dB; None: `amin` alone.
+        offset: what is added before the logarithm.
         exponent: 2 for power spectra, 1 for magnitudes.
     """
     if top_db is None:
@@ -90,6 +93,7 @@ def log_compress(
         peak = power.amax(dim=-1).masked_fill(~length_mask(lengths, power.shape[1]), 0.0).amax(dim=-1)
         floor = (peak * 10 ** (-top_db * exponent / 20)).clamp(min=amin)
         floored = torch.maximum(power, floor[:, None, None])
+    floored = floored + offset if offset else floored
     return floored.log() if log == "natural" else floored.log10() * (20 / exponent)
 
 
@@ -107,28 +111,49 @@ def dct_matrix(n_mfcc: int, n_mels: int, *, cepstral_lifter: float = 0.0) -> Ten
     return matrix
 
 
-def deltas(frames: Tensor, lengths: Tensor, *, causal: bool = False) -> Tensor:
-    r"""Deltas of each feature, its slope over five frames: `d_t = sum_{n=1,2} n (c_{t+n} - c_{t-n}) / 10`.
+def deltas(frames: Tensor, lengths: Tensor, *, causal: bool = False, kind: DeltaKind = "htk", order: int = 1) -> Tensor:
+    r"""Deltas of each feature: its slope over five frames (`htk`), or derivatives of a fit to nine (`librosa`).
 
-    Before the first frame stands the first, after the last *valid* one the last (HTK book, eq. 5.16). `causal` gives
-    the slope over the five frames up to and with `t`: the same values, two frames later.
+    `htk`: `d_t = sum_{n=1,2} n (c_{t+n} - c_{t-n}) / 10`; before the first frame stands the first, after the last
+    *valid* one the last (HTK book, eq. 5.16). `librosa`: the derivative of the polynomial of degree `order` that fits
+    the nine frames around `t` best (Savitzky and Golay, 1964); the first and last four frames take that of the first
+    and last nine. A recording below nine frames has its ends repeated. `causal` gives the values of the window that
+    ends at `t`: the same, two or four frames later.
+
+    Args:
+        frames: `(B, T, D)`.
+        lengths: `(B,)`.
+        causal: no frame after `t` is seen.
+        kind: `htk` or `librosa`.
+        order: of the derivative, 1 or 2, for `librosa`; that of `htk` is the delta of deltas.
 
     Returns:
         `(B, T, D)`; frames past `lengths` are arbitrary.
     """
-    n_frames = frames.shape[1]
+    reach, n_frames = (2 if kind == "htk" else 4), frames.shape[1]
     last = frames.gather(1, (lengths - 1)[:, None, None].expand(-1, 1, frames.shape[2]))
-    # The last valid frame is repeated in the padding, and both ends are outside, so that frames t - 2 ... t + 2 (with
-    # `causal`: t - 4 ... t) are c[:, t : t + 5].
+    # The last valid frame is repeated in the padding, and both ends are outside, so that frames t - reach ... t + reach
+    # (with `causal`: t - 2 reach ... t) are c[:, t : t + 2 reach + 1].
     held = torch.where(length_mask(lengths, n_frames)[:, :, None], frames, last)
-    before, after = (4, 0) if causal else (2, 2)
+    before, after = (2 * reach, 0) if causal else (reach, reach)
     c = torch.cat([held[:, :1].expand(-1, before, -1), held, held[:, -1:].expand(-1, after, -1)], dim=1)
-    c0, c1, c3, c4 = (c[:, i : i + n_frames] for i in (0, 1, 3, 4))
-    return (c3 - c1) / 10 + (c4 - c0) / 5
+    if kind == "htk":
+        c0, c1, c3, c4 = (c[:, i : i + n_frames] for i in (0, 1, 3, 4))
+        return (c3 - c1) / 10 + (c4 - c0) / 5
+    n = torch.arange(-reach, reach + 1, dtype=frames.dtype, device=frames.device)
+    term = n if order == 1 else n.square() - n.square().mean()  # of the fit, orthogonal to all terms below it
+    weights = order * term / term.square().sum()
+    fitted = torch.einsum("btdn,n->btd", c.unfold(1, 2 * reach + 1, 1), weights)
+    if causal:
+        return fitted
+    t = torch.arange(n_frames, device=frames.device).expand(len(lengths), -1)
+    inner = torch.minimum(t.clamp(min=reach), (lengths - reach - 1)[:, None])
+    inner = torch.where((lengths > 2 * reach)[:, None], inner, t)
+    return fitted.gather(1, inner[:, :, None].expand_as(fitted))
 
 
-def cmvn(frames: Tensor, lengths: Tensor, *, mean: bool = True, variance: bool = True) -> Tensor:
-    """Subtract each feature's mean over the recording, and divide by its standard deviation (with divisor T).
+def cmvn(frames: Tensor, lengths: Tensor, *, mean: bool = True, variance: bool = True, ddof: int = 0) -> Tensor:
+    """Subtract each feature's mean over the recording, and divide by its standard deviation (with divisor T - `ddof`).
 
     A feature that does not vary becomes 0 where its mean is subtracted. Frames past `lengths` become 0.
     """
@@ -138,7 +163,8 @@ def cmvn(frames: Tensor, lengths: Tensor, *, mean: bool = True, variance: bool =
     centred = (frames - average).masked_fill(~inside, 0.0)
     result = centred if mean else frames.masked_fill(~inside, 0.0)
     if variance:
-        result = result * (centred.square().sum(dim=1, keepdim=True) / count).clamp(min=1e-10).rsqrt()
+        squares = centred.square().sum(dim=1, keepdim=True)
+        result = result * (squares / (count - ddof).clamp(min=1)).clamp(min=1e-10).rsqrt()
     return result
 
 

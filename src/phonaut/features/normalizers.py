@@ -13,22 +13,25 @@ class CMVN(nn.Module):
     Args:
         mean: subtract the mean.
         variance: divide by the standard deviation.
+        ddof: the divisor of the variance is the number of frames less this: 0, or 1 as in s3prl.
 
     Raises:
-        ValueError: if neither is asked for.
+        ValueError: if neither is asked for, or for another divisor.
     """
 
     needs_whole_recording = True
 
-    def __init__(self, *, mean: bool = True, variance: bool = True) -> None:
+    def __init__(self, *, mean: bool = True, variance: bool = True, ddof: int = 0) -> None:
         super().__init__()
         if not (mean or variance):
             raise ValueError("CMVN: mean=false variance=false does nothing; use normalizer=null")
-        self.mean, self.variance = mean, variance
+        if ddof not in (0, 1):
+            raise ValueError(f"CMVN: ddof={ddof}: must be 0 or 1")
+        self.mean, self.variance, self.ddof = mean, variance, ddof
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Normalised frames; 0 past `lengths`."""
-        return cmvn(frames, lengths, mean=self.mean, variance=self.variance)
+        return cmvn(frames, lengths, mean=self.mean, variance=self.variance, ddof=self.ddof)
 
 
 class GainNormalizer(nn.Module):

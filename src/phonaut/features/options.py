@@ -8,7 +8,7 @@ from typing import Any, Literal
 from phonaut.arrays import Array
 from phonaut.features.checking import count_problems, type_problems
 from phonaut.features.framing import Framing, Mode, PadMode
-from phonaut.features.functional import Log, Window
+from phonaut.features.functional import DeltaKind, Log, Window
 from phonaut.features.mel import MelScale, mel_filters
 
 COUNTS = ("sample_rate", "win_length", "hop_length", "n_fft", "n_mels", "n_mfcc")
@@ -46,6 +46,7 @@ class FrontEndOptions:
         hop_length: samples from one frame to the next.
         framing: layout of the windows, see `Framing`.
         deltas: orders of deltas that are appended to the features.
+        delta_kind: `htk`: slopes over five frames, the ends repeated (Kaldi, torchaudio); `librosa`: of a fit to nine.
     """
 
     sample_rate: int = 16000
@@ -53,6 +54,7 @@ class FrontEndOptions:
     hop_length: int = 160
     framing: Mode = "center"
     deltas: Literal[0, 1, 2] = 0
+    delta_kind: DeltaKind = "htk"
 
     def layout(self) -> Framing:
         """Layout of the frames."""
@@ -97,6 +99,7 @@ class SpectrogramOptions(FrontEndOptions):
         log: `db`, `natural`, or None for no logarithm.
         amin: floor before the logarithm.
         top_db: floor below each recording's loudest value, in dB; None: `amin` alone.
+        log_offset: what is added to spectra before the logarithm.
     """
 
     n_fft: int = 512
@@ -110,6 +113,7 @@ class SpectrogramOptions(FrontEndOptions):
     log: Log | None = "db"
     amin: float = 1e-10
     top_db: float | None = 80.0
+    log_offset: float = 0.0
 
     def layout(self) -> Framing:
         """Layout of the frames, of `n_fft` samples each, the first `win_length` of them within the window."""
@@ -127,6 +131,8 @@ class SpectrogramOptions(FrontEndOptions):
             )
         if self.amin <= 0:
             problems.append(f"amin={self.amin:g}: must be > 0, as its logarithm is taken")
+        if self.log_offset < 0:
+            problems.append(f"log_offset={self.log_offset:g}: must be >= 0")
         if self.top_db is not None and self.top_db <= 0:
             problems.append(f"top_db={self.top_db:g}: must be > 0, or null for no such floor")
         if self.scale <= 0:

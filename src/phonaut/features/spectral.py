@@ -58,7 +58,8 @@ class Spectrogram(FrontEnd):
         o = self.options
         if o.log is None:
             return analyzed
-        return log_compress(analyzed, lengths, log=o.log, amin=o.amin, top_db=o.top_db, exponent=o.power)
+        floors = {"amin": o.amin, "top_db": o.top_db, "offset": o.log_offset}
+        return log_compress(analyzed, lengths, log=o.log, exponent=o.power, **floors)
 
 
 class MelSpectrogram(Spectrogram):

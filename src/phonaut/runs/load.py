@@ -20,7 +20,7 @@ from phonaut.models import EMClassifier
 from phonaut.runs.run import Run
 from phonaut.tasks.base import Task, Trained
 
-FORMAT = 2  # of the runs that checkpoints become: another one makes them anew
+FORMAT = 3  # of the runs that checkpoints become: another one makes them anew
 
 
 class LoadedRun(Trained):
