@@ -19,7 +19,15 @@ from phonaut.config.nodes import flat
 RESOLVED = "a configuration is printed with its interpolations replaced by their values"
 PROTOCOL = "a corpus that divided itself had not all options of the protocol that divides it now"
 SENTENCE = "protocols say themselves how they divide, in the same words for every corpus"
+OPTIONS = "front ends and normalisers have options that they had not"
+MEL = "features=mel is what the preprocessing of Mockingjay made with librosa, to 1e-6"
 DIFFERENCES: dict[str, str] = {
+    **{
+        f"{group}/*{option}": OPTIONS
+        for group in ("configurations", "encoders/configurations")
+        for option in ("features.delta_kind", "features.log_offset", "normalizer.ddof")
+    },
+    **{f"configurations/*/features.{option}": MEL for option in ("mel_scale", "norm", "log", "top_db")},
     "configurations/*/scheduler.max_lr": RESOLVED,
     "configurations/*/augmentation.*": RESOLVED,
     "configurations/*/dataset.target": RESOLVED,

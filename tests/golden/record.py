@@ -283,6 +283,9 @@ FLOW = ["model.n_couplings=2", "model.n_hidden=4", "model.n_passes=1", "model.fi
 STATES = ["model.n_states=2"]
 SMALL = ["model.stride=3", "model.hidden_size=16", "model.n_heads=2", "model.intermediate_size=24", "model.n_layers=2"]
 FEW = ["features.n_mels=10", "features.n_fft=512", "features.win_length=400"]
+# What features=mel was when this was recorded.
+FEW += ["features.mel_scale=htk", "features.norm=null", "features.log=db", "features.top_db=80", "features.amin=1e-10"]
+FEW += ["features.log_offset=0", "features.delta_kind=htk"]
 ENCODER = ["model=mockingjay_small", *SMALL, *FEW, "batch_frames=400"]
 ENCODER += ["trainer.max_epochs=2", "trainer.precision=32-true"]
 PRETRAINING = [*ENCODER, *TONES]

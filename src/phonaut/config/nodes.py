@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+from inspect import Parameter
 from typing import Any
 
 Node = dict[str, Any]
@@ -73,6 +75,23 @@ def _built(value: Any) -> Any:
     if isinstance(value, list):
         return [_built(item) for item in value]
     return instantiate(value) if isinstance(value, dict) and "_target_" in value else value
+
+
+def as_before(old: Node, new: Node) -> Node:
+    """A stored configuration with the options of `new` that it lacks, as the classes that it names have them.
+
+    The default of a constructor means "as before this option was there"; a configuration file may choose another.
+
+    >>> as_before({"_target_": "fractions.Fraction", "numerator": 3}, {"numerator": 1, "denominator": 2})
+    {'_target_': 'fractions.Fraction', 'numerator': 3, 'denominator': None}
+    """
+    filled = {key: as_before(value, new[key]) if isinstance(value, dict) and isinstance(new.get(key), dict) else value
+              for key, value in old.items()}  # fmt: skip
+    lacking = [key for key in new if key not in old] if "_target_" in old else []
+    taken = inspect.signature(class_of(old)).parameters if lacking else {}
+    return filled | {
+        key: taken[key].default for key in lacking if key in taken and taken[key].default is not Parameter.empty
+    }
 
 
 def flat(config: Any, prefix: str = "") -> Node:

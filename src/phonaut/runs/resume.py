@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from phonaut.config.compose import read_plain
-from phonaut.config.nodes import flat
+from phonaut.config.nodes import as_before, flat
 from phonaut.runs.run import Run
 
 # Keys that may differ when a run is resumed: where and how fast it runs, and how it is shown.
@@ -57,7 +57,7 @@ def state_of(folder: Path, config: Mapping[Any, Any]) -> Literal["new", "resume"
         if folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
             raise ValueError(f"{folder} holds files but no run; choose another experiment_id or delete it")
         return "new"
-    run, old = Run(folder), read_plain(folder)
+    run, old = Run(folder), as_before(read_plain(folder), dict(config))
     different = differences(old, config)
     if different:
         shown = "\n  ".join(different)
