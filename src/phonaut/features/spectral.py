@@ -58,8 +58,9 @@ class Spectrogram(FrontEnd):
         o = self.options
         if o.log is None:
             return analyzed
-        floors = {"amin": o.amin, "top_db": o.top_db, "offset": o.log_offset}
-        return log_compress(analyzed, lengths, log=o.log, exponent=o.power, **floors)
+        return log_compress(
+            analyzed, lengths, log=o.log, amin=o.amin, top_db=o.top_db, offset=o.log_offset, exponent=o.power
+        )
 
 
 class MelSpectrogram(Spectrogram):
