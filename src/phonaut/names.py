@@ -94,7 +94,7 @@ def printable(name: str | Path) -> str:
 
 
 def excerpt(text: str, most: int = 60) -> str:
-    r"""What a file says, for a message of one line: what cannot be printed is escaped, the end of a long text is left out.
+    r"""What a file says, for a message: what cannot be printed is escaped, the end of a long text left out.
 
     >>> excerpt("yes\tno\x00"), excerpt("word " * 100, most=12)
     ('yes\\tno\\x00', 'word word ...')

@@ -1,7 +1,7 @@
 """Damaged files for every reader: whatever the bytes are, it reads them or refuses them in one sentence.
 
-The law: a reader returns, or it raises a `ValueError` by a `raise` of ours, with one clear sentence that names the file;
-in bounded memory and time. Everything else is a finding: other exceptions, messages of other libraries, `MemoryError`.
+The law: a reader returns, or it raises a `ValueError` by a `raise` of ours, with one clear sentence that names the
+file; in bounded memory and time. All else is a finding: other exceptions, messages of other libraries, `MemoryError`.
 
 Readers are entries of the tables `READERS` in the modules of `helpers.fuzzed`, one table for each room.
 """

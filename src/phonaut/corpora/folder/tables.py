@@ -48,8 +48,9 @@ class Table:
         self._headers = [Header(file, columns) for file in files]
         for header in self._headers:
             if not header.usable():
+                there = excerpt(", ".join(header.names), 200) or "(none)"
                 raise ValueError(
-                    f"{header.file} has the columns {excerpt(', '.join(header.names), 200) or '(none)'}; needed are path and label, "
+                    f"{header.file} has the columns {there}; needed are path and label, "
                     "and for splits by speaker also speaker. Name yours: 'dataset.columns={path: ..., label: ...}'"
                 )
         self._bases = [self._base(header) for header in self._headers]
