@@ -1,7 +1,8 @@
-"""Files that are whole or absent: atomic writes, locks, and where the cache lies."""
+"""Files that are whole or absent: atomic writes, locks, where the cache lies; and lines of text that others wrote."""
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import io
 import json
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 T = TypeVar("T")
+
+# Byte order marks, the longer ones first: that of UTF-32 begins like that of UTF-16.
+MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+LONGEST_LINE = 2**20  # characters; what has longer ones is no text
 
 UMASK = os.umask(0)  # can only be read by setting it: once, before there are threads
 os.umask(UMASK)
@@ -74,6 +85,41 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """`write_text` of indented JSON."""
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def encoding_of(path: Path, otherwise: str = "utf-8") -> str:
+    """The encoding that the byte order mark of a text file says, as Notepad, Excel and Praat write one."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    return next((name for mark, name in MARKS.items() if start.startswith(mark)), otherwise)
+
+
+def text_lines(path: Path, encoding: str = "utf-8") -> Iterator[str]:
+    """The lines of a text file that somebody else wrote, without their ends, one in memory at a time.
+
+    They end with a line feed, a carriage return, or both.
+
+    Args:
+        path: the file.
+        encoding: where no byte order mark says another one.
+
+    Raises:
+        ValueError: it cannot be read, is in another encoding, or is no text.
+    """
+    try:
+        with path.open(encoding=encoding_of(path, encoding)) as file:
+            number = 1
+            while line := file.readline(LONGEST_LINE):
+                if "\0" in line or len(line) == LONGEST_LINE:
+                    what = "a null character" if "\0" in line else f"more than {LONGEST_LINE:,} characters"
+                    raise ValueError(f"{path} is no text: line {number} has {what}")
+                yield line.removesuffix("\n")
+                number += 1
+    except UnicodeError as error:
+        name = encoding.upper()
+        raise ValueError(f"{path} is not {name}; save it as {name} (iconv -f latin1 -t utf-8): {error}") from error
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def read_json(path: Path, default: T) -> T:

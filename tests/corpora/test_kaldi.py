@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from helpers.divided import divided
 from phonaut.corpora import FolderCorpus
@@ -98,7 +100,93 @@ def test_segments_are_parts_of_recordings(tmp_path: Path) -> None:
     }  # fmt: skip
     refused = {line["path"].rpartition(" ")[2]: line["reason"] for line in corpus.refused()}
     assert refused["bert-YES"] == "wav.scp has no recording gone"
+    unlisted = "segments lacks 1 of its utterances, such as dora-YES"
+    assert {name: refused.pop(str(folder / name)) for name in ("text", "utt2spk")} == dict.fromkeys(
+        ("text", "utt2spk"), unlisted
+    )
     assert set(refused) == {"bert-YES", "carl-NO", "carl-YES"}
+
+
+@pytest.mark.parametrize(("column", "channel"), [("0", 0), ("1", 1), ("A", 0), ("b", 1), ("-1", None), ("", None)])
+def test_a_fifth_column_of_segments_is_a_channel(tmp_path: Path, column: str, channel: int | None) -> None:
+    folder = make(tmp_path)
+    (folder / "segments").write_text(f"anna-NO anna-NO 0.5 1.25 {column}\n")
+    (found,) = FolderCorpus(data_folder=folder).utterances()
+    assert (found.start_s, found.duration_s, found.channel) == (0.5, 0.75, channel)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("anna-NO 3 2", "it starts at 3 s and ends at 2 s: no part of a recording"),
+        ("anna-NO 2 2", "it starts at 2 s and ends at 2 s: no part of a recording"),
+        ("anna-NO -3 2", "it starts at -3 s and ends at 2 s: no part of a recording"),
+        ("anna-NO nan 2", "it starts at nan s and ends at 2 s: no part of a recording"),
+        ("anna-NO 0 inf", "it starts at 0 s and ends at inf s: no part of a recording"),
+        ("anna-NO 0 -2", "it starts at 0 s and ends at -2 s: no part of a recording"),
+        ("anna-NO 0 2 left", "not 'utterance recording start end [channel]': anna-NO 0 2 left"),
+        ("anna-NO 0 2 0 0", "not 'utterance recording start end [channel]': anna-NO 0 2 0 0"),
+        ("anna-NO 0", "not 'utterance recording start end [channel]': anna-NO 0"),
+        ("anna-NO", "not 'utterance recording start end [channel]': anna-NO"),
+        ("", "not 'utterance recording start end [channel]': "),
+        ("anna-NO a b", "not 'utterance recording start end [channel]': anna-NO a b"),
+    ],
+)
+def test_a_line_of_segments_that_is_none_is_refused_and_the_others_are_read(
+    tmp_path: Path, line: str, reason: str
+) -> None:
+    folder = make(tmp_path)
+    (folder / "segments").write_text(f"anna-NO {line}\nbert-NO bert-NO 0 1\n")
+    corpus = FolderCorpus(data_folder=folder)
+    assert [item.id for item in corpus.utterances()] == ["bert-NO"]
+    assert {"path": f"{folder}/segments: anna-NO", "reason": reason} in corpus.refused()
+
+
+def test_a_file_of_two_channels_has_the_one_that_its_recording_is_and_a_file_of_its_own_is_whole(
+    tmp_path: Path,
+) -> None:
+    folder = make(tmp_path)
+    soundfile.write(tmp_path / "wav" / "both.wav", np.zeros((800, 2)), 16000)
+    soundfile.write(tmp_path / "wav" / "one.wav", np.zeros(800), 16000)
+    edit(folder / "wav.scp", "wav/anna-NO.flac", "wav/both.wav")
+    edit(folder / "wav.scp", "wav/anna-YES.flac", "wav/both.wav")
+    edit(folder / "wav.scp", "wav/bert-NO.flac", "wav/one.wav")
+    (folder / "reco2file_and_channel").write_text("anna-NO both A\nanna-YES both B\nbert-NO one B\n")
+    found = {item.id: item.channel for item in FolderCorpus(data_folder=folder).utterances()}
+    assert found == dict.fromkeys(found, None) | {"anna-NO": 0, "anna-YES": 1}
+    (folder / "segments").write_text("anna-NO anna-NO 0 0.02\nanna-YES anna-YES 0 0.02 0\n")
+    assert [item.channel for item in FolderCorpus(data_folder=folder).utterances()] == [0, 0], "segments is nearer"
+
+
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)], ids=["sorted", "unsorted"])
+@pytest.mark.parametrize("name", ["wav.scp", "text", "utt2spk", "segments"])
+def test_a_name_that_is_listed_twice_is_named_and_its_first_line_counts(
+    tmp_path: Path, name: str, order: slice
+) -> None:
+    folder = make(tmp_path)
+    if name == "segments":
+        (folder / name).write_text("anna-NO anna-NO 0 1\nbert-NO bert-NO 0 1\n")
+    expected = list(FolderCorpus(data_folder=folder).utterances())
+    lines = (folder / name).read_text().splitlines()[order]
+    second = lines[1].split(maxsplit=1)[0]
+    (folder / name).write_text(
+        "\n".join([*lines, f"{second} {'wav/dora-NO.flac' if name != 'segments' else 'dora-NO 0 1'}"]) + "\n"
+    )
+    corpus = FolderCorpus(data_folder=folder)
+    assert sorted(corpus.utterances(), key=lambda u: u.id) == sorted(expected, key=lambda u: u.id)
+    assert {"path": f"{folder / name}: {second}", "reason": "listed twice: the first line counts"} in corpus.refused()
+
+
+@pytest.mark.parametrize("name", ["text", "utt2spk"])
+def test_lines_of_utterances_that_are_not_listed_are_counted(tmp_path: Path, name: str) -> None:
+    folder = make(tmp_path)
+    edit(folder / "wav.scp", "anna-YES\twav/anna-YES.flac\n", "")
+    edit(folder / "wav.scp", "carl-NO\twav/carl-NO.flac\n", "")
+    corpus = FolderCorpus(data_folder=folder)
+    assert len(list(corpus.utterances())) == 6
+    assert {
+        "path": str(folder / name), "reason": "wav.scp lacks 2 of its utterances, such as anna-YES"
+    } in corpus.refused()  # fmt: skip
 
 
 def test_files_in_another_order_are_read_all_the_same(tmp_path: Path) -> None:

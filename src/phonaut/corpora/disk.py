@@ -36,6 +36,24 @@ def composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
+def listed_path(path: str) -> str:
+    r"""A path as a file lists it, on whatever system: with forward slashes, composed, without `./`.
+
+    >>> listed_path(".\\yes\\a.wav"), listed_path("/data//./yes/a.wav")
+    ('yes/a.wav', '/data/yes/a.wav')
+    """
+    parts = composed(path.strip()).replace("\\", "/").split("/")
+    return "/".join([parts[0]] * (parts[0] != ".") + [part for part in parts[1:] if part not in ("", ".")])
+
+
+def existing(path: str) -> str:
+    """`path`, or the form of it in which accents are written the other way, where that is a file."""
+    if path.isascii() or os.path.exists(path):
+        return path
+    forms = (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
+    return next(filter(os.path.exists, forms), path)
+
+
 def suffix_of(name: str) -> str:
     """The part after the last dot, in lower case."""
     return name.rpartition(".")[2].lower()
@@ -168,6 +186,6 @@ def base_of(samples: Sequence[str], bases: Sequence[Path]) -> tuple[Path, str] |
     """
     for suffix in ("", ".wav", ".flac", ".mp3"):
         for base in bases:
-            if any((base / (name + suffix)).is_file() for name in samples):
+            if any(os.path.isfile(existing(str(base / (name + suffix)))) for name in samples):
                 return base, suffix
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -40,6 +40,7 @@ class Utterance:
         session: recording session.
         recording: id of the recording where several utterances are parts of one; None: `id`. Parts of one recording
             stay together where recordings are divided.
+        channel: of the recording, from 0; None: all are mixed.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Utterance:
     duration_s: float | None = None
     session: str | None = None
     recording: str | None = None
+    channel: int | None = field(default=None, repr=False)  # prepared folders are named by a hash of what is shown
 
 
 class DividedCorpus(Protocol):

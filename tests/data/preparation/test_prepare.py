@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from phonaut.data.preparation.prepare import describe, prepare
+from phonaut.data.preparation.prepare import describe, fingerprint, prepare
 from phonaut.data.prepared import UtteranceTable
 from phonaut.data.utterance import Phone, Utterance
 
@@ -210,11 +210,11 @@ def test_items_stay_in_order_whatever_the_threads_do(
 
     real = decoding.load
 
-    def slow_at_first(path: Path, sample_rate: int) -> Any:
+    def slow_at_first(utterance: Utterance, sample_rate: int) -> Any:
         import time
 
-        time.sleep(0.05 if path.stem in ("0", "4") else 0)
-        return real(path, sample_rate)
+        time.sleep(0.05 if utterance.id in ("0", "4") else 0)
+        return real(utterance, sample_rate)
 
     monkeypatch.setattr(decoding, "load", slow_at_first)
     paths = [burst(tmp_path / f"{i}.wav", 0.2, seed=i) for i in range(20)]
@@ -223,6 +223,22 @@ def test_items_stay_in_order_whatever_the_threads_do(
     for row, path in enumerate(paths):
         assert table.id(row) == str(row)
         np.testing.assert_array_equal(table.audio(row), read(path))
+
+
+def test_a_channel_is_that_channel_and_not_the_mix_and_one_that_is_not_there_is_refused(
+    tmp_path: Path, listed: Any
+) -> None:
+    left, right = (read(burst(tmp_path / f"{i}.wav", 0.2, seed=i)) for i in range(2))
+    soundfile.write(tmp_path / "both.wav", np.stack([left, right], axis=1), RATE, subtype="FLOAT")
+    wanted: dict[int | None, Any] = {None: (left + right) / 2, 0: left, 1: right, 2: None}
+    cuts = [Utterance(str(c), tmp_path / "both.wav", "train", "a", "w", channel=c) for c in wanted]
+    prepared = prepare(listed(cuts), sample_rate=RATE)
+    table = prepared.utterances("train")
+    for row in range(3):
+        np.testing.assert_allclose(table.audio(row), list(wanted.values())[row], atol=1e-6)
+    assert prepared.refused[0]["reason"] == "channel 2 is wanted, counted from 0, and it has 2"
+    other = [replace(cuts[0], channel=1), replace(cuts[1], channel=0)]
+    assert fingerprint(listed(other), RATE) != fingerprint(listed(cuts[:2]), RATE), "another channel is prepared anew"
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from phonaut.corpora.disk import Refused, base_of, composed, entries
+from phonaut.corpora.disk import Refused, base_of, composed, entries, existing, listed_path
 from phonaut.corpora.folder.layouts import split_name
 from phonaut.data.utterance import Utterance
+from phonaut.files import encoding_of
 from phonaut.names import excerpt, nearest
 
 COLUMNS = {  # what people call them
@@ -82,7 +82,7 @@ class Table:
     def _row(self, row: Mapping[str, str], base: Path, suffix: str, split: str | None) -> Utterance:
         if not row.get("path"):
             raise ValueError("no path")
-        name = posix(row["path"]) + suffix
+        name = listed_path(row["path"]) + suffix
         path = existing(os.path.join(base, name))
         start_s, duration_s = _times(row)
         text = row.get("text") or None
@@ -108,7 +108,7 @@ class Table:
         folder = header.file.parent
         samples = [row["path"] for _, row in islice(header.rows(), 20) if row.get("path")]
         bases = [folder / name for name in SUBFOLDERS] + [folder.parent]
-        base = base_of([posix(name) for name in samples], bases)
+        base = base_of([listed_path(name) for name in samples], bases)
         if base is None:
             first = f": {samples[0]} is not in {folder}" if samples else ": it has no rows"
             raise ValueError(
@@ -166,9 +166,9 @@ class Header:
 
     def _lines(self) -> Iterator[str]:
         try:
-            with self.file.open(encoding="utf-8-sig", newline="") as lines:
+            with self.file.open(encoding=encoding_of(self.file), newline="") as lines:
                 yield from lines
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             raise ValueError(
                 f"{self.file} is not UTF-8; save it as UTF-8 (iconv -f latin1 -t utf-8): {error}"
             ) from error
@@ -229,18 +229,3 @@ def _from_start(start_s: float, duration_s: float | None) -> tuple[float, float 
     if not (start_s >= 0 and (duration_s is None or duration_s > 0)):
         raise ValueError(f"start {start_s:g} s and duration {duration_s:g} s are no part of a recording")
     return start_s, duration_s
-
-
-def posix(path: str) -> str:
-    """A path as a table has it, with forward slashes and without a leading `./`."""
-    if "\\" in path and "/" not in path:
-        path = path.replace("\\", "/")
-    return path.removeprefix("./")
-
-
-def existing(path: str) -> str:
-    """`path`, or the form of it in which accents are written the other way, where that is a file."""
-    if path.isascii() or os.path.exists(path):
-        return path
-    forms = (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
-    return next(filter(os.path.exists, forms), path)

@@ -153,11 +153,26 @@ class KeywordCorpus(Corpus):
         """
         keywords, other = self._word_folders()
         folders = keywords | other if self._has_unknown else keywords
-        lists = official_lists(self.folder)
+        lists = self._lists if not self._strange_lists else None
         for word in sorted(folders):
             for clip in clips(self.folder, word, folders[word], self._refused):
                 split = lists.get(str(clip.recording), "train") if lists is not None else None
                 yield replace(clip, split=split, word=word if word in keywords else UNKNOWN)
+
+    @cached_property
+    def _lists(self) -> dict[str, str] | None:
+        return official_lists(self.folder)
+
+    @cached_property
+    def _strange_lists(self) -> list[str]:
+        """The official lists of which no line is a clip that is there."""
+        strange = set(LISTS) if self._lists is not None else set()
+        for word, folders in word_folders(self.folder, self._refused).items():
+            for clip in clips(self.folder, word, folders, self._refused):
+                if not strange:
+                    return []
+                strange.discard((self._lists or {}).get(str(clip.recording), ""))
+        return [LISTS[split] for split in LISTS if split in strange]
 
     def select(self, divided: Divided) -> Iterator[Utterance]:
         """The wanted clips, as many of other words as are asked for, and silence and noise."""
@@ -215,7 +230,9 @@ class KeywordCorpus(Corpus):
         return "official validation and testing lists"
 
     def split_hint(self) -> str:
-        """A complete copy has lists."""
+        """A complete copy has lists, of clips that are there."""
+        if self._strange_lists:
+            return f"no line of {' and of '.join(self._strange_lists)} is a recording in {self.folder}"
         return f"it needs {' and '.join(LISTS.values())} in {self.folder}, which a complete copy of the corpus has"
 
     def notes(self) -> list[str]:

@@ -7,8 +7,9 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from phonaut.corpora.disk import Refused, entries, is_audio, stems
+from phonaut.corpora.disk import Refused, entries, is_audio, listed_path, stems
 from phonaut.data.utterance import Utterance
+from phonaut.files import text_lines
 from phonaut.names import likest
 
 COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
@@ -55,15 +56,17 @@ def clips(root: Path, word: str, folders: Sequence[str], refused: Refused) -> It
 def official_lists(root: Path) -> dict[str, str] | None:
     """Split by clip id in lower case, from the corpus's own lists; what is on neither is for training.
 
-    None: the lists are not there, as in a part of the corpus.
+    A line is `yes/0a7c2a8d_nohash_0.wav`, whatever folders stand before it. None: the lists are not there, as in a part
+    of the corpus.
     """
     split_of = {}
     names = {name.lower(): name for name in entries(str(root), Refused())[0]}
     for split, name in LISTS.items():
         if name not in names:
             return None
-        with (root / names[name]).open(encoding="utf-8") as lines:
-            split_of.update({line.strip().lower().rpartition(".")[0]: split for line in lines if line.strip()})
+        for line in text_lines(root / names[name]):
+            clip = "/".join(listed_path(line).lower().split("/")[-2:])
+            split_of[clip.rpartition(".")[0] if is_audio(clip) else clip] = split
     return split_of
 
 

@@ -12,6 +12,7 @@ from phonaut.corpora.disk import Refused, entries, is_audio
 from phonaut.corpora.phone_alignments import append_phone
 from phonaut.corpora.timit.tables import PHONES
 from phonaut.data.utterance import Phone
+from phonaut.files import text_lines
 
 PARTS = ("train", "test")
 RATE = 16000  # of the samples in which labels count
@@ -107,7 +108,7 @@ def read_phones(path: str, folding: dict[str, str]) -> tuple[Phone, ...]:
         raise ValueError("there is no .PHN file beside it")
     name = os.path.basename(path)
     phones: list[Phone] = []
-    for number, line in enumerate(lines_of(path), 1):
+    for number, line in enumerate(text_lines(Path(path), "latin-1"), 1):
         fields = line.split()
         if not fields:
             continue
@@ -128,19 +129,7 @@ def read_phones(path: str, folding: dict[str, str]) -> tuple[Phone, ...]:
 def read_text(one: Recording) -> str | None:
     """The transcript, by the `.TXT` file, else by the words of the `.WRD` file; both begin with samples."""
     for path in filter(None, (one.text, one.words)):
-        said = " ".join(word for line in lines_of(path) for word in line.split()[2:])
+        said = " ".join(word for line in text_lines(Path(path), "latin-1") for word in line.split()[2:])
         if said:
             return said
     return None
-
-
-def lines_of(path: str) -> list[str]:
-    """The lines of a file of labels.
-
-    Raises:
-        ValueError: it cannot be read.
-    """
-    try:
-        return Path(path).read_text(encoding="latin-1").splitlines()
-    except OSError as error:
-        raise ValueError(f"{os.path.basename(path)}: {error.strerror}") from error

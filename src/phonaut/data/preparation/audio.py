@@ -53,6 +53,7 @@ class Recording:
         n_source: samples in the file.
         source_rate: of the file, Hz.
         n_channels: of the file.
+        channel: that is read, from 0; None: all are mixed.
         n_samples: at the wanted rate, as far as it is read.
         energies: sums of squares of stretches of 10 ms, likewise.
         content: hash of the sound, whatever the format; empty for digital silence and before all is read.
@@ -65,6 +66,7 @@ class Recording:
     n_source: int
     source_rate: int
     n_channels: int
+    channel: int | None = None
     n_samples: int = 0
     energies: list[NDArray[np.float64]] = field(default_factory=list)
     content: str = ""
@@ -72,8 +74,8 @@ class Recording:
     number: int = -1
 
 
-def open_recording(path: Path, sample_rate: int) -> tuple[Recording, Iterator[Samples]]:
-    """A recording and its blocks of mono samples at `sample_rate`.
+def open_recording(path: Path, sample_rate: int, channel: int | None = None) -> tuple[Recording, Iterator[Samples]]:
+    """A recording and its blocks of mono samples at `sample_rate`: those of a channel, from 0, or the mix of all.
 
     Raises:
         BadRecordingError: now, or while the blocks are read: unreadable, empty, truncated, or not numbers.
@@ -98,8 +100,11 @@ def open_recording(path: Path, sample_rate: int) -> tuple[Recording, Iterator[Sa
         raise BadRecordingError("no samples")
     if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
         raise BadRecordingError(f"a sample rate of {file.samplerate} Hz: the header is damaged")
-    is_float = file.subtype not in SIXTEEN_BITS or file.channels > 1 or file.samplerate != sample_rate
-    recording = Recording(path, is_float, file.frames, file.samplerate, file.channels)
+    if channel is not None and channel >= file.channels:
+        raise BadRecordingError(f"channel {channel} is wanted, counted from 0, and it has {file.channels}")
+    is_mixed = file.channels > 1 and channel is None
+    is_float = file.subtype not in SIXTEEN_BITS or is_mixed or file.samplerate != sample_rate
+    recording = Recording(path, is_float, file.frames, file.samplerate, file.channels, channel)
     usual = SUFFIXES.get(file.format)
     if usual and path.suffix.lower() not in usual:
         recording.remarks.append(f"is {file.format}, not what its name says")
@@ -146,6 +151,8 @@ def read(file: SoundFile, recording: Recording, levels: Counter[str], n: int) ->
         raise BadRecordingError(f"damaged: {plain(error)}") from error
     if len(block) < n:
         raise BadRecordingError(f"truncated: fewer than {file.frames} samples are there")
+    if recording.channel is not None:
+        block = block[:, recording.channel, None]
     full = 1.0 if recording.is_float else 32768.0
     magnitudes = np.abs(block, dtype=np.float32)
     if recording.is_float:
@@ -180,7 +187,7 @@ def remarks_of(recording: Recording, levels: Counter[str], sample_rate: int) -> 
         remarks.append("samples beyond full scale, clipped")
     elif levels["clipped"] > max(8, 0.001 * levels["samples"]):
         remarks.append("clipped")
-    if recording.n_channels > 1:
+    if recording.n_channels > 1 and recording.channel is None:
         remarks.append(f"{recording.n_channels} channels mixed to one")
     if recording.source_rate != sample_rate:
         remarks.append(f"resampled from {recording.source_rate} Hz")

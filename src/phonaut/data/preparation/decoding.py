@@ -78,7 +78,7 @@ def decode(
     with ThreadPoolExecutor(n_jobs) as pool:
         while True:
             for is_new, group in itertools.islice(waiting, AHEAD * n_jobs - len(ahead)):
-                ahead.append((group, pool.submit(load, group[0].path, sample_rate) if is_new else None))
+                ahead.append((group, pool.submit(load, group[0], sample_rate) if is_new else None))
             if not ahead:
                 return
             group, future = ahead.popleft()
@@ -94,19 +94,19 @@ def decode(
 
 def groups(utterances: Iterable[Utterance]) -> Iterator[tuple[bool, list[Utterance]]]:
     """Utterances of one recording that follow one another, some at a time; true for the first of them."""
-    for _, same in itertools.groupby(utterances, key=lambda utterance: utterance.path):
+    for _, same in itertools.groupby(utterances, key=lambda utterance: (utterance.path, utterance.channel)):
         is_new = True
         while group := list(itertools.islice(same, GROUP)):
             yield is_new, group
             is_new = False
 
 
-def load(path: Path, sample_rate: int) -> tuple[Recording, Iterable[Samples]]:
-    """A recording and its samples, decoded; those of a long one are decoded when they are asked for.
+def load(utterance: Utterance, sample_rate: int) -> tuple[Recording, Iterable[Samples]]:
+    """The recording of an utterance and its samples, decoded; those of a long one are decoded when they are asked for.
 
     Raises:
         BadRecordingError: it cannot be used.
     """
-    recording, parts = open_recording(path, sample_rate)
+    recording, parts = open_recording(utterance.path, sample_rate, utterance.channel)
     is_long = recording.n_source > LONG_S * recording.source_rate
     return recording, parts if is_long else list(parts)

@@ -194,7 +194,7 @@ class SplitWriter:
 def lhotse_cut(utterance: Utterance, source: tuple[int, int, int], before_s: float) -> dict[str, Any]:
     """An utterance as lhotse's MonoCut, in the times of the user's recording: without the padding of a short clip.
 
-    Of several channels it names the first, for a MonoCut has one; the tables hold the mix of all.
+    Where all channels are mixed it names the first, for a MonoCut has one.
 
     Args:
         utterance: with its times in the recording.
@@ -210,7 +210,7 @@ def lhotse_cut(utterance: Utterance, source: tuple[int, int, int], before_s: flo
         "recording_id": path,
         "start": 0.0,
         "duration": duration_s,
-        "channel": 0,
+        "channel": utterance.channel or 0,
         "text": utterance.text or "",
         "speaker": utterance.speaker,
         "custom": {name: label for name, label in labels.items() if label},
@@ -226,7 +226,7 @@ def lhotse_cut(utterance: Utterance, source: tuple[int, int, int], before_s: flo
         "id": utterance.id,
         "start": start_s,
         "duration": duration_s,
-        "channel": 0,
+        "channel": utterance.channel or 0,
         "supervisions": [supervision],
         "recording": {
             "id": path,

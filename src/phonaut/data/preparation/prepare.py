@@ -138,7 +138,8 @@ def fingerprint(corpus: DividedCorpus, sample_rate: int) -> tuple[str, int]:
                 state = (status.st_size, status.st_mtime_ns)
             except OSError:
                 state = (-1, -1)
-        digest.update(repr((utterance, state)).encode("utf-8", "surrogateescape"))
+        channel = "" if utterance.channel is None else f" channel {utterance.channel}"
+        digest.update(f"{(utterance, state)!r}{channel}".encode("utf-8", "surrogateescape"))
         n += 1
     about = json.dumps([corpus.words(), corpus.notes(), corpus.refused()], default=str)
     digest.update(about.encode("utf-8", "surrogateescape"))
