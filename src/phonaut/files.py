@@ -1,14 +1,21 @@
-"""Files that are whole or absent: atomic writes, locks, where the cache lies; and lines of text that others wrote."""
+"""Files that are whole or absent: atomic writes, locks, checks, the cache; and lines of text that others wrote."""
 
 from __future__ import annotations
 
 import codecs
+import contextlib
+import errno
 import fcntl
+import glob
+import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
+import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +38,11 @@ LONGEST_LINE = 2**20  # characters; what has longer ones is no text
 
 UMASK = os.umask(0)  # can only be read by setting it: once, before there are threads
 os.umask(UMASK)
+PART = ".part"  # ends the names of what is being written
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of disks that know none
+MOST_UNPACKED = 2**28  # bytes of a file of arrays, and how many times its length where that is more
+MOST_TIMES = 100
+UNSEALED = {"sha256": 64 * "0"}  # metadata of a safetensors file, before `sealed` fills it
 
 
 def run_folder(path: Path | str) -> Path:
@@ -51,25 +63,104 @@ def run_folder(path: Path | str) -> Path:
 
 
 def cache_dir() -> Path:
-    """`$PHONAUT_CACHE`, else `~/.cache/phonaut`; made on first use."""
-    folder = Path(os.environ.get("PHONAUT_CACHE") or Path.home() / ".cache" / "phonaut")
-    folder.mkdir(parents=True, exist_ok=True)
+    """`$PHONAUT_CACHE`, else `~/.cache/phonaut`; made on first use.
+
+    Where there is no home, or it may not be written, it is a folder of the user's own beside the temporary files.
+
+    Raises:
+        OSError: it cannot be made, or is somebody else's.
+    """
+    if named := os.environ.get("PHONAUT_CACHE"):
+        folder = Path(named)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    if (usual := home_cache()) is not None:
+        return usual
+    folder = Path(tempfile.gettempdir()) / f"phonaut-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} is somebody else's: set PHONAUT_CACHE to a folder that may be written")
+    warnings.warn(f"there is no home that may be written: the cache is {folder}, or PHONAUT_CACHE", stacklevel=2)
     return folder
 
 
+def home_cache() -> Path | None:
+    """`~/.cache/phonaut`; None where there is no home, or it may not be written."""
+    with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: neither $HOME nor an entry in passwd
+        folder = Path.home() / ".cache" / "phonaut"
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    return None
+
+
+def keep_files_of(library: str, variable: str) -> None:
+    """Let a library that keeps files in the home keep them in the cache, where there is no home that may be written."""
+    if variable not in os.environ and home_cache() is None:
+        os.environ[variable] = str(cache_dir() / library)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`, or leave what was there: written beside it, flushed to disk, then moved."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Replace `path` by `data`, or leave what was there: written beside it, flushed to disk, then moved.
+
+    Raises:
+        OSError: it cannot be written; the file is named.
+    """
+    name = None
     try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=beginning(path), suffix=PART)
         with os.fdopen(handle, "wb") as file:
+            hold(handle)
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~UMASK)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+            os.fsync(handle)
+            os.chmod(name, 0o666 & ~UMASK)
+            os.replace(name, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        if name is not None:
+            Path(name).unlink(missing_ok=True)
+
+
+def beginning(path: Path) -> str:
+    """How the names begin of what will become `path`; shorter than it, for a name has 255 bytes at most."""
+    return f".{path.name[:40]}."
+
+
+def hold(handle: int) -> bool:
+    """Lock a file or folder that is being written, while it is open; False if another process does."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in NO_LOCKS
+    return True
+
+
+def leftovers(folder: Path, begins: str = ".") -> Iterator[Path]:
+    """What processes that were killed left in `folder` of files and folders that they wrote, by how the names begin."""
+    for path in sorted(folder.glob(f"{glob.escape(begins)}*{PART}")):
+        with contextlib.suppress(OSError):  # another process was faster
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield path
+            finally:
+                os.close(handle)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed left in `folder`."""
+    for path in leftovers(folder):
+        remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_line(file: TextIO, **line: Any) -> None:
@@ -123,7 +214,7 @@ def text_lines(path: Path, encoding: str = "utf-8") -> Iterator[str]:
 
 
 def read_json(path: Path, default: T) -> T:
-    """The content of a JSON file, or `default` where it is not there (yet).
+    """The content of a JSON file, of the type of `default`; `default` where it is not there (yet).
 
     Raises:
         ValueError: it is damaged.
@@ -132,9 +223,11 @@ def read_json(path: Path, default: T) -> T:
         return default
     try:
         content: T = json.loads(path.read_text(encoding="utf-8"))
-        return content
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged ({error}); delete it and evaluate the run again") from error
+        raise damage(path, error) from error
+    if default is not None and not isinstance(content, type(default)):
+        raise ValueError(f"{path} is damaged: it holds a {type(content).__name__}, no {type(default).__name__}")
+    return content
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -147,27 +240,103 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     write_bytes(path, buffer.getvalue())
 
 
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an `.npz` file; nothing is unpickled.
+
+    Raises:
+        ValueError: it is damaged, or would take far more memory than the file has bytes.
+    """
+    import numpy as np
+
+    try:
+        check_zip(path)
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except OSError:
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy have a dozen classes of errors for damage
+        raise damage(path, error) from error
+
+
+def check_zip(path: Path) -> None:
+    """Compare the files in a zip file with their checksums, as `.npz` and PyTorch's checkpoints are.
+
+    Raises:
+        ValueError: one is not what was written, or it would unpack to far more than the file has bytes.
+        zipfile.BadZipFile: it is none.
+    """
+    with zipfile.ZipFile(path) as file:
+        size = sum(entry.file_size for entry in file.infolist())
+        if size > max(MOST_UNPACKED, MOST_TIMES * path.stat().st_size):
+            raise ValueError(f"it would unpack to {size:,} bytes")
+        if (name := file.testzip()) is not None:
+            raise ValueError(f"{name} in it is not what was written")
+
+
+def sealed(data: bytes) -> bytes:
+    """A safetensors file, whose header has `UNSEALED` in its metadata, with the checksum of all of it in that place."""
+    key, zeros = next(iter(UNSEALED.items()))
+    place = data.index(f'"{key}":"{zeros}"'.encode()) + len(key) + 4
+    return data[:place] + hashlib.sha256(data).hexdigest().encode() + data[place + len(zeros) :]
+
+
+def read_sealed(path: Path) -> bytes:
+    """The bytes of a safetensors file, compared with the checksum in its header, where it has one.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    data = path.read_bytes()
+    key, zeros = next(iter(UNSEALED.items()))
+    head = 8 + min(int.from_bytes(data[:8], "little"), len(data))
+    seal = re.search(rf'"{key}":"([0-9a-f]{{{len(zeros)}}})"'.encode(), data[:head])
+    if (
+        seal
+        and hashlib.sha256(data[: seal.start(1)] + zeros.encode() + data[seal.end(1) :]).hexdigest() != seal[1].decode()
+    ):
+        raise ValueError(f"{path} is damaged: it is not what was written")
+    return data
+
+
+def damage(path: Path, error: Exception) -> ValueError:
+    """The error of a file that cannot be read: one sentence that names it."""
+    first = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return ValueError(f"{path} is damaged: {first}")
+
+
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """A new folder beside `path` that becomes `path` when the block ends well, and is removed when it does not.
 
-    What stood at `path` before is replaced.
+    What stood at `path` before is replaced. What a process left that was killed in here is put in order first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
+    for left in leftovers(path.parent, beginning(path)):
+        if (left / path.name).exists() and not path.exists():  # killed between the two moves below
+            os.replace(left / path.name, path)
+        remove(left)
+    with _temporary_folder(path) as temporary:
         yield temporary
         temporary.chmod(0o777 & ~UMASK)
-        if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+        if not path.exists():
+            os.replace(temporary, path)
+            return
+        with _temporary_folder(path) as old:
             os.replace(path, old / path.name)
             os.replace(temporary, path)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.replace(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+
+
+@contextmanager
+def _temporary_folder(path: Path) -> Iterator[Path]:
+    """A folder beside `path`, locked, that is gone after the block unless it was moved."""
+    folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=beginning(path), suffix=PART))
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        hold(handle)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
 
 
 @contextmanager
@@ -183,4 +352,8 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise BlockingIOError(f"another process is at work in {path.parent}; wait for it or stop it") from error
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            warnings.warn(f"{path.parent} is on a disk without locks: start one process at a time", stacklevel=3)
         yield

@@ -1,12 +1,17 @@
-"""Check and read state dictionaries."""
+"""Check, read and write state dictionaries."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from phonaut.files import UNSEALED, check_zip, damage, read_sealed, sealed, write_bytes
+
+FOREIGN = re.compile(r"GLOBAL (\S+)")  # in the message of PyTorch's restricted reader
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
 
 
@@ -27,16 +32,46 @@ def check_state_dict(expected: dict[str, Tensor], actual: dict[str, Tensor], whe
         raise ValueError(f"{where} does not fit this model: {'; '.join(wrong)}")
 
 
+def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Write tensors to a safetensors file with its checksum, atomically."""
+    from safetensors.torch import save
+
+    write_bytes(path, sealed(save({name: value.contiguous() for name, value in weights.items()}, UNSEALED)))
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file.
 
     Raises:
         ValueError: it is damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
+
+    data = read_sealed(path)
+    try:
+        return load(data)
+    except Exception as error:  # SafetensorError, and whatever a type that torch does not know raises
+        raise damage(path, error) from error
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint of PyTorch: tensors and plain containers only, each as it was written.
+
+    Raises:
+        ValueError: it is damaged, or holds what would run code.
+    """
+    import torch
 
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        check_zip(path)  # PyTorch does not compare the checksums
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # whatever a damaged archive makes the readers raise
+        if foreign := FOREIGN.search(str(error)):
+            what = f"{path} holds an object of {foreign[1]}: weights and plain containers are read, and no code is run"
+            raise ValueError(what) from error
+        raise damage(path, error) from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f"{path} is damaged: it holds no checkpoint")
+    return checkpoint

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
 from phonaut.arrays import Index
+from phonaut.compiled import njit
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+@njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def between(x: NDArray[np.float32], y: NDArray[np.float32]) -> float:
     """The normalised distance of `x (T, D)` and `y (U, D)`, row by row in O(U) memory."""
     n_x, n_y = len(x), len(y)
@@ -29,7 +30,7 @@ def between(x: NDArray[np.float32], y: NDArray[np.float32]) -> float:
     return float(above[n_y] / (n_x + n_y))
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@njit(nogil=True, parallel=True, error_model="numpy")
 def _distances(
     x: NDArray[np.float32], begin: Index, end: Index, y: NDArray[np.float32], first: Index, last: Index,
     out: NDArray[np.float64],

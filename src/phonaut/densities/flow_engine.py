@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
 from phonaut.arrays import Index
+from phonaut.compiled import njit
 
 Array = NDArray[Any]  # of float32 or float64
 
@@ -21,7 +22,7 @@ TILE = 64
 FAST = {"reassoc", "contract", "arcp", "nsz"}
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, error_model="numpy", fastmath=FAST)
 def affine(weight: Array, bias: Array, x: Array, rows: Index, y: Array, slope: float) -> None:
     """`y = leaky(W x[rows] + b)`; a slope of 1 leaves it linear."""
     n_in = len(rows)
@@ -44,7 +45,7 @@ def affine(weight: Array, bias: Array, x: Array, rows: Index, y: Array, slope: f
                 out[j] = max(out[j], slope * out[j])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, error_model="numpy", fastmath=FAST)
 def back(weight: Array, g: Array, n_out: int, x: Array, rows: Index) -> None:
     """`x[rows] += W^T g`."""
     even = n_out - n_out % 4
@@ -61,7 +62,7 @@ def back(weight: Array, g: Array, n_out: int, x: Array, rows: Index) -> None:
                 out[j] += w0 * g0[j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, error_model="numpy", fastmath=FAST)
 def outer(g: Array, n_out: int, x: Array, rows: Index, of_weight: Array) -> None:
     """`gradient of W += g x[rows]^T`."""
     n_in = len(rows)
@@ -89,7 +90,7 @@ def outer(g: Array, n_out: int, x: Array, rows: Index, of_weight: Array) -> None
             of_weight[o, i] += a0
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, error_model="numpy", fastmath=FAST)
 def total(g: Array, n_out: int, of_bias: Array) -> None:
     """`gradient of b += sum of g over frames`."""
     for o in range(n_out):
@@ -99,7 +100,7 @@ def total(g: Array, n_out: int, of_bias: Array) -> None:
         of_bias[o] += a
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, error_model="numpy", fastmath=FAST)
 def gate(g: Array, y: Array, slope: float) -> None:
     """The derivative of the leaky rectifier, from its output."""
     for o in range(len(y)):
@@ -108,7 +109,7 @@ def gate(g: Array, y: Array, slope: float) -> None:
             go[j] *= slope if yo[j] < 0 else g.dtype.type(1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, error_model="numpy", fastmath=FAST)
 def tanh_exp(s: Array, e: Array, bound: float) -> None:
     """`s = bound tanh(s / bound)` and `e = exp(s)` in place, of one row.
 
@@ -140,7 +141,7 @@ def tanh_exp(s: Array, e: Array, bound: float) -> None:
         e[j] = p * p
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, error_model="numpy", fastmath=FAST)
 def up(
     z: Array, logdet: Array, w: Array, at: Index, keep: Index, change: Index, mix: Index, n_rows: Index, n_hidden: int,
     slope: float, bound: float, save: int, h1: Array, h2: Array, st: Array, e: Array, before: Array, every: Index,
@@ -173,7 +174,7 @@ def up(
                 logdet[j] += s[j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, error_model="numpy", fastmath=FAST)
 def down(
     z: Array, g: Array, gl: Array, w: Array, gw: Array, at: Index, keep: Index, change: Index, mix: Index,
     n_rows: Index, n_hidden: int, slope: float, bound: float, h1: Array, h2: Array, st: Array, e: Array, before: Array,
@@ -221,7 +222,7 @@ def down(
             back(matrix, go, n_mix, g, mix[c, :n_mix])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, error_model="numpy", fastmath=FAST)
 def load(x: Array, first: int, last: int, z: Array) -> None:
     """Frames `first ... last` as columns; the last one again past its end."""
     for j in range(TILE):
@@ -230,7 +231,7 @@ def load(x: Array, first: int, last: int, z: Array) -> None:
             z[d, j] = row[d]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def widest_of(n_rows: Index) -> int:
     """Rows of a tile that some coupling needs at once."""
     widest = 1
@@ -239,7 +240,7 @@ def widest_of(n_rows: Index) -> int:
     return widest
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, parallel=True, error_model="numpy", fastmath=FAST)
 def log_prob(
     x: Array, begin: Index, end: Index, into: Index, per_group: int, weights: Array, at: Index, keep: Index,
     change: Index, mix: Index, n_rows: Index, n_hidden: int, slope: float, bound: float, means: Array, inverse: Array,
@@ -274,7 +275,7 @@ def log_prob(
                     found[row + j, own, k] = constant[f, k] + logdet[j] - acc[j] / 2
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, parallel=True, error_model="numpy", fastmath=FAST)
 def gradients(
     x: Array, begin: Index, end: Index, into: Index, per_group: int, weights: Array, at: Index, keep: Index,
     change: Index, mix: Index, n_rows: Index, n_hidden: int, slope: float, bound: float, means: Array, inverse: Array,
@@ -329,7 +330,7 @@ def gradients(
         value[f, chunk] = objective
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, parallel=True, error_model="numpy", fastmath=FAST)
 def moments(
     x: Array, begin: Index, end: Index, into: Index, per_group: int, weights: Array, at: Index, keep: Index,
     change: Index, mix: Index, n_rows: Index, n_hidden: int, slope: float, bound: float, chunks: int, gamma: Array,

@@ -12,15 +12,16 @@ result does not either.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from phonaut.arrays import Array, Index
+from phonaut.compiled import njit
 
 LEAST = 1e-280  # a sum of scaled probabilities below this has lost its digits
 FAST = {"reassoc", "contract", "arcp", "nsz"}  # what lets sums be vectorised; infinities and NaN keep their meaning
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, error_model="numpy", fastmath=FAST)
 def through(weights: Array, transition: Array, low: Index, high: Index, out: Array) -> None:
     """`out = weights @ transition`, four rows at a time over the columns that any of them has."""
     n_states = len(weights)
@@ -41,7 +42,7 @@ def through(weights: Array, transition: Array, low: Index, high: Index, out: Arr
                 into[j] += w0 * r0[j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, error_model="numpy", fastmath=FAST)
 def forward_one(
     rows: Array, start: Array, transition: Array, low: Index, high: Index, alpha: Array, emission: Array, scale: Array
 ) -> float:
@@ -74,7 +75,7 @@ def forward_one(
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, error_model="numpy", fastmath=FAST)
 def add_outer(left: Array, right: Array, low: Index, high: Index, counts: Array) -> None:
     """`counts += left^T right` within the band, of eight frames: each count is read and written once."""
     for i in range(len(low)):
@@ -91,7 +92,7 @@ def add_outer(left: Array, right: Array, low: Index, high: Index, counts: Array)
                 )
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+@njit(nogil=True, error_model="numpy", fastmath=FAST)
 def backward_one(
     alpha: Array,
     emission: Array,
@@ -140,7 +141,7 @@ def backward_one(
     return float(np.log(ended))
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@njit(nogil=True, parallel=True, error_model="numpy")
 def forward_backward(
     log_likelihoods: Array,
     first: Index,
@@ -185,7 +186,7 @@ def forward_backward(
                         counts[part, c, i, j] += own[i, j] * transition[c, i, j]
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@njit(nogil=True, parallel=True, error_model="numpy")
 def forward(
     log_likelihoods: Array,
     first: Index,
@@ -222,14 +223,14 @@ def forward(
             total[b] += np.log(ended) if ended > LEAST else np.nan
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def log_sum_exp(terms: Array) -> float:
     """`log(sum(exp(terms)))`."""
     peak = float(terms.max())
     return peak if peak == -np.inf else float(peak + np.log(np.exp(terms - peak).sum()))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def forward_backward_log(
     rows: Array,
     log_start: Array,
@@ -264,7 +265,7 @@ def forward_backward_log(
     return float(total)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def best_through(so_far: Array, log_transition: Array, low: Index, high: Index, out: Array) -> None:
     """`out[j] = max_i so_far[i] + log_transition[i, j]`, eight rows at a time over the columns that any of them has."""
     n_states = len(so_far)
@@ -288,7 +289,7 @@ def best_through(so_far: Array, log_transition: Array, low: Index, high: Index, 
             into[j] = max(into[j], v0 + r0[j])
 
 
-@njit(cache=True, nogil=True, parallel=True, error_model="numpy")
+@njit(nogil=True, parallel=True, error_model="numpy")
 def viterbi(
     log_likelihoods: Array,
     first: Index,

@@ -1,9 +1,19 @@
 """Arrays in, matplotlib figures out; TensorBoard and reports show the same ones."""
 
-from phonaut.plots.encoder import attention_maps, coarse, hidden_layers, layer_weights
-from phonaut.plots.figures import confusion_matrix, png, row_fractions, spectrogram, spectrograms
-from phonaut.plots.hmm import plot_convergence, plot_durations, plot_posteriors, plot_states, plot_transitions
-from phonaut.plots.noise import against_snr
+from phonaut.files import keep_files_of
+
+keep_files_of("matplotlib", "MPLCONFIGDIR")  # before it is imported
+
+from phonaut.plots.encoder import attention_maps, coarse, hidden_layers, layer_weights  # noqa: E402
+from phonaut.plots.figures import confusion_matrix, png, row_fractions, spectrogram, spectrograms  # noqa: E402
+from phonaut.plots.hmm import (  # noqa: E402
+    plot_convergence,
+    plot_durations,
+    plot_posteriors,
+    plot_states,
+    plot_transitions,
+)
+from phonaut.plots.noise import against_snr  # noqa: E402
 
 __all__ = [
     "against_snr",

@@ -11,9 +11,10 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from phonaut.checkpoints.state_dict import read_checkpoint
 from phonaut.files import write_bytes
 
 LAST = "last.ckpt"
@@ -35,8 +36,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         write_bytes(Path(path), buffer.getvalue())
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
-        """Read a checkpoint with PyTorch's restricted reader, whatever is asked for."""
-        checkpoint: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        """Read a checkpoint with PyTorch's restricted reader, whatever is asked for, to the CPU.
+
+        The best checkpoints that Lightning's callback remembers lie beside this one, wherever the folder is today.
+        """
+        checkpoint, folder = read_checkpoint(Path(path)), os.path.realpath(Path(path).parent)
+        for state in checkpoint.get("callbacks", {}).values():
+            if "best_k_models" in state:
+                here = {one: os.path.join(folder, os.path.basename(one)) for one in state["best_k_models"]}
+                state["best_k_models"] = {here[one]: score for one, score in state["best_k_models"].items()}
+                for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
+                    state[key] = state[key] and os.path.join(folder, os.path.basename(state[key]))
+                state["dirpath"] = folder
         return checkpoint
 
 
@@ -87,11 +98,24 @@ def newest_readable_checkpoint(folder: Path) -> Path | None:
         if not path.exists():
             continue
         try:
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-            if "phonaut" in checkpoint:
+            if "phonaut" in read_checkpoint(path):
                 return path
             reason = "it is not a checkpoint of a run"
-        except Exception as error:  # whatever a damaged archive makes the reader raise
-            reason = str(error).splitlines()[0]
+        except ValueError as error:
+            reason = str(error).removeprefix(f"{path} ")
         warnings.warn(f"{path} cannot be read ({reason}); going back to an earlier checkpoint", stacklevel=2)
+    return None
+
+
+def chosen_weights(callback: ModelCheckpoint) -> dict[str, Any] | None:
+    """The state of the best epoch that can be read, damaged ones being named in a warning; None: of no epoch."""
+    ranked = sorted(callback.best_k_models.items(), key=lambda one: float(one[1]), reverse=callback.mode == "max")
+    for path in dict.fromkeys(
+        [callback.best_model_path, *(path for path, _ in ranked)] if callback.best_model_path else []
+    ):
+        try:
+            state: dict[str, Any] = read_checkpoint(Path(path))["state_dict"]
+            return state
+        except (ValueError, KeyError, FileNotFoundError) as error:
+            warnings.warn(f"{error}; taking the next best epoch, or the last", stacklevel=2)
     return None

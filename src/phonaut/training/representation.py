@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from phonaut.data.batches import Batch
 from phonaut.features.functional import length_mask
+from phonaut.files import keep_files_of
 from phonaut.models.objectives import DrawKey, Objective
 from phonaut.models.representation_model import Reconstruction, RepresentationModel
 from phonaut.networks.mockingjay import Mockingjay
@@ -78,6 +79,7 @@ class Representation(TrainingLoop):
         super().__init__(model, optimizer=optimizer, scheduler=scheduler, interval=interval, seed=seed)
         self.objective = objective
         if compile:
+            keep_files_of("inductor", "TORCHINDUCTOR_CACHE_DIR")
             model.network.compile_layers()
 
     def statistics(self) -> LossSums:
