@@ -8,6 +8,8 @@ from inspect import Parameter
 from typing import Any
 
 Node = dict[str, Any]
+# Options of corpora that say where files lie.
+PLACES = ("data_folder", "alignment", "train", "test", "validation", "codebook")
 
 
 def load_target(name: str) -> Any:
@@ -92,6 +94,21 @@ def as_before(old: Node, new: Node) -> Node:
     return filled | {
         key: taken[key].default for key in lacking if key in taken and taken[key].default is not Parameter.empty
     }
+
+
+def without_places(config: Node) -> Node:
+    """A configuration that does not say where the files of its corpus lie.
+
+    >>> without_places({"dataset": {"data_folder": "/a", "corpora": [{"corpus": {"data_folder": "/b", "seed": 0}}]}})
+    {'dataset': {'corpora': [{'corpus': {'seed': 0}}]}}
+    """
+
+    def placeless(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: placeless(one) for key, one in value.items() if key not in PLACES}
+        return [placeless(one) for one in value] if isinstance(value, list) else value
+
+    return {key: placeless(value) if key == "dataset" else value for key, value in config.items()}
 
 
 def flat(config: Any, prefix: str = "") -> Node:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import re
 import weakref
 import zlib
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -29,6 +32,8 @@ RECORDINGS = "recordings"  # where each recording lies in it
 REFUSED = "refused.jsonl"
 REMARKS = "remarks.jsonl"
 CHECKED_AT_ONCE = 500_000  # samples
+LABELS = re.compile(r"^cuts\..*/(id|id_end|word|speaker|n_samples|phone_end|label|start_s|end_s)\.\w+$")
+CHECKSUMS = re.compile(rf"^{RECORDINGS}/(crc|n_samples|n_frames)\.\w+$")
 DAMAGED = "damaged"  # there once damage was found in reading: prepare again
 
 RECORDING_COLUMNS = {"path": "text", "offset": "i8", "n_samples": "i8", "is_float": "u1", "crc": "u4"}
@@ -103,6 +108,19 @@ class PreparedCorpus:
     def __reduce__(self) -> tuple[type[PreparedCorpus], tuple[Path]]:
         """To another process goes the path, not what lies there."""
         return PreparedCorpus, (self.folder,)
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """Hashes of `labels` (ids, lengths, labels and splits) and of `audio`, wherever recordings and cache lie."""
+        files = json.loads((self.folder / FILES).read_text(encoding="utf-8"))
+        words = [self.sample_rate, self.clip_s, self.words, self.speakers, self.phones]
+        return {
+            kind: hashlib.blake2b(
+                json.dumps([words, sorted((name, what) for name, what in files.items() if part.search(name))]).encode(),
+                digest_size=16,
+            ).hexdigest()
+            for kind, part in (("labels", LABELS), ("audio", CHECKSUMS))
+        }
 
     @property
     def refused(self) -> list[dict[str, str]]:

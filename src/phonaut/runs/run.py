@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from phonaut.config.compose import read_config
 from phonaut.config.schema import Config
-from phonaut.files import read_json, run_folder
+from phonaut.files import read_json, remove, run_folder
 from phonaut.tasks.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -79,6 +78,12 @@ class Run:
         """Trained and evaluated: `metrics.json` is written last."""
         return (self.folder / "metrics.json").exists()
 
+    @property
+    def begun(self) -> bool:
+        """There is something that training made: a checkpoint, or a model."""
+        kept = any((self.folder / "checkpoints").glob("*.ckpt"))
+        return kept or self.finished or (self.folder / "model.safetensors").exists()
+
     def conditions(self, split: str) -> list[str]:
         """Conditions under which the split was scored besides as it is, such as `white_10_db`."""
         names = (name.partition("/")[2] for name in self.metrics.get(split, {}) if "/" in name)
@@ -127,11 +132,10 @@ def job_name(number: int, overrides: Sequence[str]) -> str:
 
 
 def empty(folder: Path) -> None:
-    """Remove a run, all but its lock."""
-    for path in folder.iterdir():
-        if path.name == ".lock":
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+    """Remove a run, all but its lock.
+
+    First what says that it is finished, last what says that it is a run: killed in between, it is one to be resumed.
+    """
+    for path in sorted(folder.iterdir(), key=lambda path: (path.name == "config.yaml", path.name != "metrics.json")):
+        if path.name != ".lock":
+            remove(path)

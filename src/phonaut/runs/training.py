@@ -16,20 +16,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from phonaut.checkpoints.state_dict import write_weights
 from phonaut.config.compose import to_yaml
 from phonaut.config.nodes import instantiate
 from phonaut.config.schema import Config
-from phonaut.files import locked, write_bytes, write_json, write_text
+from phonaut.files import locked, sweep, write_json, write_text
 from phonaut.models import EMClassifier, SpeechModel
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.networks import ModelSize, count
-from phonaut.runs.resume import state_of
+from phonaut.runs.resume import as_begun, state_of
 from phonaut.runs.run import Run, empty
 from phonaut.runs.trainer import trainer_of
 from phonaut.tasks.base import Task
-from phonaut.training.checkpointing import newest_readable_checkpoint
+from phonaut.tasks.build import check_same_recordings
+from phonaut.training.checkpointing import chosen_weights, newest_readable_checkpoint
 
 
 def train(config: Config, folder: Path, command: Sequence[str]) -> Run | None:
@@ -47,22 +51,34 @@ def train(config: Config, folder: Path, command: Sequence[str]) -> Run | None:
         ValueError: the folder holds another run, or the corpus cannot be used.
     """
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:  # started by Lightning for ddp: the first process has done the rest
-        fit(config, folder)
+        fit(as_begun(folder, config, command), folder)
         return None
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock", wait=False):
+        for place in (folder, folder / "checkpoints", folder / "predictions"):
+            sweep(place)
         if config.overwrite:
             empty(folder)
+        config = as_begun(folder, config, command)
         state = state_of(folder, config.to_dict())
         if state == "finished":
             print(f"{folder} is finished; overwrite=true trains it again, a larger trainer.max_epochs continues it")
             return Run(folder)
+        parts = build(config)  # what is refused is refused before there is a run
+        if state == "new":
+            empty(folder)
+        else:
+            check_same_recordings(
+                Run(folder).corpus, parts[2].prepared, f"choose another experiment_id than {folder}'s"
+            )
         if not config.resume:
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         (folder / "metrics.json").unlink(missing_ok=True)  # written last: a run without it is unfinished
         begin(config, folder, command)
+        write_json(folder / "corpus.json", about_corpus(parts[2]))
         started = time.monotonic()
-        conclude(config, folder, *fit(config, folder))
+        fit(config, folder, parts)
+        conclude(config, folder, *parts)
         environment = Run(folder).environment
         write_json(folder / "environment.json", environment | {"seconds": round(time.monotonic() - started, 1)})
     return Run(folder)
@@ -88,42 +104,59 @@ def build(config: Config) -> tuple[Task, Any, Any]:
     return task, task.loop(config, model, data), data
 
 
-def fit(config: Config, folder: Path) -> tuple[Task, Any, Any]:
-    """Train to the end, from the newest checkpoint where there is one; the loop is left with the weights to keep."""
-    task, loop, data = build(config)
+def fit(config: Config, folder: Path, parts: tuple[Task, Any, Any] | None = None) -> tuple[Task, Any, Any]:
+    """Train to the end, from the newest checkpoint where there is one.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        parts: what `build` gives; None: built here.
+
+    Returns:
+        The parts, the loop with the weights to keep.
+
+    Raises:
+        ValueError: the options of the Trainer cannot be carried out.
+    """
+    task, loop, data = parts or build(config)
     task.begin(config, folder, loop.model, data)
-    trainer = trainer_of(config, folder, task.callbacks(config, folder), is_em=not loop.automatic_optimization)
     checkpoint = newest_readable_checkpoint(folder / "checkpoints")
-    if checkpoint is not None and trainer.is_global_zero:
-        print(f"resuming from {checkpoint}", flush=True)
     try:
+        trainer = trainer_of(config, folder, task.callbacks(config, folder), is_em=not loop.automatic_optimization)
+        if checkpoint is not None and trainer.is_global_zero:
+            print(f"resuming from {checkpoint}", flush=True)
         trainer.fit(loop, datamodule=data, ckpt_path=checkpoint)
     except SIGTERMException as stop:  # which would end the process as if all were well
         raise KeyboardInterrupt from stop
-    best = getattr(trainer.checkpoint_callback, "best_model_path", "")
-    if best:
-        path = folder / "checkpoints" / Path(best).name  # the folder may have moved since
-        loop.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
+    except MisconfigurationException as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    callback = trainer.checkpoint_callback
+    if isinstance(callback, ModelCheckpoint) and (weights := chosen_weights(callback)) is not None:
+        loop.load_state_dict(weights)
+    loop.float()  # of trainer.precision=64-true
     return task, loop, data
 
 
 def conclude(config: Config, folder: Path, task: Task, loop: Any, data: Any) -> None:
     """Evaluate the chosen weights and write the run's files; `metrics.json` comes last."""
-    from safetensors.torch import save
-
     metrics, about = task.conclude(config, folder, loop, data)
     model: SpeechModel = loop.model.cpu().eval()
-    write_bytes(folder / "model.safetensors", save({k: v.contiguous() for k, v in model.state_dict().items()}))
+    write_weights(folder / "model.safetensors", model.state_dict())
     best = best_epoch(loop.history, config.checkpoint["monitor"], config.checkpoint["mode"])
     size, n_epochs = size_of(model, data), len(loop.history)
     times = {"train_seconds": round(loop.seconds, 1), "epochs": n_epochs, "best_epoch": best}
     write_json(folder / "model.json", {"model": folder.name, **size, **times, **about})
     write_json(folder / "history.json", loop.history)
-    prepared = data.prepared
-    corpus = {"name": prepared.name, "notes": data.notes, "folder": str(prepared.folder), "summary": prepared.summary}
-    write_json(folder / "corpus.json", corpus)
-    write_json(folder / "refused.json", [*prepared.refused, *data.refused])
+    write_json(folder / "corpus.json", about_corpus(data))
+    write_json(folder / "refused.json", [*data.prepared.refused, *data.refused])
     write_json(folder / "metrics.json", metrics)
+
+
+def about_corpus(data: Any) -> dict[str, Any]:
+    """What a run keeps of its corpus."""
+    prepared = data.prepared
+    about = {"name": prepared.name, "notes": data.notes, "folder": str(prepared.folder), "summary": prepared.summary}
+    return {**about, "digests": prepared.digests}
 
 
 def best_epoch(history: Sequence[dict[str, float]], monitor: str, mode: str) -> int:
@@ -160,15 +193,12 @@ def environment(seed: int, command: str) -> dict[str, Any]:
     import psutil
 
     versions = {name: metadata.version(name) for name in ("phonaut", "torch", "lightning", "numpy")}
-    git = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-    )
     return {
         "command": command,
         "resume_command": command,
         "seed": seed,
         "versions": {"python": platform.python_version(), **versions},
-        "git": git.stdout.strip() or None,
+        "git": commit(),
         "machine": {
             "cpu": cpu_name(),
             "cores": os.cpu_count(),
@@ -179,6 +209,15 @@ def environment(seed: int, command: str) -> dict[str, Any]:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "program": Path(sys.argv[0]).name,
     }
+
+
+def commit() -> str | None:
+    """The commit of a working copy of Phonaut; None of an installed one, or where there is no git."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def cpu_name() -> str:

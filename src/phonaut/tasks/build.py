@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,32 @@ def prepared_corpus(config: Config, *, n_jobs: int | None = None) -> PreparedCor
             f"frame_offset_s={layout.frame_offset_s}; the run needs {', '.join(map(str, expected))}"
         )
     return prepared
+
+
+def check_same_recordings(known: Node, prepared: PreparedCorpus, otherwise: str) -> None:
+    """Refuse a corpus that is not the one of a run, which may have moved since; warn of audio that sounds otherwise.
+
+    Args:
+        known: `corpus.json` of the run; earlier versions wrote no `digests`, and their counts have to do.
+        prepared: as it is today.
+        otherwise: what a user can do.
+
+    Raises:
+        ValueError: ids, lengths, labels or splits are others.
+    """
+    before, today = known.get("summary") or {}, prepared.summary
+    if "digests" in known and before.get("format") == today["format"]:
+        same = known["digests"]["labels"] == prepared.digests["labels"]
+        if same and known["digests"]["audio"] != prepared.digests["audio"]:
+            warnings.warn(f"the audio of {prepared.name} is not what it was to the bit: files, or how they are "
+                          "resampled here, have changed since the run began", stacklevel=2)  # fmt: skip
+    else:
+        same = all(before.get(key, today[key]) == today[key] for key in ("splits", "words", "speakers", "phones"))
+    if not same:
+        raise ValueError(
+            f"the recordings of {prepared.name}, their labels or splits are not those that the run was trained on: "
+            f"{otherwise}"
+        )
 
 
 def optional(node: Node | None) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from phonaut.config.compose import compose
-from phonaut.config.nodes import class_of
+from phonaut.config.nodes import PLACES, class_of
+from phonaut.config.plugins import node_of_group
 from phonaut.config.schema import Config
 from phonaut.data.classes import classes_of
 from phonaut.data.datamodule import SpeechData
@@ -172,12 +174,18 @@ class Classification(Task):
             config.dataset, config.protocol = folder.dataset, folder.protocol
             config.classes = None  # labels that the model does not know are reported apart
             split, name = "test", request.data_folder.resolve().name
-        elif words:
+        elif words and all(word.startswith("dataset.test=") for word in words):
             file = other_test(config, words)
             config.dataset["test"] = str(file)
             split, name = "test", file.name.split(".gz")[0].removesuffix(".pkl")
+        else:
+            find_files(config, words)
         config.batch_size = request.batch_size or config.batch_size
-        data = speech_data(config, build.prepared_corpus(config), list(run.about["classes"]))
+        prepared = own_corpus(config, run.folder) if request.data_folder is None else build.prepared_corpus(config)
+        if name == request.split and request.data_folder is None:
+            otherwise = f"phonaut evaluate {run.folder} FOLDER scores another folder"
+            build.check_same_recordings(run.corpus, prepared, otherwise)
+        data = speech_data(config, prepared, list(run.about["classes"]))
         noise = request.noise
         if noise and data.prepared.frames is not None:
             raise ValueError(f"noise= is added to waveforms, and {data.prepared.name} has frames: leave it out")
@@ -213,16 +221,53 @@ def other_test(config: Config, overrides: list[str]) -> Path:
     """The file to test on in place of the run's own, where its corpus is made of files.
 
     Raises:
-        ValueError: the corpus has no test file, more is asked for, or the file is not there.
+        ValueError: the corpus has no test file, or the file is not there.
     """
-    if config.dataset.get("test") is None or any(not text.startswith("dataset.test=") for text in overrides):
-        raise ValueError(
-            f"{' '.join(overrides)}: settings of the data go with a new folder; the run's corpus has its own"
-        )
+    if config.dataset.get("test") is None:
+        raise ValueError(f"{' '.join(overrides)}: the run's corpus has no test file")
     file = Path(overrides[-1].partition("=")[2]).expanduser()
     if not file.is_file():
         raise ValueError(f"dataset.test={file} is not there")
     return file
+
+
+def find_files(config: Config, words: Sequence[str]) -> None:
+    """Set where the recordings of a run lie today, which may have been moved since.
+
+    Args:
+        config: of the run; where nothing else is said and its folder has gone, the usual one of its corpus is taken.
+        words: such as `dataset.data_folder=FOLDER`.
+
+    Raises:
+        ValueError: words that set something else.
+    """
+    places = [key for key in PLACES if config.dataset.get(key)]
+    for word in words:
+        key, _, value = word.removeprefix("dataset.").partition("=")
+        if key not in places:
+            may = " and ".join(f"dataset.{place}=" for place in places) or "nothing"
+            raise ValueError(f"{word}: of the run's own corpus, {may} may be set, to where it lies now; other settings "
+                             "go with a folder to score: phonaut evaluate RUN FOLDER")  # fmt: skip
+        config.dataset[key] = value.strip("'\"")
+    usual = node_of_group("dataset", str(config.choices["dataset"]), {}, config.to_dict()) if places else {}
+    for place in places:
+        there = Path(config.dataset[place]).expanduser()
+        if not there.exists() and not words and usual.get(place) and Path(usual[place]).expanduser().exists():
+            config.dataset[place] = usual[place]
+
+
+def own_corpus(config: Config, run: Path) -> PreparedCorpus:
+    """The corpus of a run.
+
+    Raises:
+        ValueError: it cannot be used; where its files have gone, with how to say where they are.
+    """
+    try:
+        return build.prepared_corpus(config)
+    except ValueError as error:
+        gone = [key for key in PLACES if (at := config.dataset.get(key)) and not Path(at).expanduser().exists()]
+        hint = "".join(f"; phonaut evaluate {run} dataset.{key}=... says where it lies now" for key in gone)
+        raise ValueError(f"{error}{hint}") from error
 
 
 def new_folder(config: Config, data_folder: Path, overrides: list[str], clip_s: float | None) -> Config:
