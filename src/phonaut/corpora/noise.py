@@ -149,11 +149,10 @@ def _utterance(
 
 
 def _duration_s(path: str, refused: Refused) -> float:
-    import soundfile
+    from phonaut.data.preparation.audio import BadRecordingError, duration_s
 
     try:
-        info = soundfile.info(path)
-    except (soundfile.SoundFileError, OSError) as error:
+        return duration_s(Path(path))
+    except BadRecordingError as error:
         refused.add(path, f"a noise recording that cannot be read: {error}")
         return 0.0
-    return float(info.frames / info.samplerate)

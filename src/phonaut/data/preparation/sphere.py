@@ -9,9 +9,12 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from phonaut.names import excerpt
+
 MAGIC = b"NIST_1A"
 LONGEST_HEADER = 1 << 20  # bytes; they have 1024
 CODINGS = ("pcm", "ulaw", "alaw")
+WIDEST = 4  # bytes of a sample
 NEEDED = ("channel_count", "sample_rate", "sample_n_bytes")
 BLOCK = 1024  # so many bytes more than the header promises are another recording, fewer are padding
 LEAST_JUDGED = 1000  # samples; of fewer nobody can tell the order of bytes
@@ -32,7 +35,8 @@ class Header(NamedTuple):
     def number(self, name: str) -> int | None:
         """A whole number of the header; None: it has none of this name."""
         kind, value = self.fields.get(name, ("", ""))
-        return int(value) if kind == "i" and re.fullmatch(r"-?\d+", value) else None
+        # libsndfile writes the width of companded samples as a text
+        return int(value) if kind in ("i", "s1") and re.fullmatch(r"-?\d{1,18}", value) else None
 
     def text(self, name: str, otherwise: str = "") -> str:
         """A text of the header."""
@@ -95,10 +99,12 @@ def _coding_problem(header: Header) -> str | None:
         return None
     if "shorten" in coding:
         return (
-            f"SPHERE compressed by shorten (sample_coding {coding}), which is not read: unpack it, "
+            f"SPHERE compressed by shorten (sample_coding {excerpt(coding)}), which is not read: unpack it, "
             "sph2pipe -f wav x.WAV x.WAV.wav"
         )
-    return f"SPHERE with sample_coding {coding}; {', '.join(CODINGS)} are read: sph2pipe -f wav x.WAV x.WAV.wav"
+    return (
+        f"SPHERE with sample_coding {excerpt(coding)}; {', '.join(CODINGS)} are read: sph2pipe -f wav x.WAV x.WAV.wav"
+    )
 
 
 def _number_problem(header: Header) -> str | None:
@@ -106,17 +112,20 @@ def _number_problem(header: Header) -> str | None:
         if name not in header.fields:
             return f"the SPHERE header does not say {name}: it is damaged; copy the file again"
         kind, value = header.fields[name]
-        if (header.number(name) or 0) < (0 if name == "sample_count" else 1):
-            return f"the SPHERE header says {name} -{kind} {value}: a whole number (-i) above 0 is wanted"
+        number = header.number(name)
+        if number is None or number < (0 if name == "sample_count" else 1):
+            return f"the SPHERE header says {name} -{kind} {excerpt(value)}: a whole number (-i) above 0 is wanted"
     width, order = header.number("sample_n_bytes"), header.text("sample_byte_format")
+    if width is not None and width > WIDEST:
+        return f"the SPHERE header says sample_n_bytes -i {width}: samples of 1 to {WIDEST} bytes are read"
     digits = "".join(str(i) for i in range(width or 0))
-    if width == 1 or order in (digits, digits[::-1]):
+    if width == 1 or order in (digits, digits[::-1]) or (order in ("01", "10") and len(digits) > 2):  # libsndfile's
         return None
     if "sample_byte_format" not in header.fields:
         return "the SPHERE header does not say sample_byte_format, the order of bytes: copy the file again"
     return (
-        f"the SPHERE header says sample_byte_format {order} for samples of {width} bytes: {digits} (little-endian) or "
-        f"{digits[::-1]} (big-endian) are read"
+        f"the SPHERE header says sample_byte_format {excerpt(order)} for samples of {width} bytes: {digits} "
+        f"(little-endian) or {digits[::-1]} (big-endian) are read"
     )
 
 
