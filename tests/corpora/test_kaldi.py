@@ -277,15 +277,13 @@ def test_phones_come_from_an_alignment_of_the_utterances(tmp_path: Path) -> None
 
 def test_phones_without_an_alignment_or_with_that_of_another_corpus_say_what_is_wrong(tmp_path: Path) -> None:
     folder = make(tmp_path)
-    with pytest.raises(
-        ValueError, match=r"target=phone needs the times of phones: dataset.alignment=FILE.ctm; phonaut al"
-    ):
+    with pytest.raises(ValueError, match=r"target=phone needs the times of phones: dataset.alignment=FILE; phonaut al"):
         divided(FolderCorpus, data_folder=folder, target="phone")
     other = aligned(tmp_path / "a.ctm", "anna_NO")
     with pytest.raises(ValueError, match="It has anna_NO and so on; the corpus has dora-YES"):
         list(divided(FolderCorpus, data_folder=folder, target="phone", alignment=other, min_phone_count=1).utterances())
     (found,) = FolderCorpus.problems(data_folder=folder, target="phone", alignment=tmp_path / "gone.ctm")
-    assert "gone.ctm is not a file" in found
+    assert "gone.ctm is not there" in found
 
 
 def test_sentences_have_phones_and_their_spelling_is_no_class(tmp_path: Path) -> None:

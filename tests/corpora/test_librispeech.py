@@ -158,7 +158,7 @@ def test_the_folder_above_will_do_in_any_case(tmp_path: Path) -> None:
     ("options", "said"),
     [
         ({"target": "keyword"}, "none for target=keyword"),
-        ({"target": "phone"}, "dataset.alignment=FILE.ctm; phonaut align dataset=librispeech makes one"),
+        ({"target": "phone"}, "dataset.alignment=FILE; phonaut align dataset=librispeech makes one"),
         ({"min_phone_count": 0}, "min_phone_count must be >= 1, got 0"),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 
 from helpers.divided import divided
 from phonaut.corpora import FolderCorpus, KeywordCorpus, LibriSpeech
+from phonaut.corpora.phone_alignments import Alignment
 from phonaut.corpora.timit.files import read_phones
 from phonaut.corpora.timit.tables import FOLDINGS
 from phonaut.files import text_lines
@@ -50,6 +51,11 @@ def of_books(folder: Path) -> list[Any]:
     return [(u.id, u.text) for u in LibriSpeech(data_folder=folder, target="text").utterances()]
 
 
+def of_alignment(folder: Path) -> list[Any]:
+    alignment = Alignment(next(folder.glob("a.*")))
+    return [(name, alignment.phones(name)) for name in alignment]
+
+
 NAMES = [f"{speaker}-{word}" for speaker in SPEAKERS for word in ("nö", "yes")]
 KALDI = {
     "wav.scp": "".join(f"{name} wav/{name}.flac\n" for name in NAMES),
@@ -77,6 +83,17 @@ READERS: dict[str, Reader] = {
     "official lists": Reader(LISTS, of_lists),
     "transcripts": Reader({"train-a/1/2/1-2.trans.txt": "1-2-0000 ONE Ä\n1-2-0001 TWO\n"}, of_books),
     "PHN": Reader({"a.phn": "0 400 h#\n400 900 iy\n"}, lambda f: read_phones(str(f / "a.phn"), FOLDINGS[39])),
+}
+READERS |= {
+    name: Reader({f"a.{name.lower()}": text}, of_alignment)
+    for name, text in {
+        "CTM": "ä/1 1 0.0 0.1 A\nä/1 1 0.1 0.1 B\nb 1 0.0 0.1 A\n",
+        "STM": "ä/1 1 anna 0.0 0.1 A\nb 1 anna 0.0 0.1 B\n",
+        "MLF": '#!MLF!#\n"*/ä/1.lab"\n0 1000000 A\n.\n"*/b.lab"\n0 1000000 B\n.\n',
+        "LAB": "0 1000000 A\n1000000 2000000 B\n",
+        "TXT": "0.0\t0.1\tA\n0.1\t0.2\tB\n",
+        "TextGrid": '"ooTextFile"\n"TextGrid"\n0\n1\n<exists>\n1\n"IntervalTier"\n"phones"\n0\n1\n1\n0\n1\n"A"\n',
+    }.items()
 }
 RECORDINGS = touched(
     *(f"wav/{name}.flac" for name in NAMES),

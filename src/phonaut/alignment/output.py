@@ -79,7 +79,7 @@ class Folder:
 
     def words(self, aligner: str) -> Times:
         """The words of an alignment, by utterance."""
-        return times_of(self.path / f"{aligner}_words.ctm")
+        return times_of(self.path / f"{aligner}_words.ctm", has_words=True)
 
     def supervision(self, utterance: Utterance, found: Aligned) -> dict[str, Any]:
         """An utterance as lhotse's SupervisionSegment, in the times of the user's own recording."""
@@ -152,9 +152,9 @@ class Journal:
         return Aligned(name, tuple(Phone(*p) for p in phones), tuple(Phone(*p) for p in words), reason)
 
 
-def times_of(path: Path) -> Times:
-    """A CTM file, read whole."""
-    alignment = Alignment(path)
+def times_of(path: Path, *, has_words: bool = False) -> Times:
+    """The phones of a CTM file, or its words."""
+    alignment = Alignment(path, has_words=has_words)
     return {name: alignment.phones(name) for name in alignment}
 
 

@@ -31,7 +31,9 @@ class LibriSpeech(AlignedCorpus):
         data_folder: the folder of the subsets, or the one above it.
         target: `phone`, `speaker` or `text`.
         subsets: the names of those to use; null: all that are there.
-        alignment: a CTM file of phones, for `target=phone`.
+        alignment: the times of phones, for `target=phone`: a file, or a folder of files (CTM, STM, TextGrid, labels of
+            HTK or Audacity).
+        alignment_tier: of phones, in TextGrids; null: the one that is named so.
         drop_phones: phones that are no classes.
         min_phone_count: phones with fewer tokens in the whole alignment are no classes.
 
@@ -51,10 +53,11 @@ class LibriSpeech(AlignedCorpus):
         target: str = "phone",
         subsets: Sequence[str] | None = None,
         alignment: str | Path | None = None,
+        alignment_tier: str | None = None,
         drop_phones: Sequence[str] = SILENCES,
         min_phone_count: int = 50,
     ) -> None:
-        super().__init__(data_folder, target, alignment, drop_phones, min_phone_count)
+        super().__init__(data_folder, target, alignment, drop_phones, min_phone_count, alignment_tier)
         self.asked = as_list(subsets)
 
     def first_look(self) -> None:

@@ -22,7 +22,9 @@ class Speechocean762(AlignedCorpus):
     Args:
         data_folder: the corpus: `train/` (and `test/`), `WAVE/`, `resource/`.
         target: `phone`, `speaker`, or `text` for transcripts, divided as for phones.
-        alignment: a CTM file of phones, for `target=phone`.
+        alignment: the times of phones, for `target=phone`: a file, or a folder of files (CTM, STM, TextGrid, labels of
+            HTK or Audacity).
+        alignment_tier: of phones, in TextGrids; null: the one that is named so.
         drop_phones: phones that are no classes.
         min_phone_count: phones with fewer tokens in the whole corpus are no classes, in no fold.
 
@@ -43,10 +45,11 @@ class Speechocean762(AlignedCorpus):
         data_folder: str | Path,
         target: str = "phone",
         alignment: str | Path | None = None,
+        alignment_tier: str | None = None,
         drop_phones: Sequence[str] = SILENCES,
         min_phone_count: int = 50,
     ) -> None:
-        super().__init__(data_folder, target, alignment, drop_phones, min_phone_count)
+        super().__init__(data_folder, target, alignment, drop_phones, min_phone_count, alignment_tier)
 
     def default_protocol(self, target: str) -> Protocol:
         """Folds; speakers are told apart within speakers."""

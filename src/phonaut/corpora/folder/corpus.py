@@ -42,7 +42,9 @@ class FolderCorpus(AlignedCorpus):
         speaker_pattern: reads the speaker likewise; null: a table's column or `utt2spk`, else what stands before the
             first `_` of the file name.
         clip_s: seconds of a clip: shorter ones are padded, of longer ones the loudest window is taken; null: whole.
-        alignment: a CTM file of phones, for `target=phone`.
+        alignment: the times of phones, for `target=phone`: a file, or a folder of files (CTM, STM, TextGrid, labels of
+            HTK or Audacity).
+        alignment_tier: of phones, in TextGrids; null: the one that is named so.
         drop_phones: phones that are no classes.
         min_phone_count: phones with fewer tokens in the whole alignment are no classes.
 
@@ -67,12 +69,13 @@ class FolderCorpus(AlignedCorpus):
         speaker_pattern: str | None = None,
         clip_s: float | None = None,
         alignment: str | Path | None = None,
+        alignment_tier: str | None = None,
         drop_phones: Sequence[str] = SILENCES,
         min_phone_count: int = 50,
     ) -> None:
         problems = choice_problems("layout", layout, LAYOUTS) + pattern_problems("word_pattern", word_pattern)
         problems += pattern_problems("speaker_pattern", speaker_pattern)
-        super().__init__(data_folder, target, alignment, drop_phones, min_phone_count, problems)
+        super().__init__(data_folder, target, alignment, drop_phones, min_phone_count, alignment_tier, problems)
         self.clip_s = clip_s
         self.layout_name, self.table = layout, table
         self.columns = dict(columns or {})

@@ -28,6 +28,7 @@ from phonaut.corpora.genhmm_data.pickle_rules import (
     set_of,
     simple,
 )
+from phonaut.names import excerpt
 
 MOST_BYTES = 4 * 2**30
 MOST_STEPS = 40_000_000  # of the machine: each may make an object of some 60 bytes
@@ -113,10 +114,10 @@ def read_pickle(
         try:
             content = Machine().run(source, until)
         except RefusedPickleError as error:
-            raise RefusedPickleError(f"{path} is refused: {error}") from error
+            raise RefusedPickleError(f"{path} is refused: {excerpt(str(error), 300)}") from error
         except DAMAGE as error:
             reason = f"{type(error).__name__}, {str(error)[:200]}"
-            raise RefusedPickleError(f"{path} is refused: it is no whole pickle ({reason})") from error
+            raise RefusedPickleError(f"{path} is refused: it is no whole pickle ({excerpt(reason, 300)})") from error
         if count is not None:
             count(source.n)
         return content

@@ -13,6 +13,7 @@ from phonaut.corpora.phone_alignments import append_phone
 from phonaut.corpora.timit.tables import PHONES
 from phonaut.data.utterance import Phone
 from phonaut.files import text_lines
+from phonaut.names import excerpt
 
 PARTS = ("train", "test")
 RATE = 16000  # of the samples in which labels count
@@ -112,11 +113,12 @@ def read_phones(path: str, folding: dict[str, str]) -> tuple[Phone, ...]:
         fields = line.split()
         if not fields:
             continue
-        if len(fields) != 3 or not all(re.fullmatch(r"-?\d+", field) for field in fields[:2]):
-            raise ValueError(f"{name}, line {number}: '<first sample> <last sample> <phone>' is wanted, got {line!r}")
+        if len(fields) != 3 or not all(re.fullmatch(r"-?[0-9]{1,15}", field) for field in fields[:2]):
+            wanted = "'<first sample> <last sample> <phone>'"
+            raise ValueError(f"{name}, line {number}: {wanted} is wanted, got {excerpt(line)!r}")
         label = fields[2].casefold()
         if label not in PHONES:
-            raise ValueError(f"{name}, line {number}: {fields[2]} is none of TIMIT's {len(PHONES)} phones")
+            raise ValueError(f"{name}, line {number}: {excerpt(fields[2])} is none of TIMIT's {len(PHONES)} phones")
         try:
             append_phone(phones, Phone(label, int(fields[0]) / RATE, int(fields[1]) / RATE))
         except ValueError as error:
