@@ -21,6 +21,7 @@ PROTOCOL = "a corpus that divided itself had not all options of the protocol tha
 SENTENCE = "protocols say themselves how they divide, in the same words for every corpus"
 OPTIONS = "front ends and normalisers have options that they had not"
 MEL = "features=mel is what the preprocessing of Mockingjay made with librosa, to 1e-6"
+TIER = "the tier of phones in a TextGrid can be chosen"
 DIFFERENCES: dict[str, str] = {
     **{
         f"{group}/*{option}": OPTIONS
@@ -32,6 +33,9 @@ DIFFERENCES: dict[str, str] = {
     "configurations/*/augmentation.*": RESOLVED,
     "configurations/*/dataset.target": RESOLVED,
     "configurations/*/protocol.*": PROTOCOL,
+    "configurations/*/dataset.alignment_tier": TIER,
+    "configurations/*/dataset.corpora/*/corpus/alignment_tier": TIER,
+    "encoders/configurations/*/dataset.alignment_tier": TIER,
     "configurations/tera/probe": "a list of words is one without quotes too; it was text, letter by letter",
     "encoders/configurations/*/scheduler.max_lr": RESOLVED,
     "encoders/configurations/*/dataset.target": RESOLVED,
