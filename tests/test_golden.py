@@ -28,6 +28,8 @@ DIFFERENCES: dict[str, str] = {
         for group in ("configurations", "encoders/configurations")
         for option in ("features.delta_kind", "features.log_offset", "normalizer.ddof")
     },
+    "configurations/*recipe": "a configuration names its recipe; what was recorded is recipe=none",
+    "encoders/configurations/*recipe": "a configuration names its recipe; what was recorded is recipe=none",
     **{f"configurations/*/features.{option}": MEL for option in ("mel_scale", "norm", "log", "top_db")},
     "configurations/*/scheduler.max_lr": RESOLVED,
     "configurations/*/augmentation.*": RESOLVED,

@@ -45,6 +45,12 @@ class Evaluate(Command):
 
     split: str = option("test", "train, validation or test, of the run's corpus")
     batch_size: int | None = option(None, "spans at a time; the figures do not change", least=1, otherwise="the run's")
+    epoch: int | None = option(
+        None,
+        "epoch whose weights are scored; checkpoint=all keeps every one",
+        least=1,
+        otherwise="the one that was kept",
+    )
     noise: tuple[str, ...] = option((), "also in noise: white, pink, recorded")
     snr_db: tuple[float, ...] = option((), "signal-to-noise ratios of the noise, in dB", otherwise="5,10,15,20,25,30")
     noise_folder: Path | None = option(
@@ -69,6 +75,7 @@ class Evaluate(Command):
             overrides=self.overrides,
             batch_size=self.batch_size,
             noise=NoiseTest(self.noise, folder=self.noise_folder, **snr_db) if self.noise else None,
+            epoch=self.epoch,
             progress=print_progress,
         )
         for member in members(self.paths[0]):
@@ -89,7 +96,7 @@ class Evaluate(Command):
             ValueError: one is given.
         """
         if is_probe:
-            if needless := self.given("split", "batch_size", "noise", "snr_db", "noise_folder"):
+            if needless := self.given("split", "batch_size", "epoch", "noise", "snr_db", "noise_folder"):
                 raise ValueError(f"{needless[0]}= has no effect on a probe; leave it out")
             if len(self.paths) != 1:
                 raise ValueError(f"a probe takes one RUN; it got {len(self.paths)} paths: {', '.join(self.paths)}; "

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phonaut.checkpoints import pretrained
-from phonaut.config import aliases, check, trust
+from phonaut.config import aliases, check, recipes, trust
 from phonaut.config.aliases import current_overrides
 from phonaut.config.nodes import Node, instantiate
 from phonaut.config.plugins import CONF, choices, node_of_group, resolved, search_path
@@ -66,11 +66,23 @@ def draft(overrides: Sequence[str]) -> tuple[Config, list[str]]:
     texts = [as_text(override) for override in current_overrides(overrides)]
     groups = [text for text in texts if key_of(text) in choices()]
     problems = [problem for text in groups if (problem := choice_problem(text))]
-    composed = hydra_compose(tuple(without_null(text) for text in groups if not choice_problem(text)))
+    right = tuple(without_null(text) for text in groups if not choice_problem(text))
+    composed = hydra_compose(right)
     base = Config.of(resolved(composed))
-    problems += [problem for text in texts if text not in groups and (problem := set_value(composed, text))]
+    typed = {key_of(text): text.partition("=")[2] for text in texts}
+    try:
+        base.recipe = recipes.name_of(base, typed)
+        words = recipes.words_of(base.recipe, base, typed)
+    except ValueError as error:
+        words = []
+        problems.append(str(error))
+    chosen = tuple(word for word in words if key_of(word) in choices())
+    composed = hydra_compose((*right, *chosen)) if chosen else composed
+    values = [text for text in (*words, *texts) if text not in groups and text not in chosen]
+    problems += [problem for text in values if (problem := set_value(composed, text))]
     try:
         config = Config.of(resolved(composed))
+        config.recipe = base.recipe
         if wrong := check.kind_problems(config):
             return base, problems + wrong
         config = finish(config)

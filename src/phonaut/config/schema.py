@@ -55,6 +55,7 @@ class Config:
     objective: Node | None = None
     target_features: Node | None = None
     choices: dict[str, str | None] = field(default_factory=dict)
+    recipe: str = "none"
     target: str = "keyword"
     classes: Any = None
     n_classes: Any = None

@@ -12,6 +12,7 @@ from phonaut.metrics import Estimate
 from phonaut.reports.record import Evaluation, Record, read
 from phonaut.reports.sections.headline import interval_method, unknown_labels
 from phonaut.reports.sections.setup import model_size
+from phonaut.reports.sections.training import checkpoint_criterion
 from phonaut.reports.text import interval, percent, print_line, seconds, things, value
 from phonaut.runs.extraction import Extracted
 from phonaut.runs.run import Run
@@ -92,6 +93,8 @@ def lines(record: Record, name: str | None) -> list[Line]:
     if record.protocol and evaluation.name in ("test", "validation", "train"):
         result.append(("protocol", "", record.protocol[0]))
     result.append(("model", "", model(record)))
+    if kept := kept_epoch(record):
+        result.append(("kept", *kept))
     if record.refused:
         result.append(("refused", things(len(record.refused), "recording"), ", named in the report with the reasons"))
     if (cuts := record.run.folder / CUTS).exists():
@@ -119,6 +122,15 @@ def model(record: Record) -> str:
     time = [f"trained in {seconds(about['train_seconds'])}"] if "train_seconds" in about else []
     objective = [str(about["objective"])] if "objective" in about else []
     return ", ".join([str(about.get("model", record.run.folder.name)), *objective, *costs, *time])
+
+
+def kept_epoch(record: Record) -> tuple[str, str] | None:
+    """The epoch whose weights are the model, and why; None where there was one epoch, or none is known."""
+    best, n_epochs = record.run.model.get("best_epoch"), record.run.model.get("epochs", 1)
+    if best is None or best < 0 or n_epochs < 2:
+        return None
+    criterion = checkpoint_criterion(record.run.config)
+    return f"epoch {best + 1} of {n_epochs}", f", {'the last' if criterion == 'last' else f'of the {criterion}'}"
 
 
 def ideas(record: Record) -> list[str]:

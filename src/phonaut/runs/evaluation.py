@@ -24,7 +24,7 @@ def evaluate(folder: Path | str, request: Request | None = None) -> tuple[Run, s
         ValueError: there is no trained model, or the task cannot score what is asked for.
     """
     request = request or Request()
-    loaded = load(folder)
+    loaded = load(folder, epoch=request.epoch)
     run = loaded.run
     name, rates = loaded.task.evaluate(loaded, request)
     if rates is not None:

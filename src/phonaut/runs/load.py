@@ -28,6 +28,7 @@ class LoadedRun(Trained):
 
     Args:
         run: on disk.
+        epoch: whose weights are loaded, from 1; None: the epoch that was kept.
 
     Attributes:
         run: the files of the run.
@@ -39,7 +40,7 @@ class LoadedRun(Trained):
             differ are given.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, epoch: int | None = None) -> None:
         self.run = run
         self.task: Task = instantiate(run.config.task)
         path = run.folder / "model.safetensors"
@@ -49,7 +50,7 @@ class LoadedRun(Trained):
             )
         model = self.task.model(run.config, list(run.model.get("classes", [])))
         super().__init__(run.folder, run.config, run.model, run.corpus, run.history, model)
-        weights = read_weights(path)
+        weights = read_weights(path) if epoch is None else weights_of_epoch(run, epoch)
         if isinstance(model.network, EMClassifier):  # tensors whose shapes follow from the data
             model.network.adopt(weights, prefix="network.")
         expected, optional = model.state_dict(), self.task.optional_weights
@@ -85,13 +86,37 @@ class LoadedRun(Trained):
         return self.task.predict(self, [Path(path) for path in recordings])
 
 
-def load(path: Path | str) -> LoadedRun:
+def load(path: Path | str, *, epoch: int | None = None) -> LoadedRun:
     """A trained run, or an encoder of another tool as one.
+
+    Args:
+        path: of the run, or of a checkpoint of s3prl or of the original Mockingjay.
+        epoch: whose weights are loaded, from 1; None: the epoch that was kept.
 
     Raises:
         ValueError: there is none, or it cannot be used.
     """
-    return LoadedRun(open_trained(path))
+    return LoadedRun(open_trained(path), epoch)
+
+
+def weights_of_epoch(run: Run, epoch: int) -> dict[str, Any]:
+    """The weights of a model after an epoch, from 1, where its checkpoint is kept.
+
+    Raises:
+        ValueError: it is not; those that are are named.
+    """
+    import torch
+
+    folder = run.folder / "checkpoints"
+    path = folder / f"epoch-{epoch - 1:03d}.ckpt"
+    if not path.exists():
+        there = ", ".join(str(int(file.stem.split("-")[1]) + 1) for file in sorted(folder.glob("epoch-*.ckpt")))
+        raise ValueError(f"epoch={epoch}: {folder} keeps epochs {there or 'no more'}; checkpoint=all keeps every one")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    except Exception as error:  # a damaged file fails in any way
+        raise ValueError(f"{path} is damaged") from error
+    return {name.removeprefix("model."): value for name, value in state.items() if name.startswith("model.")}
 
 
 def open_trained(path: Path | str) -> Run:

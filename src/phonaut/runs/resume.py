@@ -25,6 +25,7 @@ FREE_KEYS = frozenset(
         "n_workers",
         "checkpoint_minutes",
         "probe",
+        "recipe",  # whose values stand beside it
         "trainer.devices",
         "trainer.num_nodes",
         "trainer.accelerator",

@@ -159,13 +159,15 @@ def about_corpus(data: Any) -> dict[str, Any]:
     return {**about, "digests": prepared.digests}
 
 
-def best_epoch(history: Sequence[dict[str, float]], monitor: str, mode: str) -> int:
-    """The epoch whose weights are kept, or -1 where there was no validation.
+def best_epoch(history: Sequence[dict[str, float]], monitor: str | None, mode: str) -> int:
+    """The epoch whose weights are kept: the best by `monitor`, without one the last; -1 where it was never seen.
 
     >>> history = [{"epoch": 0, "loss": 2.0, "accuracy": 0.5}, {"epoch": 1, "loss": 3.0, "accuracy": 0.6}]
     >>> best_epoch(history, "loss", "min"), best_epoch(history, "accuracy", "max"), best_epoch([], "loss", "min")
     (0, 1, -1)
     """
+    if monitor is None:
+        return int(history[-1]["epoch"]) if history else -1
     seen = [line for line in history if monitor in line]
     best = (max if mode == "max" else min)(seen, key=lambda line: line[monitor], default={"epoch": -1})
     return int(best["epoch"])

@@ -52,6 +52,7 @@ class Request:
         overrides: words of a configuration for other data: `dataset.key=value`, or a whole corpus.
         batch_size: None: that of the run; it changes the time, not the figures.
         noise: conditions under which to score as well.
+        epoch: whose weights are scored, from 1; None: the epoch that was kept.
         progress: called with a line of text.
     """
 
@@ -60,6 +61,7 @@ class Request:
     overrides: tuple[str, ...] = ()
     batch_size: int | None = None
     noise: NoiseTest | None = None
+    epoch: int | None = None
     progress: Callable[[str], None] = field(default=lambda text: None)
 
 

@@ -186,6 +186,7 @@ class Classification(Task):
             otherwise = f"phonaut evaluate {run.folder} FOLDER scores another folder"
             build.check_same_recordings(run.corpus, prepared, otherwise)
         data = speech_data(config, prepared, list(run.about["classes"]))
+        name = name if request.epoch is None else f"{name}_epoch_{request.epoch}"
         noise = request.noise
         if noise and data.prepared.frames is not None:
             raise ValueError(f"noise= is added to waveforms, and {data.prepared.name} has frames: leave it out")

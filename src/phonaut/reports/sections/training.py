@@ -44,10 +44,12 @@ def render(record: Record) -> Section | None:
 
 
 def checkpoint_criterion(config: Any) -> str:
-    """Criterion of the best checkpoint, such as `lowest validation loss`."""
+    """Criterion of the checkpoint that is kept, such as `lowest validation loss`, or `last`."""
     watched = config.checkpoint
+    if watched.get("monitor") is None:
+        return "last"
     extreme = "highest" if watched.get("mode") == "max" else "lowest"
-    return f"{extreme} {watched.get('monitor', 'validation/loss').replace('/', ' ')}"
+    return f"{extreme} {watched['monitor'].replace('/', ' ')}"
 
 
 def probe(run: Run) -> dict[str, Any] | None:

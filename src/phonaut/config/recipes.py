@@ -1,0 +1,80 @@
+"""Recipes: front end, normaliser, augmentation and schedule that follow from target and model.
+
+A recipe is a list of the words that a user could type, in `conf/recipe/NAME.yaml`. `recipe=auto` takes the first there
+is of TARGET-MODEL, TARGET-MODULE and TARGET; `recipe=none` gives what the configuration files say. What the user, the
+corpus or the model chooses comes as its own file says, and the words of the recipe for it are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from phonaut.config.plugins import CONF, config_dirs
+from phonaut.config.schema import Config
+from phonaut.config.yaml_files import read_yaml
+from phonaut.names import did_you_mean
+
+AUTO, NONE = "auto", "none"
+FOLLOWED = ("task", "model", "module")  # groups by which a recipe is chosen
+
+
+def recipes() -> dict[str, list[str]]:
+    """The words of every recipe, by its name.
+
+    Raises:
+        ValueError: a file is no list of words.
+
+    >>> recipes()["phone-em"]
+    ['features=mfcc', 'features.n_mfcc=13', 'features.deltas=2', 'normalizer=cmvn']
+    """
+    found = {}
+    for file in (file for folder in config_dirs() for file in sorted((folder / "recipe").glob("*.yaml"))):
+        words = read_yaml(file)
+        if not isinstance(words, list) or not all(isinstance(word, str) and "=" in word for word in words):
+            raise ValueError(f"{file}: must be a list of words such as features=mfcc")
+        found[file.stem] = words
+    return found
+
+
+def name_of(base: Config, typed: Mapping[str, str]) -> str:
+    """The name of the recipe of a run.
+
+    Args:
+        base: composed of the groups that were typed.
+        typed: keys and values on the command line.
+
+    Raises:
+        ValueError: a recipe is asked for that is not there.
+    """
+    known, asked = recipes(), typed.get("recipe", base.recipe)
+    if asked not in (AUTO, NONE, *known):
+        names = [AUTO, NONE, *known]
+        raise ValueError(f"recipe={asked} is not a choice{did_you_mean(asked, names)} (recipe: {', '.join(names)})")
+    if asked != AUTO:
+        return asked
+    target = typed.get("target", base.target)
+    first = target if base.choices["task"] == "classification" else str(base.choices["task"])
+    names = (f"{first}-{base.choices['model']}", f"{first}-{base.choices['module']}", first)
+    return next((name for name in names if name in known), NONE)
+
+
+def words_of(name: str, base: Config, typed: Mapping[str, str]) -> list[str]:
+    """The words of a recipe that are left where nothing else has chosen."""
+    taken = {
+        group
+        for group, choice in default_choices().items()
+        if group not in FOLLOWED and (group in typed or base.choices.get(group) != choice)
+    }
+    if typed.get("encoder.run", "null") != "null":
+        taken |= {"features", "normalizer"}  # which are the encoder's
+    if typed.get("streaming") == "true" or typed.get("features.framing") == "causal":
+        taken.add("normalizer")  # which would need the whole recording
+    return [word for word in recipes().get(name, []) if re.split(r"[.=]", word)[0] not in taken]
+
+
+def default_choices() -> dict[str, Any]:
+    """What `config.yaml` chooses in each group."""
+    defaults = read_yaml(CONF / "config.yaml")["defaults"]
+    return {group: choice for entry in defaults if isinstance(entry, dict) for group, choice in entry.items()}
