@@ -1,5 +1,6 @@
 """Phonaut: one toolkit that trains, compares and ships models of speech."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -7,6 +8,10 @@ if TYPE_CHECKING:
 
 __all__ = ["load"]
 __version__ = "0.1.0"
+
+# Read when torch is loaded. OpenMP's threads otherwise wait in a loop for the slowest of them, and beside other
+# programs a step takes ten times as long for it (docs/decisions/speed.md).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def __getattr__(name: str) -> Any:

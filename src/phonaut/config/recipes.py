@@ -67,11 +67,12 @@ def words_of(name: str, base: Config, typed: Mapping[str, str]) -> list[str]:
         for group, choice in default_choices().items()
         if group not in FOLLOWED and (group in typed or base.choices.get(group) != choice)
     }
-    if typed.get("encoder.run", "null") != "null":
-        taken |= {"features", "normalizer"}  # which are the encoder's
+    if typed.get("encoder.run", "null") != "null" or base.choices["features"] == "frames":
+        taken |= {"features", "normalizer"}  # which are the encoder's, or there already
     if typed.get("streaming") == "true" or typed.get("features.framing") == "causal":
-        taken.add("normalizer")  # which would need the whole recording
-    return [word for word in recipes().get(name, []) if re.split(r"[.=]", word)[0] not in taken]
+        taken |= {"normalizer", "model.bidirectional"}  # which would need the whole recording
+    words = recipes().get(name, [])
+    return [word for word in words if re.split(r"[.=]", word)[0] not in taken and word.split("=", 1)[0] not in taken]
 
 
 def default_choices() -> dict[str, Any]:

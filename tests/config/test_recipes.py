@@ -1,0 +1,70 @@
+"""Recipes choose what nobody else has chosen, compose for every target and model, and can be left out."""
+
+import pytest
+
+from phonaut.config.compose import ConfigurationError, compose, draft
+from phonaut.config.recipes import default_choices, recipes
+
+MFCC = {"n_mfcc": 13, "deltas": 2}
+CLASSIFIERS = ("tc-res8", "gru", "lstm", "rnn", "gmm", "gmmhmm", "genhmm", "lathmm", "gshmm", "flow", "dnnhmm", "dtw")
+
+
+def features_of(*words: str) -> dict[str, object]:
+    features = compose(words).features
+    return {key: features.get(key) for key in MFCC}
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_every_recipe_is_one_of_a_target_with_a_model_or_a_loop(name: str) -> None:
+    target, _, rest = name.partition("-")
+    assert target in ("keyword", "phone", "speaker")
+    words = [f"target={target}", *([f"model={rest}"] if rest in CLASSIFIERS else []), f"recipe={name}"]
+    if rest not in CLASSIFIERS and rest:
+        words.append({"em": "model=gmm", "hybrid": "model=dnnhmm", "speech_classifier": "model=tc-res8"}[rest])
+    _, problems = draft(words)
+    assert not problems
+    assert compose(words).recipe == name
+
+
+@pytest.mark.parametrize("target", ["keyword", "phone"])
+@pytest.mark.parametrize("model", CLASSIFIERS)
+def test_every_classifier_has_a_recipe_that_normalises_each_recording(target: str, model: str) -> None:
+    config = compose([f"target={target}", f"model={model}"])
+    assert config.recipe.startswith(f"{target}-")
+    assert config.normalizer is not None
+    bare = compose([f"target={target}", f"model={model}", "recipe=none"])
+    assert (bare.recipe, bare.normalizer, bare.features["deltas"]) == ("none", None, 0)
+
+
+def test_what_is_typed_wins_over_the_recipe_and_leaves_the_rest_of_it() -> None:
+    assert features_of("target=phone", "model=gmmhmm") == MFCC
+    assert features_of("target=phone", "model=gmmhmm", "features.n_mfcc=20") == {"n_mfcc": 20, "deltas": 2}
+    assert features_of("target=phone", "model=gmmhmm", "features=mfcc") == {"n_mfcc": 40, "deltas": 0}, "as its file"
+    typed = compose(["target=phone", "model=gmmhmm", "features=mel", "model.n_mix=2"])
+    assert (typed.choices["features"], typed.model["n_mix"], typed.model["n_states"]) == ("mel", 2, 3)
+    assert typed.normalizer is not None
+    assert compose(["normalizer=null"]).normalizer is None
+    assert compose(["checkpoint=best"]).checkpoint["monitor"] == "validation/loss"
+    assert compose(["trainer.max_epochs=7"]).trainer["max_epochs"] == 7
+
+
+def test_what_the_model_has_chosen_stays() -> None:
+    pretraining, _ = draft(["model=mockingjay_small"])
+    assert (pretraining.choices["features"], pretraining.recipe) == ("mel", "none")
+
+
+def test_nothing_that_needs_the_whole_recording_is_chosen_for_streaming() -> None:
+    config = compose(["streaming=true"])
+    assert (config.normalizer, config.features["deltas"]) == (None, 2)
+    assert compose(["streaming=true", "model=gru", "target=phone"]).model["bidirectional"] is False
+
+
+def test_an_unknown_recipe_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ConfigurationError, match=r"recipe=phones is not a choice.*phone-gmmhmm"):
+        compose(["recipe=phones"])
+
+
+def test_recipes_choose_only_in_groups_that_have_a_default() -> None:
+    groups = {word.split("=")[0].split(".")[0] for words in recipes().values() for word in words}
+    assert groups <= {*default_choices(), "context_s"}
+    assert not groups & {"task", "module", "dataset", "protocol"}
