@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 # Read when torch is loaded. OpenMP's threads otherwise wait in a loop for the slowest of them, and beside other
 # programs a step takes ten times as long for it (docs/decisions/speed.md).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "OMP_NUM_THREADS" in os.environ:  # which Numba does not read
+    os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
 
 
 def __getattr__(name: str) -> Any:

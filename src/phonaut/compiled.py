@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         dispatcher = numba.njit(**options)(function)
         if not hasattr(dispatcher, "enable_caching"):  # NUMBA_DISABLE_JIT=1
             return dispatcher
+        dispatcher.compile = keeping_threads(dispatcher.compile)
         choose_folder(Path(function.__code__.co_filename).parent / "__pycache__")
         try:
             dispatcher.enable_caching()
@@ -35,6 +37,20 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         return dispatcher
 
     return compiled
+
+
+def keeping_threads(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that leaves PyTorch its number of threads: Numba starts its own in the same OpenMP, and sets both."""
+
+    def called(*arguments: Any) -> Any:
+        torch = sys.modules.get("torch")
+        n_threads = torch.get_num_threads() if torch is not None else None
+        result = method(*arguments)
+        if torch is not None:
+            torch.set_num_threads(n_threads)
+        return result
+
+    return called
 
 
 def choose_folder(beside: Path) -> None:

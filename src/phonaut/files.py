@@ -117,7 +117,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             os.chmod(name, 0o666 & ~UMASK)
             os.replace(name, path)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         if name is not None:
             Path(name).unlink(missing_ok=True)

@@ -1,13 +1,16 @@
-"""The number of threads changes no digit."""
+"""The number of threads changes no digit, and is the user's."""
 
 import os
 import subprocess
 import sys
 
 import pytest
+import torch
 
 PROGRAM = """
 import zlib
+import numba, torch
+torch.set_num_threads(1)
 import numpy as np
 from phonaut.hmm import GenHMM, GaussianHMM
 x = np.random.default_rng(0).standard_normal((500, 3))
@@ -15,12 +18,16 @@ for model in (GaussianHMM(4, random_state=0, n_iter=3), GenHMM(1, 2, random_stat
     model.fit(x, [20] * 25)
     print(zlib.crc32(b"".join(np.ascontiguousarray(value).tobytes() for value in model.state_dict().values())))
     print(zlib.crc32(model.predict_proba(x, [20] * 25).tobytes()), model.score(x, [20] * 25))
+assert torch.get_num_threads() == 1, "the first parallel loop of Numba undid torch.set_num_threads"
 """
+NUMBAS = "import phonaut.hmm.numba_engine, numba; print(numba.get_num_threads())"
 
 
 @pytest.mark.slow
 def test_the_number_of_threads_changes_no_digit() -> None:
+    n_threads = torch.get_num_threads()
     exec(PROGRAM, {})  # may compile, and code that was just compiled rounds otherwise
+    torch.set_num_threads(n_threads)
     answers = {
         n: subprocess.run(
             [sys.executable, "-c", PROGRAM], env={**os.environ, "NUMBA_NUM_THREADS": n, "OMP_NUM_THREADS": "1"},
@@ -30,3 +37,10 @@ def test_the_number_of_threads_changes_no_digit() -> None:
     }  # fmt: skip
     assert answers["1"] == answers["2"] == answers["3"]
     assert len(answers["1"].split()) == 6
+
+
+def test_numba_takes_the_number_of_threads_that_openmp_is_given() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_NUM_THREADS"}
+    ran = subprocess.run([sys.executable, "-c", NUMBAS], env=environment | {"OMP_NUM_THREADS": "1"},
+                         capture_output=True, text=True, check=True)  # fmt: skip
+    assert ran.stdout == "1\n"

@@ -33,9 +33,10 @@ CONF = Path(phonaut.__file__).parent / "config" / "conf"
 OTHER: dict[str, Any] = {
     "sample_rate": 8000, "n_mels": 19, "n_mfcc": 11, "n_fft": 1024, "win_length": 320, "hop_length": 80, "f_min": 40.0,
     "f_max": 3500.0, "framing": "causal", "pad_mode": "replicate", "window": "hamming", "periodic": "flip",
-    "scale": 2.0, "remove_dc_offset": "flip", "preemphasis": 0.5, "power": 1, "mel_scale": "slaney", "norm": "slaney",
-    "log": "flip", "amin": 1e-6, "top_db": 40.0, "deltas": 2, "cepstral_lifter": 11.0, "n_features": 5,
+    "scale": 2.0, "remove_dc_offset": "flip", "preemphasis": 0.5, "power": 1, "mel_scale": ("htk", "slaney"), "norm": (None, "slaney"),
+    "log": ("db", "natural"), "amin": 1e-6, "top_db": 40.0, "deltas": 2, "cepstral_lifter": 11.0, "n_features": 5,
     "frame_shift_s": 0.02, "frame_offset_s": 0.005, "mean": False, "variance": False,
+    "ddof": 1, "log_offset": 1e-3, "delta_kind": ("htk", "librosa"),
 }  # fmt: skip
 BASE = {"n_fft": 512, "win_length": 400, "top_db": None, "n_mels": 20, "n_mfcc": 10}  # where a file has that key
 FRAMES = {"n_features": 4, "frame_shift_s": 0.01, "frame_offset_s": 0.0}  # which have no defaults
@@ -63,8 +64,8 @@ def options(group: str) -> list[Any]:
 
 def other(key: str, value: Any) -> Any:
     if OTHER[key] == "flip":
-        return not value if isinstance(value, bool) else {"db": "natural", "natural": "db"}[value]
-    return OTHER[key]
+        return not value
+    return next(one for one in OTHER[key] if one != value) if isinstance(OTHER[key], tuple) else OTHER[key]
 
 
 @pytest.fixture(scope="module")

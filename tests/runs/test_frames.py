@@ -26,6 +26,7 @@ from phonaut.tasks.scoring import predict
 
 PHONES = [
     "target=phone",
+    "recipe=none",
     "dataset.n_speakers=10",
     "dataset.words=[yes,no]",
     "dataset.n_takes=1",
@@ -69,7 +70,9 @@ def test_the_segments_of_phones_are_the_same(longest_s: float, tmp_path: Path) -
     cut = f"max_recording_s={longest_s}"
     own = compose([*PHONES, cut])
     write_frames(own, tmp_path / "frames")
-    given = compose(["target=phone", "dataset=frames", f"dataset.data_folder={tmp_path / 'frames'}", cut])
+    given = compose(
+        ["target=phone", "recipe=none", "dataset=frames", f"dataset.data_folder={tmp_path / 'frames'}", cut]
+    )
     found = []
     for config in (own, given):
         data = speech_data(config, parts.prepared_corpus(config))
@@ -181,7 +184,12 @@ def test_the_last_phone_owns_the_frame_at_the_end_of_its_recording(longest_s: fl
             phones = [("a", 0.0, 1.0), ("b", 1.0, 4.0 - 0.5), ("a", 3.5, 4.0)]
             frames = np.arange(401.0)[:, None] + i
             writer.add(frames, id=str(i), split=split, phones=phones, duration_s=4.0)
-    words = [f"dataset.data_folder={tmp_path / 'f'}", "target=phone", f"max_recording_s={max(longest_s, 2.6)}"]
+    words = [
+        f"dataset.data_folder={tmp_path / 'f'}",
+        "target=phone",
+        "recipe=none",
+        f"max_recording_s={max(longest_s, 2.6)}",
+    ]
     config = compose(["dataset=frames", *words])
     data = speech_data(config, parts.prepared_corpus(config))
     model = parts.speech_model(config, 2)

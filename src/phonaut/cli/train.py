@@ -87,8 +87,11 @@ def root_keys() -> dict[str, list[str]]:
 def print_configuration(overrides: Sequence[str]) -> None:
     """Print whatever composes, then what is wrong with it."""
     from phonaut.config.compose import draft, to_yaml
+    from phonaut.config.recipes import recipes
 
     config, problems = draft(overrides)
+    if words := recipes().get(config.recipe):
+        print(f"# recipe={config.recipe} is {' '.join(words)}; what is chosen otherwise wins, recipe=none is none")
     print(to_yaml(config), end="", flush=True)
     for problem in problems:
         print(f"refused: {problem}", file=sys.stderr)

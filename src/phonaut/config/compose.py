@@ -79,7 +79,12 @@ def draft(overrides: Sequence[str]) -> tuple[Config, list[str]]:
     chosen = tuple(word for word in words if key_of(word) in choices())
     composed = hydra_compose((*right, *chosen)) if chosen else composed
     values = [text for text in (*words, *texts) if text not in groups and text not in chosen]
-    problems += [problem for text in values if (problem := set_value(composed, text))]
+    by_recipe = {key_of(word): word for word in chosen}
+    for text in values:
+        if problem := set_value(composed, text):
+            word = by_recipe.get(key_of(text).partition(".")[0])
+            hint = f" (recipe={base.recipe} chooses {word}; type another, or recipe=none)" if word else ""
+            problems.append(problem + hint)
     try:
         config = Config.of(resolved(composed))
         config.recipe = base.recipe

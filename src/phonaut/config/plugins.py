@@ -2,7 +2,7 @@
 
 A folder holds one YAML file per choice, `GROUP/NAME.yaml`. Its class or function is named by `_target_`, and lies in an
 installed package or in a module beside the folder. Two groups are registries, in which every file counts: `metric` and
-`command`; in `recipe` a file is a list of words (`recipes.py`).
+`command`; in `recipes` a file is a list of words (`recipes.py`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CONF = Path(__file__).parent / "conf"
 ENTRY_POINTS = "phonaut.plugins"
-REGISTRIES = ("command", "metric", "recipe")
+REGISTRIES = ("command", "metric", "recipes")
 
 _added: list[Path] = []
 

@@ -1,6 +1,6 @@
 """Recipes: front end, normaliser, augmentation and schedule that follow from target and model.
 
-A recipe is a list of the words that a user could type, in `conf/recipe/NAME.yaml`. `recipe=auto` takes the first there
+A recipe is a list of the words that a user could type, in `conf/recipes/NAME.yaml`. `recipe=auto` takes the first there
 is of TARGET-MODEL, TARGET-MODULE and TARGET; `recipe=none` gives what the configuration files say. What the user, the
 corpus or the model chooses comes as its own file says, and the words of the recipe for it are left out.
 """
@@ -30,7 +30,7 @@ def recipes() -> dict[str, list[str]]:
     ['features=mfcc', 'features.n_mfcc=13', 'features.deltas=2', 'normalizer=cmvn']
     """
     found = {}
-    for file in (file for folder in config_dirs() for file in sorted((folder / "recipe").glob("*.yaml"))):
+    for file in (file for folder in config_dirs() for file in sorted((folder / "recipes").glob("*.yaml"))):
         words = read_yaml(file)
         if not isinstance(words, list) or not all(isinstance(word, str) and "=" in word for word in words):
             raise ValueError(f"{file}: must be a list of words such as features=mfcc")
