@@ -22,7 +22,8 @@ from phonaut.tasks.scoring import predict
 pytestmark = pytest.mark.skipif(missing() is not None, reason="the extra 'synthetic' (espeak-ng) is not installed")
 
 SYNTHETIC = [
-    "target=phone", "recipe=none", "features.n_mels=20", "features.n_mfcc=8", "dataset.n_speakers=10", "dataset.n_sessions=3",
+    "target=phone", "recipe=none", "features.n_mels=20", "features.n_mfcc=8",
+    "dataset.n_speakers=10", "dataset.n_sessions=3",
     "dataset.n_sentences=1", "dataset.n_phrases=0",
 ]  # fmt: skip
 
