@@ -56,8 +56,8 @@ def name_of(base: Config, typed: Mapping[str, str]) -> str:
         return asked
     target = typed.get("target", base.target)
     first = target if base.choices["task"] == "classification" else str(base.choices["task"])
-    names = (f"{first}-{base.choices['model']}", f"{first}-{base.choices['module']}", first)
-    return next((name for name in names if name in known), NONE)
+    by_name = (f"{first}-{base.choices['model']}", f"{first}-{base.choices['module']}", first)
+    return next((name for name in by_name if name in known), NONE)
 
 
 def words_of(name: str, base: Config, typed: Mapping[str, str]) -> list[str]:
