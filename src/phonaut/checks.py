@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 
 def refuse(problems: Sequence[str], where: str = "") -> None:
@@ -24,5 +25,5 @@ def below(least: int, **values: object) -> list[str]:
     return [
         f"{key} must be >= {least}, got {value}"
         for key, value in values.items()
-        if not isinstance(value, int) or isinstance(value, bool) or value < least
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least
     ]

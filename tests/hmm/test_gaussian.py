@@ -161,7 +161,7 @@ def test_degenerate_frames_have_an_answer(kind: Any, scale: float) -> None:
         (np.zeros((0, 2)), None, "there are no frames"),
         (np.zeros((3, 2)), [2], "add up to 3 frames; they add up to 2"),
         (np.zeros((3, 2)), [3, 0], "numbers from 1 on"),
-        (np.zeros((3, 4)), None, "frames have 4 features, the model has 2"),
+        (np.zeros((3, 4)), None, "X has 4 features, but GaussianHMM is expecting 2"),
         (np.zeros(3), None, r"write x.reshape\(-1, 1\)"),
     ],
 )

@@ -92,6 +92,17 @@ def test_filtering_is_the_posterior_of_the_frames_so_far() -> None:
         assert total == pytest.approx(expected["total"], abs=1e-12)
 
 
+@pytest.mark.parametrize("scaled", [True, False])
+def test_a_sequence_without_frames_is_certain(scaled: bool) -> None:
+    rows, chains = RNG(0).standard_normal((4, 3)), random_chains(3)
+    got = inference.forward_backward(rows, chains, [0, 4, 0], scaled=scaled)
+    expected = enumerated(rows, chains)
+    np.testing.assert_allclose(got.log_likelihood, [0.0, expected["total"], 0.0], atol=1e-9)
+    np.testing.assert_allclose(got.state, expected["state"], atol=1e-9)
+    np.testing.assert_allclose(inference.filtered(rows, chains, [0, 4, 0], scaled=scaled)[1], got.log_likelihood)
+    np.testing.assert_allclose(inference.log_likelihood(torch.from_numpy(rows), chains, [0, 4, 0]), got.log_likelihood)
+
+
 def test_batch_order_padding_and_layout_change_nothing() -> None:
     chains = random_chains(4, 3, zeros=0.4)
     lengths = np.array([3, 1, 40, 0, 17, 8, 9, 2, 30, 5, 4, 11, 1, 6, 7, 20, 13, 2, 5])
@@ -233,6 +244,60 @@ def test_torch_finds_what_compiled_code_finds(device: str, scale: float, packed:
     theirs = inference.forward_backward(torch.from_numpy(rows).to(device), chains, lengths, chain=which)
     for name in ("log_likelihood", "state", "transitions", "start"):
         np.testing.assert_allclose(getattr(theirs, name).cpu(), getattr(ours, name), rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+@pytest.mark.parametrize("kind", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(("scale", "offset"), [(1.0, 0.0), (10.0, -1000.0), (300.0, 1e4)])
+@pytest.mark.parametrize("packed", [False, True])
+def test_tensors_of_every_type_are_worked_on_to_the_last_digit(
+    device: str, kind: torch.dtype, scale: float, offset: float, packed: bool
+) -> None:
+    """What the same numbers give as arrays, to the precision of the type that it is given back in."""
+    chains = random_chains(4, 9, zeros=0.4)
+    lengths = [400, 7]
+    values = (torch.from_numpy(RNG(0).standard_normal((2, 400, 4))) * scale + offset).to(device, kind)
+    if packed:
+        values = torch.cat([row[:n] for row, n in zip(values, lengths, strict=True)])
+    expected = inference.forward_backward(values.double().cpu().numpy(), chains, lengths)
+    values.requires_grad_()
+    found = inference.forward_backward(values, chains, lengths)
+    wide = kind if kind.itemsize >= 4 else torch.float32
+    eps = torch.finfo(wide).eps
+    for name, value in zip(found._fields, found, strict=True):
+        assert value.dtype == wide
+        np.testing.assert_allclose(
+            value.cpu(), getattr(expected, name), rtol=max(1e-13, 4 * eps), atol=max(1e-9, 4 * eps), err_msg=name
+        )
+    total = inference.log_likelihood(values, chains, lengths)
+    np.testing.assert_allclose(total.detach().cpu(), expected.log_likelihood, rtol=max(1e-12, 4 * eps))
+    total.sum().backward()
+    assert values.grad is not None
+    np.testing.assert_allclose(values.grad.double().cpu(), expected.state, atol=max(1e-9, 2 * torch.finfo(kind).eps))
+    path, score = inference.viterbi(values, chains, lengths)
+    of_arrays = inference.viterbi(values.detach().double().cpu().numpy(), chains, lengths)
+    assert path.tolist() == of_arrays[0].tolist()
+    assert score.tolist() == of_arrays[1].tolist()
+    np.testing.assert_array_equal(inference.filtered(values, chains, lengths)[1], of_filtered(values, chains, lengths))
+
+
+def of_filtered(values: torch.Tensor, chains: MarkovChains, lengths: list[int]) -> Any:
+    return inference.filtered(values.detach().double().cpu().numpy(), chains, lengths)[1]
+
+
+@pytest.mark.parametrize("function", [inference.forward_backward, inference.log_likelihood])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@pytest.mark.parametrize("shape", [(2, 4, 3), (8, 3)])
+def test_what_is_no_log_likelihood_is_refused_in_tensors_too(
+    function: Any, wrong: float, shape: tuple[int, ...]
+) -> None:
+    values = torch.zeros(shape)
+    values[-1, -1] = wrong
+    for given in (values, values.numpy()):
+        with pytest.raises(ValueError, match=r"must not be NaN or \+inf"):
+            function(given, random_chains(3), [4, 4])
+    if len(shape) == 3:
+        function(values, random_chains(3), [4, 3])  # behind the end of a sequence there may be anything
 
 
 @pytest.mark.oracle

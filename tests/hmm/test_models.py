@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sklearn.exceptions import NotFittedError
 
 from phonaut.densities.flow_mixture import FlowMixtures
 from phonaut.densities.reseeding import reseed
@@ -363,7 +364,7 @@ def test_it_samples_what_it_explains(cls: Any) -> None:
         (np.full((5, 3), np.nan), None, "got nan in frame 0"),
         (np.full((5, 3), np.inf), None, "got inf in frame 0"),
         (np.zeros((0, 3)), None, "there are no frames"),
-        (np.zeros((5, 2)), None, "frames have 2 features, the model has 3"),
+        (np.zeros((5, 2)), None, "X has 2 features, but .* is expecting 3"),
         (np.zeros((5, 3)), [2, 2], "add up to 5 frames; they add up to 4"),
         (np.zeros((5, 3)), [5, 0], "numbers from 1 on"),
         (np.zeros(5), None, r"write x.reshape\(-1, 1\)"),
@@ -399,8 +400,19 @@ def test_one_frame_and_frames_in_any_layout_have_an_answer(cls: Any) -> None:
 
 @MODELS
 def test_what_is_not_fitted_says_so(cls: Any) -> None:
-    with pytest.raises(ValueError, match=r"startprob_ must be \(2,\)"):
-        make(cls).score(data()[0])
+    x, _ = data()
+    asked: list[tuple[str, tuple[Any, ...]]] = [
+        ("score", (x,)), ("predict", (x,)), ("predict_proba", (x,)), ("score_samples", (x,)), ("filter", (x,)),
+        ("decode", (x,)), ("sample", (5,)), ("aic", (x,)), ("bic", (x,)), ("statistics", (x,)),
+        ("get_stationary_distribution", ()),
+    ]  # fmt: skip
+    for method, arguments in asked:
+        with pytest.raises(NotFittedError, match=f"this {cls.__name__} is not fitted: call fit first"):
+            getattr(make(cls), method)(*arguments)
+    half = make(cls)
+    half.startprob_, half.transmat_ = np.full(2, 0.5), np.full((2, 2), 0.5)
+    with pytest.raises(NotFittedError, match="are not fitted: call fit first, or set"):
+        half.score(x)
 
 
 @MODELS

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phonaut.arrays import Array, Index
+from phonaut.checks import below, refuse
 from phonaut.densities.processes import all_reduce, broadcast
 from phonaut.hmm import inference
 from phonaut.hmm.chains import MarkovChains
-from phonaut.hmm.em import Monitor, RollbackState, dirichlet_log_density, dirichlet_m_step, em
+from phonaut.hmm.em import FollowedMonitor, Monitor, RollbackState, dirichlet_log_density, dirichlet_m_step, em
 from phonaut.hmm.emissions.base import Emissions
-from phonaut.hmm.inputs import Random, generator_of, sequences, uniform_segmentation
+from phonaut.hmm.inputs import Random, generator_of, is_number, not_fitted, sequences, uniform_segmentation
 from phonaut.hmm.saving import Saved, fingerprint
 
 log = logging.getLogger(__name__)
@@ -86,12 +87,12 @@ class HMM(Saved):
     Attributes:
         startprob_: `p(s_1 = i)`, `(S,)`.
         transmat_: `p(s_t+1 = j | s_t = i)`, `(S, S)`; what is 0 stays 0.
-        monitor_: course of the last fit.
+        monitor_: course of the last fit. Set before `fit`, it is kept, and says when EM has converged: a `Monitor`, or
+            whatever has `report(log_prob)`, `converged` and `_reset()`, as hmmlearn's.
     """
 
     startprob_: Array
     transmat_: Array
-    monitor_: Monitor
 
     def __init__(
         self,
@@ -128,6 +129,23 @@ class HMM(Saved):
     def n_components(self, n: int) -> None:
         self.emissions.n_states = n
 
+    @property
+    def n_features_in_(self) -> int:
+        """Features of a frame, D, once there are parameters."""
+        return self.emissions.n_features
+
+    @property
+    def monitor_(self) -> Any:
+        """The course of the last fit, or of the one to come."""
+        own = vars(self).get("_own_monitor")
+        return own if own is not None else vars(self).get("_monitor") or self._new_monitor()
+
+    @monitor_.setter
+    def monitor_(self, monitor: Any) -> None:
+        self._own_monitor = monitor
+        if isinstance(monitor, Monitor):
+            self._monitor = monitor
+
     # --- fitting
 
     def fit(self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None) -> Self:
@@ -136,29 +154,53 @@ class HMM(Saved):
         Raises:
             ValueError: for frames, lengths or settings that make no sense.
         """
-        frames, n = sequences(X, lengths, self._n_features_expected(started=self._starts_none()))
+        self._check_settings()
+        frames, n = self._sequences(X, lengths, started=self._starts_none())
         rng = generator_of(self.random_state)
         if self.checkpoint:
             if self.n_restarts > 1:
                 raise ValueError(f"a checkpoint is of one start; n_restarts must be 1, got {self.n_restarts}")
             if not self._resume(frames):
                 self.initialize(frames, n, rng)
-                self.monitor_ = self._new_monitor()
+                self._monitor = self._new_monitor()
             self._em(frames, n)
             return self
         best: tuple[float, dict[str, Any], Monitor] | None = None
         given = self.state_dict()
-        for _ in range(max(1, self.n_restarts)):
+        for _ in range(self.n_restarts):
             self.load_state_dict(given)
             self.initialize(frames, n, rng)
-            self.monitor_ = self._new_monitor()
+            self._monitor = self._new_monitor()
             self._em(frames, n)
-            if best is None or self.monitor_.last > best[0]:
-                best = self.monitor_.last, self.state_dict(), self.monitor_
+            if best is None or self._monitor.last > best[0]:
+                best = self._monitor.last, self.state_dict(), self._monitor
         assert best is not None
         self.load_state_dict(best[1])
-        self.monitor_ = best[2]
+        self._monitor = best[2]
         return self
+
+    def _problems(self) -> list[str]:
+        """Settings that make no sense."""
+        problems = below(1, n_components=self.n_components, n_restarts=self.n_restarts) + below(0, n_iter=self.n_iter)
+        if not is_number(self.tol):
+            problems.append(f"tol must be a number (negative: EM never stops early), got {self.tol}")
+        if self.algorithm not in ("viterbi", "map"):
+            problems.append(f"algorithm is viterbi or map, got {self.algorithm}")
+        if self.implementation not in ("scaling", "log"):
+            problems.append(f"implementation is scaling or log, got {self.implementation}")
+        for name in ("params", "init_params"):
+            if not isinstance(getattr(self, name), str):
+                problems.append(f"{name} must be letters, got {getattr(self, name)}")
+        return problems + self.emissions.setting_problems()
+
+    def _check_settings(self) -> None:
+        """Refuse settings that make no sense, all at once."""
+        refuse(self._problems(), f"{type(self).__name__}: ")
+
+    def _sequences(self, X: Any, lengths: Any, *, started: bool = True) -> tuple[Array, Index]:
+        """Checked frames and lengths; frames are of the model's width once its parameters have `started`."""
+        n_features = getattr(self.emissions, "n_features", None) if started else None
+        return sequences(X, lengths, n_features, type(self).__name__)
 
     def partial_fit(self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None) -> Self:
         """One step of stepwise EM, for data that come in parts: `s <- (1 - eta) s + eta s_new` with `eta = k^-0.7` for
@@ -167,18 +209,19 @@ class HMM(Saved):
 
         Source: Cappe and Moulines 2009, "On-line expectation-maximization algorithm for latent data models".
         """
+        self._check_settings()
         started = hasattr(self, "_memory")
         known = set(self.parameter_names()) <= self.state_dict().keys()
-        frames, n = sequences(X, lengths, self._n_features_expected(started=known))
+        frames, n = self._sequences(X, lengths, started=known)
         if not started:
             if not known:
                 self.initialize(frames, n, generator_of(self.random_state))
-            self.monitor_ = self._new_monitor()
+            self._monitor = self._new_monitor()
             self._origin, self._n_seen = global_mean(frames), 0.0
-        self.check()
+        self._check_start(frames)
         statistics = self.e_step(frames, n, self._origin).reduced()
-        self.monitor_.report(statistics.log_prob, statistics.log_prob + self.log_prior())
-        eta = self.monitor_.iter**-0.7
+        self._monitor.report(statistics.log_prob, statistics.log_prob + self.log_prior())
+        eta = self._monitor.iter**-0.7
         new = statistics.scaled(eta / statistics.n_frames)
         self._n_seen += statistics.n_frames
         total = (self._memory.scaled(1 - eta) + new if started else new).scaled(self._n_seen)
@@ -195,7 +238,7 @@ class HMM(Saved):
         default the mean of the components' means, so that those of all subsets add up); `about` moves them.
         """
         self.check()
-        frames, n = sequences(X, lengths, self.emissions.n_features)
+        frames, n = self._sequences(X, lengths)
         return self.e_step(frames, n, None if origin is None else np.asarray(origin, dtype=np.float64))
 
     def e_step(self, frames: NDArray[Any], lengths: Index, origin: Array | None = None) -> BaumWelchStatistics:
@@ -227,7 +270,7 @@ class HMM(Saved):
             self.startprob_ = dirichlet_m_step(statistics.start, self.startprob_prior, self.startprob_)
         if "t" in self.params:
             self.transmat_ = dirichlet_m_step(statistics.transitions, self.transmat_prior, self.transmat_)
-        step = self.monitor_.iter if hasattr(self, "monitor_") else 0
+        step = self._monitor.iter if "_monitor" in vars(self) else 0
         self.emissions.m_step(statistics.emissions, self.params, step)
 
     def reseed(self) -> bool:
@@ -244,7 +287,13 @@ class HMM(Saved):
         return total
 
     def _new_monitor(self) -> Monitor:
-        return Monitor(self.tol, self.n_iter, verbose=self.verbose)
+        own = vars(self).get("_own_monitor")
+        if isinstance(own, Monitor):
+            own._reset()
+            return own
+        if own is not None:
+            return FollowedMonitor(own, self.n_iter)
+        return Monitor(self.tol, self.n_iter, self.verbose)
 
     @property
     def most_seedings(self) -> int:
@@ -253,15 +302,27 @@ class HMM(Saved):
 
     def _em(self, frames: NDArray[Any], lengths: Index) -> None:
         """EM steps until `tol` or `n_iter`."""
-        self.check()
-        self.rollback = self.rollback if self.monitor_.iter else RollbackState()
+        self._check_start(frames)
+        self.rollback = self.rollback if self._monitor.iter else RollbackState()
 
         def checkpoint() -> None:
             if self.checkpoint:
                 self._write(Path(self.checkpoint), self.rollback, frames=fingerprint(frames))
 
         e_step = self.reduced_e_step(frames, lengths)
-        em(self, e_step, self.monitor_, self.rollback, most_seedings=self.most_seedings, after_step=checkpoint)
+        em(self, e_step, self._monitor, self.rollback, most_seedings=self.most_seedings, after_step=checkpoint)
+
+    def _check_start(self, frames: NDArray[Any]) -> None:
+        """Refuse parameters that make no sense, or that do not fit the frames or the priors."""
+        self.check()
+        if self.emissions.n_features != frames.shape[1]:
+            raise ValueError(f"parameters are of {self.emissions.n_features} features, frames of {frames.shape[1]}")
+        try:
+            density = self.log_prior()
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"a prior has not the shape of what it is of: {error}") from error
+        if not np.isfinite(density):
+            raise ValueError(f"priors must be finite numbers: under them, the parameters' log-density is {density}")
 
     # --- parameters
 
@@ -284,9 +345,6 @@ class HMM(Saved):
         vars(self).update(chain)
         self.emissions.load_state_dict({name: value for name, value in state.items() if name not in chain})
 
-    def _n_features_expected(self, *, started: bool) -> int | None:
-        return getattr(self.emissions, "n_features", None) if started else None
-
     def _starts_none(self) -> bool:
         """Tell whether the parameters are there and none of them is to be started anew."""
         letters = {"s", "t", *self.emissions.letters}
@@ -300,7 +358,7 @@ class HMM(Saved):
         rng = generator_of(self.random_state) if rng is None else rng
         n = self.n_components
         names = {"s": "startprob_", "t": "transmat_", **self.emissions.letters}
-        for letter in [] if hasattr(self, "monitor_") else self.init_params:
+        for letter in [] if "_monitor" in vars(self) else self.init_params:
             if names.get(letter) in self.state_dict():
                 log.warning(
                     "%s is set, but it will be overwritten during initialization, because init_params contains %r",
@@ -315,6 +373,10 @@ class HMM(Saved):
         # states, and EM does not reorder them.
         if n > 1 and self.startprob_[0] == 1 and not np.tril(self.transmat_, -1).any():
             states = uniform_segmentation(np.array([len(frames)] if lengths is None else lengths), n)
+        for letter, name in self.emissions.letters.items():
+            kept = None if letter in self.init_params else self.state_dict().get(name)
+            if kept is not None and name.endswith("means_") and np.shape(kept)[-1:] != frames.shape[1:]:
+                raise ValueError(f"{name} is {np.shape(kept)}, but frames have {frames.shape[1]} features")
         self.emissions.initialize(frames, rng, states, self.init_params)
         self.load_state_dict({name: broadcast(np.array(value)) for name, value in self.state_dict().items()})
         if frames.size < self.n_parameters and "f" not in self.emissions.letters and not quietly:
@@ -333,8 +395,13 @@ class HMM(Saved):
         """
         if self.implementation not in ("scaling", "log"):
             raise ValueError(f"implementation is scaling or log, got {self.implementation}")
+        missing = [name for name in ("startprob_", "transmat_") if name not in vars(self)]
+        if missing:
+            raise not_fitted(
+                f"this {type(self).__name__} is not fitted: call fit first, or set {' and '.join(missing)}"
+            )
         for name, shape in (("startprob_", (self.n_components,)), ("transmat_", (self.n_components,) * 2)):
-            value = np.asarray(vars(self).get(name), dtype=np.float64)
+            value = np.asarray(vars(self)[name], dtype=np.float64)
             if value.shape != shape:
                 raise ValueError(f"{name} must be {shape}; got {value.shape}")
             if not np.allclose(value.sum(axis=-1), 1.0) or not (value >= 0).all():
@@ -365,7 +432,7 @@ class HMM(Saved):
     def _logs(self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None) -> Iterator[tuple[Array, Index]]:
         """Log-likelihoods `(M, S)` and lengths of some checked sequences at a time."""
         self.check()
-        frames, n = sequences(X, lengths, self.emissions.n_features)
+        frames, n = self._sequences(X, lengths)
         for rows, part in self._parts(n):
             yield self.emissions.log_prob(frames[rows]), part
 
@@ -437,6 +504,8 @@ class HMM(Saved):
 
     def get_stationary_distribution(self) -> Array:
         """The distribution of states that transitions do not change, `(S,)`."""
+        if "transmat_" not in vars(self):
+            raise not_fitted(f"this {type(self).__name__} is not fitted: call fit first, or set transmat_")
         values, vectors = np.linalg.eig(self.transmat_.T)
         vector = np.real(vectors[:, np.argmin(np.abs(values - 1))])
         return vector / vector.sum()  # type: ignore[no-any-return]
@@ -453,8 +522,8 @@ class HMM(Saved):
 
     def bic(self, X: ArrayLike | Sequence[ArrayLike], lengths: ArrayLike | None = None) -> float:
         """Bayesian information criterion `-2 log p(X) + n_parameters log N`: lower is better."""
-        n_frames = len(sequences(X, lengths)[0])
-        return -2 * self.score(X, lengths) + self.n_parameters * float(np.log(n_frames))
+        score = self.score(X, lengths)
+        return -2 * score + self.n_parameters * float(np.log(len(self._sequences(X, lengths)[0])))
 
 
 def default_params(emissions: Emissions) -> str:

@@ -74,8 +74,14 @@ class Monitor:
         fell: the objective fell, and the parameters before were restored.
     """
 
-    def __init__(self, tol: float, n_iter: int, *, verbose: bool = False) -> None:
+    _template = "{iter:>10d} {log_prob:>16.8f} {delta:>+16.8f}"
+
+    def __init__(self, tol: float, n_iter: int, verbose: bool = False) -> None:
         self.tol, self.n_iter, self.verbose = tol, n_iter, verbose
+        self._reset()
+
+    def _reset(self) -> None:
+        """Forget the course, before another fit."""
         self.history: list[float] = []
         self.objective: list[float] = []
         self.fell = False
@@ -85,13 +91,13 @@ class Monitor:
         """Number of EM steps."""
         return len(self.history)
 
-    def report(self, log_prob: float, objective: float) -> None:
-        """Note a step; print it if `verbose`."""
+    def report(self, log_prob: float, objective: float | None = None) -> None:
+        """Note a step; print it if `verbose`: its number, the log-likelihood and what was gained."""
         if self.verbose:
-            rise = objective - self.objective[-1] if self.objective else float("nan")
-            print(f"{self.iter + 1:>6d} {log_prob:>18.6f} {rise:>+16.6f}", file=sys.stderr)
+            delta = log_prob - self.history[-1] if self.history else float("nan")
+            print(self._template.format(iter=self.iter + 1, log_prob=log_prob, delta=delta), file=sys.stderr)
         self.history.append(log_prob)
-        self.objective.append(objective)
+        self.objective.append(log_prob if objective is None else objective)
 
     @property
     def last(self) -> float:
@@ -112,6 +118,31 @@ class Monitor:
     def done(self) -> bool:
         """No step will follow: EM converged, or it was stopped by a fall."""
         return self.converged or self.fell
+
+
+class FollowedMonitor(Monitor):
+    """The course of EM where somebody's own monitor, such as one of hmmlearn's, says when it has converged.
+
+    Args:
+        theirs: has `report(log_prob)`, `converged` and `_reset()`.
+        n_iter: most EM steps.
+    """
+
+    def __init__(self, theirs: Any, n_iter: int) -> None:
+        super().__init__(0.0, n_iter)
+        self.theirs, self.stopped = theirs, False
+        theirs._reset()
+
+    def report(self, log_prob: float, objective: float | None = None) -> None:
+        """Note a step, there too."""
+        super().report(log_prob, objective)
+        self.theirs.report(log_prob)
+        self.stopped = bool(self.theirs.converged)
+
+    @property
+    def converged(self) -> bool:
+        """Theirs has, or the last step was the last that was allowed."""
+        return self.stopped or self.iter >= self.n_iter
 
 
 def em(

@@ -11,17 +11,21 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
 from phonaut.arrays import Array, Index
+from phonaut.checks import below, refuse
 from phonaut.densities.kmeans import kmeans, seeds
-from phonaut.densities.priors import COVARIANCE_TYPES, CovarianceType, is_quadratic
+from phonaut.densities.priors import CovarianceType, is_positive_definite, is_quadratic
 from phonaut.densities.processes import all_reduce, broadcast
 from phonaut.densities.statistics import GaussianStatistics
 from phonaut.hmm.em import Monitor, em
-from phonaut.hmm.emissions.gaussian import tiled
+from phonaut.hmm.emissions.gaussian import covariance_type_problems, tiled
 from phonaut.hmm.emissions.mixture import MixtureEmissions
-from phonaut.hmm.inputs import checked_frames
+from phonaut.hmm.inputs import Random, checked_frames, generator_of, is_number, not_fitted
 from phonaut.hmm.saving import Saved
 
 BLOCK_FRAMES = 2048
+COARSE_CELLS = 2**17  # frames times components from which on float32 saves time worth having
+COARSE_GAIN = 1e-2  # nats a frame: a step in float32 that gains less may be one of rounding
+COARSE_EXTENT = 20.0  # standard deviations from the mean: of frames farther away float32 cannot tell components apart
 
 
 def _setting(name: str) -> Any:
@@ -43,13 +47,13 @@ def _parameter(name: str) -> Any:
 class GMM(Saved):
     """A mixture `p(x) = sum_k w_k N(x; mu_k, Sigma_k)`, fitted by EM.
 
-    The names are scikit-learn's, so that a program changes its import only. Computation is in the type of the frames:
-    float32 frames are multiplied in float32, sums are kept in float64.
+    The names are scikit-learn's, so that a program changes its import only. Computation is in float64. Of many float32
+    frames the first steps are in float32, as long as each gains much and the digits of variances suffice.
 
     Args:
         n_components: K.
         covariance_type: `full`, `tied`, `diag` or `spherical`.
-        tol: EM stops when the mean log-likelihood of a frame rises by less.
+        tol: EM stops when the mean log-likelihood of a frame rises by less; negative: never.
         reg_covar: added to all variances.
         max_iter: EM steps.
         n_init: starts; the best is kept.
@@ -81,17 +85,27 @@ class GMM(Saved):
         weights_init: ArrayLike | None = None,
         means_init: ArrayLike | None = None,
         precisions_init: ArrayLike | None = None,
-        random_state: int | np.random.Generator | None = None,
+        random_state: Random = None,
         warm_start: bool = False,
         device: str = "cpu",
     ) -> None:
-        self.emissions = MixtureEmissions()
+        self._emissions = MixtureEmissions()
         self.n_components, self.covariance_type, self.reg_covar, self.device = (
             n_components, covariance_type, reg_covar, device
         )  # fmt: skip
         self.tol, self.max_iter, self.n_init, self.init_params = tol, max_iter, n_init, init_params
         self.weights_init, self.means_init, self.precisions_init = weights_init, means_init, precisions_init
         self.random_state, self.warm_start = random_state, warm_start
+
+    @property
+    def emissions(self) -> MixtureEmissions:
+        """The mixture as emissions of one state."""
+        return self._emissions
+
+    @property
+    def n_features_in_(self) -> int:
+        """Features of a frame, D, once there are parameters."""
+        return self.emissions.n_features
 
     # Settings and parameters are those of the emissions; parameters without the axis of the one state.
     n_components = _setting("n_mix")
@@ -118,7 +132,7 @@ class GMM(Saved):
     def check(self) -> None:
         """Refuse parameters that make no sense."""
         if not hasattr(self, "means_"):
-            raise ValueError("this GMM is not fitted: call fit first, or set weights_, means_ and covariances_")
+            raise not_fitted("this GMM is not fitted: call fit first, or set weights_, means_ and covariances_")
         self.emissions.check()
 
     # --- fitting
@@ -129,23 +143,25 @@ class GMM(Saved):
         Raises:
             ValueError: for frames or settings that make no sense.
         """
-        frames = checked_frames(X)
-        self._check_settings(frames)
-        rng = np.random.default_rng(self.random_state)
+        self._check_settings()
+        frames = checked_frames(X, model="GMM")
+        self._check_start(frames)
+        rng = generator_of(self.random_state)
         total = all_reduce(np.append(frames.sum(axis=0, dtype=np.float64), len(frames)))
         origin, n_frames = (total[:-1] / total[-1]).astype(frames.dtype).astype(np.float64), total[-1]
         go_on = self.warm_start and hasattr(self, "means_")
+        before = [vars(self)["lower_bound_"]] if go_on and "lower_bound_" in vars(self) else []
         best: dict[str, Any] | None = None
         for _ in range(1 if go_on else self.n_init):
             if not go_on:
                 self._start(frames, origin, rng)
                 self.load_state_dict({name: broadcast(np.array(value)) for name, value in self.state_dict().items()})
-            monitor = Monitor(self.tol * n_frames, self.max_iter)
-            em(self.emissions, lambda: self._expect(frames, origin), monitor, most_seedings=self.n_components)
-            self.lower_bounds_ = [value / n_frames for value in monitor.history]
-            self.n_iter_, self.lower_bound_ = monitor.iter, self.lower_bounds_[-1] if monitor.iter else -np.inf
-            gains = np.diff(self.lower_bounds_)
-            self.converged_ = bool(len(gains) and gains[-1] < self.tol and not monitor.fell)
+            self.check()
+            history, fell = self._em(frames, origin, n_frames)
+            self.lower_bounds_ = [value / n_frames for value in history]
+            self.n_iter_, self.lower_bound_ = len(history), (self.lower_bounds_ or [-np.inf])[-1]
+            gains = np.diff(before + self.lower_bounds_)
+            self.converged_ = bool(len(gains) and abs(gains[-1]) < self.tol and not fell)
             if best is None or self.lower_bound_ > best["lower_bound_"]:
                 of_start = {name: value for name, value in vars(self).items() if name.endswith("_")}
                 best = of_start | self.state_dict()
@@ -158,23 +174,47 @@ class GMM(Saved):
             )
         return self
 
-    def _check_settings(self, frames: NDArray[Any]) -> None:
+    def _check_settings(self) -> None:
         """Refuse settings that make no sense, all at once."""
-        problems = []
-        if self.n_components < 1:
-            problems.append(f"n_components must be >= 1, got {self.n_components}")
-        if self.covariance_type not in COVARIANCE_TYPES:
-            problems.append(f"covariance_type is one of {', '.join(COVARIANCE_TYPES)}, got {self.covariance_type}")
+        problems = below(1, n_components=self.n_components, n_init=self.n_init) + below(0, max_iter=self.max_iter)
+        problems += covariance_type_problems(self.covariance_type)
+        if not is_number(self.tol):
+            problems.append(f"tol must be a number, got {self.tol}")
         if self.init_params not in ("kmeans", "k-means++", "random", "random_from_data"):
             problems.append(f"init_params is kmeans, k-means++, random or random_from_data, got {self.init_params}")
-        if not self.reg_covar >= 0:
-            problems.append(f"reg_covar must be >= 0, got {self.reg_covar}")
-        if len(frames) < self.n_components:
-            problems.append(f"{self.n_components} components need as many frames, got {len(frames)}")
-        if self.means_init is not None and np.shape(self.means_init) != (self.n_components, frames.shape[1]):
-            problems.append(f"means_init is {(self.n_components, frames.shape[1])}, got {np.shape(self.means_init)}")
-        if problems:
-            raise ValueError("GMM: " + "; ".join(problems))
+        if not (is_number(self.reg_covar) and 0 <= self.reg_covar < np.inf):
+            problems.append(f"reg_covar must be a number >= 0, got {self.reg_covar}")
+        refuse(problems, "GMM: ")
+
+    def _check_start(self, frames: NDArray[Any]) -> None:
+        """Refuse too few frames, and values to start from that are not those of a mixture, all at once."""
+        k, d, kind = self.n_components, frames.shape[1], self.covariance_type
+        problems = []
+        if len(frames) < k:
+            problems.append(f"{k} components need as many frames, got {len(frames)}")
+        shapes = {
+            "weights_init": (k,),
+            "means_init": (k, d),
+            "precisions_init": {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}[kind],
+        }
+        for name, shape in shapes.items():
+            if getattr(self, name) is None:
+                continue
+            value = np.asarray(getattr(self, name), dtype=np.float64)
+            if value.shape != shape:
+                problems.append(f"{name} must be {shape}, got {value.shape}")
+            elif not np.isfinite(value).all():
+                problems.append(f"{name} must be finite, got {value[~np.isfinite(value)][0]}")
+            elif name == "weights_init" and not (np.isclose(value.sum(), 1) and (value >= 0).all()):
+                problems.append(f"weights_init must sum to 1 and must not be negative, got {value}")
+            elif name == "precisions_init" and is_quadratic(kind):
+                if not np.allclose(value, np.swapaxes(value, -1, -2)) or not is_positive_definite(value).all():
+                    problems.append("precisions_init must be symmetric and positive definite")
+            elif name == "precisions_init" and not (value > 0).all():
+                problems.append(f"precisions_init must be positive, got {value.min()}")
+        if self.warm_start and hasattr(self, "means_") and self.means_.shape != (k, d):
+            problems.append(f"the last fit, to go on from, has means {self.means_.shape}, not {(k, d)}")
+        refuse(problems, "GMM: ")
 
     def _start(self, frames: NDArray[Any], origin: Array, rng: np.random.Generator) -> None:
         """Set the parameters to start from: those that were given, the others from a first M-step."""
@@ -187,7 +227,7 @@ class GMM(Saved):
 
             from phonaut.densities.gaussian_log_prob import statistics
 
-            x = torch.from_numpy(frames).to(self.device)
+            x = torch.from_numpy(frames).to(self.device, torch.float64)
             r = torch.from_numpy(self._first_responsibilities(frames, rng)).to(x)
             self.emissions.m_step(statistics(x, r, origin, full=is_quadratic(kind)))
         if self.weights_init is not None:
@@ -196,7 +236,8 @@ class GMM(Saved):
             self.means_ = np.asarray(self.means_init, dtype=np.float64)
         if self.precisions_init is not None:
             precisions = np.asarray(self.precisions_init, dtype=np.float64)
-            self.covariances_ = np.linalg.inv(precisions) if is_quadratic(kind) else 1.0 / precisions
+            inverse = np.linalg.inv(precisions) if is_quadratic(kind) else 1.0 / precisions
+            self.covariances_ = (inverse + np.swapaxes(inverse, -1, -2)) / 2 if is_quadratic(kind) else inverse
 
     def _first_responsibilities(self, frames: NDArray[Any], rng: np.random.Generator) -> Array:
         """Responsibilities `(N, K)` of the first M-step, as `init_params` says."""
@@ -217,6 +258,37 @@ class GMM(Saved):
         responsibilities[rows, columns] = 1.0
         return responsibilities
 
+    def _em(self, frames: NDArray[Any], origin: Array, n_frames: float) -> tuple[list[float], bool]:
+        """EM from the parameters of now: the log-likelihood before each step, and whether the objective fell."""
+        coarse = self._coarse_steps(frames, origin, n_frames) if self._is_coarse(frames, origin, n_frames) else []
+        monitor = Monitor(self.tol * n_frames, self.max_iter - len(coarse))
+        if not monitor.done:
+            wide = frames.astype(np.float64, copy=False)
+            em(self.emissions, lambda: self._expect(wide, origin), monitor, most_seedings=self.n_components)
+        return coarse + monitor.history, monitor.fell
+
+    def _is_coarse(self, frames: NDArray[Any], origin: Array, n_frames: float) -> bool:
+        """Tell whether to begin in float32: where that saves time, and no frame is so far away that it cannot do."""
+        if frames.dtype != np.float32 or n_frames * self.n_components < COARSE_CELLS:
+            return False
+        far = np.abs(frames - origin.astype(np.float32)).max(axis=0)
+        spread = np.sqrt(all_reduce(np.square(frames - origin).sum(axis=0)) / n_frames)
+        return not all_reduce(np.array([float((far > COARSE_EXTENT * spread).any())]))[0]
+
+    def _coarse_steps(self, frames: NDArray[Any], origin: Array, n_frames: float) -> list[float]:
+        """EM steps in float32, as long as each gains much more than rounding may; the log-likelihood before each."""
+        history: list[float] = []
+        while len(history) < self.max_iter:
+            statistics = self._expect(frames, origin)
+            gained = statistics.log_prob - (history or [-np.inf])[-1]
+            if not gained >= COARSE_GAIN * n_frames or not statistics.keeps_digits(
+                self.covariance_type, self.reg_covar
+            ):
+                break
+            self.emissions.m_step(statistics)
+            history.append(statistics.log_prob)
+        return history
+
     def _expect(self, frames: NDArray[Any], origin: Array) -> GaussianStatistics:
         """The E-step over the frames of all processes."""
         return self.emissions.statistics(frames, None, origin).reduced()
@@ -235,12 +307,12 @@ class GMM(Saved):
     def map_adapt(self, statistics: GaussianStatistics, relevance_factor: float = 16.0, params: str = "m") -> Self:
         """A copy adapted to the frames of `statistics`: `MixtureEmissions.map_adapt`."""
         adapted = type(self)(**self.get_params())
-        adapted.emissions = self.emissions.map_adapt(statistics, relevance_factor, params)
+        adapted._emissions = self.emissions.map_adapt(statistics, relevance_factor, params)
         return adapted
 
     def _checked(self, X: ArrayLike) -> NDArray[Any]:
         self.check()
-        return checked_frames(X, self.emissions.n_features)
+        return checked_frames(X, self.emissions.n_features, "GMM").astype(np.float64, copy=False)
 
     def _joint(self, X: ArrayLike) -> Iterator[Array]:
         """`log w_k N(x_t; k)`, `(n, K)`, a block of frames at a time."""
@@ -250,8 +322,7 @@ class GMM(Saved):
 
     def score_samples(self, X: ArrayLike) -> Array:
         """`log p(x_t)` of frames `(N, D)`, `(N,)`."""
-        frames = self._checked(X)
-        return self.emissions.log_prob(frames)[:, 0]
+        return self.emissions.log_prob(self._checked(X))[:, 0]
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """Mean log-likelihood of a frame."""
@@ -274,7 +345,7 @@ class GMM(Saved):
         import torch
 
         self.check()
-        rng = np.random.default_rng(self.random_state)
+        rng = generator_of(self.random_state)
         components = rng.choice(len(self.weights_), size=n_samples, p=self.weights_ / self.weights_.sum())
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         frames: Array = self.emissions.gaussians().sample(torch.from_numpy(components), generator).cpu().numpy()
@@ -287,12 +358,12 @@ class GMM(Saved):
 
     def bic(self, X: ArrayLike) -> float:
         """Bayesian information criterion `-2 log p(X) + n_parameters log N`: lower is better (Schwarz 1978)."""
-        n = len(np.asarray(X))
-        return -2 * self.score(X) * n + self.n_parameters * float(np.log(n))
+        scores = self.score_samples(X)
+        return -2 * float(scores.sum()) + self.n_parameters * float(np.log(len(scores)))
 
     def aic(self, X: ArrayLike) -> float:
         """Akaike information criterion `-2 log p(X) + 2 n_parameters`: lower is better (Akaike 1974)."""
-        return -2 * self.score(X) * len(np.asarray(X)) + 2 * self.n_parameters
+        return -2 * float(self.score_samples(X).sum()) + 2 * self.n_parameters
 
     @property
     def precisions_(self) -> Array:

@@ -1,8 +1,9 @@
 """Inference in hidden Markov models, from log-likelihoods of frames: it knows nothing of what emits them.
 
 Log-likelihoods come as a padded batch `(B, T, S)`, or as sequences one after another, `(M, S)` with `sum(lengths) = M`;
-what comes back has the same layout. NumPy arrays are worked on by compiled code on the CPU, in float64; torch tensors
-by torch, on their device and in their type, and `log_likelihood` of tensors can be differentiated.
+what comes back has the same layout. NumPy arrays are worked on by compiled code on the CPU, torch tensors by torch on
+their device, both in float64; what is found of tensors comes back in their type, and `log_likelihood` of them can be
+differentiated. `filtered` and `viterbi` give arrays for both.
 
 A frame that is missing has the log-likelihood 0 in all states, one whose label is known -inf in all states that do not
 have it (`masked`). Source: Rabiner 1989, "A tutorial on hidden Markov models and selected applications in speech
@@ -11,7 +12,6 @@ recognition".
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from phonaut.arrays import Array, Index
 from phonaut.hmm.chains import MarkovChains, Posteriors
+from phonaut.hmm.inputs import as_array, is_tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,12 +43,6 @@ class Layout(NamedTuple):
         return np.linspace(0, len(self.lengths), CHUNKS + 1).round().astype(np.int64)
 
 
-def is_tensor(value: Any) -> bool:
-    """Tell whether a value is a tensor; who has not imported torch has none."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
-
-
 def laid_out(
     log_likelihoods: Any, lengths: ArrayLike | Tensor | None, chains: MarkovChains, chain: ArrayLike | None
 ) -> Layout:
@@ -56,7 +51,7 @@ def laid_out(
     Raises:
         ValueError: shapes do not fit, or a log-likelihood is NaN or +inf.
     """
-    values = np.ascontiguousarray(log_likelihoods, dtype=np.float64)
+    values = np.ascontiguousarray(as_array(log_likelihoods), dtype=np.float64)
     if values.ndim not in (2, 3) or values.shape[-1] != chains.n_states:
         raise ValueError(
             f"log_likelihoods must be (B, T, {chains.n_states}) or (M, {chains.n_states}); got {values.shape}"
@@ -64,7 +59,7 @@ def laid_out(
     if lengths is None:
         n = np.full(len(values), values.shape[1]) if values.ndim == 3 else np.array([len(values)])
     else:
-        n = np.asarray(lengths)
+        n = as_array(lengths)
     if n.ndim != 1 or n.dtype.kind not in "iu" or (n < 0).any():
         raise ValueError("lengths must be whole numbers (B,), not negative")
     n = n.astype(np.int64)
@@ -138,10 +133,14 @@ def in_logs(rows: Array, chains: MarkovChains, c: int, filtered: Array, posterio
     """One sequence in the log domain."""
     from phonaut.hmm import numba_engine
 
-    log_start, log_transition, log_end = (value[c] for value in chains.logs)
-    return float(
-        numba_engine.forward_backward_log(rows, log_start, log_transition, log_end, filtered, posterior, counts)
-    )
+    if not len(rows):
+        return 0.0
+    # What all states of a frame have in common is taken out, for sums over many frames to keep their digits.
+    peak = rows.max(axis=1)
+    peak = np.where(peak > -np.inf, peak, 0.0)
+    start, transition, end = (value[c] for value in chains.logs)
+    total = numba_engine.forward_backward_log(rows - peak[:, None], start, transition, end, filtered, posterior, counts)
+    return float(total + peak.sum())
 
 
 def filtered(
@@ -206,7 +205,7 @@ def filter_step(
     """
     predicted = chains.start[c] if state is None else state @ chains.transition[c]
     with np.errstate(divide="ignore"):
-        joint = np.log(predicted) + np.asarray(log_likelihoods, dtype=np.float64)
+        joint = np.log(predicted) + np.asarray(as_array(log_likelihoods), dtype=np.float64)
     peak = joint.max()
     if peak == -np.inf:
         return np.zeros(chains.n_states), -np.inf
@@ -256,7 +255,7 @@ def masked(log_likelihoods: ArrayLike, *, missing: ArrayLike | None = None, allo
         missing: frames that were not observed, `(...)`: all states explain them alike.
         allowed: states that a frame may have, `(..., S)`: a label that is known, or one of several.
     """
-    values = np.array(log_likelihoods, dtype=np.float64)
+    values = np.array(as_array(log_likelihoods), dtype=np.float64)
     if missing is not None:
         values[np.asarray(missing, dtype=bool)] = 0.0
     if allowed is not None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phonaut.arrays import Array, Index
+from phonaut.hmm.inputs import not_fitted
 
 log = logging.getLogger(__name__)
 
@@ -104,19 +105,20 @@ class Emissions(ABC):
 
     # --- parameters
 
-    @property
-    def is_set(self) -> bool:
-        """Tell whether all parameters are there."""
-        return all(hasattr(self, name) for name in (*self.letters.values(), *self.constants))
+    def setting_problems(self) -> list[str]:
+        """Settings that make no sense, each in a sentence."""
+        return []
 
     def check(self) -> None:
         """Refuse parameters that make no sense.
 
         Raises:
-            ValueError: says which, and how they should be.
+            ValueError: says which, and how they should be; a `NotFittedError` where some are not set.
         """
-        if not self.is_set:
-            raise ValueError(f"this model is not fitted: call fit first, or set {', '.join(self.letters.values())}")
+        needed = (*self.letters.values(), *(name for name in self.constants if not name.startswith("_")))
+        if not all(hasattr(self, name) for name in needed):
+            names = ", ".join(name.removeprefix("_") for name in needed)
+            raise not_fitted(f"these {type(self).__name__} are not fitted: call fit first, or set {names}")
 
     @property
     def n_parameters(self) -> int:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from phonaut.arrays import Array, Index
+from phonaut.checks import below, refuse
 from phonaut.densities.flow import Flows, Mask, Permutation
 from phonaut.densities.flow_mixture import FlowMixtures, Groups, Moments
 from phonaut.densities.kmeans import nested
@@ -19,6 +20,7 @@ from phonaut.densities.reseeding import reseed
 from phonaut.hmm.em import dirichlet_log_density, dirichlet_m_step
 from phonaut.hmm.emissions.base import Emissions, trained
 from phonaut.hmm.emissions.mixture import MixtureEmissions, check_weights, draw_components
+from phonaut.hmm.inputs import is_number
 
 LEAST_LEARNING_RATE = 1e-4
 DECAY = 0.98  # of the learning rate, an EM step
@@ -133,8 +135,25 @@ class FlowEmissions(Emissions):
         self.early_every, self.early_size, self.bound = early_every, early_size, bound
         self.n_passes, self.learning_rate, self.batch_size = n_passes, learning_rate, batch_size
         self.flow_prior, self.weights_prior = flow_prior, weights_prior
-        self.gamma_prior = (float(gamma_prior[0]), float(gamma_prior[1]))
+        self.gamma_prior = gamma_prior
         self.device, self.dtype = device, dtype
+
+    def setting_problems(self) -> list[str]:
+        """Settings that make no sense, each in a sentence; those of the flows alone are for `Flows` to refuse."""
+        problems = below(1, n_mix=self.n_mix, n_hidden=self.n_hidden) + below(
+            0, n_couplings=self.n_couplings, n_passes=self.n_passes, batch_size=self.batch_size,
+            early_every=self.early_every, early_size=self.early_size,
+        )  # fmt: skip
+        if self.dtype not in ("float32", "float64"):
+            problems.append(f"dtype is float32 or float64, got {self.dtype}")
+        for name in ("learning_rate", "bound"):
+            value = getattr(self, name)
+            if not (is_number(value) and 0 < value < np.inf):
+                problems.append(f"{name} must be a number > 0, got {value}")
+        prior: Any = self.gamma_prior
+        if not (np.shape(prior) == (2,) and all(is_number(value) and 0 <= value < np.inf for value in prior)):
+            problems.append(f"gamma_prior must be two numbers >= 0, got {prior}")
+        return problems
 
     @property
     def n_flows(self) -> int:
@@ -145,10 +164,7 @@ class FlowEmissions(Emissions):
 
     @property
     def _torch_dtype(self) -> torch.dtype:
-        known = {"float32": torch.float32, "float64": torch.float64}
-        if self.dtype not in known:
-            raise ValueError(f"dtype is float32 or float64, got {self.dtype}")
-        return known[self.dtype]
+        return torch.float32 if self.dtype == "float32" else torch.float64
 
     def initial_flows(self) -> Flows:
         """The flows as they are at a start."""
@@ -230,7 +246,7 @@ class FlowEmissions(Emissions):
         if trained(params, "f"):
             self.flows_ = mixtures.flows.weights.detach().cpu().numpy()
         if trained(params, "l"):
-            mixtures.fit_latents(statistics.moments, *self.gamma_prior)
+            mixtures.fit_latents(statistics.moments, *map(float, self.gamma_prior))
             shape = self.latent_means_.shape
             self.latent_means_ = mixtures.means.numpy().reshape(shape)
             self.latent_scales_ = mixtures.scales.numpy().reshape(shape)
@@ -299,9 +315,12 @@ class FlowEmissions(Emissions):
 
     def check(self) -> None:
         """Refuse parameters of other shapes, or that make no sense."""
-        if not self.is_set:
-            raise ValueError(f"this {type(self).__name__} is not fitted: call fit first")
+        refuse(self.setting_problems())
+        super().check()
         n, m = self.n_states, self.n_mix
+        self.shift_, self.stretch_ = (np.asarray(value, dtype=np.float64) for value in (self.shift_, self.stretch_))
+        if self.shift_.ndim != 1 or self.shift_.shape != self.stretch_.shape or not self.shift_.size:
+            raise ValueError(f"shift_ and stretch_ must be (D,); got {self.shift_.shape} and {self.stretch_.shape}")
         self.n_features = len(self.shift_)
         for name in ("weights_", "latent_means_", "latent_scales_"):
             setattr(self, name, np.ascontiguousarray(getattr(self, name), dtype=np.float64))
@@ -310,11 +329,19 @@ class FlowEmissions(Emissions):
         for name in ("latent_means_", "latent_scales_"):
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} must be {shape}; got {getattr(self, name).shape}")
-        if not (self.latent_scales_ > 0).all():
-            raise ValueError("latent_scales_ must be positive")
-        flows = (self.n_flows, self.initial_flows().n_weights)
+        for name in ("latent_scales_", "stretch_"):
+            if not (getattr(self, name) > 0).all():
+                raise ValueError(f"{name} must be positive")
+        if np.shape(self.seed_) != (1,) or np.asarray(self.seed_).dtype.kind != "i" or self.seed_[0] < 0:
+            raise ValueError(f"seed_ must be one whole number >= 0; got {self.seed_}")
+        # Each coupling has a square matrix of its hidden units: what is far too large is not laid out to be told so.
+        least = self.n_flows * self.n_couplings * self.n_hidden**2
+        flows = (self.n_flows, self.initial_flows().n_weights) if self.flows_.size >= least else (self.n_flows, "more")
         if self.flows_.shape != flows:
             raise ValueError(f"flows_ must be {flows}; got {self.flows_.shape}")
+        for name in ("latent_means_", "latent_scales_", "shift_", "stretch_", "flows_"):
+            if not np.isfinite(getattr(self, name)).all():
+                raise ValueError(f"{name} must be finite")
 
     @property
     def n_parameters(self) -> int:

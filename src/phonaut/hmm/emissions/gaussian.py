@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phonaut.arrays import Array, Index
+from phonaut.checks import refuse
 from phonaut.densities.kmeans import nested
 from phonaut.densities.priors import (
     COVARIANCE_TYPES,
@@ -20,6 +21,7 @@ from phonaut.densities.priors import (
 )
 from phonaut.densities.statistics import GaussianStatistics
 from phonaut.hmm.emissions.base import Emissions, trained
+from phonaut.hmm.inputs import is_number
 
 if TYPE_CHECKING:
     from phonaut.densities.gaussian_log_prob import Gaussians
@@ -29,6 +31,18 @@ class GaussianFamily(Emissions):
     """Emissions of Gaussian components, any number of them a state."""
 
     covariance_type: CovarianceType
+    min_covar: float
+    means_weight: float
+    means_: Array
+
+    def setting_problems(self) -> list[str]:
+        """Settings that make no sense, each in a sentence."""
+        numbers = {"min_covar": self.min_covar, "means_weight": self.means_weight}
+        return covariance_type_problems(self.covariance_type) + [
+            f"{name} must be a number >= 0, got {value}"
+            for name, value in numbers.items()
+            if not (is_number(value) and 0 <= value < np.inf)
+        ]
 
     @abstractmethod
     def _flat(self) -> tuple[Array, Array]:
@@ -141,14 +155,20 @@ class GaussianEmissions(GaussianFamily):
             return self._covars_
         if self.covariance_type == "tied":
             return np.broadcast_to(self._covars_, (self.n_states, *self._covars_.shape)).copy()
-        variances = self._covars_[:, None] if self.covariance_type == "spherical" else self._covars_
-        return variances[:, :, None] * np.eye(self.n_features)
+        spherical = self.covariance_type == "spherical"
+        d = (
+            np.shape(self.means_)[-1]
+            if hasattr(self, "means_")
+            else self.n_features
+            if spherical
+            else len(self._covars_.T)
+        )
+        variances = self._covars_[:, None] if spherical else self._covars_
+        return variances[:, :, None] * np.eye(d)
 
     @covars_.setter
     def covars_(self, covars: ArrayLike) -> None:
-        value = np.array(covars, dtype=np.float64)
-        if self.covariance_type == "spherical":
-            value = value.reshape(self.n_states, -1)[:, 0] if value.size else value
+        value = of_type(np.array(covars, dtype=np.float64), self.covariance_type, self.n_states)
         check_covariances(value, self.covariance_type, self._covars_shape)
         self._covars_ = value
 
@@ -199,14 +219,9 @@ class GaussianEmissions(GaussianFamily):
 
     def check(self) -> None:
         """Refuse means and covariances of other shapes, or that are no covariances."""
-        check_covariance_type(self.covariance_type)
-        if not self.is_set:
-            raise ValueError(
-                "this model is not fitted: call fit first, or set startprob_, transmat_, means_ and covars_"
-            )
-        self.means_ = np.asarray(self.means_, dtype=np.float64)
-        if self.means_.ndim != 2 or len(self.means_) != self.n_states:
-            raise ValueError(f"means_ must be ({self.n_states}, D); got {self.means_.shape}")
+        refuse(covariance_type_problems(self.covariance_type))
+        super().check()
+        self.means_ = checked_means(self.means_, (self.n_states,))
         self.n_features = self.means_.shape[1]
         check_covariances(self._covars_, self.covariance_type, self._covars_shape, self.n_features)
 
@@ -232,14 +247,49 @@ def tiled(covariance: Array, kind: str, shape: tuple[int, ...]) -> Array:
     return np.full(shape, variances.mean()) if kind == "spherical" else np.tile(variances, (*shape, 1))
 
 
-def check_covariance_type(kind: str) -> None:
-    """Refuse another type of covariances.
+def covariance_type_problems(kind: Any) -> list[str]:
+    """The problem of another type of covariances than there are."""
+    known = isinstance(kind, str) and kind in COVARIANCE_TYPES
+    return [] if known else [f"covariance_type is one of {', '.join(COVARIANCE_TYPES)}, got {kind}"]
+
+
+def of_type(value: Array, kind: str, n_states: int) -> Array:
+    """Covariances in the shape of their type, from full matrices `(S, D, D)` if these are of it.
 
     Raises:
-        ValueError: there is no such type.
+        ValueError: matrices, or numbers of a state, are not of the type.
     """
-    if kind not in COVARIANCE_TYPES:
-        raise ValueError(f"covariance_type is one of {', '.join(COVARIANCE_TYPES)}, got {kind}")
+    if kind in ("diag", "spherical") and value.ndim == 3 and value.shape[1] == value.shape[2]:
+        diagonal = np.diagonal(value, axis1=1, axis2=2)
+        if np.any(value != diagonal[:, :, None] * np.eye(value.shape[1])):
+            raise ValueError(f"covars_ of type {kind} must be 0 off the diagonal")
+        value = np.ascontiguousarray(diagonal)
+    if kind == "spherical" and value.ndim > 1 and value.size and len(value) % n_states == 0:
+        # One number a state, however often: hmmlearn gives that of each state D times after a fit.
+        rows = value.reshape(n_states, -1)
+        if not np.allclose(rows, rows[:, :1]):
+            raise ValueError(f"covars_ of type spherical must be one number a state; got {rows[0, :5]} in state 0")
+        variances: Array = rows[:, 0]
+        return variances
+    if kind == "tied" and value.ndim == 3 and len(value) == n_states:
+        if np.any(value != value[:1]):
+            raise ValueError("covars_ of type tied must be the same in all states")
+        value = value[0]
+    return value
+
+
+def checked_means(means: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Means `(*shape, D)` of components.
+
+    Raises:
+        ValueError: they have another shape, or are not finite.
+    """
+    value = np.ascontiguousarray(means, dtype=np.float64)
+    if value.shape[:-1] != shape or not value.size:
+        raise ValueError(f"means_ must be ({', '.join(map(str, shape))}, D); got {value.shape}")
+    if not np.isfinite(value).all():
+        raise ValueError(f"means_ must be finite; got {value[~np.isfinite(value)][0]}")
+    return value
 
 
 def check_covariances(value: Array, kind: Any, shape: tuple[int, ...], n_features: int | None = None) -> None:
@@ -248,13 +298,15 @@ def check_covariances(value: Array, kind: Any, shape: tuple[int, ...], n_feature
     Raises:
         ValueError: says what is wrong with which.
     """
-    check_covariance_type(kind)
+    refuse(covariance_type_problems(kind))
     d = value.shape[-1] if n_features is None and value.ndim else n_features
     expected = {"full": (*shape, d, d), "tied": (*shape, d, d), "diag": (*shape, d), "spherical": shape}[kind]
     if value.shape != expected:
         raise ValueError(f"covars_ of type {kind} must be {expected}; got {value.shape}")
+    if not np.isfinite(value).all():
+        raise ValueError(f"covars_ of type {kind} must be finite and positive; got {value[~np.isfinite(value)][0]}")
     if not is_quadratic(kind):
         if not (value > 0).all():
-            raise ValueError(f"covars_ of type {kind} must be positive")
+            raise ValueError(f"covars_ of type {kind} must be positive; got {value[~(value > 0)][0]}")
     elif not np.allclose(value, np.swapaxes(value, -1, -2)) or not is_positive_definite(value).all():
         raise ValueError(f"covars_ of type {kind} must be symmetric and positive definite")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phonaut.arrays import Array, Index
+from phonaut.checks import below, refuse
 from phonaut.densities.kmeans import nested
 from phonaut.densities.priors import CovarianceType, GaussianPrior, is_quadratic, positive_definite
 from phonaut.densities.processes import all_reduce
@@ -17,8 +18,9 @@ from phonaut.hmm.em import dirichlet_log_density, dirichlet_m_step
 from phonaut.hmm.emissions.base import trained
 from phonaut.hmm.emissions.gaussian import (
     GaussianFamily,
-    check_covariance_type,
     check_covariances,
+    checked_means,
+    covariance_type_problems,
     n_covariance_parameters,
     tiled,
 )
@@ -79,6 +81,10 @@ class MixtureEmissions(GaussianFamily):
         self.means_prior, self.means_weight = means_prior, means_weight
         self.covars_prior, self.covars_weight = covars_prior, covars_weight
         self.covariance_type, self.device = covariance_type, device
+
+    def setting_problems(self) -> list[str]:
+        """Settings that make no sense, each in a sentence."""
+        return below(1, n_mix=self.n_mix) + super().setting_problems()
 
     # --- components of all states, one after another
 
@@ -232,10 +238,13 @@ class MixtureEmissions(GaussianFamily):
         self.set_floor(x)
         if self.needs_init("w", init_params):
             self.weights_ = np.full((n, m), 1.0 / m)
+        of_means, of_covars = self.needs_init("m", init_params), self.needs_init("c", init_params)
+        if not (of_means or of_covars):
+            return
         centres, away = nested(x, n, m, rng, states)
-        if self.needs_init("m", init_params):
+        if of_means:
             self.means_ = centres
-        if self.needs_init("c", init_params):
+        if of_covars:
             within = positive_definite(away.T @ away / len(x) + self.min_covar * np.eye(d))
             self.covars_ = tiled(within, self.covariance_type, self._covars_shape)
 
@@ -251,14 +260,11 @@ class MixtureEmissions(GaussianFamily):
     def check(self) -> None:
         """Refuse weights, means and covariances of other shapes, or that are none."""
         kind, n, m = self.covariance_type, self.n_states, self.n_mix
-        check_covariance_type(kind)
-        if not all(hasattr(self, name) for name in self.letters.values()):
-            raise ValueError("this model is not fitted: call fit first, or set startprob_, transmat_, weights_, means_ "
-                             "and covars_")  # fmt: skip
+        refuse(covariance_type_problems(kind))
+        super().check()
         for name in self.letters.values():
             setattr(self, name, np.ascontiguousarray(getattr(self, name), dtype=np.float64))
-        if self.means_.ndim != 3 or self.means_.shape[:2] != (n, m):
-            raise ValueError(f"means_ must be ({n}, {m}, D); got {self.means_.shape}")
+        self.means_ = checked_means(self.means_, (n, m))
         self.n_features = self.means_.shape[2]
         check_weights(self.weights_, (n, m))
         check_covariances(self.covars_, kind, self._covars_shape, self.n_features)
@@ -292,5 +298,5 @@ def check_weights(weights: Array, shape: tuple[int, int]) -> None:
     Raises:
         ValueError: says how they should be.
     """
-    if weights.shape != shape or not np.allclose(weights.sum(axis=1), 1) or (weights < 0).any():
+    if weights.shape != shape or not np.allclose(weights.sum(axis=1), 1) or not (weights >= 0).all():
         raise ValueError(f"weights_ must be {shape}, not negative, with rows that sum to 1; got {weights}")
