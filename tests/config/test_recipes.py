@@ -3,6 +3,7 @@
 import pytest
 
 from phonaut.config.compose import ConfigurationError, compose, draft
+from phonaut.config.plugins import CONF
 from phonaut.config.recipes import default_choices, recipes
 
 MFCC = {"n_mfcc": 13, "deltas": 2}
@@ -68,3 +69,12 @@ def test_recipes_choose_only_in_groups_that_have_a_default() -> None:
     groups = {word.split("=")[0].split(".")[0] for words in recipes().values() for word in words}
     assert groups <= {*default_choices(), "context_s"}
     assert not groups & {"task", "module", "dataset", "protocol"}
+
+
+def test_what_recipes_choose_is_whole_in_its_own_file() -> None:
+    chosen = {word for words in recipes().values() for word in words if "." not in word.split("=")[0]} - {
+        "context_s=0.05"
+    }
+    for word in chosen:
+        group, name = word.split("=")
+        assert "defaults" not in (CONF / group / f"{name}.yaml").read_text(), word

@@ -13,7 +13,7 @@ from phonaut.checkpoints import pretrained
 from phonaut.config import aliases, check, recipes, trust
 from phonaut.config.aliases import current_overrides
 from phonaut.config.nodes import Node, instantiate
-from phonaut.config.plugins import CONF, choices, node_of_group, resolved, search_path
+from phonaut.config.plugins import CONF, choices, load_group, node_of_group, resolved, search_path
 from phonaut.config.schema import KEYS, SMALL_GROUPS, Config
 from phonaut.config.yaml_files import read_yaml
 from phonaut.files import run_folder
@@ -76,8 +76,9 @@ def draft(overrides: Sequence[str]) -> tuple[Config, list[str]]:
     except ValueError as error:
         words = []
         problems.append(str(error))
-    chosen = tuple(word for word in words if key_of(word) in choices())
-    composed = hydra_compose((*right, *chosen)) if chosen else composed
+    chosen = [word for word in words if key_of(word) in choices()]
+    for word in chosen:
+        choose(composed, *word.split("=", 1))
     values = [text for text in (*words, *texts) if text not in groups and text not in chosen]
     by_recipe = {key_of(word): word for word in chosen}
     for text in values:
@@ -99,6 +100,15 @@ def draft(overrides: Sequence[str]) -> tuple[Config, list[str]]:
 def hydra_compose(groups: tuple[str, ...]) -> DictConfig:
     """Hydra's composition of chosen groups, with the name chosen in each under `choices`; a copy for the caller."""
     return copy.deepcopy(_hydra_compose((*search_path(), *groups)))
+
+
+def choose(config: DictConfig, group: str, name: str) -> None:
+    """Put a choice into a composition, as its file has it; Hydra would compose everything again for it."""
+    from omegaconf import open_dict
+
+    with open_dict(config):
+        config[group] = load_group(group, name)
+        config.choices[group] = name
 
 
 @cache

@@ -146,6 +146,17 @@ def resolved(config: DictConfig) -> Node:
     return plain  # type: ignore[no-any-return]
 
 
+def load_group(group: str, name: str) -> DictConfig:
+    """The file of a choice, without what it builds on."""
+    from omegaconf import DictConfig, OmegaConf
+
+    files = (folder / group / f"{name}.yaml" for folder in config_dirs())
+    node = OmegaConf.load(next(file for file in files if file.exists()))
+    assert isinstance(node, DictConfig)
+    node.pop("defaults", None)
+    return node
+
+
 def node_of_group(group: str, name: str, values: Node, root: Node) -> Node:
     """The node of a choice alone, outside of any run.
 
@@ -158,12 +169,9 @@ def node_of_group(group: str, name: str, values: Node, root: Node) -> Node:
     Raises:
         ValueError: the choice has no such option.
     """
-    from omegaconf import DictConfig, OmegaConf
+    from omegaconf import OmegaConf
 
-    files = (folder / group / f"{name}.yaml" for folder in config_dirs())
-    node = OmegaConf.load(next(file for file in files if file.exists()))
-    assert isinstance(node, DictConfig)
-    node.pop("defaults", None)
+    node = load_group(group, name)
     unknown = [key for key in values if key not in node]
     if unknown:
         takes = ", ".join(str(key) for key in node if key not in ("_target_", "target"))
