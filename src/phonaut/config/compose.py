@@ -66,26 +66,15 @@ def draft(overrides: Sequence[str]) -> tuple[Config, list[str]]:
     texts = [as_text(override) for override in current_overrides(overrides)]
     groups = [text for text in texts if key_of(text) in choices()]
     problems = [problem for text in groups if (problem := choice_problem(text))]
-    right = tuple(without_null(text) for text in groups if not choice_problem(text))
-    composed = hydra_compose(right)
+    composed = hydra_compose(tuple(without_null(text) for text in groups if not choice_problem(text)))
     base = Config.of(resolved(composed))
-    typed = {key_of(text): text.partition("=")[2] for text in texts}
     try:
-        base.recipe = recipes.name_of(base, typed)
-        words = recipes.words_of(base.recipe, base, typed)
+        problems += set_recipe(composed, base, texts)
     except ValueError as error:
-        words = []
         problems.append(str(error))
-    chosen = [word for word in words if key_of(word) in choices()]
-    for word in chosen:
-        choose(composed, *word.split("=", 1))
-    values = [text for text in (*words, *texts) if text not in groups and text not in chosen]
-    by_recipe = {key_of(word): word for word in chosen}
-    for text in values:
-        if problem := set_value(composed, text):
-            word = by_recipe.get(key_of(text).partition(".")[0])
-            hint = f" (recipe={base.recipe} chooses {word}; type another, or recipe=none)" if word else ""
-            problems.append(problem + hint)
+    for text in texts:
+        if text not in groups and (problem := set_value(composed, text)):
+            problems.append(problem + recipes.hint(base.recipe, key_of(text)))
     try:
         config = Config.of(resolved(composed))
         config.recipe = base.recipe
@@ -97,18 +86,27 @@ def draft(overrides: Sequence[str]) -> tuple[Config, list[str]]:
     return config, problems + check.problems(config, texts)
 
 
+def set_recipe(composed: DictConfig, base: Config, texts: Sequence[str]) -> list[str]:
+    """Carry out the words of the recipe, whose name `base` is told, before those that were typed; their problems.
+
+    Raises:
+        ValueError: a recipe is asked for that is not there.
+    """
+    from omegaconf import open_dict
+
+    typed = {key_of(text): text.partition("=")[2] for text in texts}
+    base.recipe = recipes.name_of(base, typed)
+    words = recipes.words_of(base.recipe, base, typed)
+    for group, name in (word.split("=", 1) for word in words if key_of(word) in choices()):
+        with open_dict(composed):  # as its file has it: Hydra would compose everything again for it
+            composed[group], composed.choices[group] = load_group(group, name), name
+    values = [word for word in words if key_of(word) not in choices()]
+    return [problem for word in values if (problem := set_value(composed, word))]
+
+
 def hydra_compose(groups: tuple[str, ...]) -> DictConfig:
     """Hydra's composition of chosen groups, with the name chosen in each under `choices`; a copy for the caller."""
     return copy.deepcopy(_hydra_compose((*search_path(), *groups)))
-
-
-def choose(config: DictConfig, group: str, name: str) -> None:
-    """Put a choice into a composition, as its file has it; Hydra would compose everything again for it."""
-    from omegaconf import open_dict
-
-    with open_dict(config):
-        config[group] = load_group(group, name)
-        config.choices[group] = name
 
 
 @cache

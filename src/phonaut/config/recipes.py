@@ -75,6 +75,17 @@ def words_of(name: str, base: Config, typed: Mapping[str, str]) -> list[str]:
     return [word for word in words if re.split(r"[.=]", word)[0] not in taken and word.split("=", 1)[0] not in taken]
 
 
+def hint(name: str, key: str) -> str:
+    """What to add to the problem of a key whose group a recipe chooses in; empty where it does not.
+
+    >>> hint("phone-em", "features.n_mels")
+    ' (recipe=phone-em chooses features=mfcc; choose another, or recipe=none)'
+    """
+    group = key.partition(".")[0]
+    word = next((word for word in recipes().get(name, []) if word.startswith(f"{group}=")), None)
+    return f" (recipe={name} chooses {word}; choose another, or recipe=none)" if word else ""
+
+
 def default_choices() -> dict[str, Any]:
     """What `config.yaml` chooses in each group."""
     defaults = read_yaml(CONF / "config.yaml")["defaults"]

@@ -41,7 +41,7 @@ def problems(config: Any) -> list[str]:
     >>> problems({"model": {"_target_": "phonaut.networks.LSTM"}, "optimizer": {"_target_": "torch.optim.NAdam"}})
     []
     >>> problems({"model": {"_target_": "os.system"}, "task": [{"_partial_": True}]})  # doctest: +ELLIPSIS
-    ['model: os.system cannot be imported: ...', 'task.0._partial_ is no key of a configuration']
+    ["model: os.system cannot be imported: ...", 'task.0._partial_ is no key of a configuration']
     """
     return [problem for path, key, value in keys_of(config) if (problem := problem_of(path, key, value))]
 
