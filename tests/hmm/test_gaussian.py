@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers import hmmlearns_own
 from phonaut.densities.priors import COVARIANCE_TYPES
 from phonaut.hmm import GaussianHMM
 
@@ -183,20 +182,3 @@ def test_parameters_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"")
     with pytest.raises(Exception):  # noqa: B017, PT011
         GaussianHMM.load(tmp_path / "x")
-
-
-LEFT_OUT = {
-    "test_underflow_from_scaling": "wants scaled recursions to fail on an outlier; ours go on in the log domain",
-}
-
-
-@pytest.mark.peer
-@pytest.mark.parametrize(
-    ("cls", "method", "arguments"),
-    hmmlearns_own.cases("hmmlearn.tests.test_gaussian_hmm", "TestGaussian", LEFT_OUT),
-)
-def test_hmmlearns_own_tests_pass_with_ours_in_its_place(
-    cls: Any, method: str, arguments: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    hmmlearns_own.put_in_place(monkeypatch, "hmmlearn.tests.test_gaussian_hmm", GaussianHMM)
-    hmmlearns_own.run(cls, method, arguments, caplog)

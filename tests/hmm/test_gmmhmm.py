@@ -1,4 +1,4 @@
-"""GMMHMM against hmmlearn's score, against EM by brute force, and hmmlearn's own tests."""
+"""GMMHMM against hmmlearn's score, and against EM by brute force."""
 
 import itertools
 from typing import Any
@@ -8,7 +8,6 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from helpers import hmmlearns_own
 from phonaut.densities.priors import COVARIANCE_TYPES
 from phonaut.hmm import GMMHMM, GaussianHMM
 
@@ -193,40 +192,6 @@ def test_parameters_that_make_no_sense_are_refused(name: str, value: Any, why: s
     setattr(broken, name, value)
     with pytest.raises(ValueError, match=why):
         broken.score(data()[0])
-
-
-LEFT_OUT: dict[str, str] = {
-    "test_fit_zero_variance": "expected to fail there; tests/hmm/test_models.py has constant dimensions",
-}
-
-
-@pytest.mark.peer
-@pytest.mark.parametrize(
-    ("cls", "method", "arguments"),
-    hmmlearns_own.cases("hmmlearn.tests.test_gmm_hmm_new", "TestGMMHMM", LEFT_OUT),
-)
-def test_hmmlearns_own_tests_pass_with_ours_in_its_place(
-    cls: Any, method: str, arguments: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    hmmlearns_own.put_in_place(monkeypatch, "hmmlearn.tests.test_gmm_hmm_new", GMMHMM)
-    hmmlearns_own.run(cls, method, arguments, caplog)
-
-
-@pytest.mark.peer
-@TYPES
-def test_the_order_of_sequences_changes_nothing_on_the_frames_of_hmmlearns_issue_410(kind: Any) -> None:
-    """Their test of that name replaces `monitor_` by a class of theirs; this asks the same of ours."""
-    theirs = pytest.importorskip("hmmlearn.tests.test_gmm_hmm_multisequence")
-    parts = list(theirs.EXAMPLE_SEQUENCES_ISSUE_410_PRUNED)
-    scores = []
-    for order in itertools.permutations(parts):
-        fitted = GMMHMM(2, 2, covariance_type=kind, n_iter=100, init_params="mcw", random_state=1234)
-        fitted.startprob_, fitted.transmat_ = np.full(2, 0.5), np.full((2, 2), 0.5)
-        fitted.fit(list(order))
-        assert fitted.monitor_.converged
-        assert not fitted.monitor_.fell
-        scores.append(fitted.score(parts))
-    np.testing.assert_allclose(scores, np.mean(scores), rtol=5e-3)
 
 
 @pytest.mark.oracle

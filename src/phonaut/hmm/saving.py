@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -121,7 +121,7 @@ class Saved:
         known = inspect.signature(cls).parameters
         unknown = [name for name in kind["settings"] if name not in known]
         if unknown:
-            raise ValueError(f"{path} has settings that {cls.__name__} does not know: {', '.join(unknown)}")
+            raise ValueError(f"{path} has settings that {cls.__name__} does not know: {shown(unknown)}")
         model = cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in kind["settings"].items()})
         model._take(Path(path), kind, arrays)
         return model
@@ -137,7 +137,7 @@ class Saved:
         for key, value in arrays.items():
             group, _, name = key.rpartition("/")
             if group not in groups or name not in self.parameter_names():
-                raise ValueError(f"{path} holds {key}, which a {type(self).__name__} does not have")
+                raise ValueError(f"{path} holds {shown([key])}, which a {type(self).__name__} does not have")
             groups[group][name] = value
         try:
             self._check_settings()
@@ -147,7 +147,7 @@ class Saved:
                     self.load_state_dict(state)
                     self.check()
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
+            raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
         if "history" in kind:
             self._monitor = self._new_monitor()
             self._monitor.history, self._monitor.objective = kind["history"], kind["objective"]
@@ -183,10 +183,11 @@ def contents(path: Path, name: str) -> tuple[dict[str, Any], dict[str, NDArray[A
             kind: dict[str, Any] = json.loads((file.metadata() or {}).get("phonaut", "{}"))
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a dict
     except (SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} holds no model of Phonaut: {error}") from error
+        raise ValueError(f"{path} holds no model of Phonaut: {shown([str(error)], 200)}") from error
     found = kind.get("model") if isinstance(kind, dict) else None
     if found != name:
-        raise ValueError(f"{path} holds {found or 'no model of Phonaut'}, not a {name}")
+        is_name = isinstance(found, str) and found.isidentifier()
+        raise ValueError(f"{path} holds {shown([found]) if is_name else 'no model of Phonaut'}, not a {name}")
     courses = [kind.get("history", []), kind.get("objective", [])]
     right = isinstance(kind.get("settings"), dict) and isinstance(kind.get("n_seeded", 0), int)
     numbers = all(isinstance(one, list) and all(isinstance(value, float) for value in one) for one in courses)
@@ -196,6 +197,11 @@ def contents(path: Path, name: str) -> tuple[dict[str, Any], dict[str, NDArray[A
     if written is not None and written != checksum(arrays):
         raise ValueError(f"{path} is damaged: its arrays are not those that were written")
     return kind, arrays
+
+
+def shown(names: Sequence[str], longest: int = 60) -> str:
+    """Names in a message, whatever a damaged file calls things."""
+    return ", ".join(ascii(name)[1:-1][:longest] for name in names[:5])
 
 
 def checksum(arrays: Mapping[str, NDArray[Any]]) -> str:

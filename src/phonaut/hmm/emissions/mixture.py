@@ -299,4 +299,4 @@ def check_weights(weights: Array, shape: tuple[int, int]) -> None:
         ValueError: says how they should be.
     """
     if weights.shape != shape or not np.allclose(weights.sum(axis=1), 1) or not (weights >= 0).all():
-        raise ValueError(f"weights_ must be {shape}, not negative, with rows that sum to 1; got {weights}")
+        raise ValueError(f"weights_ must be {shape}, not negative, with rows that sum to 1; got {weights.tolist()}")
