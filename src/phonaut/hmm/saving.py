@@ -186,8 +186,8 @@ def contents(path: Path, name: str) -> tuple[dict[str, Any], dict[str, NDArray[A
         raise ValueError(f"{path} holds no model of Phonaut: {shown([str(error)], 200)}") from error
     found = kind.get("model") if isinstance(kind, dict) else None
     if found != name:
-        is_name = isinstance(found, str) and found.isidentifier()
-        raise ValueError(f"{path} holds {shown([found]) if is_name else 'no model of Phonaut'}, not a {name}")
+        holds = shown([found]) if isinstance(found, str) and found.isidentifier() else "no model of Phonaut"
+        raise ValueError(f"{path} holds {holds}, not a {name}")
     courses = [kind.get("history", []), kind.get("objective", [])]
     right = isinstance(kind.get("settings"), dict) and isinstance(kind.get("n_seeded", 0), int)
     numbers = all(isinstance(one, list) and all(isinstance(value, float) for value in one) for one in courses)
