@@ -252,7 +252,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         check_zip(path)
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except OSError:
+    except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # zipfile, zlib and NumPy have a dozen classes of errors for damage
         raise damage(path, error) from error

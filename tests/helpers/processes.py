@@ -144,3 +144,28 @@ def die_at(epoch: int, batch: int) -> None:
         return step(self, one, batch_idx)
 
     Representation.training_step = deadly  # type: ignore[method-assign]
+
+
+def die_at_call(number: int, counts: Path) -> None:
+    """The process ends, as by `kill -9`, at a call by which files change; without one it counts them.
+
+    Args:
+        number: of the call, from 0; -1: never.
+        counts: a file that gets a byte for each call.
+    """
+    file = os.open(counts, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    n_calls = 0
+
+    def deadly(call: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any, **named: Any) -> Any:
+            nonlocal n_calls
+            if n_calls == number:
+                os._exit(137)
+            n_calls += 1
+            os.write(file, b".")
+            return call(*arguments, **named)
+
+        return called
+
+    for name in ("replace", "rename", "fsync", "mkdir", "unlink", "remove", "rmdir", "chmod"):
+        setattr(os, name, deadly(getattr(os, name)))

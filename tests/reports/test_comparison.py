@@ -132,3 +132,13 @@ def test_the_same_runs_have_the_same_folder_under_trained_models(
     assert first[0].parent.parent == Path("trained_models/comparisons")
     turned = compare([run.run.folder for run in reversed(comparison.runs)])
     assert write_comparison(turned)[0].parent != first[0].parent
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1+cmd|'x'!A0", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "<img src=x>"])
+def test_no_name_becomes_a_formula_or_a_part_of_the_page(name: str, tmp_path: Path) -> None:
+    predictions = scored(answers_of(TRUTH, 9, WORDS), TRUTH, classes=WORDS)
+    runs = [write_scored(tmp_path / one, predictions, model={"model": one}) for one in (name, "gru")]
+    write_comparison(compare(runs), tmp_path / "out")
+    (first, _) = csv.DictReader(io.StringIO((tmp_path / "out" / "compare.csv").read_bytes().decode(), newline=""))
+    assert first["run"] == first["model"] == (name if name.startswith("<") else "'" + name.replace("\r", "\n"))
+    assert "<img" not in (tmp_path / "out" / "compare.html").read_text()

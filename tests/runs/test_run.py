@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from phonaut.files import remove
 from phonaut.runs.resume import differences, state_of
-from phonaut.runs.run import Run, empty
+from phonaut.runs.run import Run, empty, new_experiment
 
 CONFIG = {"seed": 0, "trainer": {"max_epochs": 5, "devices": 1}, "optimizer": {"lr": 0.1}}
 
@@ -85,6 +85,11 @@ def test_where_the_recordings_lie_is_no_other_configuration(tmp_path: Path) -> N
     moved = {"name": "a", "corpus": {"data_folder": "/b", "seed": 0}}
     assert differences(old, {"dataset": {"data_folder": "/b", "clip_s": 1.0, "corpora": [moved]}}) == []
     assert differences(old, {"dataset": old["dataset"] | {"clip_s": 2.0}}) == ["dataset.clip_s: 1.0 -> 2.0"]
+
+
+def test_runs_without_a_name_that_start_in_one_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    names = [new_experiment(str(tmp_path / "out"), "fsdd", "keyword") for _ in range(3)]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(set(names)) == sorted(names)
 
 
 def test_a_folder_of_other_files_is_not_overwritten(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from phonaut.alignment.utterances import Aligned, Utterance
 from phonaut.corpora.phone_alignments import Alignment, write_ctm
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.data.utterance import Phone
-from phonaut.files import atomic_folder, write_bytes, write_json
+from phonaut.files import atomic_folder, read_json, write_bytes, write_json, write_text
 
 FIGURES, NOT_ALIGNED, TEXTGRIDS = "align.json", "not_aligned.json", "textgrid"
 Times = dict[str, tuple[Phone, ...]]  # by utterance
@@ -33,7 +33,7 @@ class Folder:
 
     def __init__(self, path: Path, prepared: PreparedCorpus) -> None:
         self.path, self.prepared = path, prepared
-        self.figures: dict[str, Any] = read_json(path / FIGURES) or {"dataset": prepared.name, "aligners": {}}
+        self.figures: dict[str, Any] = read_json(path / FIGURES, {}) or {"dataset": prepared.name, "aligners": {}}
         if self.figures["dataset"] != prepared.name:
             raise ValueError(
                 f"output={path} has alignments of {self.figures['dataset']}; type output=FOLDER for those of "
@@ -51,6 +51,8 @@ class Folder:
     ) -> None:
         """Keep an alignment, and what could not be aligned."""
         aligned = [one for one in found if one.phones]
+        if self.figures["aligners"].pop(aligner, None):  # killed before all is written, it is none that is there
+            write_json(self.path / FIGURES, self.figures)
         write_ctm(self.path / f"{aligner}.ctm", ((one.id, one.phones) for one in aligned))
         write_ctm(self.path / f"{aligner}_words.ctm", ((one.id, one.words) for one in aligned))
         by_id = {one.id: one for one in wanted}
@@ -71,7 +73,7 @@ class Folder:
 
     def not_aligned(self) -> list[dict[str, str]]:
         """Utterances without an alignment: `{"id", "aligner", "reason"}`."""
-        return read_json(self.path / NOT_ALIGNED) or []
+        return read_json(self.path / NOT_ALIGNED, [])
 
     def phones(self, aligner: str) -> Times:
         """The phones of an alignment, by utterance."""
@@ -128,16 +130,12 @@ class Journal:
         lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []  # whole lines only
         if lines and lines[0] == key:
             self.done = {one.id: one for one in map(self.parsed, lines[1:])}
-        self.write("w", [key, *map(self.line, self.done.values())])
+        write_text(path, "".join(f"{line}\n" for line in (key, *map(self.line, self.done.values()))))
 
     def add(self, found: Iterable[Aligned]) -> None:
         """Write down some more."""
-        self.write("a", map(self.line, found))
-
-    def write(self, mode: str, lines: Iterable[str]) -> None:
-        """Write lines."""
-        with self.path.open(mode, encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.writelines(f"{self.line(one)}\n" for one in found)
 
     @staticmethod
     def line(one: Aligned) -> str:
@@ -161,11 +159,6 @@ def times_of(path: Path, *, has_words: bool = False) -> Times:
 def inside(name: str) -> PurePosixPath:
     """The id of an utterance as a path that does not lead out of its folder."""
     return PurePosixPath(*[part for part in PurePosixPath(name).parts if part not in ("/", "..")])
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file; None where there is none."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def hash_of(*settings: object) -> str:

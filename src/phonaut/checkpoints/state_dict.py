@@ -65,7 +65,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         check_zip(path)  # PyTorch does not compare the checksums
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # whatever a damaged archive makes the readers raise
         if foreign := FOREIGN.search(str(error)):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phonaut.cli.options import Command, described, option
@@ -110,11 +112,11 @@ def train_one(config: Config, overrides: Sequence[str], job: str = "") -> float 
     """
     from phonaut.config.nodes import instantiate
     from phonaut.runs import train
-    from phonaut.runs.run import default_experiment_id, run_directory
+    from phonaut.runs.run import new_experiment, run_directory
 
     if config.experiment_id is None:
         task = instantiate(config.task).name(config)
-        config.experiment_id = default_experiment_id(str(config.choices["dataset"]), task)
+        config.experiment_id = new_experiment(config.output_dir, str(config.choices["dataset"]), task)
         overrides = [*overrides, f"experiment_id={config.experiment_id}"]
         sys.argv.append(overrides[-1])  # Lightning's ddp starts this command again for each process
     folder = run_directory(config.output_dir, str(config.experiment_id), str(config.choices["model"]), job=job)
@@ -128,7 +130,30 @@ def train_one(config: Config, overrides: Sequence[str], job: str = "") -> float 
 
     write_report(run.folder)
     summarize(run)
-    return min((line.get("validation/loss", float("inf")) for line in run.history), default=None)
+    return lowest_loss(run.history)
+
+
+def train_apart(config: Config, overrides: Sequence[str], job: str) -> float | None:
+    """Train a job of a sweep by a command of its own, in the folder that the job has.
+
+    Raises:
+        OSError: the command failed; it has said why.
+    """
+    from phonaut.runs import Run
+    from phonaut.runs.run import run_directory
+
+    place = [f"output_dir={Path(config.output_dir) / str(config.experiment_id)}", f"experiment_id={job}"]
+    words = [*(word for word in overrides if not word.startswith("output_dir=")), *place]
+    words += [word for path in added_config_dirs() for word in ("--config-dir", str(path))]
+    if code := subprocess.run([sys.executable, "-m", "phonaut", "train", *words]).returncode:
+        raise OSError(f"job {job} of the sweep ended with {code}")
+    run = Run(run_directory(config.output_dir, str(config.experiment_id), str(config.choices["model"]), job=job))
+    return lowest_loss(run.history)
+
+
+def lowest_loss(history: Sequence[Mapping[str, float]]) -> float | None:
+    """The lowest validation loss of a run, which a sweeper minimises; None where there is none."""
+    return min((line["validation/loss"] for line in history if "validation/loss" in line), default=None)
 
 
 def sweep(overrides: Sequence[str]) -> None:
@@ -139,6 +164,7 @@ def sweep(overrides: Sequence[str]) -> None:
     from phonaut.config.aliases import current_overrides
     from phonaut.config.compose import ConfigurationError, as_text, draft
     from phonaut.runs.run import default_experiment_id, job_name
+    from phonaut.training.trainer_options import n_processes
 
     texts = [as_text(text, sweep=True) for text in current_overrides(overrides)]
     if not any(text.startswith("experiment_id=") for text in texts):
@@ -148,14 +174,12 @@ def sweep(overrides: Sequence[str]) -> None:
     def job(composed: object) -> float | None:
         mine = [text for text in HydraConfig.get().overrides.task if not text.startswith("experiment_id=")]
         config, problems = draft(HydraConfig.get().overrides.task)
-        strategy = str(config.trainer["strategy"])
-        if strategy.startswith("ddp") and strategy != "ddp_spawn":
-            problems.append(f"trainer.strategy={strategy} would start the sweep again: use ddp_spawn")
         if problems:
             raise ConfigurationError(problems)
-        return train_one(
-            config, [*mine, f"experiment_id={config.experiment_id}"], job_name(HydraConfig.get().job.num, mine)
-        )
+        name = job_name(HydraConfig.get().job.num, mine)
+        if n_processes(config.trainer) > 1:  # which start by the words of a command: here it would be the sweep
+            return train_apart(config, mine, name)
+        return train_one(config, [*mine, f"experiment_id={config.experiment_id}"], name)
 
     sys.argv = [sys.argv[0], "--multirun", *search_path(), *texts]
     job()

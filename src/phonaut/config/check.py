@@ -43,6 +43,9 @@ def problems(config: Config, overrides: Sequence[str] = ()) -> list[str]:
     wrong += [*module_problems(config), *class_problems(config), *encoder.problems(config, overrides)]
     task = instantiate(config.task)
     wrong += task.check(config)
+    if config.trainer.get("limit_val_batches") == 0:
+        wrong += [f"{one} watches the validation, and trainer.limit_val_batches=0: leave one out"
+                  for one in watchers(config)]  # fmt: skip
     if config.target not in (*TARGETS, *task.targets):
         wrong.append(f"target={config.target} is none of {', '.join(TARGETS)}")
     if config.context_s > 0 and config.target != "phone":
@@ -69,6 +72,12 @@ def kind_problems(config: Config) -> list[str]:
         if node and not (isinstance(cls := class_of(node), type) and issubclass(cls, load_target(kind))):
             wrong.append(f"{group}._target_={node['_target_']}: must be a class of {kind.rpartition('.')[2]}s")
     return wrong
+
+
+def watchers(config: Config) -> list[str]:
+    """What watches the loss of the validation split."""
+    watch = ["early_stopping.patience"] if config.early_stopping.patience is not None else []
+    return watch + ["scheduler=plateau"] * bool(config.scheduler and config.scheduler["_target_"].endswith("Plateau"))
 
 
 def option_problems(config: Config) -> list[str]:

@@ -14,7 +14,7 @@ from phonaut.config import aliases, check, recipes, trust
 from phonaut.config.aliases import current_overrides
 from phonaut.config.nodes import Node, instantiate
 from phonaut.config.plugins import CONF, choices, load_group, node_of_group, resolved, search_path
-from phonaut.config.schema import KEYS, SMALL_GROUPS, Config
+from phonaut.config.schema import KEYS, MORE_OF_TRAINER, SMALL_GROUPS, Config
 from phonaut.config.yaml_files import read_yaml
 from phonaut.files import run_folder
 from phonaut.names import did_you_mean
@@ -300,7 +300,7 @@ def set_value(config: DictConfig, override: str) -> str | None:
         value = override.partition("=")[2]  # 1.10 and 2024_01_15 are names
     if KEYS.get(key, "").startswith("list") and isinstance(value, str) and value[:1] + value[-1:] == "[]":
         value = [word.strip() for word in value[1:-1].split(",")]  # [dataset=fsdd] is no list in Hydra's grammar
-    problem = key_problem(config, key, value, adds=override[0] in "+~")
+    problem = key_problem(config, key, value, adds=override[0] in "+~" or key in MORE_OF_TRAINER)
     if problem is not None:
         return problem
     try:

@@ -98,6 +98,14 @@ class Config:
         return plain
 
 
+# Options of Lightning's Trainer that its configuration files do not list; those that are a run's own are refused.
+MORE_OF_TRAINER = frozenset(
+    f"trainer.{key}"
+    for key in ("min_epochs", "min_steps", "val_check_interval", "num_sanity_val_steps", "inference_mode", "logger",
+                "callbacks", "plugins", "default_root_dir", "enable_checkpointing", "enable_model_summary", "profiler",
+                "use_distributed_sampler", "barebones", "limit_predict_batches", "enable_autolog_hparams",
+                "model_registry", "reload_dataloaders_every_n_epochs")
+)  # fmt: skip
 KEYS = {f.name: str(f.type) for f in fields(Config)}
 SMALL_GROUPS = {  # whose keys are typed themselves
     group: [f.name for f in fields(cls)] for group, cls in (("encoder", Encoder), ("early_stopping", EarlyStopping))

@@ -23,6 +23,7 @@ from phonaut.data.frame_shards import (
     FrameLayout,
     FrameSequence,
     FrameShards,
+    hash_of_frames,
     read_layout,
 )
 from phonaut.data.preparation.clip_window import Placement
@@ -153,15 +154,18 @@ def build(divided: Divided, source: Path, folder: Path) -> None:
             if not np.isfinite(frames).all():
                 ledger.refuse(replace(utterance, path=source / line.shard), "its frames hold NaN or infinity")
                 continue
-            content = hashlib.blake2b(frames.tobytes(), digest_size=8).digest()
+            crc = hash_of_frames(frames)
             places.append(
                 path=line.recording or line.id,
                 shard=names.setdefault(line.shard, len(names)),
                 offset=line.offset,
                 n_frames=line.n_frames,
                 duration_s=line.duration_s,
-                crc=int.from_bytes(content, "little"),
+                crc=crc,
             )
-            ledger.append(utterance, Placement(n, 0, line.n_frames, 0, line.n_frames, "", content.hex(), None))
+            ledger.append(
+                utterance,
+                Placement(n, 0, line.n_frames, 0, line.n_frames, "", f"{crc:016x}", None),
+            )
             n += 1
         ledger.about["frames"] = {"folder": str(source), "layout": asdict(shards.layout), "shards": list(names)}

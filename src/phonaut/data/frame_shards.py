@@ -9,6 +9,7 @@ in float32.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from phonaut.data.columns import TextColumn, read_column
 from phonaut.data.utterance import SPLITS
+from phonaut.files import text_lines
 
 MANIFEST, REFUSED_FILES = "manifest.jsonl", "refused.jsonl"
 FORMAT, VERSION = "phonaut frames", 1
@@ -115,6 +117,11 @@ class FrameSequence:
             before_s = end_s
 
 
+def hash_of_frames(frames: NDArray[np.float32]) -> int:
+    """The `crc` of frames `(T, D)`."""
+    return int.from_bytes(hashlib.blake2b(np.ascontiguousarray(frames).data, digest_size=8).digest(), "little")
+
+
 def is_number(value: object) -> bool:
     """True for a finite number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
@@ -145,25 +152,25 @@ class FrameShards:
             ValueError: a line is wrong, with its number; nothing of it is guessed.
         """
         path, known = self.folder / MANIFEST, {field.name for field in fields(FrameSequence)}
-        with path.open(encoding="utf-8") as file:
-            next(file)
-            for number, text in enumerate(file, 2):
-                try:
-                    line = json.loads(text)
-                    unknown = sorted(line.keys() - known)
-                    if unknown:
-                        raise ValueError(f"unknown key {unknown[0]}")
-                    line.setdefault("duration_s", line["n_frames"] * self.layout.frame_shift_s)
-                    phones = line.get("phones", ())
-                    whole = [[phones, 0.0, line["duration_s"]]] if isinstance(phones, str) else phones
-                    sequence = FrameSequence(**{**line, "phones": tuple(tuple(phone) for phone in whole)})
-                    rows = len(self.shard(sequence.shard))
-                    if sequence.offset + sequence.n_frames > rows:
-                        raise ValueError(f"{sequence.shard} has {rows} frames, and this ends after them")
-                except (ValueError, TypeError, KeyError, AttributeError) as error:
-                    reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-                    raise ValueError(f"{path}, line {number}: {reason}") from error
-                yield sequence
+        lines = text_lines(path)
+        next(lines)
+        for number, text in enumerate(lines, 2):
+            try:
+                line = json.loads(text)
+                unknown = sorted(line.keys() - known)
+                if unknown:
+                    raise ValueError(f"unknown key {unknown[0]}")
+                line.setdefault("duration_s", line["n_frames"] * self.layout.frame_shift_s)
+                phones = line.get("phones", ())
+                whole = [[phones, 0.0, line["duration_s"]]] if isinstance(phones, str) else phones
+                sequence = FrameSequence(**{**line, "phones": tuple(tuple(phone) for phone in whole)})
+                rows = len(self.shard(sequence.shard))
+                if sequence.offset + sequence.n_frames > rows:
+                    raise ValueError(f"{sequence.shard} has {rows} frames, and this ends after them")
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+                reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+                raise ValueError(f"{path}, line {number}: {reason}") from error
+            yield sequence
 
     def frames(self, sequence: FrameSequence) -> NDArray[np.float32]:
         """The frames `(T, D)` of a sequence, as they lie in the file: nothing is copied, and nothing may be written."""
@@ -197,13 +204,14 @@ class ShardTable:
         self.shard, self.offset, self.n_frames, self.duration_s, self.crc = (
             read_column(folder, name, kind) for name, kind in SHARD_COLUMNS.items() if kind != "text"
         )
+        self.checked = np.zeros(len(self.shard), dtype=bool)
         self.mapped: dict[int, NDArray[np.float32]] = {}
 
     def frames(self, number: int, start: int, stop: int) -> NDArray[np.float32]:
         """Frames `start` to `stop` of a sequence, `(stop - start, D)`, as they lie in the file; not to be written to.
 
         Raises:
-            ValueError: the shard has gone, or is shorter than it was.
+            ValueError: the shard has gone, or is not what it was when the corpus was prepared.
         """
         shard, first = int(self.shard[number]), int(self.offset[number])
         if shard not in self.mapped:
@@ -211,6 +219,12 @@ class ShardTable:
         frames = self.mapped[shard][first + start : first + stop]
         if len(frames) != stop - start:
             raise ValueError(f"{self.source / self.shards[shard]} is shorter than it was; type the same command again")
+        if not self.checked[number]:
+            whole = self.mapped[shard][first : first + int(self.n_frames[number])]
+            if hash_of_frames(whole) != int(self.crc[number]):
+                raise ValueError(f"{self.source / self.shards[shard]} is damaged: the frames of {self.path[number]} "
+                                 "are not what they were when they were prepared")  # fmt: skip
+            self.checked[number] = True
         return frames
 
 
@@ -233,7 +247,7 @@ def read_layout(folder: Path) -> FrameLayout:
         if version != VERSION:
             raise ValueError(f"version is {version}, and this Phonaut reads {VERSION}")
         return FrameLayout(**head)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} does not begin with the header of a folder of frames: {error}") from error
 
 
@@ -253,7 +267,9 @@ def map_shard(folder: Path, name: str, n_features: int) -> NDArray[np.float32]:
     try:
         tensor: dict[str, Any] = json.loads(head)["frames"]
         (begin, end), shape, kind = tensor["data_offsets"], tensor["shape"], tensor["dtype"]
-    except (ValueError, KeyError, TypeError) as error:
+        if not all(type(number) is int and number >= 0 for number in (begin, end, *shape)):
+            raise ValueError("a size is no number")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is no safetensors file with a tensor named frames") from error
     if kind != "F32" or len(shape) != 2 or shape[1] != n_features:
         raise ValueError(f"{path} holds frames {kind} {shape}; the manifest says F32 [N, {n_features}]")

@@ -7,9 +7,10 @@ import json
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from phonaut.features import slice_spans
 from phonaut.features.functional import length_mask
-from phonaut.files import cache_dir, locked, write_json
+from phonaut.files import cache_dir, locked, read_arrays, read_json, write_json
 from phonaut.models.em_classifier import Segments
 from phonaut.models.frame_key import Description, code_version, source
 from phonaut.networks.network import evaluating
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 CAP_GB = "PHONAUT_FRAMES_GB"
 DEFAULT_CAP_GB = 20.0
 AT_ONCE = 32  # windows
+BLOCK = 2**22  # bytes
+CHECKED = set[Path]()  # folders whose frames this process has compared with their checksum
 FRAMES, WINDOWS, ABOUT = "frames.f32", "windows.npz", "about.json"
 
 
@@ -116,19 +119,22 @@ class FrameCache:
         """Frames of all windows, one after another `(N, D)`, and where each begins, `(W + 1,)`."""
         key = self.key(split)
         width = self.model.front_end.n_features
-        if key is None:
-            return read_and_remove(self.compute(split), width)
-        folder = self.root / key
         self.root.mkdir(parents=True, exist_ok=True)
         with locked(self.root / ".lock"):
-            if not (folder / ABOUT).exists():
+            for left in self.root.glob(".new-*"):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            if key is None:
+                return read_and_remove(self.compute(split), width)
+            folder = self.root / key
+            if not is_whole(folder):
                 computed = self.compute(split)
                 if not make_room(self.root, n_bytes(computed)):
                     return read_and_remove(computed, width)
-                shutil.rmtree(folder, ignore_errors=True)  # what lay there unfinished
+                shutil.rmtree(folder, ignore_errors=True)  # what lay there unfinished or damaged
                 os.replace(computed, folder)
+                CHECKED.add(folder)
             os.utime(folder)
-        return read(folder, width)
+            return read(folder, width)
 
     @torch.no_grad()
     def compute(self, split: str) -> Path:
@@ -137,7 +143,7 @@ class FrameCache:
         self.root.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
         device = next((b.device for b in model.front_end.buffers()), torch.device("cpu"))
-        n = np.zeros(len(dataset), dtype=np.int64)
+        n, crc = np.zeros(len(dataset), dtype=np.int64), 0
         with evaluating(model), (folder / FRAMES).open("wb") as file:  # Lightning trains in the mode that it finds
             for first in range(0, len(dataset), AT_ONCE):
                 numbers = np.arange(first, min(first + AT_ONCE, len(dataset)))
@@ -145,11 +151,33 @@ class FrameCache:
                 frames, lengths = model.frames(*batch.given)
                 n[numbers] = lengths.cpu().numpy()
                 valid = frames[length_mask(lengths, frames.shape[1])]
-                file.write(valid.float().cpu().numpy().tobytes())
+                data = valid.float().cpu().numpy().tobytes()
+                file.write(data)
+                crc = zlib.crc32(data, crc)
         offset = np.concatenate([np.zeros(1, np.int64), np.cumsum(n)])
         np.savez(folder / WINDOWS, offset=offset)
-        write_json(folder / ABOUT, {"split": split, "frames": int(offset[-1]), "features": model.front_end.n_features})
+        about = {"split": split, "frames": int(offset[-1]), "features": model.front_end.n_features, "crc": crc}
+        write_json(folder / ABOUT, about)
         return folder
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether frames are there as they were written; of each folder all is read once a process."""
+    if folder in CHECKED and (folder / ABOUT).exists():
+        return True
+    try:
+        about = read_json(folder / ABOUT, dict[str, Any]())
+        read_arrays(folder / WINDOWS)
+        crc = 0
+        with (folder / FRAMES).open("rb") as file:
+            while block := file.read(BLOCK):
+                crc = zlib.crc32(block, crc)
+        whole: bool = crc == about.get("crc") and read(folder, about["features"])[1][-1] == about["frames"]
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return False
+    if whole:
+        CHECKED.add(folder)
+    return whole
 
 
 def read(folder: Path, n_features: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -62,8 +62,20 @@ def as_csv(comparison: Comparison) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: plain_cell(value) for key, value in row.items()} for row in rows)
     return buffer.getvalue()
+
+
+def plain_cell(value: Any) -> Any:
+    """A cell that no program for tables takes for a formula: text that begins like one is marked as text.
+
+    >>> plain_cell("=1+1"), plain_cell("tc-res8"), plain_cell(-0.5)
+    ("'=1+1", 'tc-res8', -0.5)
+    """
+    if not isinstance(value, (str, Path)):
+        return value
+    text = str(value).replace("\r", "\n")  # which the writer would not put into quotes
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\n")) else text
 
 
 def row(run: Compared, comparison: Comparison, noisy: dict[str, tuple[str, float]]) -> dict[str, Any]:

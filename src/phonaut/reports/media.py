@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from phonaut.files import read_arrays
 from phonaut.runs.run import Run
 
 WINDOW_S = 0.016  # of the spectrogram: short enough for bursts, long enough for harmonics
@@ -35,10 +36,10 @@ def read_samples(run: Run, read: Callable[[dict[str, NDArray[Any]]], list[T]]) -
     path = run.folder / "samples.npz"
     if not path.exists():
         return []
+    arrays = read_arrays(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return read({name: file[name] for name in file.files})
-    except (KeyError, ValueError, OSError) as error:
+        return read(arrays)
+    except (KeyError, ValueError, IndexError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}); delete it") from error
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phonaut.checkpoints import pretrained
-from phonaut.checkpoints.state_dict import check_state_dict, read_weights
+from phonaut.checkpoints.state_dict import check_state_dict, read_checkpoint, read_weights, write_weights
 from phonaut.config.compose import compose_pretrained, to_yaml
 from phonaut.config.nodes import instantiate
-from phonaut.files import atomic_folder, cache_dir, locked, write_bytes, write_json, write_text
+from phonaut.files import atomic_folder, cache_dir, locked, read_sealed, write_json, write_text
 from phonaut.models import EMClassifier
 from phonaut.runs.run import Run
 from phonaut.tasks.base import Task, Trained
@@ -105,17 +105,12 @@ def weights_of_epoch(run: Run, epoch: int) -> dict[str, Any]:
     Raises:
         ValueError: it is not; those that are are named.
     """
-    import torch
-
     folder = run.folder / "checkpoints"
     path = folder / f"epoch-{epoch - 1:03d}.ckpt"
     if not path.exists():
         there = ", ".join(str(int(file.stem.split("-")[1]) + 1) for file in sorted(folder.glob("epoch-*.ckpt")))
         raise ValueError(f"epoch={epoch}: {folder} keeps epochs {there or 'no more'}; checkpoint=all keeps every one")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    except Exception as error:  # a damaged file fails in any way
-        raise ValueError(f"{path} is damaged") from error
+    state = read_checkpoint(path).get("state_dict", {})
     return {name.removeprefix("model."): value for name, value in state.items() if name.startswith("model.")}
 
 
@@ -132,9 +127,18 @@ def open_trained(path: Path | str) -> Run:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     folder = cache_dir() / "imported" / f"{digest[:24]}-{FORMAT}"
     with locked(folder.parent / f".{folder.name}.lock"):
-        if not folder.exists():
+        if not is_whole(folder):
             import_checkpoint(path, folder)
     return Run(folder)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a checkpoint that became a run is there as it was written."""
+    try:
+        read_sealed(folder / "model.safetensors")
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def import_checkpoint(path: Path, folder: Path) -> None:
@@ -147,8 +151,6 @@ def import_checkpoint(path: Path, folder: Path) -> None:
     Raises:
         ValueError: the file is damaged or none of these, or our encoder or our front ends cannot be what it is.
     """
-    from safetensors.torch import save
-
     checkpoint = pretrained.read(path)
     config = compose_pretrained(checkpoint, str(path))
     weights = {f"network.{name}": value for name, value in checkpoint.weights.items()}
@@ -161,5 +163,5 @@ def import_checkpoint(path: Path, folder: Path) -> None:
     about = {"model": "mockingjay_base", "n_outputs": checkpoint.hidden_size, "notes": notes}
     with atomic_folder(folder) as made:
         write_text(made / "config.yaml", to_yaml(config))
-        write_bytes(made / "model.safetensors", save(weights))
+        write_weights(made / "model.safetensors", weights)
         write_json(made / "model.json", about)

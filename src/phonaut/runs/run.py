@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -46,17 +47,38 @@ class Run:
     @property
     def metrics(self) -> dict[str, dict[str, dict[str, float]]]:
         """Split -> metric -> value, low, high, n."""
-        return self.read("metrics.json", {})
+        metrics: dict[str, Any] = self.read("metrics.json", {})
+        for split, rates in metrics.items():
+            if not isinstance(rates, dict) or not all(map(is_rate, rates.values())):
+                raise ValueError(f"{self.folder / 'metrics.json'} is damaged: {split} is not value, low, high and n")
+        return metrics
 
     @property
     def history(self) -> list[dict[str, float]]:
         """One line per epoch."""
-        return self.read("history.json", [])
+        history: list[Any] = self.read("history.json", [])
+        for i, line in enumerate(history):
+            if not isinstance(line, dict) or "epoch" not in line or not all(map(is_number, line.values())):
+                raise ValueError(
+                    f"{self.folder / 'history.json'} is damaged: its line {i + 1} is no figures of an epoch"
+                )
+        return history
 
     @property
     def model(self) -> dict[str, Any]:
         """Name, size and training time of the model, and its classes."""
-        return self.read("model.json", {})
+        about: dict[str, Any] = self.read("model.json", {})
+        classes = about.get("classes", [])
+        sizes = (about.get(key, 0) for key in ("parameters", "macs", "train_seconds"))
+        if (
+            not isinstance(classes, list)
+            or not all(isinstance(one, str) for one in classes)
+            or not all(map(is_number, sizes))
+        ):
+            raise ValueError(
+                f"{self.folder / 'model.json'} is damaged: its classes are no names, or a size is no number"
+            )
+        return about
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -105,9 +127,37 @@ class Run:
         return PreparedCorpus(Path(folder)) if folder and Path(folder).exists() else None
 
 
+def is_number(value: object) -> bool:
+    """True for a number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_rate(value: object) -> bool:
+    """True for a figure with its interval."""
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"value", "low", "high", "n"}
+        and all(map(is_number, value.values()))
+    )
+
+
 def default_experiment_id(dataset: str, target: str) -> str:
     """`<dataset>-<target>-<date>-<time>`."""
     return f"{dataset}-{target}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def new_experiment(output_dir: str, dataset: str, target: str) -> str:
+    """A default id whose folder was not there, and now is: of commands of one second each has its own."""
+    name = default_experiment_id(dataset, target)
+    for n in itertools.count(2):
+        try:
+            Path(output_dir, name).mkdir(parents=True)
+            break
+        except FileExistsError:
+            if not Path(output_dir, name).is_dir():  # output_dir is a file
+                raise
+        name = f"{default_experiment_id(dataset, target)}-{n}"
+    return name
 
 
 def run_directory(output_dir: str, experiment_id: str, model: str, *, job: str = "") -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import lightning as L
@@ -17,13 +17,38 @@ from phonaut.config.schema import Config
 from phonaut.training.callbacks.monitoring import EpochLines, HistoryFile
 from phonaut.training.checkpointing import AtomicCheckpointIO, ResumePoint
 
+SHARES = {"limit_train_batches": "train", "overfit_batches": "train", "limit_val_batches": "validation"}
 
-def trainer_of(config: Config, folder: Path, more: Sequence[Callback] = (), *, is_em: bool = False) -> L.Trainer:
-    """Lightning's Trainer with the logs, checkpoints and progress of a run in `folder`, and `more` callbacks."""
+
+def trainer_of(
+    config: Config,
+    folder: Path,
+    more: Sequence[Callback] = (),
+    *,
+    is_em: bool = False,
+    n_batches: Mapping[str, int] | None = None,
+) -> L.Trainer:
+    """Lightning's Trainer with the logs, checkpoints and progress of a run in `folder`, and `more` callbacks.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        more: callbacks of the task.
+        is_em: training by EM steps.
+        n_batches: of the splits, for shares of them: Lightning refuses less than a batch, here it is one.
+    """
     silence_libraries()
-    progress = config.trainer["enable_progress_bar"] and sys.stdout.isatty()
+    options = dict(config.trainer)
+    for key, split in SHARES.items():
+        share = options.get(key)
+        if n_batches and isinstance(share, float) and 0 < share < 1:
+            options[key] = max(1, int(share * n_batches[split]))
+    options["enable_progress_bar"] = options["enable_progress_bar"] and sys.stdout.isatty()
+    options["num_sanity_val_steps"] = options.get("num_sanity_val_steps") or 0
+    if options["strategy"] == "ddp_spawn":  # the same training; what a process learned would not come back from it
+        options["strategy"] = "ddp"
     return L.Trainer(
-        **{**config.trainer, "enable_progress_bar": progress},
+        **options,
         profiler=instantiate(config.profiler) if config.profiler else None,
         default_root_dir=folder,
         logger=TensorBoardLogger(folder, name="", version=""),
@@ -31,7 +56,6 @@ def trainer_of(config: Config, folder: Path, more: Sequence[Callback] = (), *, i
         callbacks=[*more, *callbacks_of(config, folder, is_em=is_em)],
         use_distributed_sampler=False,  # our sampler divides each batch among the processes
         enable_model_summary=False,
-        num_sanity_val_steps=0,
     )
 
 

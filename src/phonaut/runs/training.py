@@ -21,6 +21,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from phonaut.checkpoints.state_dict import write_weights
+from phonaut.config.check import watchers
 from phonaut.config.compose import to_yaml
 from phonaut.config.nodes import instantiate
 from phonaut.config.schema import Config
@@ -119,10 +120,16 @@ def fit(config: Config, folder: Path, parts: tuple[Task, Any, Any] | None = None
         ValueError: the options of the Trainer cannot be carried out.
     """
     task, loop, data = parts or build(config)
+    n_batches = {
+        split: len(data.sampler(split)) if len(data.dataset(split)) else 0 for split in ("train", "validation")
+    }
+    if watching := [] if n_batches["validation"] and config.trainer["limit_val_batches"] else watchers(config):
+        raise ValueError(f"{watching[0]} watches the validation, and there is none in {data.prepared.name}")
     task.begin(config, folder, loop.model, data)
     checkpoint = newest_readable_checkpoint(folder / "checkpoints")
     try:
-        trainer = trainer_of(config, folder, task.callbacks(config, folder), is_em=not loop.automatic_optimization)
+        is_em = not loop.automatic_optimization
+        trainer = trainer_of(config, folder, task.callbacks(config, folder), is_em=is_em, n_batches=n_batches)
         if checkpoint is not None and trainer.is_global_zero:
             print(f"resuming from {checkpoint}", flush=True)
         trainer.fit(loop, datamodule=data, ckpt_path=checkpoint)

@@ -143,7 +143,11 @@ def scheduler_of(node: Node | None) -> tuple[Callable[..., Any] | None, str]:
     options = {key: value for key, value in node.items() if key != "interval"}
 
     def scheduler(optimizer: torch.optim.Optimizer, planned_length: int) -> Any:
-        open_keys = {key: planned_length for key in ("total_steps", "T_max") if key in options and options[key] is None}
+        open_keys: Node = {
+            key: planned_length for key in ("total_steps", "T_max") if key in options and options[key] is None
+        }
+        if "cycle_momentum" in options and not optimizer.defaults.keys() & {"momentum", "betas"}:
+            open_keys["cycle_momentum"] = False  # there is none to move
         return instantiate(options, optimizer, **open_keys)
 
     return scheduler, str(node.get("interval", "epoch"))
@@ -153,10 +157,3 @@ def device_of(trainer: Node) -> torch.device:
     """The device that evaluation runs on: the first GPU where the run may use one."""
     may = trainer["accelerator"] in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     return torch.device("cuda" if may else "cpu")
-
-
-def n_processes(trainer: Node) -> int:
-    """The number of processes that train, as far as the configuration says."""
-    devices = trainer["devices"]
-    n_devices = devices if isinstance(devices, int) else 1 if isinstance(devices, str) else len(devices)
-    return max(1, n_devices) * int(trainer["num_nodes"])

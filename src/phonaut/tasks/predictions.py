@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phonaut.files import write_arrays
+from phonaut.files import read_arrays, write_arrays
 from phonaut.metrics import Scored
 
 OLD_COLUMNS = {"word": "label_name", "n_right": "n_correct_frames"}  # names in files of earlier versions
@@ -91,13 +91,25 @@ class Predictions:
         Raises:
             ValueError: the file is damaged or is not one of ours.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {OLD_COLUMNS.get(name, name): file[name] for name in file.files}
-            ours = {name: arrays.pop(name) for name in (*COLUMNS, "classes")}
-            return cls(**ours, columns=arrays)
-        except (OSError, KeyError, ValueError, EOFError) as error:
-            raise ValueError(f"{path} is not a file of predictions: {error}") from error
+        arrays = {OLD_COLUMNS.get(name, name): array for name, array in read_arrays(path).items()}
+        wrong = [f"{name} is missing" for name in KINDS if name not in arrays]
+        n, n_classes = (arrays[name].size if name in arrays else 0 for name in ("label", "classes"))
+        for name, array in arrays.items():
+            shape = (n_classes,) if name == "classes" else (n, n_classes) if name == "scores" else (n,)
+            kinds = KINDS.get(name, "biufU") if array.size else "biufU"  # of what is empty, any
+            if array.dtype.kind not in kinds or array.shape[: len(shape)] != shape:
+                wrong.append(f"{name} is {array.dtype} {array.shape}")
+            elif name in KINDS and array.ndim != len(shape):
+                wrong.append(f"{name} has the shape {array.shape}")
+        if not wrong and n and not -1 <= arrays["label"].min() <= arrays["label"].max() < max(n_classes, 1):
+            wrong.append("label is none of the classes")
+        if wrong:
+            raise ValueError(f"{path} is not a file of predictions: {'; '.join(wrong)}")
+        ours = {name: arrays.pop(name) for name in KINDS}
+        return cls(**ours, columns=arrays)
 
 
+# Columns that every file has -> kinds of their types.
+KINDS = {"cut": "U", "recording": "U", "speaker": "U", "label": "iu", "label_name": "U", "scores": "f", "start_s": "f",
+         "end_s": "f", "classes": "U"}  # fmt: skip
 COLUMNS = tuple(one.name for one in fields(Predictions) if one.name not in ("classes", "columns"))

@@ -29,6 +29,7 @@ from phonaut.tasks.recordings import prepared_files
 from phonaut.training.callbacks.reconstructions import Reconstructions
 from phonaut.training.loop import TrainingLoop
 from phonaut.training.representation import Representation
+from phonaut.training.trainer_options import n_processes
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
@@ -282,7 +283,7 @@ def step_memory(config: Config, model: RepresentationModel, data: UnlabelledData
     share = config.objective.get("mask_prob")
     if share is None or config.objective.get("mask_frequency"):
         share = 1.0
-    n_frames = -(-int(data.batch_frames) // build.n_processes(config.trainer)) + longest
+    n_frames = -(-int(data.batch_frames) // n_processes(config.trainer)) + longest
     return estimate(model, n_frames, longest, share=float(share), half=is_half(config))
 
 

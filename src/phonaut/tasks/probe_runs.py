@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
+from phonaut.checkpoints.state_dict import read_checkpoint
 from phonaut.config.compose import compose
 from phonaut.config.schema import Config
 from phonaut.data.datamodule import SpeechData
@@ -62,7 +61,7 @@ def probe_run(run: Trained, words: Sequence[str], progress: Callable[[str], None
     assert isinstance(model, RepresentationModel)
     checkpoints = sorted((run.folder / "checkpoints").glob("epoch-*.ckpt"))
     for path in checkpoints:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = read_checkpoint(path)
         prefix = "model."
         weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
         model.load_state_dict(weights)

@@ -56,12 +56,14 @@ class EM(SpeechClassifier):
 
     @classmethod
     def conflicts(cls, trainer: Mapping[str, Any]) -> list[str]:
-        """Limits of an epoch: an EM step takes the whole split."""
+        """Limits of an epoch, for an EM step takes the whole split; and what is done to gradients, which EM has not."""
         whole = {"limit_train_batches": 1.0, "limit_val_batches": 1.0, "overfit_batches": 0.0, "fast_dev_run": False}
-        return [
-            f"trainer.{key}={trainer[key]}: an EM step is one over the whole split; leave it at {value}"
-            for key, value in whole.items()
-            if trainer[key] != value
+        gradients = {"gradient_clip_val": None, "gradient_clip_algorithm": None, "accumulate_grad_batches": 1}
+        return super().conflicts(trainer) + [
+            f"trainer.{key}={trainer[key]}: {why}; leave it at {value}"
+            for some, why in ((whole, "an EM step is one over the whole split"), (gradients, "EM has no gradients"))
+            for key, value in some.items()
+            if trainer.get(key, value) != value
         ]
 
     def __init__(self, *arguments: Any, **named: Any) -> None:

@@ -14,6 +14,8 @@ from lightning.pytorch.strategies import Strategy
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from phonaut.training.trainer_options import trainer_problems
+
 # What a scheduler derives from the planned length of training: restored from a checkpoint, these would bring the old
 # plan back where `max_epochs` was raised, so the new plan's values are kept.
 PLANNED = ("total_steps", "T_max", "_schedule_phases")
@@ -83,8 +85,8 @@ class TrainingLoop(L.LightningModule):
 
     @classmethod
     def conflicts(cls, trainer: Mapping[str, Any]) -> list[str]:
-        """Options of the Trainer that this loop cannot be combined with."""
-        return []
+        """Options of the Trainer that cannot be carried out, or that this loop cannot be combined with."""
+        return trainer_problems(trainer)
 
     def __init__(
         self,
@@ -122,7 +124,8 @@ class TrainingLoop(L.LightningModule):
         scheduler = self.make_scheduler(optimizer, planned_length=int(plan or 1))
         entry = {"scheduler": scheduler, "interval": self.interval}
         if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-            entry |= {"monitor": "validation/loss", "strict": True}
+            every = self.trainer.check_val_every_n_epoch or 1  # the loss of an earlier epoch would count as no progress
+            entry |= {"monitor": "validation/loss", "strict": True, "frequency": every}
         return {"optimizer": optimizer, "lr_scheduler": entry}
 
     def configure_gradient_clipping(
@@ -166,7 +169,8 @@ class TrainingLoop(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Publish what checkpoints and early stopping watch."""
-        self.epoch_figures = self.publish("validation", self.validation_statistics)
+        figures = self.publish("validation", self.validation_statistics)
+        self.epoch_figures = {} if self.trainer.sanity_checking else figures
 
     def on_train_epoch_end(self) -> None:
         """Publish the epoch's training figures and add a line to the history."""

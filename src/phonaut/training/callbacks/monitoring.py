@@ -75,7 +75,7 @@ class TensorBoardPictures(Callback):
     ) -> None:
         """Show the first examples of the run, augmented."""
         first = batch_idx == 0 and trainer.current_epoch == 0 and isinstance(batch, Batch)
-        if first and trainer.is_global_zero and trainer.logger is not None:
+        if first and trainer.is_global_zero and isinstance(trainer.logger, TensorBoardLogger):
             assert isinstance(pl_module, SpeechClassifier)
             self.show_examples(writer_of(trainer), pl_module, batch)
 
@@ -104,7 +104,7 @@ class TensorBoardPictures(Callback):
         if trainer.sanity_checking or (epoch % self.every_n_epochs and epoch != last):
             return
         confusion = pl_module.validation_statistics.reduced(trainer.strategy).confusion  # all processes take part
-        if trainer.is_global_zero and trainer.logger is not None:
+        if trainer.is_global_zero and isinstance(trainer.logger, TensorBoardLogger):
             from phonaut.plots import confusion_matrix
 
             figure = confusion_matrix(confusion.numpy(), pl_module.classes)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from phonaut.networks.mockingjay import Mockingjay
@@ -57,7 +58,7 @@ class Reconstructions(Callback):
         """Show them now and then, and at the last epoch."""
         assert isinstance(pl_module, Representation)
         epoch, last = trainer.current_epoch, (trainer.max_epochs or 0) - 1
-        if not trainer.is_global_zero or trainer.sanity_checking or trainer.logger is None:
+        if not trainer.is_global_zero or trainer.sanity_checking or not isinstance(trainer.logger, TensorBoardLogger):
             return
         if epoch % self.every_n_epochs and epoch != last:
             return
