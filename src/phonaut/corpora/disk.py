@@ -9,8 +9,18 @@ from pathlib import Path
 
 from phonaut.names import is_utf8, nearest, printable
 
-AUDIO_SUFFIXES = frozenset(("wav", "flac", "ogg", "oga", "mp3", "opus", "aiff", "aif", "sph", "au", "w64"))
-UNREAD_SUFFIXES = frozenset(["m4a", "mp4", "aac", "wma", "amr", "3gp", "webm", "mka", "ac3", "shn"])
+# What libsndfile reads, but for samples without a header and Matlab's files, which are seldom sound.
+AUDIO_SUFFIXES = frozenset((
+    "wav", "wave", "bwf", "rf64", "w64", "flac", "ogg", "oga", "opus", "mp3", "mp2", "mp1", "mpga", "aiff", "aif",
+    "aifc", "au", "snd", "caf", "sph", "nist", "nst", "voc", "svx", "8svx", "16sv", "iff", "avr", "pvf", "paf", "fap",
+    "ircam", "sf", "wve", "htk", "xi", "sds", "sd2",
+))  # fmt: skip
+UNREAD_SUFFIXES = frozenset((
+    "m4a", "m4b", "m4p", "mp4", "aac", "alac", "wma", "asf", "amr", "awb", "3gp", "3gpp", "3g2", "webm", "weba",
+    "mka", "mkv", "mov", "avi", "ac3", "eac3", "dts", "shn", "ape", "wv", "tta", "tak", "mpc", "mpp", "ra", "rm",
+    "ram", "spx", "dsf", "dff", "gsm", "qcp", "dss", "vox", "raw", "pcm", "mid", "midi",
+))  # fmt: skip
+PACKED_SUFFIXES = frozenset(("gz", "bz2", "xz", "zst", "zip", "7z", "rar", "tar", "part", "crdownload", "tmp"))
 
 
 class Refused:
@@ -64,16 +74,31 @@ def is_audio(name: str) -> bool:
     return suffix_of(name) in AUDIO_SUFFIXES
 
 
+def unread_problem(name: str) -> str | None:
+    """The reason why a file that is named like audio is not read; None: it is read, or is no audio.
+
+    >>> unread_problem("a.M4A"), unread_problem("a.wav"), unread_problem("a.txt")
+    ('.m4a is not read: convert it, ffmpeg -i a.M4A a.flac', None, None)
+    """
+    suffix = suffix_of(name)
+    if suffix in UNREAD_SUFFIXES:
+        return f".{suffix} is not read: convert it, ffmpeg -i {name} {name.rpartition('.')[0]}.flac"
+    if suffix in PACKED_SUFFIXES and is_audio(name.rpartition(".")[0]):
+        return f".{suffix} is not read: unpack it, or fetch it again"
+    return None
+
+
 def entries(folder: str, refused: Refused) -> tuple[list[str], list[str]]:
     """The names of the files and of the folders in `folder`, each sorted; hidden ones are left out.
 
-    Names that are not UTF-8, links that lead nowhere or to themselves, and folders that may not be read are refused.
+    Names that are not UTF-8, links that lead nowhere or to themselves, audio that is not read, and folders that may not
+    be read are refused.
     """
     files: list[str] = []
     folders: list[str] = []
     try:
         with os.scandir(folder) as there:
-            for entry in there:
+            for entry in sorted(there, key=lambda entry: entry.name):
                 name = entry.name
                 if name.startswith(".") or name == "__MACOSX":
                     continue
@@ -84,15 +109,16 @@ def entries(folder: str, refused: Refused) -> tuple[list[str], list[str]]:
                     if entry.is_dir():
                         folders.append(name)
                     elif not entry.is_symlink() or entry.is_file():
-                        files.append(name)
+                        if problem := unread_problem(name):
+                            refused.add(os.path.join(folder, name), problem)
+                        else:
+                            files.append(name)
                     else:
                         refused.add(os.path.join(folder, name), "a link to nothing")
                 except OSError:
                     refused.add(os.path.join(folder, name), "a link that leads to itself")
     except OSError as error:
         refused.add(folder, f"cannot be listed: {error.strerror}")
-    files.sort()
-    folders.sort()
     return files, folders
 
 

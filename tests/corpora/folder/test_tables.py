@@ -92,6 +92,37 @@ def test_a_byte_order_mark_windows_paths_and_quotes_are_read(tmp_path: Path) -> 
     assert facts(tmp_path) == [(path, f"{word}, please", speaker) for path, word, speaker in ROWS]
 
 
+BEFORE = {
+    "a comment": "# made by hand\n",
+    "comments and empty lines": "# made by hand\n\n# in 2024, by us\n\n",
+    "Excel's line": "sep=;\n",
+    "Excel's line in quotes": '"sep=;"\n',
+    "commas alone": ";;\n",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("before", BEFORE)
+def test_what_programs_write_before_the_columns_is_read(before: str, end: str, encoding: str, tmp_path: Path) -> None:
+    write(tmp_path, ROWS)
+    rows = "".join(f"{path};{word};{speaker}\n" for path, word, speaker in ROWS)
+    text = f"{BEFORE[before]}path;label;speaker\n{rows}x.wav;;anna\n"
+    (tmp_path / "labels.csv").write_bytes(text.replace("\n", end).encode(encoding))
+    corpus = divided(FolderCorpus, data_folder=tmp_path)
+    assert [(one.path.name, one.word, one.speaker) for one in corpus.utterances()] == ROWS
+    line = 2 + len(ROWS) + BEFORE[before].count("\n")
+    assert corpus.refused() == [{"path": f"{tmp_path / 'labels.csv'}:{line}", "reason": "no label"}]
+
+
+def test_names_of_columns_in_a_comment_are_read(tmp_path: Path) -> None:
+    write(tmp_path, ROWS)
+    text = (tmp_path / "labels.csv").read_text()
+    (tmp_path / "labels.csv").write_text(f"# words of four people\n# {text}")
+    assert facts(tmp_path) == ROWS
+
+
 def test_names_with_accents_are_found_however_they_are_written(tmp_path: Path) -> None:
     write(tmp_path, ROWS)
     (tmp_path / "ze\u0301.wav").touch()
@@ -187,7 +218,7 @@ def test_rows_that_make_no_sense_are_refused_by_line_and_the_rest_goes_on(tmp_pa
     good = [(*row, "0", "1") for row in ROWS]
     bad = [
         ("x.wav", "yes", "anna", "soon", "1"), ("x.wav", "yes", "anna", "3", "2"), ("x.wav", "", "anna", "", ""),
-        ("", "yes", "anna", "", ""), good[0],
+        ("", "yes", "anna", "", ""), good[0], ("x.wav", "yes", "anna", "nan", ""), ("x.wav", "yes", "anna", "0", "inf"),
     ]  # fmt: skip
     corpus = divided(FolderCorpus, data_folder=write(tmp_path, [*good, *bad], "path,label,speaker,start,end"))
     assert len(list(corpus.utterances())) == 8
@@ -198,6 +229,8 @@ def test_rows_that_make_no_sense_are_refused_by_line_and_the_rest_goes_on(tmp_pa
         12: "no label",
         13: "no path",
         14: "anna0@0.000 is listed twice",
+        15: "start nan s are no part of a recording",
+        16: "start 0 s and duration inf s are no part of a recording",
     }
 
 
@@ -250,8 +283,11 @@ def test_a_table_that_says_nothing_of_recordings_is_not_taken_for_one(tmp_path: 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"item,price\nx,1\n", "has the columns item, price; needed are path and label"),
+        (b"item,price\nx,1\n", "labels.csv: it has the columns item, price; needed are path and label"),
         (b"", r"has the columns \(none\)"),
+        (b"anna0.wav,yes,anna\n", r"its first line names a recording .anna0.wav, yes, anna., not columns: put a line"),
+        (b"p\0a\0t\0h\0", "is no text in UTF-8; save it as UTF-8"),
+        (b"path,label\n" + b"x" * 2_000_000, "is no text in UTF-8; save it as UTF-8"),
         (b"path,label\ngone.wav,yes\n", "names recordings that are not there: gone.wav"),
         (b"path,label\n", "it has no rows"),
         (b"path,label\ncaf\xe9.wav,yes\n", "is not UTF-8; save it as UTF-8"),

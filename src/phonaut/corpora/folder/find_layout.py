@@ -41,12 +41,23 @@ def find_layout(
             return KaldiDirectory(folders, refused)
         if layout == "kaldi":
             raise ValueError(f"dataset.layout=kaldi: neither {root} nor its folders train and test have a wav.scp")
+    passed_over: dict[Path, str] = {}
     if layout in ("auto", "csv"):
-        if tables := find_tables(root, refused, columns):
+        tables, passed_over = find_tables(root, refused, columns)
+        for table_file, problem in passed_over.items():
+            refused.add(str(table_file), problem)
+        if tables:
             return Table(tables, refused, columns)
         if layout == "csv":
+            there = "".join(f". {file.name}: {problem}" for file, problem in passed_over.items())
             raise ValueError(
                 f"dataset.layout=csv: {root} has no .csv or .tsv table with columns path and label; name the file "
-                "(dataset.table=NAME) and its columns ('dataset.columns={path: ..., label: ...}')"
+                f"(dataset.table=NAME) and its columns ('dataset.columns={{path: ..., label: ...}}'){there}"
             )
-    return Directories(root, refused, word_pattern)
+    try:
+        return Directories(root, refused, word_pattern)
+    except ValueError as error:
+        if not passed_over:
+            raise
+        file, problem = next(iter(passed_over.items()))
+        raise ValueError(f"{file} is not read: {problem}. Without it, {error}") from error

@@ -10,10 +10,11 @@ from phonaut.corpora.disk import composed
 from phonaut.data.utterance import Utterance
 
 SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev", "development"),
-    "test": ("test", "testing", "eval", "evaluation"),
+    "train": ("train", "training", "trn"),
+    "validation": ("validation", "validate", "valid", "val", "dev", "devel", "development"),
+    "test": ("test", "testing", "tst", "eval", "evaluation", "evaluate", "holdout"),
 }
+MORE = re.compile(r"[ _-]?(set|data|split|part|audio|wavs?|recordings|samples|clips)$")  # `test_set`, `traindata`
 
 
 class Layout(Protocol):
@@ -32,9 +33,14 @@ class Layout(Protocol):
 
 
 def split_name(name: str) -> str | None:
-    """`train`, `validation` or `test` for what people call them; None: it is none of these."""
+    """`train`, `validation` or `test` for what people call them; None: it is none of these.
+
+    >>> split_name("Val"), split_name("test_set"), split_name("dataset")
+    ('validation', 'test', None)
+    """
     folded = name.strip().casefold()
-    return next((split for split, names in SPLIT_NAMES.items() if folded in names), None)
+    plain = (folded, MORE.sub("", folded))
+    return next((split for split, names in SPLIT_NAMES.items() if any(one in names for one in plain)), None)
 
 
 def before_underscore(name: str) -> str | None:

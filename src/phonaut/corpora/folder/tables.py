@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from phonaut.corpora.disk import Refused, base_of, composed, entries, existing, listed_path
+from phonaut.corpora.disk import (
+    Refused,
+    base_of,
+    composed,
+    entries,
+    existing,
+    is_audio,
+    listed_path,
+    suffix_of,
+)
 from phonaut.corpora.folder.layouts import split_name
 from phonaut.data.utterance import Utterance
-from phonaut.files import encoding_of
+from phonaut.files import LONGEST_LINE, encoding_of
 from phonaut.names import excerpt, nearest
 
 COLUMNS = {  # what people call them
@@ -26,6 +37,8 @@ COLUMNS = {  # what people call them
     "text": ("text", "transcript", "transcription", "sentence", "utterance"),
     "session": ("session", "session_id"),
 }
+SHEETS = ("xlsx", "xls", "ods", "parquet", "jsonl")
+SHEET = "a table of this kind is not read: save it as CSV"
 DELIMITERS = (",", "\t", ";", "|")
 SUBFOLDERS = ("", "clips", "audio", "wav", "wavs", "recordings", "WAVE")
 
@@ -47,12 +60,8 @@ class Table:
         self._refused = refused
         self._headers = [Header(file, columns) for file in files]
         for header in self._headers:
-            if not header.usable():
-                there = excerpt(", ".join(header.names), 200) or "(none)"
-                raise ValueError(
-                    f"{header.file} has the columns {there}; needed are path and label, "
-                    "and for splits by speaker also speaker. Name yours: 'dataset.columns={path: ..., label: ...}'"
-                )
+            if problem := header.problem():
+                raise ValueError(f"{header.file}: {problem}")
         self._bases = [self._base(header) for header in self._headers]
         self.has_speakers = all("speaker" in header.index for header in self._headers)
         self.has_splits = len(files) > 1 or "split" in self._headers[0].index
@@ -112,7 +121,8 @@ class Table:
         if base is None:
             first = f": {samples[0]} is not in {folder}" if samples else ": it has no rows"
             raise ValueError(
-                f"{header.file} names recordings that are not there{first}; paths are relative to the table"
+                f"{header.file} names recordings that are not there{excerpt(first, 300)}; paths are relative to the "
+                "table"
             )
         return base
 
@@ -120,12 +130,14 @@ class Table:
 class Header:
     """The columns of a table, and its rows by them.
 
+    Before the line with the names of the columns there may be comments, empty lines, and Excel's `sep=;`.
+
     Args:
         file: the table.
         columns: what it calls `path`, `label` ..., where it is none of the usual names.
 
     Raises:
-        ValueError: `columns` names a column that is not there, or the table is not UTF-8.
+        ValueError: `columns` names a column that is not there, or the table is no text.
     """
 
     def __init__(self, file: Path, columns: Mapping[str, str]) -> None:
@@ -133,25 +145,38 @@ class Header:
         if unknown:
             raise ValueError(f"dataset.columns has {', '.join(unknown)}; it may name {', '.join(COLUMNS)}")
         self.file = file
-        first = next(self._lines(), "")
-        readings = [next(csv.reader([first], delimiter=delimiter), []) for delimiter in DELIMITERS]
-        best = max(range(len(DELIMITERS)), key=lambda i: (len(_index(readings[i], columns)), len(readings[i])))
-        self.delimiter, self.names = DELIMITERS[best], readings[best]
+        self._first, first, delimiters = self._find(columns)
+        readings = [_cells(first, delimiter) for delimiter in delimiters]
+        best = max(range(len(delimiters)), key=lambda i: (len(_index(readings[i], columns)), len(readings[i])))
+        self.delimiter, self.names = delimiters[best], readings[best]
         self.index = _index(self.names, columns)
         for column, name in columns.items():
             if column not in self.index:
                 near = ", ".join(nearest(name, self.names)) or "nothing"
-                raise ValueError(f"dataset.columns: {file} has no column {name} for {column} (nearest: {near})")
+                raise ValueError(
+                    f"dataset.columns: {file} has no column {name} for {column} (nearest: {excerpt(near, 200)})"
+                )
 
-    def usable(self) -> bool:
-        """True where it names recordings and their classes or speakers."""
-        return "path" in self.index and bool(self.index.keys() & {"label", "speaker", "text"})
+    def problem(self) -> str | None:
+        """The reason why it cannot be used; None: it names recordings and their classes or speakers."""
+        if "path" in self.index and bool(self.index.keys() & {"label", "speaker", "text"}):
+            return None
+        there = excerpt(", ".join(self.names), 200) or "(none)"
+        if any(is_audio(name) for name in self.names):
+            return (
+                f"its first line names a recording ({there}), not columns: put a line path,label,speaker above it, in "
+                "the order of its columns"
+            )
+        return (
+            f"it has the columns {there}; needed are path and label, and for splits by speaker also speaker. Name "
+            "yours: 'dataset.columns={path: ..., label: ...}'"
+        )
 
     def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
         """Line number and the row's cells by column."""
         quotes = None if self.delimiter == "\t" else '"'  # sentences in TSV hold lone quotes
         reader = csv.reader(
-            self._lines(),
+            islice(self._lines(), self._first, None),
             delimiter=self.delimiter,
             quotechar=quotes,
             quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
@@ -160,18 +185,48 @@ class Header:
             next(reader, None)
             for cells in reader:
                 if any(cells):
-                    yield reader.line_num, {name: cells[i].strip() for name, i in self.index.items() if i < len(cells)}
+                    row = {name: cells[i].strip() for name, i in self.index.items() if i < len(cells)}
+                    yield self._first + reader.line_num, row
         except csv.Error as error:
-            raise ValueError(f"{self.file}:{reader.line_num} cannot be read as a table: {error}") from error
+            line = self._first + reader.line_num
+            raise ValueError(f"{self.file}:{line} cannot be read as a table: {error}") from error
+
+    def _find(self, columns: Mapping[str, str]) -> tuple[int, str, Sequence[str]]:
+        """The number of lines before the names of the columns, these names, and the delimiters that there may be."""
+        delimiters: Sequence[str] = DELIMITERS
+        for number, line in enumerate(self._lines()):
+            text = line.strip()
+            if number == 0 and (match := re.fullmatch(r"\W*sep=(.)\W*", line.rstrip("\r\n"), re.IGNORECASE)):
+                delimiters = [match[1]]
+            elif text.startswith("#"):
+                named = text.lstrip("# ")  # the names themselves may stand in a comment
+                if any("path" in (found := _index(_cells(named, d), columns)) and len(found) > 1 for d in delimiters):
+                    return number, named, delimiters
+            elif text.strip(",;|"):
+                return number, line, delimiters
+        return 0, "", delimiters
 
     def _lines(self) -> Iterator[str]:
         try:
             with self.file.open(encoding=encoding_of(self.file), newline="") as lines:
-                yield from lines
+                while line := lines.readline(LONGEST_LINE):
+                    if "\0" in line or len(line) == LONGEST_LINE:
+                        raise ValueError(f"{self.file} is no text in UTF-8; save it as UTF-8")
+                    yield line
         except UnicodeError as error:
             raise ValueError(
                 f"{self.file} is not UTF-8; save it as UTF-8 (iconv -f latin1 -t utf-8): {error}"
             ) from error
+        except OSError as error:
+            raise ValueError(f"{self.file} cannot be read: {error.strerror}") from error
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    """The cells of one line; none where it is no such line."""
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except (csv.Error, TypeError, ValueError):
+        return []
 
 
 def _index(names: Sequence[str], columns: Mapping[str, str]) -> dict[str, int]:
@@ -186,24 +241,37 @@ def _index(names: Sequence[str], columns: Mapping[str, str]) -> dict[str, int]:
     return index
 
 
-def find_tables(root: Path, refused: Refused, columns: Mapping[str, str]) -> list[Path]:
-    """The tables in `root` that list recordings: one, or one per split.
+def find_tables(root: Path, refused: Refused, columns: Mapping[str, str]) -> tuple[list[Path], dict[Path, str]]:
+    """The tables in `root` that list recordings, one or one per split; and those that are passed over, with reasons.
 
     Raises:
         ValueError: there are several, and their names are not those of splits.
     """
-    names = [name for name in entries(str(root), refused)[0] if name.lower().endswith((".csv", ".tsv"))]
-    usable = [root / name for name in names if Header(root / name, {}).usable() or (columns and len(names) == 1)]
+    names = entries(str(root), refused)[0]
+    tables = [root / name for name in names if suffix_of(name) in ("csv", "tsv")]
+    passed_over = {root / name: SHEET for name in names if suffix_of(name) in SHEETS}
+    usable = []
+    for file in tables:
+        try:
+            problem = Header(file, {}).problem()
+        except ValueError as error:
+            problem = str(error).removeprefix(str(file)).strip()
+        if problem is None or (columns and len(tables) == 1):
+            usable.append(file)
+        else:
+            passed_over[file] = problem
     splits = [split_name(file.stem) for file in usable]
     by_split = [file for file, split in zip(usable, splits, strict=True) if split]
     if len(usable) > 1 and "test" in splits and "train" in splits:
         if len(set(splits) - {None}) < len(by_split):
             raise ValueError(f"{root} has more than one table for a split: {', '.join(f.name for f in by_split)}")
-        return by_split
+        listed = ", ".join(file.name for file in by_split)
+        passed_over |= {file: f"not read beside {listed}" for file in usable if file not in by_split}
+        return by_split, passed_over
     if len(usable) > 1:
         listed = ", ".join(file.name for file in usable)
         raise ValueError(f"{root} has several tables of recordings ({listed}); type dataset.table={usable[0].name}")
-    return usable
+    return usable, passed_over
 
 
 def _times(row: Mapping[str, str]) -> tuple[float, float | None]:
@@ -214,7 +282,7 @@ def _times(row: Mapping[str, str]) -> tuple[float, float | None]:
             try:
                 value[column] = float(text)
             except ValueError:
-                raise ValueError(f"{column} {text!r} is not a number of seconds") from None
+                raise ValueError(f"{column} '{excerpt(text)}' is not a number of seconds") from None
     start_s = value.get("start", 0.0)
     if "end" in value:
         duration_s = value["end"] - start_s
@@ -226,6 +294,7 @@ def _times(row: Mapping[str, str]) -> tuple[float, float | None]:
 
 
 def _from_start(start_s: float, duration_s: float | None) -> tuple[float, float | None]:
-    if not (start_s >= 0 and (duration_s is None or duration_s > 0)):
-        raise ValueError(f"start {start_s:g} s and duration {duration_s:g} s are no part of a recording")
+    if not (0 <= start_s < math.inf and (duration_s is None or 0 < duration_s < math.inf)):
+        lasting = "" if duration_s is None else f" and duration {duration_s:g} s"
+        raise ValueError(f"start {start_s:g} s{lasting} are no part of a recording")
     return start_s, duration_s

@@ -82,7 +82,9 @@ class CutTest(ProtocolByShares):
         training = survey.speakers_in("train")
         cuts = balanced_cuts(map(hash_percent, training), 0, shares.test)
         testing = {name for name in training if cuts.split(name) == "test"}
-        note = f"the test is cut from training by speaker: {some(testing, 50)}; no speaker is in two splits"
+        shared = (training - testing) & survey.speakers_in("validation")
+        who = f"{len(shared)} speakers are in training and validation" if shared else "no speaker is in two splits"
+        note = f"the test is cut from training by speaker: {some(testing, 50)}; {who}"
 
         def split(utterance: Utterance) -> str | None:
             return "test" if utterance.speaker in testing else utterance.split

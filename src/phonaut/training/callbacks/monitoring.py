@@ -93,6 +93,9 @@ class TensorBoardPictures(Callback):
             name = f"{i}_{module.classes[label] if label >= 0 else 'no_label'}"
             if batch.frames is None:
                 audio = batch.audio[i, : int(batch.audio_lengths[i])].cpu()
+                audio = torch.nn.functional.pad(
+                    audio, (0, max(0, 2 - len(audio)))
+                )  # of one sample TensorBoard makes none
                 writer.add_audio(f"train/{name}", audio.clamp(-1, 1), 0, sample_rate=int(front_end.sample_rate))
             figure = spectrogram(frames[i, : int(lengths[i])].cpu().numpy(), frame_shift_s=front_end.frame_shift_s)
             writer.add_figure(f"train/{name}", figure, 0)
