@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import os
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from phonaut.config import encoder
-from phonaut.config.nodes import Node, class_of, instantiate, load_target, options_of
+from phonaut.checks import Rule, at_least, broken, takes_others, type_problem, types_of, within
+from phonaut.config import encoder, foreign
+from phonaut.config.nodes import Node, class_of, instantiate, load_target, option_types, options_of
 from phonaut.config.plugins import choices, node_of_group
 from phonaut.config.schema import Config
 from phonaut.data.utterance import TARGETS
@@ -30,6 +33,16 @@ KINDS = {  # what the classes of a group are; of groups that are not here, and o
     "checkpoint": "lightning.pytorch.callbacks.ModelCheckpoint",
     "profiler": "lightning.pytorch.profilers.Profiler",
 }
+ROOT = {
+    "experiment_id": Rule("must be a name of at most 200 letters, without slashes, that is not empty", lambda name: (
+        0 < len(os.fsencode(name)) <= 200 and name.strip(". ") != "" and not re.search(r"[/\\\0-\x1f]", name))),
+    "output_dir": Rule("must be the path of a folder", lambda name: bool(name.strip()) and "\0" not in name),
+    "seed": Rule("must be >= 0", lambda n: n >= 0),
+    "n_workers": within(0, 256),
+    "checkpoint_minutes": within(0, 1e6, beyond=True),
+    "early_stopping.patience": at_least(1),
+}  # fmt: skip
+BYTES_OF_PARAMETER = 16  # itself, its gradient, and the two averages of Adam, in float32
 FRAME_KEYS = ("n_features", "frame_shift_s", "frame_offset_s")  # of features=frames
 MIN_DTW_SHIFT_S = 0.002  # between frames that dynamic time warping compares
 SPARSE_ADAM = (
@@ -39,23 +52,34 @@ SPARSE_ADAM = (
 
 def problems(config: Config, overrides: Sequence[str] = ()) -> list[str]:
     """Everything about a composed configuration that could not be run: the one place for combinations."""
-    wrong = [*option_problems(config), *streaming_problems(config), *frame_problems(config)]
-    wrong += [*module_problems(config), *class_problems(config), *encoder.problems(config, overrides)]
+    wrong = [*root_problems(config), *option_problems(config), *foreign.problems(config)]
     task = instantiate(config.task)
+    if config.target not in (*TARGETS, *task.targets):
+        wrong.append(f"target={config.target} is none of {', '.join(TARGETS)}")
+    wrong += [*class_problems(config), *streaming_problems(config), *frame_problems(config)]
+    if wrong:
+        return wrong  # of such values nothing can be made, which the other checks of combinations do
+    wrong += [
+        *foreign.monitor_problems(config),
+        *augmentation_problems(config),
+        *module_problems(config),
+        *encoder.problems(config, overrides),
+    ]
     wrong += task.check(config)
     if config.trainer.get("limit_val_batches") == 0:
         wrong += [f"{one} watches the validation, and trainer.limit_val_batches=0: leave one out"
                   for one in watchers(config)]  # fmt: skip
-    if config.target not in (*TARGETS, *task.targets):
-        wrong.append(f"target={config.target} is none of {', '.join(TARGETS)}")
+    if (
+        config.trainer["max_epochs"] is not None
+        and config.trainer["max_epochs"] < 1
+        and config.trainer["max_steps"] < 1
+    ):
+        wrong.append(f"trainer.max_epochs={config.trainer['max_epochs']}: must be >= 1")
     if config.context_s > 0 and config.target != "phone":
         wrong.append(f"context_s={config.context_s}: a span of target={config.target} is a whole cut; leave it at 0")
     if config.optimizer["_target_"].endswith("SparseAdam"):
         wrong.append(SPARSE_ADAM)
-    trainer = config.trainer
-    if trainer["max_epochs"] is not None and trainer["max_epochs"] < 1 and trainer["max_steps"] < 1:
-        wrong.append(f"trainer.max_epochs={trainer['max_epochs']}: must be >= 1")
-    if config.optimizer["_target_"].endswith("LBFGS") and trainer["accumulate_grad_batches"] != 1:
+    if config.optimizer["_target_"].endswith("LBFGS") and config.trainer["accumulate_grad_batches"] != 1:
         wrong.append("optimizer=lbfgs evaluates a batch several times: use trainer.accumulate_grad_batches=1")
     return wrong
 
@@ -90,17 +114,42 @@ def option_problems(config: Config) -> list[str]:
         if not isinstance(node, dict) or "_target_" not in node:
             continue
         cls, options = class_of(node), options_of(node)
+        try:
+            known = option_types(node)
+        except ValueError as error:  # a density that is none
+            wrong.append(str(error))
+            continue
+        of_values = [
+            problem for key, value in options.items()
+            if key in known and not (group == "scheduler" and key in foreign.PLANNED and value is None)
+            and (problem := type_problem(f"{group}.{key}", known[key], value))
+        ] or broken(getattr(cls, "RULES", {}), options, f"{group}.")  # fmt: skip
         if group == "scheduler":
             options.pop("interval", None)  # ours, and taken out first
-        if isinstance(inspect.getattr_static(cls, "problems", None), (classmethod, staticmethod)):
+        if group not in ("features", "target_features") and not takes_others(cls):  # those name unknown ones themselves
+            of_values += [f"unknown key {group}.{key}{did_you_mean(key, known)}" for key in options if key not in known]
+        wrong += of_values
+        if not of_values and isinstance(inspect.getattr_static(cls, "problems", None), (classmethod, staticmethod)):
             prefix = f"{group}: " if group in ("features", "target_features", "model") else ""
             wrong += [f"{prefix}{problem}" for problem in cls.problems(**options)]
-        if group in ("features", "target_features"):
-            continue  # the front end names unknown options itself
-        taken = inspect.signature(cls).parameters
-        if not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
-            wrong += [f"unknown key {group}.{key}{did_you_mean(key, taken)}" for key in options if key not in taken]
     return wrong
+
+
+def root_problems(config: Config) -> list[str]:
+    """Keys of the root that are out of range."""
+    roots = {**vars(config), "early_stopping.patience": config.early_stopping.patience}
+    return broken(ROOT, roots)
+
+
+def augmentation_problems(config: Config) -> list[str]:
+    """What the augmentation says of its options, when it is made."""
+    if not config.augmentation or "sample_rate" not in config.features:
+        return []
+    try:
+        instantiate(config.augmentation, sample_rate=config.features["sample_rate"])
+    except (ValueError, TypeError) as error:
+        return [str(error)]
+    return []
 
 
 def class_problems(config: Config) -> list[str]:
@@ -133,6 +182,7 @@ def module_problems(config: Config) -> list[str]:
     if option_problems(config) or config.features.get("n_features", 0) is None or config.encoder.run:
         return wrong  # no front end can be made, or what an encoder gives is wide enough
     front_end = instantiate(config.features)
+    wrong += size_problems(config, front_end.n_features)
     if config.model.get("n_couplings") and front_end.n_features < 2:
         wrong.append(f"model={model} couples dimensions: it needs 2 features, features={config.choices['features']} "
                      f"has {front_end.n_features}")  # fmt: skip
@@ -140,6 +190,33 @@ def module_problems(config: Config) -> list[str]:
         wrong.append(f"model=dtw compares all pairs of frames: a frame every {front_end.frame_shift_s * 1e3:.2g} ms "
                      f"is too many; the frame shift must be >= {MIN_DTW_SHIFT_S * 1e3:g} ms")  # fmt: skip
     return wrong
+
+
+def size_problems(config: Config, n_features: int) -> list[str]:
+    """A network of ours that refuses its sizes, or that this machine's memory could not train; nothing is allocated."""
+    import psutil
+    import torch
+
+    if not str(config.model["_target_"]).startswith("phonaut."):
+        return []
+    cls, options = class_of(config.model), options_of(config.model)
+    given = {"n_features": n_features, "n_classes": 2}
+    try:
+        if hasattr(cls, "n_parameters"):
+            n_bytes = BYTES_OF_PARAMETER * cls.n_parameters(n_features, **options)
+        else:
+            with torch.device("meta"):
+                network = cls(**{**options, **{key: n for key, n in given.items() if key in types_of(cls)}})
+            n_bytes = BYTES_OF_PARAMETER * sum(p.numel() for p in network.parameters())
+    except ValueError as error:
+        return [f"model: {error}"]
+    except RuntimeError:  # more bytes than can be counted
+        n_bytes = 2**63
+    there = psutil.virtual_memory().total
+    if n_bytes <= there:
+        return []
+    return [f"model={config.choices['model']} would take {n_bytes / 2**30:,.0f} GB to train with its options, and this "
+            f"machine has {there / 2**30:,.0f} GB: choose smaller ones"]  # fmt: skip
 
 
 def has_frames(config: Config) -> bool:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phonaut.checkpoints import pretrained
+from phonaut.checks import fits, is_text, is_words, type_problem, types_of
 from phonaut.config import aliases, check, recipes, trust
 from phonaut.config.aliases import current_overrides
-from phonaut.config.nodes import Node, instantiate
+from phonaut.config.nodes import Node, instantiate, load_target, option_types
 from phonaut.config.plugins import CONF, choices, load_group, node_of_group, resolved, search_path
-from phonaut.config.schema import KEYS, MORE_OF_TRAINER, SMALL_GROUPS, Config
+from phonaut.config.schema import HINTS, KEYS, MORE_OF_TRAINER, SMALL_GROUPS, Config
 from phonaut.config.yaml_files import read_yaml
 from phonaut.files import run_folder
 from phonaut.names import did_you_mean
@@ -22,13 +23,6 @@ from phonaut.names import did_you_mean
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-# Keys whose value may be of another type than their default.
-MIXED = re.compile(
-    r"(trainer\.(devices|max_time|fast_dev_run|precision|limit_.*|overfit_batches|benchmark|deterministic)"
-    r"|(dataset|protocol)\..*|model\.channels|optimizer\.betas|scheduler\.milestones)"
-)
-NULLABLE: dict[str, Any] = {"int | None": int, "float | None": (int, float)}  # root keys whose default may be null
-IN_WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "list": "a list"}
 REQUIRED = ("dataset", "protocol", "features", "model", "task", "module", "optimizer", "checkpoint", "trainer")
 FROM_FOLDER = ("n_features", "frame_shift_s", "frame_offset_s")  # of features=frames
 
@@ -182,16 +176,20 @@ def compose_pretrained(checkpoint: pretrained.Pretrained, name: str) -> Config:
 
 
 def read_plain(folder: Path) -> Node:
-    """The stored configuration of a run, plain containers with today's names; nothing that it names is imported.
+    """The stored configuration of a run, plain containers with today's names.
+
+    It may come from anybody: nothing that it names is imported, but what `phonaut.config.trust` allows may be later.
 
     Raises:
-        ValueError: it is damaged, or no configuration.
+        ValueError: it is damaged, no configuration, or names what is not trusted.
     """
     path = folder / "config.yaml"
     stored = read_yaml(path)
     if wrong := stored_problems(stored):
         raise ValueError(f"{path} is damaged: {'; '.join(wrong)}")
     plain: Node = aliases.current(stored)
+    if wrong := trust.problems(plain):
+        raise ValueError("\n".join(f"{path}: {problem}" for problem in wrong))
     protocol = (plain.get("choices") or {}).get("protocol")
     if protocol in choices()["protocol"]:  # a corpus that divided itself had not all options of a protocol
         plain["protocol"] = node_of_group("protocol", protocol, {}, {}) | plain["protocol"]
@@ -211,15 +209,8 @@ def stored_problems(stored: Any) -> list[str]:
 
 
 def read_config(folder: Path) -> Config:
-    """The stored configuration of a run, which may come from anybody: see `phonaut.config.trust`.
-
-    Raises:
-        ValueError: it is damaged, or names what is not trusted.
-    """
-    plain = read_plain(folder)
-    if wrong := trust.problems(plain):
-        raise ValueError("\n".join(f"{folder / 'config.yaml'}: {problem}" for problem in wrong))
-    return Config.of(plain)
+    """The stored configuration of a run, as `read_plain` reads it."""
+    return Config.of(read_plain(folder))
 
 
 def to_yaml(config: Config) -> str:
@@ -295,12 +286,9 @@ def set_value(config: DictConfig, override: str) -> str | None:
         parsed = OverridesParser.create().parse_override(override)
     except HydraException:
         return f"{override} is not key=value"
-    key, value = parsed.key_or_group, parsed.value()
-    if KEYS.get(key, "").startswith("str") and not isinstance(value, (str, list, dict, type(None))):
-        value = override.partition("=")[2]  # 1.10 and 2024_01_15 are names
-    if KEYS.get(key, "").startswith("list") and isinstance(value, str) and value[:1] + value[-1:] == "[]":
-        value = [word.strip() for word in value[1:-1].split(",")]  # [dataset=fsdd] is no list in Hydra's grammar
-    problem = key_problem(config, key, value, adds=override[0] in "+~" or key in MORE_OF_TRAINER)
+    key, hint = parsed.key_or_group, hint_of(config, parsed.key_or_group)
+    value = as_typed(override.partition("=")[2], parsed.value(), hint, key)
+    problem = key_problem(config, key, value, hint, adds=override[0] in "+~" or key in MORE_OF_TRAINER)
     if problem is not None:
         return problem
     try:
@@ -317,7 +305,47 @@ def set_value(config: DictConfig, override: str) -> str | None:
     return None
 
 
-def key_problem(config: DictConfig, key: str, value: Any, *, adds: bool) -> str | None:
+def hint_of(config: DictConfig, key: str) -> Any:
+    """The type of a key: that of the option of a class, of Lightning's Trainer, or of the schema; `Any`: not known."""
+    from omegaconf import DictConfig
+
+    group, _, option = key.partition(".")
+    if group in SMALL_GROUPS and option:
+        return SMALL_GROUPS[group].get(option, Any)
+    if not option:
+        return HINTS.get(key, Any)
+    node = config.get(group)
+    try:
+        if group == "trainer":
+            return types_of(load_target("lightning.Trainer")).get(option, Any)
+        if isinstance(node, DictConfig) and "_target_" in node:
+            plain = {name: node[name] for name in ("_target_", "density") if name in node}
+            return option_types(plain).get(option, Any)
+    except ValueError:  # no such class, which is said elsewhere
+        pass
+    return Any
+
+
+def as_typed(text: str, value: Any, hint: Any, key: str) -> Any:
+    """A value as the type of its key asks for it: `1.10` and `2024_01_15` are names where names are wanted.
+
+    >>> as_typed("1.10", 1.1, str | None, "experiment_id"), as_typed("[01, no, null]", [1, "no", None], list[str], "")
+    ('1.10', ['01', 'no', 'null'])
+    """
+    in_list = is_words(hint) or key in ("classes", "n_classes")
+    if in_list and isinstance(value, str) and value[:1] + value[-1:] == "[]":
+        return [word.strip() for word in value[1:-1].split(",")]  # [dataset=fsdd] is no list in Hydra's grammar
+    if in_list and isinstance(value, list):
+        items = re.findall(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^,]+""", text.strip()[1:-1])
+        pairs = zip(value, items if len(items) == len(value) else map(str, value), strict=True)
+        return [one if isinstance(one, (str, list, dict)) else item.strip() for one, item in pairs]
+    is_one = not isinstance(value, (str, list, dict, type(None)))
+    if is_one and is_words(hint) and key not in KEYS:
+        return [text]  # one name in place of a list
+    return text if is_one and is_text(hint) else value
+
+
+def key_problem(config: DictConfig, key: str, value: Any, hint: Any, *, adds: bool) -> str | None:
     """The problem of a key that is set; one that is added (or deleted) need not be there."""
     from omegaconf import DictConfig
 
@@ -327,7 +355,7 @@ def key_problem(config: DictConfig, key: str, value: Any, *, adds: bool) -> str 
         return None if key.partition(".")[0] in KEYS else f"unknown key {key}{did_you_mean(key, KEYS)}"
     known = flat_config(config)
     if key in known:
-        return type_problem(key, known[key], value)
+        return value_problem(key, known[key], value, hint)
     node: Any = config
     for name in key.split("."):
         node = node.get(name) if isinstance(node, DictConfig) else None
@@ -336,31 +364,24 @@ def key_problem(config: DictConfig, key: str, value: Any, *, adds: bool) -> str 
     return f"unknown key {key}{did_you_mean(key, known)}"
 
 
-def type_problem(key: str, default: Any, value: Any) -> str | None:
-    """The problem of a value whose key, by its default or its annotation, takes another type."""
-    kind = KEYS.get(key, "Any")
-    if value is None:
-        word = IN_WORDS.get(kind.partition("[")[0], "")
-        return f"{key}=null must be {word}" if word and default is not None else None
-    if kind.startswith("list") and not isinstance(value, list):
-        return f"{key}={value} must be a list: {key}=[{value}]"
-    if kind.startswith("str") and not isinstance(value, str):
-        return f"{key}={value} must be text"
-    if MIXED.fullmatch(key):
-        return None
-    if default is None:
-        number = NULLABLE.get(KEYS.get(key, ""))
-        if number is None or (isinstance(value, number) and not isinstance(value, bool)):
-            return None
-        return f"{key}={value} must be a {'whole ' if number is int else ''}number, or null"
-    if isinstance(default, bool):
-        return None if isinstance(value, bool) else f"{key}={value} must be true or false"
-    if isinstance(default, (int, float)):
-        is_pytorchs = key.startswith(("optimizer.", "scheduler."))  # where 0 stands for 0.0
-        whole = isinstance(default, int) and not is_pytorchs
-        right = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-        return None if right else f"{key}={value} must be a {'whole ' if whole else ''}number"
-    return None
+def value_problem(key: str, default: Any, value: Any, hint: Any) -> str | None:
+    """The problem of a value that is not of the type of its key, as annotated, else as its default is."""
+    if hint is Any and isinstance(default, (bool, int, float)):
+        hint = type(default)
+    if value is None and default is None:
+        return None  # an option that the class fills in
+    if key.startswith("trainer.") and value is not None:
+        return None  # see `phonaut.training.trainer_options`
+    if is_text(hint) and isinstance(value, str) and (not value.strip() or "\0" in value):
+        return f"{key}={value!r} must be text that is not empty"
+    return type_problem(key, hint, value) or (None if is_finite(value) else f"{key}={value} must be finite")
+
+
+def is_finite(value: Any) -> bool:
+    """False for numbers that are none, or too large for any use, wherever they stand in a value."""
+    if isinstance(value, (list, dict)):
+        return all(map(is_finite, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, bool) or not isinstance(value, (int, float)) or fits(value, float)
 
 
 def flat_config(config: DictConfig, prefix: str = "") -> dict[str, Any]:

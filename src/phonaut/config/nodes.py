@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Mapping
 from inspect import Parameter
 from typing import Any
+
+from phonaut.checks import types_of
 
 Node = dict[str, Any]
 # Options of corpora that say where files lie.
@@ -46,6 +49,23 @@ def options_of(node: Node) -> Node:
     {'numerator': 3}
     """
     return {key: value for key, value in node.items() if key != "_target_"}
+
+
+def option_types(node: Node) -> Mapping[str, Any]:
+    """The options that the class of a node takes, with their types; those of a density among them.
+
+    Raises:
+        ValueError: there is no such class.
+
+    >>> option_types({"_target_": "phonaut.features.CMVN"})
+    {'mean': <class 'bool'>, 'variance': <class 'bool'>}
+    """
+    cls = class_of(node)
+    if isinstance(node.get("density"), str):
+        from phonaut.models.generative_classifier import density_of
+
+        return {**types_of(density_of(node["density"])), **types_of(cls)}
+    return types_of(getattr(cls, "Options", cls))  # a front end's stand together
 
 
 def instantiate(node: Node, *arguments: Any, **more: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from typing import Any, Literal, Self, get_type_hints
 
 from phonaut.config.nodes import Node
 
@@ -21,7 +21,7 @@ class Encoder:
     """
 
     run: str | None = None
-    mode: str = "frozen"
+    mode: Literal["frozen", "weighted", "finetune"] = "frozen"
     layer: str | int = "last"
     n_components: int | None = None
     built: dict[str, Node | None] | None = None
@@ -70,7 +70,7 @@ class Config:
     batch_size: int = 100
     batch_frames: int = 4800
     probe: list[str] = field(default_factory=list)
-    leave_out_speakers: list[Any] = field(default_factory=list)
+    leave_out_speakers: list[str] = field(default_factory=list)
     n_workers: int = 0
     context_s: float = 0.0
     max_recording_s: float = 30.0
@@ -106,7 +106,6 @@ MORE_OF_TRAINER = frozenset(
                 "use_distributed_sampler", "barebones", "limit_predict_batches", "enable_autolog_hparams",
                 "model_registry", "reload_dataloaders_every_n_epochs")
 )  # fmt: skip
+HINTS = get_type_hints(Config)
 KEYS = {f.name: str(f.type) for f in fields(Config)}
-SMALL_GROUPS = {  # whose keys are typed themselves
-    group: [f.name for f in fields(cls)] for group, cls in (("encoder", Encoder), ("early_stopping", EarlyStopping))
-}
+SMALL_GROUPS = {"encoder": get_type_hints(Encoder), "early_stopping": get_type_hints(EarlyStopping)}  # typed keys

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from phonaut.checks import Rule
 from phonaut.corpora.disk import Refused
 from phonaut.corpora.hashing import Shares
 from phonaut.data.utterance import Utterance
@@ -32,6 +33,7 @@ class Corpus(ABC):
         has_texts: `target=text`, transcripts without classes, is possible.
         published_split: the official split is taken as it is, whoever is in it, and the notes say whether speakers are
             shared; else a split that shares speakers is refused unless `protocol.shared_speakers=true`.
+        RULES: of options, for the check of a configuration: `phonaut.checks.within` and its like.
         shares: per cent of the corpus for each split, where a protocol is not told otherwise.
     """
 
@@ -41,6 +43,7 @@ class Corpus(ABC):
     targets: ClassVar[tuple[str, ...]] = ("keyword", "speaker")
     has_texts: ClassVar[bool] = False
     published_split: ClassVar[bool] = False
+    RULES: ClassVar[dict[str, Rule]] = {}
     shares: ClassVar[Shares] = Shares()
 
     @abstractmethod

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from phonaut.checks import refuse
+from phonaut.checks import refuse, within
 from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.disk import entries, find_or_fetch, is_audio
 from phonaut.data.utterance import Utterance
@@ -39,6 +39,7 @@ class FSDD(Corpus):
     """
 
     name = "fsdd"
+    RULES: ClassVar = {"clip_s": within(0, 3600, beyond=True)}
     published_split: ClassVar[bool] = True
 
     def __init__(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import types
 import typing
 from collections.abc import Iterable
 from dataclasses import fields
-from typing import Any, Literal, Union
+from typing import Any
 
+from phonaut.checks import fits, in_words
 from phonaut.names import likest
 
 
@@ -20,15 +20,12 @@ def unknown_keys(options: type[Any], keys: Iterable[str]) -> list[str]:
 
 
 def type_problems(options: Any) -> list[str]:
-    """A problem for each value of the dataclass `options` that is not of its field's type.
-
-    Types are `int`, `float` (an int will do), `bool`, `None`, `Literal` and unions of these.
-    """
+    """A problem for each value of the dataclass `options` that is not of its field's type."""
     problems = []
     for name, hint in typing.get_type_hints(type(options)).items():
         value = getattr(options, name)
-        if not _fits(value, hint):
-            words = _words(hint)
+        if not fits(value, hint):
+            words = in_words(hint)
             use = "".join(f"; use {near}" for near in likest(str(value), words, 1, cutoff=0.6))
             problems.append(f"{name}={value!r}: must be {' or '.join(words)}{use}")
     return problems
@@ -37,20 +34,3 @@ def type_problems(options: Any) -> list[str]:
 def count_problems(options: Any, names: Iterable[str]) -> list[str]:
     """A problem for each of `names` whose value is below 1; names that `options` lacks are passed over."""
     return [f"{name}={getattr(options, name)}: must be >= 1" for name in names if getattr(options, name, 1) < 1]
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    if typing.get_origin(hint) is Literal:
-        return any(value == choice and type(value) is type(choice) for choice in typing.get_args(hint))
-    if typing.get_origin(hint) in (Union, types.UnionType):
-        return any(_fits(value, member) for member in typing.get_args(hint))
-    return type(value) is hint or (hint is float and type(value) is int)
-
-
-def _words(hint: Any) -> list[str]:
-    """The values that fit `hint`, in words."""
-    if typing.get_origin(hint) is Literal:
-        return [str(choice) for choice in typing.get_args(hint)]
-    if typing.get_origin(hint) in (Union, types.UnionType):
-        return [word for member in typing.get_args(hint) for word in _words(member)]
-    return [{int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}[hint]]

@@ -33,7 +33,7 @@ class FramesOptions:
         return type_problems(self) or [
             f"{key}={value}: must be > 0; leave it out, the folder of the frames says it"
             for key, value in positive.items()
-            if value is not None and value <= 0
+            if value is not None and not 0 < value <= 1e6
         ]
 
 

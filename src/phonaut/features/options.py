@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from phonaut.arrays import Array
+from phonaut.checks import broken, within
 from phonaut.features.checking import count_problems, type_problems
 from phonaut.features.framing import Framing, Mode, PadMode
 from phonaut.features.functional import DeltaKind, Log, Window
@@ -13,6 +14,14 @@ from phonaut.features.mel import MelScale, mel_filters
 
 COUNTS = ("sample_rate", "win_length", "hop_length", "n_fft", "n_mels", "n_mfcc")
 """Keys whose values must be >= 1."""
+
+MOST = {
+    **dict.fromkeys(("win_length", "hop_length", "n_fft"), within(1, 2**20)),
+    "sample_rate": within(1, 10**6),
+    **dict.fromkeys(("scale", "log_offset", "amin"), within(0, 1e6)),
+    **dict.fromkeys(("top_db", "cepstral_lifter"), within(-1e4, 1e4)),
+}
+"""Ranges beyond which a front end would take all memory, or hear nothing."""
 
 KALDI: dict[str, Any] = {
     "n_fft": 512,
@@ -62,7 +71,8 @@ class FrontEndOptions:
 
     def problems(self) -> list[str]:
         """All problems of the values, each with its remedy; empty if there are none."""
-        return type_problems(self) or count_problems(self, COUNTS) or self._wrong_combinations()
+        wrong = type_problems(self) or count_problems(self, COUNTS) or broken(MOST, vars(self))
+        return wrong or self._wrong_combinations()
 
     def _wrong_combinations(self) -> list[str]:
         problems = []

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phonaut.checks import below, refuse
+from phonaut.checks import BELOW_ONE, below, refuse, within
 from phonaut.hmm import inference
 from phonaut.hmm.chains import MarkovChains
 from phonaut.networks.network import Network
@@ -37,6 +37,14 @@ class DNNHMM(Network):
     Raises:
         ValueError: for sizes that are not positive, or another `scope`.
     """
+
+    RULES: ClassVar = {
+        "n_states": within(1, 1000),
+        "hidden_size": within(1, 1e6),
+        "n_layers": within(1, 1000),
+        "context": within(0, 10_000),
+        "dropout": BELOW_ONE,
+    }
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from phonaut.arrays import Index
+from phonaut.checks import within
 from phonaut.densities.dtw import distances
 from phonaut.models.decision import BayesDecision
 
@@ -182,6 +183,15 @@ class DTWTemplates(EMClassifier):
     Raises:
         ValueError: a number is below 1, or there are fewer templates than nearest ones.
     """
+
+    RULES: ClassVar = dict.fromkeys(("n_templates", "n_nearest"), within(1, 1e6))
+
+    @classmethod
+    def problems(cls, n_templates: int = 20, n_nearest: int = 3) -> list[str]:
+        """Problems of the options."""
+        if n_nearest <= n_templates:
+            return []
+        return [f"n_nearest={n_nearest} is more than n_templates={n_templates}"]
 
     def __init__(self, *, n_features: int, n_classes: int, n_templates: int = 20, n_nearest: int = 3) -> None:
         super().__init__(n_features, n_classes, BayesDecision(n_classes, priors="uniform"))

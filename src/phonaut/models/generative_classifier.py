@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from phonaut.arrays import Array, Index
+from phonaut.checks import Rule, fits, within
 from phonaut.hmm import HMM, inference
 from phonaut.hmm.chains import MarkovChains
 from phonaut.hmm.em import Monitor, RollbackState, em, em_step
 from phonaut.hmm.emissions import Emissions, MixtureEmissions
-from phonaut.hmm.topology import start_probabilities, transition_probabilities
+from phonaut.hmm.topology import STARTS, TRANSITIONS, start_probabilities, transition_probabilities
 from phonaut.models.decision import BayesDecision
 from phonaut.models.em_classifier import EMClassifier, Segments
 
@@ -25,6 +26,20 @@ LONGEST = 20  # frames that a state is shown for
 DURATIONS = ("durations:mean", "durations:scale")  # of log T in each class
 
 Density = str | Callable[..., Emissions]
+
+
+def are_numbers(value: Any) -> bool:
+    """True for a finite number, and for nested lists of such."""
+    return all(map(are_numbers, value)) if isinstance(value, Sequence) and not isinstance(value, str) else fits(
+        value, float)  # fmt: skip
+
+
+def is_square(rows: Any) -> bool:
+    """True for as many rows as columns of numbers that are not negative."""
+    return all(
+        isinstance(row, Sequence) and len(row) == len(rows) > 1 and all(fits(x, float) and x >= 0 for x in row)
+        for row in rows
+    )
 
 
 class GenerativeClassifier(EMClassifier):
@@ -60,6 +75,40 @@ class GenerativeClassifier(EMClassifier):
     """
 
     is_density: ClassVar[bool] = True
+    RULES: ClassVar = {  # of a density too
+        "n_states": Rule("must be auto, or from 1 to 1000", lambda n: n == "auto" or 1 <= n <= 1000),
+        **dict.fromkeys(("n_mix", "n_couplings", "n_hidden", "n_passes", "early_size"), within(1, 10_000)),
+        **dict.fromkeys(("skips", "gmm_init_steps", "early_every"), within(0, 10_000)),
+        "batch_size": within(0, 1e9),
+        **dict.fromkeys(("min_covar", "bound"), within(0, 1e6, beyond=True)),
+        **dict.fromkeys(("flow_prior", "means_weight", "covars_weight"), within(0, 1e6)),
+        "covars_prior": Rule("must be a number, or rows of numbers", are_numbers),
+        "gamma_prior": within(0, 1e6, beyond=True),
+        "weights_prior": within(0, 1e6, beyond=True),
+        "learning_rate": within(0, 100, beyond=True),
+        "acoustic_scale": within(0, 1000, beyond=True),
+        "tol": within(-1e6, 1e6),
+        "topology": Rule(f"must be one of {', '.join(TRANSITIONS)}", lambda name: name in TRANSITIONS),
+        "start": Rule(f"must be one of {', '.join(STARTS)}", lambda name: name in STARTS),
+        "costs": Rule("must be rows of numbers, finite and not negative, one row and one column a class", is_square),
+    }
+
+    @classmethod
+    def problems(cls, *, density: Density, **options: Any) -> list[str]:
+        """Problems of the options, of those of the density too."""
+        kind = density_of(density)
+        if options.get("gmm_init_steps") and not hasattr(kind, "take_gaussians"):
+            return ["gmm_init_steps is for models with flows: a GMM-HMM needs no other to start from"]
+        return []
+
+    @classmethod
+    def n_parameters(cls, n_features: int, **options: Any) -> int:
+        """The least number of parameters of a class with these options, before anything is made."""
+        n_states = ADAPTIVE[0] if options.get("n_states", "auto") == "auto" else options["n_states"]
+        is_full = options.get("covariance_type") == "full"
+        n_numbers = n_states * options.get("n_mix", 1) * n_features * (n_features if is_full else 2)
+        width = options.get("n_hidden", 0)
+        return int(n_numbers + options.get("n_couplings", 0) * width * (width + n_features))
 
     def __init__(
         self,

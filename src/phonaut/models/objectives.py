@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phonaut.checks import refuse
+from phonaut.checks import refuse, within
 from phonaut.data.draws import normal, uniform
 from phonaut.features.functional import length_mask
 from phonaut.models.masking import ZERO, frequency_mask, time_mask
@@ -90,6 +90,7 @@ class Objective(Protocol):
 class Mockingjay:
     """Predict masked spans of frames from both sides (Liu et al. 2020). Options are those of `time_mask`."""
 
+    RULES: ClassVar = {"mask_length": within(1, 10_000), "noise_variance": within(0, 1000)}
     causal: ClassVar[bool] = False
 
     mask_prob: float = 0.15
@@ -178,6 +179,7 @@ class APC:
         n_future: frames from the last input to the predicted one; of stacked ones, as many as are at least as long.
     """
 
+    RULES: ClassVar = {"n_future": within(1, 10_000)}
     causal: ClassVar[bool] = True
 
     n_future: int = 3

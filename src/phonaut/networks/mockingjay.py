@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from phonaut.checks import refuse
+from phonaut.checks import refuse, within
 from phonaut.features.functional import length_mask
 from phonaut.networks.attention import attention, attention_maps
 from phonaut.networks.dropout import Dropout
@@ -123,6 +124,11 @@ class Mockingjay(nn.Module):
     (torch.Size([2, 33, 64]), [33, 10])
     """
 
+    RULES: ClassVar = {
+        "n_layers": within(1, 1000),
+        **dict.fromkeys(("hidden_size", "intermediate_size", "n_heads", "stack_size"), within(1, 1e6)),
+    }
+
     def __init__(
         self,
         *,
@@ -133,7 +139,7 @@ class Mockingjay(nn.Module):
         intermediate_size: int = 3072,
         dropout: float = 0.1,
         stack_size: int = 1,
-        causal: bool = False,
+        causal: bool | None = None,
     ) -> None:
         super().__init__()
         problems = self.problems(
@@ -147,12 +153,12 @@ class Mockingjay(nn.Module):
         if n_features < 1:
             problems.append(f"n_features={n_features}: must be >= 1")
         refuse(problems)
-        self.stack_size, self.causal, self.n_outputs = stack_size, causal, hidden_size
+        self.stack_size, self.causal, self.n_outputs = stack_size, bool(causal), hidden_size
         self.projection = nn.Linear(stack_size * n_features, hidden_size)
         self.norm = nn.LayerNorm(hidden_size, eps=EPS)
         self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(
-            Layer(hidden_size, n_heads, intermediate_size, dropout, causal) for _ in range(n_layers)
+            Layer(hidden_size, n_heads, intermediate_size, dropout, self.causal) for _ in range(n_layers)
         )
         self.apply(init_weights)
 

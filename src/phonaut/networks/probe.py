@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from phonaut.checks import below, refuse
+from phonaut.checks import below, refuse, within
 from phonaut.features.functional import length_mask
 from phonaut.networks.network import Network
 from phonaut.networks.padding import masked_mean, without_padding
@@ -37,6 +37,7 @@ class Probe(Network):
     torch.Size([2, 3])
     """
 
+    RULES: ClassVar = {"hidden_size": within(1, 1e6), "context": within(0, 10_000)}
     scopes = ("frame", "segment")
 
     def __init__(

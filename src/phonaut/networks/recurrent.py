@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from phonaut.checks import below, refuse
+from phonaut.checks import BELOW_ONE, below, refuse, within
 from phonaut.networks.network import Network
 from phonaut.networks.padding import masked_mean, without_padding
 
@@ -37,6 +37,7 @@ class Recurrent(Network):
         ValueError: for sizes that are not positive, a bidirectional network that should be causal, or another `scope`.
     """
 
+    RULES: ClassVar = {"hidden_size": within(1, 1e6), "n_layers": within(1, 1000), "dropout": BELOW_ONE}
     kind: ClassVar[Callable[..., nn.RNNBase]]
     recursion: ClassVar[Callable[..., tuple[Tensor, ...]]]  # of `kind`, as a function of its weights
 

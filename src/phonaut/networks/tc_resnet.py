@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from phonaut.checks import below, refuse
+from phonaut.checks import BELOW_ONE, below, refuse, within
 from phonaut.features.functional import length_mask
 from phonaut.networks.padding import MaskedBatchNorm, masked_mean, without_padding
 
@@ -89,6 +90,13 @@ class TCResNet8(nn.Module):
     >>> network(torch.zeros(2, 101, 40), torch.tensor([101, 30])).shape
     torch.Size([2, 12])
     """
+
+    RULES: ClassVar = {
+        **dict.fromkeys(("kernel_size", "first_kernel_size", "dilation"), within(1, 1000)),
+        "channels": within(1, 100_000),
+        "width": within(0, 1000, beyond=True),
+        "dropout": BELOW_ONE,
+    }
 
     def __init__(
         self,

@@ -69,7 +69,8 @@ def callbacks_of(config: Config, folder: Path, *, is_em: bool) -> list[Callback]
         callbacks.append(LearningRateMonitor())
     stopping = config.early_stopping
     if stopping.patience is not None:
-        callbacks.append(EarlyStopping(stopping.monitor, patience=stopping.patience, mode="min"))
+        mode = "min" if stopping.monitor.endswith("loss") else "max"
+        callbacks.append(EarlyStopping(stopping.monitor, patience=stopping.patience, mode=mode))
     best = instantiate(config.checkpoint, dirpath=folder / "checkpoints", enable_version_counter=False)
     assert isinstance(best, ModelCheckpoint)
     return [*callbacks, best, ResumePoint(folder / "checkpoints", config.checkpoint_minutes)]

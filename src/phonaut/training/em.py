@@ -47,6 +47,7 @@ class EM(SpeechClassifier):
     Arguments are those of `SpeechClassifier`; those of gradient descent are not used.
     """
 
+    figures = (*SpeechClassifier.figures, "log_likelihood")
     trains_encoders = False
 
     @classmethod

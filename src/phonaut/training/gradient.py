@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from phonaut.checks import Rule
 from phonaut.data.augmentation.chain import Augmentation
 from phonaut.data.batches import Batch
 from phonaut.data.prepared import UtteranceTable
@@ -61,18 +62,13 @@ class SpeechClassifier(TrainingLoop):
     """
 
     shown = ("loss", "accuracy")
+    figures: tuple[str, ...] = ("loss", "accuracy", "recall", "f1")
+    RULES: ClassVar = {"label_smoothing": Rule("must be from 0 to below 1", lambda value: 0 <= value < 1)}
 
     @classmethod
     def trains(cls, network: type) -> bool:
         """True for networks that give scores; what is fitted by EM, and encoders, have loops of their own."""
         return not issubclass(network, (EMClassifier, DNNHMM, Mockingjay))
-
-    @classmethod
-    def problems(cls, label_smoothing: float = 0.1) -> list[str]:
-        """Problems of the options."""
-        if 0 <= label_smoothing < 1:
-            return []
-        return [f"module.label_smoothing={label_smoothing}: must be from 0 to below 1"]
 
     def __init__(
         self,

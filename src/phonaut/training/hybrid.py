@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from phonaut.checks import within
 from phonaut.data.batches import Batch
 from phonaut.hmm import inference
 from phonaut.models.dnnhmm import DNNHMM
@@ -32,17 +33,13 @@ class Hybrid(SpeechClassifier):
         **named: those of `SpeechClassifier`.
     """
 
+    RULES: ClassVar = {**SpeechClassifier.RULES, "n_mix": within(1, 10_000), "em_steps": within(0, 10_000)}
     trains_encoders = False
 
     @classmethod
     def trains(cls, network: type) -> bool:
         """True for networks that give posteriors of HMM states."""
         return issubclass(network, DNNHMM)
-
-    @classmethod
-    def problems(cls, label_smoothing: float = 0.1, n_mix: int = 4, em_steps: int = 10) -> list[str]:
-        """Problems of the options."""
-        return super().problems(label_smoothing)
 
     def __init__(self, *arguments: Any, n_mix: int = 4, em_steps: int = 10, **named: Any) -> None:
         super().__init__(*arguments, **named)

@@ -72,10 +72,12 @@ class TrainingLoop(L.LightningModule):
 
     Attributes:
         shown: figures beside a progress bar.
+        figures: of an epoch, `train/<figure>` and `validation/<figure>`, which may be watched; none: not known.
         trains_encoders: its gradients reach an encoder in front of the model.
     """
 
     shown: tuple[str, ...] = ("loss",)
+    figures: tuple[str, ...] = ()
     trains_encoders = True
 
     @classmethod

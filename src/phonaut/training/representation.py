@@ -55,6 +55,8 @@ class Representation(TrainingLoop):
         compile: compile the layers of the encoder (`torch.compile`): some minutes at the start, then faster steps.
     """
 
+    figures = ("loss",)
+
     @classmethod
     def trains(cls, network: type) -> bool:
         """True for encoders."""

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+from phonaut.checks import within
 from phonaut.corpora.disk import entries, find_folder
 from phonaut.corpora.folder.directories import Directories
 from phonaut.corpora.folder.find_layout import find_layout
@@ -55,6 +56,7 @@ class FolderCorpus(AlignedCorpus):
     name = "folder"
     targets: ClassVar[tuple[str, ...]] = ("keyword", "phone", "speaker", "text")
     has_texts: ClassVar[bool] = True
+    RULES: ClassVar = {"clip_s": within(0, 3600, beyond=True)}
     how: ClassVar[str] = "phonaut align dataset=folder dataset.data_folder=... makes one of recordings with transcripts"
 
     def __init__(

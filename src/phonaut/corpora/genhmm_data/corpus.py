@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from phonaut.checks import refuse
+from phonaut.checks import refuse, within
 from phonaut.corpora.base import target_problems
 from phonaut.corpora.frames import FrameCorpus
 from phonaut.corpora.genhmm_data.files import (
@@ -53,6 +53,7 @@ class ResearchCorpus(FrameCorpus):
     """
 
     name = "genhmm_data"
+    RULES: ClassVar = {**dict.fromkeys(("frame_shift_s", "most_gb"), within(0, 10_000, beyond=True))}
     targets: ClassVar[tuple[str, ...]] = ("phone", "speaker")
 
     def __init__(

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from phonaut.checks import refuse
+from phonaut.checks import refuse, within
 from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.disk import entries, find_or_fetch
 from phonaut.corpora.hashing import hash_percent
@@ -65,6 +65,13 @@ class KeywordCorpus(Corpus):
     """
 
     name = "kws"
+    RULES: ClassVar = {
+        **dict.fromkeys(("silence_prob", "unknown_prob"), within(0, 100)),
+        **dict.fromkeys(("samplingrate", "downsample"), within(1, 10**6)),
+        **dict.fromkeys(("train_snr_low", "train_snr_high", "test_snr"), within(-200, 200)),
+        "input_length": within(1, 10**8),
+        "timeshift_ms": within(0, 60_000),
+    }
     published_split: ClassVar[bool] = True
 
     def __init__(

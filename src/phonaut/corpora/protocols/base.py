@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
-from phonaut.checks import refuse
+from phonaut.checks import refuse, within
 from phonaut.corpora.base import Corpus
 from phonaut.corpora.hashing import Shares
 from phonaut.data.utterance import SPLITS, Utterance
@@ -100,6 +100,10 @@ class Protocol(ABC):
     """Divides the utterances of any corpus that carries what it takes."""
 
     name: ClassVar[str]
+    RULES: ClassVar = {
+        **dict.fromkeys(("train_pct", "dev_pct", "test_pct", "validation_pct"), within(0, 100, beyond=True)),
+        **dict.fromkeys(("fold", "n_folds", "n_test_speakers", "n_validation_speakers"), within(0, 1e6)),
+    }
 
     def __post_init__(self) -> None:
         refuse(self.option_problems())

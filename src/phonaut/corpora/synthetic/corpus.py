@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from phonaut.checks import refuse
+from phonaut.checks import at_least, refuse, within
 from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.synthetic.prompts import PHRASES, SENTENCES
 from phonaut.corpora.synthetic.synthesis import Recipe, generate, read
@@ -41,6 +41,7 @@ class SyntheticCorpus(Corpus):
     """
 
     name = "synthetic"
+    RULES: ClassVar = {"clip_s": within(0, 3600, beyond=True), "seed": at_least(0)}
     targets: ClassVar[tuple[str, ...]] = ("keyword", "phone", "speaker")
     published_split: ClassVar[bool] = True
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phonaut.checks import refuse
+from phonaut.checks import refuse, within
 from phonaut.data import draws
 from phonaut.data.augmentation.noise import SLOPES, recorded, synthetic
 from phonaut.data.augmentation.resampling import STEPS
@@ -51,6 +51,11 @@ class Augmentation:
     Raises:
         ValueError: a range is upside down, a probability outside [0, 1], a kind of noise unknown; all at once.
     """
+
+    RULES: ClassVar = {
+        **dict.fromkeys(("snr_low_db", "snr_high_db", "level_low_db", "level_high_db"), within(-200, 200)),
+        "timeshift_ms": within(0, 60_000),
+    }
 
     sample_rate: int
     speed_low: float = 1.0
