@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from phonaut.checks import Rule, at_least, broken, within
-from phonaut.config.nodes import Node, class_of, instantiate
+from phonaut.config.nodes import class_of, instantiate
 from phonaut.config.schema import Config
 from phonaut.names import did_you_mean
 
