@@ -163,9 +163,26 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+@contextmanager
+def naming(path: Path | str, n_bytes: int | None = None) -> Iterator[None]:
+    """Let errors of writing name the file, and how many bytes were to be written: that of a full disk names neither.
+
+    Raises:
+        OSError: with `path` in it.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        wanted = "" if n_bytes is None else f" ({n_bytes:,} bytes were to be written)"
+        raise OSError(error.errno, f"{error.strerror}{wanted}", str(path)) from error
+
+
 def write_line(file: TextIO, **line: Any) -> None:
     """Append a line of JSON."""
-    file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    with naming(getattr(file, "name", "a file")):
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:

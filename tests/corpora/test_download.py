@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import tarfile
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +29,7 @@ class Server:
         self.content = CONTENT
         self.cut_after: int | None = None
         self.cuts: list[int] = []  # of the first requests, before `cut_after` holds
+        self.pause_s = 0.0  # after each 2000 bytes
         self.ranges = True
         self.states_length = True
         self.status: int | None = None
@@ -53,7 +56,11 @@ class Server:
                 if outer.states_length:
                     self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body[: outer.cuts.pop(0) if outer.cuts else outer.cut_after])
+                body = body[: outer.cuts.pop(0) if outer.cuts else outer.cut_after]
+                with contextlib.suppress(ConnectionError):  # the client left
+                    for start in range(0, len(body), 2000 if outer.pause_s else len(body)):
+                        self.wfile.write(body[start : start + (2000 if outer.pause_s else len(body))])
+                        time.sleep(outer.pause_s)
 
             def log_message(self, *args: object) -> None:
                 pass
@@ -260,3 +267,42 @@ def test_a_page_in_place_of_an_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.tar.gz").write_text("<html>")
     with pytest.raises(ValueError, match="neither a tar nor a zip"):
         extract(tmp_path / "a.tar.gz", tmp_path / "out")
+
+
+def test_a_server_that_crawls_is_left_and_what_arrived_is_kept(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WITHIN_S", 0.05)
+    monkeypatch.setattr(module, "BLOCK", 2000)
+    server.pause_s = 0.01
+    with pytest.raises(
+        ConnectionError, match=r"cannot be downloaded: the server crawls: [\d,]+ bytes in 0 s; the "
+    ) as e:
+        download(server.url, tmp_path / "x", checksum=SHA)
+    assert len(server.requests) == module.ATTEMPTS
+    have = (tmp_path / "x.part").stat().st_size
+    assert f"the {have:,} bytes that arrived are kept" in str(e.value)
+    server.pause_s = 0.0
+    assert download(server.url, tmp_path / "x", checksum=SHA).read_bytes() == CONTENT
+
+
+def test_a_server_that_breaks_off_after_a_few_bytes_again_and_again_is_left(server: Server, tmp_path: Path) -> None:
+    server.cut_after = 10
+    with pytest.raises(ConnectionError, match="cannot be downloaded: it broke off; the 50 bytes that arrived are kept"):
+        download(server.url, tmp_path / "x", checksum=SHA)
+    assert len(server.requests) == module.ATTEMPTS
+
+
+def test_a_full_disk_names_the_file_and_the_bytes_that_are_missing(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    class Full(io.BytesIO):
+        name = str(tmp_path / "x.part")
+        write = full  # type: ignore[assignment]
+
+    monkeypatch.setattr(Path, "open", lambda *_: Full())
+    with pytest.raises(OSError, match=rf"No space left on device \({len(CONTENT):,} bytes.*x\.part"):
+        download(server.url, tmp_path / "x", checksum=SHA)

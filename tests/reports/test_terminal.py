@@ -1,12 +1,15 @@
 """The lines after a run: complete, honest, and whole when they are piped."""
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from phonaut.reports.record import read
+from phonaut.reports.sections.evaluations import render
 from phonaut.reports.terminal import summarize
 from phonaut.runs import Run
 
@@ -57,3 +60,17 @@ def test_names_are_not_markup_and_any_terminal_can_show_them(make_run: MakeRun) 
     (run / "corpus.json").write_text(corpus)
     assert "[red]نعم[/red] by speaker:" in printed(run)
     assert r"[red]\u0646\u0639\u0645[/red] by speaker:" in printed(run, encoding="ascii")
+
+
+def test_of_a_folder_its_own_refusals_and_its_trained_speakers_are_told(make_run: MakeRun) -> None:
+    run = make_run(20)
+    refused = [{"path": f"/new/{i}.wav", "reason": "an empty file"} for i in range(3)]
+    about = {"refused": refused, "n_speakers": 2, "trained_speakers": ["anna"]}
+    (run / "folders.json").write_text(json.dumps({"validation": about}))
+    text = printed(run, "validation")
+    assert "refused      3 recordings of validation, named in the report" in text
+    assert "speakers     1 of 2 have the names of speakers whom the model was trained on (anna)" in text
+    assert "refused      120 recordings, named" in printed(run, "test")
+    page = render(read(run)).html
+    assert "/new/2.wav" in page
+    assert "1 of 2 have the names of speakers whom the model was trained on (anna)" in page

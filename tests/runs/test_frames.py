@@ -15,6 +15,7 @@ from phonaut.corpora.synthetic.espeak import missing
 from phonaut.data.frame_shards import MANIFEST
 from phonaut.data.frame_writer import FrameWriter
 from phonaut.data.preparation.prepare import describe
+from phonaut.files import read_json
 from phonaut.models.frame_cache import FrameCache
 from phonaut.runs.evaluation import evaluate
 from phonaut.runs.run import Run
@@ -113,6 +114,7 @@ def test_a_run_on_frames_is_trained_evaluated_compared_and_reported(
     assert main(["evaluate", "trained_models/a"]) == 0
     assert Run("trained_models/a").metrics["test"]["accuracy"] == before
     _, name = evaluate(run.folder, Request(data_folder=folder))
+    assert list(read_json(run.folder / "folders.json", {})) == [name]
     assert name == "frames"
     assert Run("trained_models/a").metrics["frames"]["accuracy"]["n"] == 48
     capsys.readouterr()

@@ -18,13 +18,19 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from phonaut.files import atomic_folder, locked
+from phonaut.files import atomic_folder, locked, naming
 
-ATTEMPTS = 5  # in a row without one new byte
+ATTEMPTS = 5  # in a row that bring nothing
 BLOCK = 1 << 20
 TIMEOUT_S = 30.0
+LEAST_BYTES, WITHIN_S = 60_000, 60.0  # a server that sends less in that time crawls
+LEAST_PROGRESS = 1000  # bytes; an attempt that brings fewer brought none
 PAUSE_S = 1.0  # before the second attempt; doubles
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
+
+
+class CrawlError(ConnectionError):
+    """The server sends next to nothing."""
 
 
 Bar = Callable[[int, int | None], None]  # bytes so far, and in all where the server says it
@@ -109,6 +115,7 @@ def _fetch(url: str, part: Path, bar: Bar) -> None:
     while True:
         have = part.stat().st_size if part.exists() else 0
         problem: object = "it broke off"
+        crawls = False
         try:
             if _receive(url, part, have, bar):
                 return
@@ -123,9 +130,11 @@ def _fetch(url: str, part: Path, bar: Bar) -> None:
         except (URLError, HTTPException, OSError) as error:
             if isinstance(error, OSError) and error.errno in DISK_ERRORS:
                 raise
-            problem = error.reason if isinstance(error, URLError) else error
-        failures = 0 if part.exists() and part.stat().st_size > have else failures + 1
+            problem, crawls = (error.reason if isinstance(error, URLError) else error), isinstance(error, CrawlError)
+        has_grown = part.exists() and part.stat().st_size >= have + LEAST_PROGRESS
+        failures = 0 if has_grown and not crawls else failures + 1
         if failures == ATTEMPTS:
+            have = part.stat().st_size if part.exists() else 0
             stays = (
                 f"; the {have:,} bytes that arrived are kept, and the same command goes on from there" if have else ""
             )
@@ -152,11 +161,23 @@ def _receive(url: str, part: Path, have: int, bar: Bar) -> bool:
 
 
 def _copy(response: HTTPResponse, file: BinaryIO, have: int, total: int | None, bar: Bar) -> int:
+    """Append what arrives, as long as it is more than next to nothing.
+
+    Raises:
+        CrawlError: it is not.
+    """
     bar(have, total)
+    began, before = time.monotonic(), have
     while block := response.read1(BLOCK):
-        file.write(block)
+        with naming(file.name, None if total is None else total - have):
+            file.write(block)
         have += len(block)
         bar(have, total)
+        passed_s = time.monotonic() - began
+        if passed_s > WITHIN_S:
+            if have - before < LEAST_BYTES:
+                raise CrawlError(f"the server crawls: {have - before:,} bytes in {passed_s:.0f} s")
+            began, before = time.monotonic(), have
     return have
 
 
@@ -183,7 +204,7 @@ def extract(archive: Path, folder: Path) -> None:
     """
     if _holds_something(folder):
         raise ValueError(f"{archive} cannot be unpacked: {folder} holds other things")
-    with atomic_folder(folder) as temporary:
+    with naming(folder), atomic_folder(folder) as temporary:
         try:
             if tarfile.is_tarfile(archive):
                 _untar(archive, temporary)

@@ -8,6 +8,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from phonaut.files import naming
+
 
 class ColumnWriter:
     """Appends numbers to `<folder>/<name>.<dtype>`, in blocks."""
@@ -25,13 +27,16 @@ class ColumnWriter:
 
     def flush(self) -> None:
         """Write what is pending."""
-        self.file.write(np.array(self.pending, dtype=self.dtype).tobytes())
+        data = np.array(self.pending, dtype=self.dtype).tobytes()
+        with naming(self.file.name, len(data)):
+            self.file.write(data)
         self.pending.clear()
 
     def close(self) -> None:
         """Write what is pending and close the file."""
         self.flush()
-        self.file.close()
+        with naming(self.file.name):
+            self.file.close()
 
 
 class TextWriter:
@@ -45,14 +50,16 @@ class TextWriter:
     def append(self, text: str) -> None:
         """Add one string."""
         data = text.encode("utf-8")
-        self.file.write(data)
+        with naming(self.file.name, len(data)):
+            self.file.write(data)
         self.position += len(data)
         self.ends.append(self.position)
 
     def close(self) -> None:
         """Close both files."""
         self.ends.close()
-        self.file.close()
+        with naming(self.file.name):
+            self.file.close()
 
 
 class TableWriter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from phonaut.data.prepared import PreparedCorpus
 from phonaut.metrics import ClassRates, Estimate, Metric, by_class, by_speaker, confusion_matrix, unregistered
 from phonaut.runs.run import Run
 from phonaut.tasks.predictions import Predictions
+from phonaut.tasks.recordings import FOLDERS_FILE
 
 ACCURACY = "accuracy"
 # Names of one item and of the task.
@@ -95,6 +97,7 @@ class Record:
         config: the configuration as YAML.
         choices: configuration group -> name.
         refused: `{"path", "reason"}` of what was left out.
+        folders: by the name of an evaluation, what was refused of that folder, and which speakers were trained on.
         prepared: the prepared corpus; None where it has gone.
         why_not: why it has gone.
     """
@@ -105,6 +108,7 @@ class Record:
     config: str
     choices: dict[str, str | None]
     refused: list[dict[str, str]]
+    folders: dict[str, dict[str, Any]]
     prepared: PreparedCorpus | None
     why_not: str = field(default="")
 
@@ -160,6 +164,7 @@ def read(folder: Path | str) -> Record:
         config=to_yaml(replace(config, choices={})),
         choices=config.choices,
         refused=run.read("refused.json", []),
+        folders=run.read(FOLDERS_FILE, {}),
         prepared=prepared,
         why_not=why_not,
     )

@@ -13,7 +13,7 @@ from phonaut.reports.record import Evaluation, Record, read
 from phonaut.reports.sections.headline import interval_method, unknown_labels
 from phonaut.reports.sections.setup import model_size
 from phonaut.reports.sections.training import checkpoint_criterion
-from phonaut.reports.text import interval, percent, print_line, seconds, things, value
+from phonaut.reports.text import interval, percent, print_line, seconds, things, trained_speakers, value
 from phonaut.runs.extraction import Extracted
 from phonaut.runs.run import Run
 from phonaut.tasks.noise_test import parsed
@@ -95,8 +95,13 @@ def lines(record: Record, name: str | None) -> list[Line]:
     result.append(("model", "", model(record)))
     if kept := kept_epoch(record):
         result.append(("kept", *kept))
-    if record.refused:
-        result.append(("refused", things(len(record.refused), "recording"), ", named in the report with the reasons"))
+    folder = record.folders.get(evaluation.name)
+    refused = record.refused if folder is None else folder["refused"]
+    if refused:
+        about = "" if folder is None else f" of {evaluation.name}"
+        result.append(("refused", things(len(refused), "recording"), f"{about}, named in the report with the reasons"))
+    if folder and (sentence := trained_speakers(folder)):
+        result.append(("speakers", "", sentence))
     if (cuts := record.run.folder / CUTS).exists():
         result.append(("cuts", "", f"{cuts} names every cut"))
     result.append(("report", str(record.run.folder / "report.html"), ""))

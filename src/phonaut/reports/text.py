@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -162,3 +164,17 @@ def figure(number: float) -> str:
     ('0.03457', '1.23e-06', '0')
     """
     return f"{number:.4g}"
+
+
+def trained_speakers(folder: Mapping[str, Any]) -> str:
+    """The sentence on speakers of a scored folder whom the model was trained on; empty: there are none."""
+    known, n = folder.get("trained_speakers", []), folder.get("n_speakers", 0)
+    if known is None:
+        return "whether the model was trained on the same speakers is not known: its prepared corpus is gone"
+    if not known:
+        return ""
+    named = ", ".join(known[:10]) + (" ..." if len(known) > 10 else "")
+    return (
+        f"{len(known)} of {n} have the names of speakers whom the model was trained on ({named}): where these are the "
+        "same people, the figures do not tell about new ones"
+    )

@@ -23,7 +23,7 @@ from phonaut.tasks import build
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.encoders import prepare_encoder
 from phonaut.tasks.noise_test import NOISE_FILE, about_noise
-from phonaut.tasks.recordings import prepared_files
+from phonaut.tasks.recordings import about_folder, prepared_files
 from phonaut.tasks.scoring import figures, noise_of, predict, score, under
 from phonaut.training.callbacks.monitoring import TensorBoardPictures
 from phonaut.training.loop import TrainingLoop
@@ -195,6 +195,9 @@ class Classification(Task):
         how: dict[str, Any] = {"device": device, "metrics": self.metrics, "test_snr": config.dataset.get("test_snr")}
         predictions, rates = score(run.model, data, split, **how)
         predictions.save(run.folder / "predictions" / f"{name}.npz")
+        if request.data_folder is not None:
+            trained = None if config.target == "speaker" else str(run.corpus.get("folder", ""))
+            about_folder(run.folder, name, prepared, [*prepared.refused, *data.refused], trained)
         for condition, kind, snr_db in noise.conditions if noise else ():
             noisy = predict(run.model, data, split, device=device, change=noise_of(kind, snr_db, recordings))
             noisy.save(run.folder / "predictions" / f"{name}.{condition}.npz")

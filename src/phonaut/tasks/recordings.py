@@ -1,4 +1,4 @@
-"""A few recordings without labels as a corpus, for the time that it takes to score them."""
+"""Recordings beside a run's own: some without labels as a corpus for a moment, and what is to be said of a folder."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from phonaut.corpora.base import Corpus
 from phonaut.data.preparation.prepare import build
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.data.utterance import Utterance
+from phonaut.files import read_json, write_json
+
+FOLDERS_FILE = "folders.json"  # of a run: what is to be said of the folders that it scored
 
 
 class Files(Corpus):
@@ -50,3 +55,33 @@ def prepared_files(paths: Sequence[Path], sample_rate: int, clip_s: float | None
             refused = "; ".join(f"{line['path']}: {line['reason']}" for line in prepared.refused)
             raise ValueError(f"recordings that cannot be used: {refused}")
         yield prepared
+
+
+def about_folder(
+    run: Path, name: str, tested: PreparedCorpus, refused: Sequence[dict[str, str]], trained: str | None
+) -> None:
+    """Write down, in a run, what was refused of a folder that it scored, and which speakers it was trained on.
+
+    Args:
+        run: its folder.
+        name: of the evaluation.
+        tested: the folder's recordings, prepared.
+        refused: `{"path", "reason"}` of those that were left out.
+        trained: the prepared folder of the run's own corpus; None: who was trained on does not matter.
+    """
+    about: dict[str, object] = {"refused": list(refused)}
+    if trained is not None:
+        speakers = speakers_of(tested, "test")
+        about["n_speakers"] = len(speakers)
+        try:
+            known = speakers_of(PreparedCorpus(Path(trained)), "train", "validation")
+            about["trained_speakers"] = sorted(speakers & known)
+        except (ValueError, OSError):
+            about["trained_speakers"] = None  # it was deleted since
+    write_json(run / FOLDERS_FILE, read_json(run / FOLDERS_FILE, {}) | {name: about})
+
+
+def speakers_of(prepared: PreparedCorpus, *splits: str) -> set[str]:
+    """The names of all speakers in some splits."""
+    codes = (np.unique(prepared.utterances(split).speaker).tolist() for split in splits)
+    return {prepared.speakers[code] for of_split in codes for code in of_split if code >= 0}

@@ -137,8 +137,11 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(folder: Path, cac
     assert left_in(cache) == []
 
 
-@pytest.mark.parametrize("where", ["audio.bin", "spool.pickle", "summary.json", "key.u8"])
-def test_the_disk_may_fill_at_any_file(
+@pytest.mark.parametrize(
+    "where",
+    ["audio.bin", "spool.pickle", "summary.json", "key.u8", "id.text", "refused.jsonl", "cuts.train.jsonl.gz"],
+)
+def test_the_disk_may_fill_at_any_file_which_is_named(
     where: str, folder: Path, cache: Path, listed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Full:
@@ -170,8 +173,9 @@ def test_the_disk_may_fill_at_any_file(
             raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr("phonaut.data.preparation.prepare.write_json", refuse)
-    with pytest.raises(OSError, match="is full"):
+    with pytest.raises(OSError, match="is full") as error:
         prepare(listed.folder(folder), sample_rate=RATE)
+    assert f" at {where}: No space left on device" in str(error.value) or where == "summary.json"
     assert left_in(cache) == []
 
 

@@ -16,6 +16,7 @@ from phonaut.data.columns import TableWriter
 from phonaut.data.preparation.audio import BadRecordingError, Recording, Samples, open_recording
 from phonaut.data.prepared import AUDIO, RECORDING_COLUMNS, RECORDINGS
 from phonaut.data.utterance import Utterance
+from phonaut.files import naming
 from phonaut.names import printable
 
 LONG_S = 60.0  # longer recordings go to the disk block by block, shorter ones are decoded ahead by threads
@@ -35,7 +36,7 @@ class AudioWriter:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        with self.file:
+        with naming(self.file.name), self.file:
             self.table.__exit__(*error)
 
     def write(self, recording: Recording, parts: Iterable[Samples]) -> None:
@@ -48,7 +49,8 @@ class AudioWriter:
         try:
             for part in parts:
                 data = part.astype(np.float32 if recording.is_float else np.int16, copy=False).tobytes()
-                self.file.write(data)
+                with naming(self.file.name, len(data)):
+                    self.file.write(data)
                 crc = zlib.crc32(data, crc)
         except BadRecordingError:
             self.file.seek(start)

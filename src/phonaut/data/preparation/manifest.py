@@ -21,6 +21,7 @@ from phonaut.data.draws import hash_of
 from phonaut.data.preparation.clip_window import Placement
 from phonaut.data.prepared import PHONE_COLUMNS, UTTERANCE_COLUMNS
 from phonaut.data.utterance import NOISE_SPLITS, SPLITS, DividedCorpus, Utterance
+from phonaut.files import naming
 from phonaut.names import printable
 
 Codes: TypeAlias = dict[str, dict[str | None, int]]  # of labels, by kind and name
@@ -151,8 +152,11 @@ class SplitWriter:
         self.n_of_word: Counter[str] = Counter()
         self.speakers: set[str] = set()
         # Without the time of writing in its head, the same corpus gives the same bytes.
-        raw = stack.enter_context((folder / f"cuts.{split}.jsonl.gz").open("wb"))
-        self.manifest = stack.enter_context(gzip.GzipFile("", "wb", 3, raw, mtime=0))
+        self.path = folder / f"cuts.{split}.jsonl.gz"
+        raw = stack.enter_context(self.path.open("wb"))
+        with naming(self.path):
+            self.manifest = gzip.GzipFile("", "wb", 3, raw, mtime=0)
+        stack.callback(self.close)
 
     def write(self, utterance: Utterance, placement: Placement, sample_rate: float) -> None:
         """Add an utterance."""
@@ -176,13 +180,19 @@ class SplitWriter:
         )
         if placement.source:
             cut = lhotse_cut(utterance, placement.source, placement.before / sample_rate)
-            self.manifest.write((json.dumps(cut, ensure_ascii=False) + "\n").encode("utf-8"))
+            with naming(self.path):
+                self.manifest.write((json.dumps(cut, ensure_ascii=False) + "\n").encode("utf-8"))
         self.n_utterances += 1
         self.n_samples += placement.n_samples
         if utterance.speaker:
             self.speakers.add(utterance.speaker)
         if utterance.word is not None:
             self.n_of_word[utterance.word] += 1
+
+    def close(self) -> None:
+        """Write what is left of the manifest."""
+        with naming(self.path):
+            self.manifest.close()
 
     def counted(self, sample_rate: float) -> dict[str, Any]:
         """Counts for the summary."""

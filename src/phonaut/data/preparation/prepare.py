@@ -104,8 +104,9 @@ def cached_corpus(name: str, make: Callable[[Path], None]) -> PreparedCorpus:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
             free = shutil.disk_usage(folder.parent).free / 2**30
+            file = f" at {Path(error.filename).name}: {error.strerror}" if error.filename else ""
             raise OSError(
-                f"the disk of {folder.parent} is full ({free:.1f} GB free) while preparing {name}; "
+                f"the disk of {folder.parent} is full ({free:.1f} GB free) while preparing {name}{file}; "
                 "set PHONAUT_CACHE to a folder on another disk, or delete prepared corpora there"
             ) from error
         return PreparedCorpus(folder)

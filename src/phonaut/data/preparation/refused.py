@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, TextIO
 from phonaut.data.preparation.clip_window import Placement
 from phonaut.data.prepared import REFUSED, REMARKS
 from phonaut.data.utterance import SPLITS, Utterance
-from phonaut.files import write_line
+from phonaut.files import naming, write_line
 from phonaut.names import printable
 
 
@@ -33,7 +33,8 @@ class Ledger:
 
     def append(self, utterance: Utterance, placement: Placement) -> None:
         """List an utterance."""
-        pickle.dump((utterance, placement), self.spool)
+        with naming(self.spool.name):
+            pickle.dump((utterance, placement), self.spool)
 
     def refuse(self, utterance: Utterance, reason: str) -> None:
         """Write down an utterance that is left out."""

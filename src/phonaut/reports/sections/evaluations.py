@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from phonaut.config.metrics import registered_metrics
 from phonaut.metrics import Estimate, Metric, unregistered
@@ -10,6 +11,7 @@ from phonaut.reports.html import render as rendered
 from phonaut.reports.record import Record
 from phonaut.reports.sections import Section
 from phonaut.reports.sections.headline import unknown_labels
+from phonaut.reports.text import trained_speakers
 from phonaut.tasks.noise_test import parsed
 
 MAX_WORDS = 20
@@ -26,6 +28,8 @@ class EvaluationRow:
         n_speakers: None where the predictions have gone.
         unknown: labels that the model does not know and their counts; they count for nothing.
         n_unknown: items with such words.
+        folder: what was refused of a folder; None: it is no folder.
+        speakers: a sentence on those whom the model was trained on, or nothing.
     """
 
     name: str
@@ -34,6 +38,8 @@ class EvaluationRow:
     n_speakers: int | None
     unknown: list[tuple[str, int]]
     n_unknown: int
+    folder: dict[str, Any] | None
+    speakers: str
 
 
 def render(record: Record) -> Section:
@@ -51,7 +57,7 @@ def evaluations(record: Record) -> list[EvaluationRow]:
         for name, rate in evaluation.rates.items():
             metric, _, condition = name.partition("/")
             by_condition.setdefault(condition, {})[metric] = rate
-        unknown = unknown_labels(evaluation)
+        unknown, folder = unknown_labels(evaluation), record.folders.get(evaluation.name)
         for condition, rates in sorted(by_condition.items(), key=lambda pair: condition_order(pair[0])):
             rows.append(
                 EvaluationRow(
@@ -61,6 +67,8 @@ def evaluations(record: Record) -> list[EvaluationRow]:
                     n_speakers=evaluation.n_speakers if evaluation.predictions is not None else None,
                     unknown=[] if condition else unknown.most_common(MAX_WORDS),
                     n_unknown=0 if condition else unknown.total(),
+                    folder=folder,
+                    speakers=trained_speakers(folder or {}),
                 )
             )
     return rows
