@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from phonaut.arrays import Array, Index
 
+LARGEST = 1e140  # value of a frame
+
 Random = int | np.random.Generator | np.random.RandomState | None
 
 
@@ -62,7 +64,7 @@ def checked_frames(x: Any, n_features: int | None = None, model: str = "the_mode
 
     Raises:
         ValueError: another shape, no frames, another width than `n_features` of `model`, or a value that is masked,
-            complex, NaN or infinite.
+            complex, NaN, infinite or beyond all size.
     """
     if hasattr(x, "toarray"):
         raise ValueError("frames must be dense, not a sparse matrix: pass x.toarray()")
@@ -87,6 +89,8 @@ def checked_frames(x: Any, n_features: int | None = None, model: str = "the_mode
         raise ValueError(
             f"frames must not be NaN or infinite; got {frames[row, column]} in frame {row}, feature {column}"
         )
+    if max(frames.max(), -frames.min()) > LARGEST:
+        raise ValueError(f"frames must be at most {LARGEST:g} in size, for sums of their squares; got {frames.max():g}")
     frames = np.ascontiguousarray(frames)
     return frames if frames.flags.writeable else frames.copy()
 
