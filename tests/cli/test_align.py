@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from lhotse.kaldi import load_kaldi_data_dir
 
-from phonaut.alignment import pocket
+from helpers.words_of_tones import Tones, write_lexicon
+from phonaut.alignment import phone_hmm, pocket
+from phonaut.alignment.phone_hmm import TrainingConfig
 from phonaut.cli import main
 from phonaut.corpora.phone_alignments import Alignment
 
@@ -68,6 +72,34 @@ def test_ten_utterances_of_real_speech_are_aligned_by_both_and_train_phones(
     settings = ["dataset.min_phone_count=1", "protocol.n_folds=3", f"dataset.alignment={made / 'hmm.ctm'}"]
     assert main(["prepare", "target=phone", *words[1:3], *settings]) == 0
     assert "0 refused" in capsys.readouterr().out
+
+
+def test_a_kaldi_directory_with_splits_of_its_own_is_aligned_whole_and_lhotse_finds_its_phones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PHONAUT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(phone_hmm, "TrainingConfig", partial(TrainingConfig, n_flat=2, n_iter=1, n_splits=0))
+    spoken = Tones(tmp_path / "tones", 9).list
+    for part, of_part in zip(("train", "dev", "test"), (spoken[:3], spoken[3:6], spoken[6:]), strict=True):
+        (tmp_path / "data" / part).mkdir(parents=True)
+        lines = {
+            "wav.scp": [f"{u.path.stem} {u.path}" for u in of_part],
+            "text": [f"{u.path.stem} {u.text}" for u in of_part],
+            "utt2spk": [f"{u.path.stem} {part}" for u in of_part],
+        }
+        for name, content in lines.items():
+            (tmp_path / "data" / part / name).write_text("\n".join(content) + "\n")
+    write_lexicon(tmp_path / "lexicon.txt")
+    assert main(["align", "dataset=folder", "dataset.data_folder=data", "aligner=hmm", "lexicon=lexicon.txt"]) == 0
+    assert "hmm: 9 of 9 utterances aligned" in capsys.readouterr().out
+    ours = Alignment(tmp_path / "alignments" / "folder" / "hmm.ctm")
+    assert sorted(ours) == sorted(u.path.stem for u in spoken)
+    _, supervisions, _ = load_kaldi_data_dir(tmp_path / "data" / "dev", sampling_rate=16000)
+    found = supervisions.with_alignment_from_ctm(ours.path, type="phone")
+    for one in found:
+        labels = [phone.label for phone in ours.phones(one.recording_id)]
+        assert [item.symbol for item in one.alignment["phone"]] == labels
 
 
 def test_an_option_that_does_not_exist_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,7 +141,8 @@ def test_channels_without_one_that_is_meant_are_refused(tmp_path: Path) -> None:
     ("name", "of_corpus"),
     [("yes/a", {"id": "yes/a"}), ("a", {"id": "yes/a"}), ("a.wav", {"id": "yes/a", "recording": "yes/a.wav"}),
      ("yes/a.wav", {"id": "yes/a", "recording": "yes/a.wav"}), ("grids/yes/a", {"id": "yes/a"}),
-     ("a", {"id": "yes/a@0.000", "recording": "yes/a.wav"}), ("cafe\u0301", {"id": "caf\xe9"})],
+     ("a", {"id": "yes/a@0.000", "recording": "yes/a.wav"}), ("cafe\u0301", {"id": "caf\xe9"}),
+     ("/data/yes/a.flac", {"id": "a"})],
 )  # fmt: skip
 def test_names_may_have_other_folders_suffixes_and_accents(
     name: str, of_corpus: dict[str, str], tmp_path: Path

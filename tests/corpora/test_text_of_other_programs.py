@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from helpers.divided import divided
+from phonaut.alignment.lexicon import entries_of
 from phonaut.corpora import FolderCorpus, KeywordCorpus, LibriSpeech
 from phonaut.corpora.phone_alignments import Alignment
 from phonaut.corpora.timit.files import read_phones
@@ -82,6 +83,7 @@ READERS: dict[str, Reader] = {
     ),
     "official lists": Reader(LISTS, of_lists),
     "transcripts": Reader({"train-a/1/2/1-2.trans.txt": "1-2-0000 ONE Ä\n1-2-0001 TWO\n"}, of_books),
+    "a lexicon": Reader({"a.txt": "ä 0.5 h e\nb 1.0 w o\n"}, lambda f: entries_of(f / "a.txt")),
     "PHN": Reader({"a.phn": "0 400 h#\n400 900 iy\n"}, lambda f: read_phones(str(f / "a.phn"), FOLDINGS[39])),
 }
 READERS |= {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -20,7 +21,8 @@ from phonaut.files import locked
 
 ALIGNERS = {"pocketsphinx": ("pocketsphinx",), "hmm": ("hmm",), "both": ("pocketsphinx", "hmm")}
 SAMPLE_RATE = 16_000  # of pocketsphinx's model
-VERSION = 1  # of what is written; another one is made again
+VERSION = 2  # of what is written; another one is made again
+MOST_NAMED = 10  # words without a pronunciation
 EVERY_S = 10.0  # a line of progress
 JOURNAL = ".pocketsphinx.jsonl"
 
@@ -36,6 +38,7 @@ class Result(NamedTuple):
         aligners: that were asked for.
         differences: between them, and from the phones that the corpus knows.
         again: all of it was there already.
+        seconds: that each aligner took; no part of the files, so that the same settings give the same ones.
     """
 
     folder: Folder
@@ -43,6 +46,7 @@ class Result(NamedTuple):
     aligners: tuple[str, ...]
     differences: list[Differences]
     again: bool
+    seconds: dict[str, float]
 
 
 def align(
@@ -61,7 +65,8 @@ def align(
         output: where files go; what is there and was made with the same settings is not made again.
         aligner: `pocketsphinx`; `hmm`, our own phone models from an even division of each utterance; `both`: our own
             from pocketsphinx's alignment.
-        lexicon: lines `WORD P1 P2 ...`; words that it lacks are looked up in pocketsphinx's dictionary.
+        lexicon: lines `WORD P1 P2 ...`; words that it lacks are looked up in pocketsphinx's dictionary, if its phones
+            are English.
         n_jobs: processes of pocketsphinx.
         tell: is told how it goes.
 
@@ -80,7 +85,13 @@ def align(
     if problems:
         raise ValueError("; ".join(problems))
     wanted = list(utterances(prepared))
-    said = lexicon_of(lexicon, {word for one in wanted for word in one.words})
+    words = Counter(word for one in wanted for word in one.words)
+    said = lexicon_of(lexicon, words.keys(), tell)
+    unknown = Counter({word: n for word, n in words.items() if word not in said})
+    if unknown:
+        n = sum(bool(unknown.keys() & set(one.words)) for one in wanted)
+        some = ", ".join(f"{word} {k}" for word, k in unknown.most_common(MOST_NAMED))
+        tell(f"words without a pronunciation, in {n} of {len(wanted)} utterances: {len(unknown)}, {some}")
     output.mkdir(parents=True, exist_ok=True)
     with locked(output / ".lock", wait=False):
         return Work(Folder(output, prepared), wanted, said, n_jobs, tell).run(names)
@@ -99,6 +110,7 @@ class Work:
     def run(self, names: tuple[str, ...]) -> Result:
         """Align, compare, and write what is not there."""
         keys = self.keys(names)
+        seconds: dict[str, float] = {}
         there = {name: self.folder.key(name) == keys[name] for name in names}
         for name in names:
             if there[name]:
@@ -112,7 +124,7 @@ class Work:
             if not any(one.phones for one in found):
                 first = next((f"{one.id}: {one.reason}" for one in found), "it has no utterances")
                 raise ValueError(f"{name} could align none of {len(found)} utterances of {self.prepared.name}; {first}")
-            about["seconds"] = round(time.monotonic() - began, 1)
+            seconds[name] = time.monotonic() - began
             self.folder.write(name, keys[name], found, self.wanted, about)
             (self.folder.path / JOURNAL).unlink(missing_ok=True)
         whole = hash_of(keys)
@@ -126,7 +138,7 @@ class Work:
                      (("words", words[name]), ("phones", phones[name]))]  # fmt: skip
             self.folder.write_textgrids(self.wanted, tiers + ([("phones (known)", known)] if known else []))
             self.folder.finish(whole, [one.as_dict() for one in between])
-        return Result(self.folder, len(self.wanted), names, between, again)
+        return Result(self.folder, len(self.wanted), names, between, again, seconds)
 
     def keys(self, names: Sequence[str]) -> dict[str, str]:
         """Keys of what each alignment depends on."""

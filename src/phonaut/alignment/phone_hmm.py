@@ -11,7 +11,7 @@ import numpy as np
 
 from phonaut.alignment.features import Framed, framed, front_end
 from phonaut.alignment.lexicon import Pronunciations
-from phonaut.alignment.utterances import Aligned, Utterance
+from phonaut.alignment.utterances import Aligned, Utterance, problem
 from phonaut.arrays import Index
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.data.utterance import Phone
@@ -146,14 +146,6 @@ def align(
             reason = "" if phones else "no path through its phones has a probability"
             found[one.id] = Aligned(one.id, tuple(phones), tuple(words), reason)
     return [found[one.id] for one in wanted]
-
-
-def problem(one: Utterance, lexicon: Pronunciations) -> str | None:
-    """Why an utterance cannot be aligned, if it is known from its words."""
-    if not one.words:
-        return "it has no transcript"
-    unknown = [word for word in dict.fromkeys(one.words) if word not in lexicon]
-    return f"no pronunciation is known of {', '.join(unknown)}" if unknown else None
 
 
 def alignable(

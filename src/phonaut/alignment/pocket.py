@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from phonaut.alignment.lexicon import VARIANT, Pronunciations
-from phonaut.alignment.utterances import Aligned, Utterance, samples
+from phonaut.alignment.utterances import Aligned, Utterance, problem, samples
+from phonaut.corpora.arpabet import PHONES
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.data.utterance import Phone
 
@@ -22,8 +23,9 @@ FRAME_S = 0.01
 BORDER_S = 0.0128 - FRAME_S / 2
 AT_ONCE = 20  # utterances that a process is given
 # Wide beams, for what does not fit well is to be aligned and not given up; and no search of the lattice for a better
-# path afterwards, which fails on a quarter of what it is given where there is but one path.
-SEARCH = {"beam": 1e-64, "pbeam": 1e-64, "wbeam": 1e-48, "bestpath": False}
+# path afterwards, which fails on a quarter of what it is given where there is but one path. Cepstra are normalised over
+# each utterance, not over those before it, for these depend on which process it falls to.
+SEARCH = {"beam": 1e-64, "pbeam": 1e-64, "wbeam": 1e-48, "bestpath": False, "cmn": "batch"}
 
 
 def missing() -> str | None:
@@ -40,25 +42,26 @@ class Aligner:
 
     Args:
         prepared: the recordings, at 16 kHz.
-        lexicon: how words are said that the decoder's own dictionary lacks.
+        lexicon: how words are said; it stands in the place of the decoder's own dictionary.
     """
 
     def __init__(self, prepared: PreparedCorpus, lexicon: Pronunciations) -> None:
         from pocketsphinx import Decoder
 
         self.prepared, self.lexicon = prepared, lexicon
-        self.decoder: Any = Decoder(lm=None, loglevel="FATAL", **SEARCH)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".dict") as file:
+            file.writelines(dictionary_lines(lexicon))
+            file.flush()
+            self.decoder: Any = Decoder(lm=None, dict=file.name, loglevel="FATAL", **SEARCH)
 
     def align(self, utterance: Utterance) -> Aligned:
         """The phones and words of an utterance, or why there are none."""
+        if reason := problem(utterance, self.lexicon) or self.problem(utterance):
+            return Aligned(utterance.id, reason=reason)
         words = [word.lower() for word in utterance.words]
-        if not words:
-            return Aligned(utterance.id, reason="it has no transcript")
-        unknown = [word for word in dict.fromkeys(words) if not self.knows(word)]
-        if unknown:
-            return Aligned(utterance.id, reason=f"no pronunciation is known of {', '.join(unknown).upper()}")
         audio = samples(self.prepared, utterance)
         sound = (np.clip(audio, -1, 1) * 32767).astype(np.int16).tobytes()
+        self.decoder.reinit_feat()  # else it knows the noise of the utterances before this one
         try:
             self.decoder.set_align_text(" ".join(words))
             self.listen(sound)
@@ -78,15 +81,13 @@ class Aligner:
         ]
         return Aligned(utterance.id, phones, timed(spans, len(audio) / RATE, whole=False))
 
-    def knows(self, word: str) -> bool:
-        """Tell whether the decoder has `word`, once the lexicon has been asked."""
-        if self.decoder.lookup_word(word) is not None:
-            return True
-        for n, phones in enumerate(self.lexicon.get(word.upper(), ())):
-            name = word if n == 0 else f"{word}({n + 1})"
-            with contextlib.suppress(RuntimeError):  # a phone that the model does not have
-                self.decoder.add_word(name, " ".join(phones), True)
-        return self.decoder.lookup_word(word) is not None
+    def problem(self, utterance: Utterance) -> str | None:
+        """Why words with pronunciations are unknown to the decoder: of none, its model has all phones."""
+        unknown = [word for word in utterance.words if self.decoder.lookup_word(word.lower()) is None]
+        if not unknown:
+            return None
+        lacking = sorted({phone for said in self.lexicon[unknown[0]] for phone in said} - set(PHONES))
+        return f"pocketsphinx's model of English has no phone {', '.join(lacking)}, as {unknown[0]} needs"
 
     def listen(self, sound: bytes) -> None:
         """Run a pass over an utterance."""
@@ -95,6 +96,13 @@ class Aligner:
             self.decoder.process_raw(sound, full_utt=True)
         finally:
             self.decoder.end_utt()
+
+
+def dictionary_lines(lexicon: Pronunciations) -> Iterator[str]:
+    """The lines of a dictionary of pocketsphinx."""
+    for word, says in lexicon.items():
+        for n, phones in enumerate(says, 1):
+            yield f"{word.lower()}{f'({n})' if n > 1 else ''} {' '.join(phones)}\n"
 
 
 def timed(found: Sequence[tuple[str, int, int]], duration_s: float, *, whole: bool = True) -> tuple[Phone, ...]:

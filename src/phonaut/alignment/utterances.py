@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.data.utterance import SPLITS, Phone
-
-WORD = re.compile(r"[^\w']+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +54,27 @@ def utterances(prepared: PreparedCorpus) -> Iterator[Utterance]:
     for split in SPLITS:
         table = prepared.utterances(split)
         for row in range(len(table)):
-            words = tuple(word for word in WORD.split(table.text(row).upper()) if word)
-            yield Utterance(table.id(row), split, row, words, table.speaker_name(row))
+            yield Utterance(table.id(row), split, row, words_of(table.text(row)), table.speaker_name(row))
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of a transcript: in upper case, composed, without punctuation but for apostrophes.
+
+    >>> words_of("Well, don\u2019t say cafe\u0301!")
+    ('WELL', "DON'T", 'SAY', 'CAFÉ')
+    """
+    upper = unicodedata.normalize("NFC", text.replace("\u2019", "'").upper())
+    # Vowel signs of Indian scripts, and accents that are not composed, are marks (M), and belong to their word.
+    kept = (c if c.isalnum() or c in "_'" or unicodedata.category(c).startswith("M") else " " for c in upper)
+    return tuple("".join(kept).split())
+
+
+def problem(utterance: Utterance, lexicon: Mapping[str, Any]) -> str | None:
+    """Why an utterance cannot be aligned, if it is known from its words."""
+    if not utterance.words:
+        return "it has no transcript"
+    unknown = [word for word in dict.fromkeys(utterance.words) if word not in lexicon]
+    return f"no pronunciation is known of {', '.join(unknown)}" if unknown else None
 
 
 def samples(prepared: PreparedCorpus, utterance: Utterance) -> NDArray[np.float32]:

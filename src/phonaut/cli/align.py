@@ -39,8 +39,8 @@ class Align(Command):
         from phonaut.data.preparation.prepare import prepare
         from phonaut.reports.alignment import show
 
-        # Of the targets, the one that has every sentence and needs no phones.
-        config = compose(["target=speaker", *self.overrides])
+        # Of the targets, the one that has every sentence and needs no phones; whoever divides it into what.
+        config = compose(["target=speaker", "protocol=all_test", *self.overrides])
         corpus = instantiate(config.dataset)
         lexicon = self.lexicon or (corpus.lexicon() if hasattr(corpus, "lexicon") else None)
         result = align(

@@ -19,7 +19,7 @@ from phonaut.arrays import Index
 from phonaut.checks import below, refuse
 from phonaut.corpora.alignment_files import intervals_in
 from phonaut.corpora.base import Corpus, target_problems
-from phonaut.corpora.disk import Refused
+from phonaut.corpora.disk import Refused, is_audio
 from phonaut.corpora.options import as_list
 from phonaut.corpora.phone_labels import NOISE, POSITION, SILENCE, alike, phones_of, usual
 from phonaut.data.utterance import Phone, Utterance
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from phonaut.corpora.protocols.base import Divided
 
 SILENCES = (SILENCE, NOISE)  # noises of the speaker
-OVERLAP_S = 0.005  # by which a phone may begin before the one before it ends: times are rounded
+OVERLAP_S = 0.0105  # by which a phone may begin before the one before it ends: times are rounded, by lhotse to 10 ms
 SHORTEST_S, LONGEST_S = 0.002, 3.0  # of the median phone, whoever speaks
 MOST_COMPARED = 20  # utterances, to tell phones from words
 
@@ -93,10 +93,12 @@ class Alignment:
         if not has_words:
             self._check_unit()
         self._is_from_0 = any("0" in channels for channels in self._numbers.values())
-        self._longer: dict[str, list[str]] = {}  # names with folders, by what stands after these
+        self._longer: dict[str, list[str]] = {}  # names with folders or suffixes, by what is left without
         for name in self._numbers:
-            if "/" in name:
-                self._longer.setdefault(name.rpartition("/")[2], []).append(name)
+            bare = name.rpartition("/")[2]
+            bare = bare.rpartition(".")[0] if is_audio(bare) else bare
+            if bare != name:
+                self._longer.setdefault(bare, []).append(name)
 
     def _check_unit(self) -> None:
         """Refuse times that are milliseconds, frames or samples."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from phonaut.corpora.disk import find_folder
 from phonaut.corpora.hashing import Shares
-from phonaut.corpora.kaldi import KaldiDirectory, find_kaldi, read
+from phonaut.corpora.kaldi import KaldiDirectory, find_kaldi
 from phonaut.corpora.phone_alignments import SILENCES, AlignedCorpus
 from phonaut.corpora.protocols import Folds, Protocol, WithinSpeakers
 from phonaut.data.utterance import Utterance
@@ -103,13 +103,3 @@ class Speechocean762(AlignedCorpus):
                 yield replace(utterance, word=None)
             else:
                 self.refuse(utterance.path, "utt2spk does not name its speaker")
-
-
-def pronunciations(path: Path) -> dict[str, list[tuple[str, ...]]]:
-    """Pronunciations by word, phones without stress, from lines `WORD P1 P2 ...`."""
-    lexicon: dict[str, list[tuple[str, ...]]] = {}
-    for word, phones in read(path):
-        pronunciation = tuple(phone.rstrip("012") for phone in phones.split())
-        if pronunciation and pronunciation not in lexicon.setdefault(word, []):
-            lexicon[word].append(pronunciation)
-    return lexicon

@@ -49,7 +49,8 @@ def show(result: Result, *, console: Console | None = None) -> None:
         line(f"done already, with the same settings: {folder.path}")
     for name in result.aligners:
         about = folder.figures["aligners"][name]
-        line(f"{name}: {about['n_aligned']} of {result.n_utterances} utterances aligned, in {about['seconds']:.0f} s")
+        took = f", in {result.seconds[name]:.0f} s" if name in result.seconds else ""
+        line(f"{name}: {about['n_aligned']} of {result.n_utterances} utterances aligned{took}")
     failed = [one for one in folder.not_aligned() if one["aligner"] in result.aligners]
     if failed:
         counts = Counter(one["aligner"] for one in failed)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers.fuzz import Reader
+from phonaut.alignment.lexicon import entries_of
 from phonaut.corpora import FolderCorpus, KeywordCorpus, LibriSpeech
 from phonaut.corpora.genhmm_data.files import read_research_file
 from phonaut.corpora.phone_alignments import Alignment
@@ -137,6 +138,13 @@ def research(folder: Path) -> list[Path]:
 
 
 READERS = {
+    "lexicon": Reader(
+        written(
+            a__txt=";;; x\nHELLO HH AH0 L OW1 # y\nHELLO(2) HH EH0 L OW1\n",
+            b__txt="HELLO 0.5 h_B e_I l_E\nWORLD 1.0 0.2 w_S\n",
+        ),
+        entries_of,
+    ),
     "ctm": Reader(written(a__ctm=";; x\na 1 0.0 0.1 AA 0.9\na 1 0.1 0.2 B\nb A 0.0 0.1 A_B\nb B 0 1e-1 B_E\n"), phones),
     "stm": Reader(written(a__stm=";; x\na 1 anna 0.0 0.1 <o,f0> AA\nb 1 bert 0.0 0.1 B\n"), phones),
     "textgrid": Reader(written(a__TextGrid=GRID), phones),
