@@ -75,6 +75,7 @@ def cache_dir() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
     if (usual := home_cache()) is not None:
+        usual.mkdir(parents=True, exist_ok=True)
         return usual
     folder = Path(tempfile.gettempdir()) / f"phonaut-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -88,8 +89,8 @@ def home_cache() -> Path | None:
     """`~/.cache/phonaut`; None where there is no home, or it may not be written."""
     with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: neither $HOME nor an entry in passwd
         folder = Path.home() / ".cache" / "phonaut"
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        if there.is_dir() and os.access(there, os.W_OK):
             return folder
     return None
 

@@ -94,6 +94,30 @@ def test_code_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_of().key("train") != before
 
 
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "about", "windows", "gone"])
+def test_frames_that_are_damaged_are_computed_anew(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frame_cache, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(frame_cache, "CHECKED", set())  # as in a new process
+    cache = cache_of()
+    frames, offset = (np.array(one) for one in cache.frames("test"))
+    (folder,) = tmp_path.glob("frames/[!.]*")
+    file = {"about": ABOUT, "windows": frame_cache.WINDOWS}.get(damage, frame_cache.FRAMES)
+    data = bytearray((folder / file).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / file).unlink()
+    if damage != "gone":
+        (folder / file).write_bytes(b"" if damage == "empty" else data[:100] if damage == "cut" else data)
+    left = tmp_path / "frames" / ".new-abc"
+    left.mkdir()
+    frame_cache.CHECKED.clear()
+    again = cache.frames("test")
+    np.testing.assert_array_equal(again[0], frames)
+    np.testing.assert_array_equal(again[1], offset)
+    assert not left.exists(), "nor is what a killed process left"
+
+
 def test_a_run_takes_no_frames_of_another_normaliser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mixture that is trained right after a run with variance=true is the one that an empty cache gives."""
     settings = [*run_settings(write_tones(tmp_path / "tones", n_takes=2)), "model=gmm", "trainer.max_epochs=2",

@@ -1,6 +1,7 @@
 """Frames from a folder in place of recordings: the same figures, and every command as before."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -221,6 +222,19 @@ def test_frames_that_are_no_numbers_are_left_out_by_name(tmp_path: Path) -> None
     assert refused["cut"] == "11/9"
     assert refused["reason"] == "its frames hold NaN or infinity"
     assert len(ids(corpus)["test"]) == 19
+
+
+def test_frames_that_are_not_what_was_prepared_are_refused_as_they_are_read(tmp_path: Path) -> None:
+    folder = write_speakers(tmp_path / "a")
+    table = prepared(folder).utterances("test")
+    shard = next(folder.glob("*.safetensors"))
+    times, data = shard.stat(), bytearray(shard.read_bytes())
+    data[-4] ^= 1
+    shard.write_bytes(data)
+    os.utime(shard, ns=(times.st_atime_ns, times.st_mtime_ns))
+    table.frames(0, 0, 1)
+    with pytest.raises(ValueError, match=r"safetensors is damaged: the frames of .* are not what they were"):
+        table.frames(len(table) - 1, 0, 1)
 
 
 def test_tables_follow_the_manifest_and_the_shards(tmp_path: Path) -> None:

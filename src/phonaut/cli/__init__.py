@@ -12,6 +12,7 @@ from phonaut.cli.options import Command, command_of, parse, split_config_dirs
 from phonaut.cli.pages import example_lines, help_page, section
 from phonaut.config.nodes import load_target
 from phonaut.config.plugins import add_config_dir, choices, registry
+from phonaut.files import keep_files_of
 
 NO_COMMANDS = ("options", "pages")  # the other files here are one each
 HELP = """\
@@ -71,6 +72,7 @@ def help_text() -> str:
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command; a mistake is one sentence and exit code 2, a failure one sentence and exit code 1."""
     try:
+        keep_files_of("matplotlib", "MPLCONFIGDIR")  # which Lightning imports
         return dispatch(sys.argv[1:] if words is None else words)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
