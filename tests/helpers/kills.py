@@ -39,7 +39,7 @@ class Place:
     def __init__(self, folder: Path) -> None:
         self.folder, self.n = folder, 0
         self.cache = {"PHONAUT_CACHE": str(folder / "cache")}
-        tones = write_tones(folder / "tones", n_speakers=6, n_takes=1)
+        tones = write_tones(folder / "tones", n_speakers=6, n_takes=2)
         speech = folder / "speech"
         corpus = Tones(folder / "sentences", 9)
         speech.mkdir()

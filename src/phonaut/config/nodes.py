@@ -107,13 +107,20 @@ def as_before(old: Node, new: Node) -> Node:
     >>> as_before({"_target_": "fractions.Fraction", "numerator": 3}, {"numerator": 1, "denominator": 2})
     {'_target_': 'fractions.Fraction', 'numerator': 3, 'denominator': None}
     """
-    filled = {key: as_before(value, new[key]) if isinstance(value, dict) and isinstance(new.get(key), dict) else value
-              for key, value in old.items()}  # fmt: skip
+    filled = {key: _as_before(value, new.get(key)) for key, value in old.items()}
     lacking = [key for key in new if key not in old] if "_target_" in old else []
     taken = inspect.signature(class_of(old)).parameters if lacking else {}
     return filled | {
         key: taken[key].default for key in lacking if key in taken and taken[key].default is not Parameter.empty
     }
+
+
+def _as_before(old: Any, new: Any) -> Any:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return as_before(old, new)
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [_as_before(*pair) for pair in zip(old, new, strict=True)]
+    return old
 
 
 def without_places(config: Node) -> Node:

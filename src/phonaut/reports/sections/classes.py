@@ -63,6 +63,8 @@ def scale_start(rates: Iterable[Estimate]) -> float:
 
     >>> scale_start([Estimate(0.95, 0.87, 0.99, 50)])
     0.8
+    >>> scale_start([Estimate(math.nan, math.nan, math.nan, 3)])
+    0.0
     """
-    low = min((rate.low for rate in rates if rate.n), default=0.0)
+    low = min((rate.low for rate in rates if rate.n and not math.isnan(rate.low)), default=0.0)
     return max(0.0, min(0.9, math.floor(10 * low) / 10))
