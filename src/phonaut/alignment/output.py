@@ -14,7 +14,7 @@ from phonaut.alignment.utterances import Aligned, Utterance
 from phonaut.corpora.phone_alignments import Alignment, write_ctm
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.data.utterance import Phone
-from phonaut.files import atomic_folder, read_json, write_bytes, write_json, write_text
+from phonaut.files import atomic_folder, read_json, sweep, write_bytes, write_json, write_text
 
 FIGURES, NOT_ALIGNED, TEXTGRIDS = "align.json", "not_aligned.json", "textgrid"
 Times = dict[str, tuple[Phone, ...]]  # by utterance
@@ -33,6 +33,7 @@ class Folder:
 
     def __init__(self, path: Path, prepared: PreparedCorpus) -> None:
         self.path, self.prepared = path, prepared
+        sweep(path)
         self.figures: dict[str, Any] = read_json(path / FIGURES, {}) or {"dataset": prepared.name, "aligners": {}}
         if self.figures["dataset"] != prepared.name:
             raise ValueError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phonaut.files import write_bytes, write_text
+from phonaut.files import sweep, write_bytes, write_text
 from phonaut.metrics import ClassMetric, Difference, Estimate
 from phonaut.plots import against_snr, png
 from phonaut.reports.comparison_table import about
@@ -37,6 +37,7 @@ def write_comparison(comparison: Comparison, folder: Path | None = None) -> list
     """
     folder = folder or FOLDER / usual_name(comparison)
     folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
     picture = curves(comparison)
     write_text(folder / CSV, encodable(as_csv(comparison)))
     if picture is None:

@@ -8,7 +8,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from phonaut.files import write_json
+from phonaut.files import sweep, write_json
 from phonaut.runs.load import load
 from phonaut.runs.run import Run
 from phonaut.tasks.base import Request
@@ -32,6 +32,8 @@ def evaluate(folder: Path | str, request: Request | None = None) -> tuple[Run, s
         folder = copied(Run(folder).folder)
     loaded = load(folder, epoch=request.epoch)
     run = loaded.run
+    for place in (run.folder, run.folder / "predictions"):
+        sweep(place)
     name, rates = loaded.task.evaluate(loaded, request)
     if rates is not None:
         metrics = run.metrics
