@@ -29,10 +29,22 @@ def sounds(*files: tuple[str, int, int, str | None]) -> Callable[[Path], list[Pa
     def write(folder: Path) -> list[Path]:
         for name, rate, channels, subtype in files:
             audio = np.stack([SOUND / 32768] * channels, axis=1)
-            soundfile.write(folder / name, audio, rate, subtype)
+            kind = name.rpartition(".")[2].upper()
+            subtype = "ALAW" if kind == "WVE" else subtype
+            soundfile.write(folder / name, audio, rate, subtype, format=kind)
         return [folder / name for name, *_ in files]
 
     return write
+
+
+def mp3s(folder: Path) -> list[Path]:
+    """With and without a header of the whole, and two joined."""
+    soundfile.write(folder / "a.mp3", SOUND / 32768, RATE)
+    data = (folder / "a.mp3").read_bytes()
+    second = data.find(data[:2], 4)
+    (folder / "b.mp3").write_bytes(data[second:])
+    (folder / "c.mp3").write_bytes(data + b"ID3\x03\0\0\0\0\0\x20" + b"\0" * 32 + data + b"TAG" + b" " * 125)
+    return [folder / f"{name}.mp3" for name in "abc"]
 
 
 def spheres(folder: Path) -> list[Path]:
@@ -63,6 +75,13 @@ READERS = {
     "wav": Reader(sounds(("a.wav", RATE, 1, None), ("b.wav", 44100, 2, "FLOAT")), recording, names_file=False),
     "flac": Reader(sounds(("a.flac", RATE, 1, None)), recording, names_file=False),
     "sphere": Reader(spheres, recording, names_file=False),
-    "mp3": Reader(sounds(("a.mp3", RATE, 1, None)), recording, names_file=False),
+    "mp3": Reader(mp3s, recording, names_file=False),
+    "ogg": Reader(sounds(("a.ogg", RATE, 1, "VORBIS"), ("b.ogg", RATE, 1, "OPUS")), recording, names_file=False),
+    "aiff": Reader(sounds(("a.aiff", RATE, 1, None), ("b.aiff", RATE, 2, "ULAW")), recording, names_file=False),
+    "other audio": Reader(
+        sounds(*((f"a.{kind}", RATE, 1, None) for kind in ("rf64", "w64", "au", "caf", "svx", "voc", "avr", "wve"))),
+        recording,
+        names_file=False,
+    ),
     "table": Reader(tables, rows),
 }
