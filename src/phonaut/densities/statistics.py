@@ -13,7 +13,7 @@ from phonaut.densities.processes import all_reduce
 if TYPE_CHECKING:
     from phonaut.densities.priors import CovarianceType
 
-LEAST_SHARE = 1e-3  # of a second moment that is still known to 1e-4 in float32
+LEAST_SHARE = 1e-4  # of a second moment that is still known to 1 % in float32, for steps that others follow
 
 
 @dataclass
