@@ -360,3 +360,31 @@ def test_one_class_alone_is_refused_where_classes_are_wanted(folder: Path, liste
     prepared = prepare(listed([Utterance("a", folder / "good.wav", "train", "s", "yes")]), sample_rate=RATE)
     with pytest.raises(ValueError, match="needs two classes in the training split of listed, found only yes"):
         classes_of(prepared, "keyword")
+
+
+CUTS: dict[str, tuple[dict[str, float], str]] = {
+    "starts nowhere": ({"start_s": float("nan")}, "^the cut starts at nan s and is None s long$"),
+    "starts beyond all": ({"start_s": float("inf")}, "^the cut starts at inf s"),
+    "has no length": ({"duration_s": float("nan")}, "^the cut starts at 0.0 s and is nan s long$"),
+    "has no end": ({"duration_s": float("inf")}, "^the cut starts at 0.0 s and is inf s long$"),
+    "starts before": ({"start_s": -1.0}, "^the cut starts at -1.00 s, but the recording has 0.50 s$"),
+    "starts behind": ({"start_s": 7.0}, "^the cut starts at 7.00 s, but"),
+    "is empty": ({"duration_s": 0.0}, "^the cut is 0.0 s long$"),
+}
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_cut_that_is_none_is_refused_and_the_rest_goes_on(cut: str, folder: Path, listed: Any) -> None:
+    times, reason = CUTS[cut]
+    whole = Utterance("whole", folder / "good.wav", "train", "s", "w")
+    bad: Any = Utterance("bad", folder / "good.wav", "train", "s", "w", **times)
+    prepared = prepare(listed([whole, bad]), sample_rate=RATE)
+    assert ids(prepared.utterances("train")) == ["whole"]
+    (line,) = refusals(prepared)
+    assert re.search(reason, line["reason"]), line
+
+
+def test_a_recording_of_which_no_sample_is_left_is_refused(folder: Path, listed: Any) -> None:
+    soundfile.write(folder / "x.wav", OTHER[:1], 44100)
+    (line,) = refusals(prepare(listed.folder(folder), sample_rate=RATE))
+    assert line["reason"] == "of its 1 samples none is left at 16000 Hz"

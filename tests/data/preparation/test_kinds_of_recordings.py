@@ -284,6 +284,18 @@ def test_an_mp3_without_a_header_of_the_whole_has_every_sample(
         assert len(lags) == 1, "all of the sound, after what the encoder put before it"
 
 
+@pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
+def test_an_mp3_in_a_wav_is_read_as_an_mp3(mode: str, tmp_path: Path) -> None:
+    whole = bytes_of(tmp_path / "x.mp3", **mp3(mode))
+    for data in (whole, headless(whole)):
+        (tmp_path / "x.mp3").write_bytes(data)
+        kind = struct.pack("<HHIIHHHHIHHH", 0x55, 1, RATE, 4000, 1, 0, 12, 1, 2, 144, 1, 1393)
+        chunks = ((b"fmt ", kind), (b"fact", struct.pack("<I", N)), (b"data", data))
+        body = b"WAVE" + b"".join(name + struct.pack("<I", len(one)) + one for name, one in chunks)
+        (tmp_path / "x.wav").write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+        np.testing.assert_array_equal(mono(tmp_path / "x.wav"), mono(tmp_path / "x.mp3"))
+
+
 @pytest.mark.parametrize(
     "kind",
     [

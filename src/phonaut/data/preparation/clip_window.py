@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -94,6 +95,10 @@ def bounds(utterance: Utterance, recording: Recording, sample_rate: int) -> tupl
     Raises:
         BadRecordingError: there are none.
     """
+    if not recording.n_samples:
+        raise BadRecordingError(f"of its {recording.n_source} samples none is left at {sample_rate} Hz")
+    if not (math.isfinite(utterance.start_s) and math.isfinite(utterance.duration_s or 0.0)):
+        raise BadRecordingError(f"the cut starts at {utterance.start_s} s and is {utterance.duration_s} s long")
     start = round(utterance.start_s * sample_rate)
     there = recording.n_samples - start
     n = there if utterance.duration_s is None else round(utterance.duration_s * sample_rate)

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import BinaryIO, NamedTuple
 
+from phonaut.data.preparation.headers import chunk
+
+MPEG_TAGS = (0x50, 0x55)  # of the kind of samples in a WAV file
 MOST_PARTS = 1000  # in one file
 FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")  # with the first header, which has 34 bytes: no chance hit
 CANDIDATE = re.compile(rb"\xff[\xe2-\xff][\x10-\xef]|ID3[\x02-\x04]|APETAGEX|TAG")  # a frame or a tag of MP3
@@ -74,13 +77,18 @@ def streams_of(file: BinaryIO) -> Streams | None:
         found = ogg_parts(file, size)
     elif beginning.startswith(b"fLaC"):
         found = Streams(flac_parts(file, size), [])
+    elif beginning.startswith(b"RIFF"):
+        inside = mpeg_in_riff(file, size)
+        if inside is None:
+            return None
+        found = mpeg_parts(file, *inside)
     else:
         tag = tag_length(beginning)
         file.seek(tag)
         following = file.read(4)
         if FrameHeader.read(following) is None and (not tag or following in (b"fLaC", b"RIFF", b"FORM")):
             return None
-        found = mpeg_parts(file, size)
+        found = mpeg_parts(file, 0, size)
     if len(found.parts) > MOST_PARTS:
         raise BadStreamError(f"{len(found.parts)} recordings are joined end to end in it; {MOST_PARTS} are read")
     if not found.parts or (found.parts == [Stretch(0, size)] and not found.remarks):
@@ -204,8 +212,19 @@ class Run:
         return Stretch(start, self.end, before=_header(self.first, self.n))  # of all samples but the decoder's delay
 
 
-def mpeg_parts(file: BinaryIO, size: int) -> Streams:
-    """The recordings in a file of MPEG audio.
+def mpeg_in_riff(file: BinaryIO, size: int) -> tuple[int, int] | None:
+    """The first byte of MPEG audio in a WAV file, and the byte after its last; None: it holds samples."""
+    kind, data = chunk(file, b"fmt ", "<"), chunk(file, b"data", "<")
+    if kind is None or data is None:
+        return None
+    file.seek(kind[0])
+    if int.from_bytes(file.read(2), "little") not in MPEG_TAGS:
+        return None
+    return data[0], min(sum(data), size)
+
+
+def mpeg_parts(file: BinaryIO, start: int, size: int) -> Streams:
+    """The recordings in MPEG audio from a byte on, up to another one.
 
     One begins where a header of a whole recording is (Xing's, LAME's or VBRI), behind a tag, and where the kind of
     frame changes.
@@ -215,7 +234,7 @@ def mpeg_parts(file: BinaryIO, size: int) -> Streams:
     """
     runs: list[Run] = []
     run: Run | None = None
-    n_junk = place = 0
+    n_junk, place = 0, start
     while place < size:
         file.seek(place)
         first = file.read(4)
@@ -240,7 +259,7 @@ def mpeg_parts(file: BinaryIO, size: int) -> Streams:
         place += frame.length
         run.end = place
     parts = [run.part() for run in runs if run.n]
-    if len(parts) == 1 and not parts[0].before and not parts[0].after:
+    if start == 0 and len(parts) == 1 and not parts[0].before and not parts[0].after:
         parts = [Stretch(0, size)]
     return Streams(parts, [f"{n_junk} bytes in it are no MP3, and were passed over"] if n_junk else [])
 
