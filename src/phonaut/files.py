@@ -34,6 +34,7 @@ MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+GZIP = b"\x1f\x8b"
 LONGEST_LINE = 2**20  # characters; what has longer ones is no text
 
 UMASK = os.umask(0)  # can only be read by setting it: once, before there are threads
@@ -197,9 +198,15 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def encoding_of(path: Path, otherwise: str = "utf-8") -> str:
-    """The encoding that the byte order mark of a text file says, as Notepad, Excel and Praat write one."""
+    """The encoding that the byte order mark of a text file says, as Notepad, Excel and Praat write one.
+
+    Raises:
+        ValueError: it is compressed.
+    """
     with path.open("rb") as file:
         start = file.read(4)
+    if start.startswith(GZIP):
+        raise ValueError(f"{path} is compressed; unpack it (gunzip)")
     return next((name for mark, name in MARKS.items() if start.startswith(mark)), otherwise)
 
 

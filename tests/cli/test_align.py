@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+from lhotse import SupervisionSet
 from lhotse.kaldi import load_kaldi_data_dir
 
 from helpers.words_of_tones import Tones, write_lexicon
@@ -87,7 +89,10 @@ def test_a_kaldi_directory_with_splits_of_its_own_is_aligned_whole_and_lhotse_fi
             "wav.scp": [f"{u.path.stem} {u.path}" for u in of_part],
             "text": [f"{u.path.stem} {u.text}" for u in of_part],
             "utt2spk": [f"{u.path.stem} {part}" for u in of_part],
+            "reco2file_and_channel": [f"{u.path.stem} {u.path.stem} B" for u in of_part[:1]],
         }
+        sound, rate = soundfile.read(of_part[0].path)
+        soundfile.write(of_part[0].path, np.stack([0 * sound, sound], axis=1), rate)
         for name, content in lines.items():
             (tmp_path / "data" / part / name).write_text("\n".join(content) + "\n")
     write_lexicon(tmp_path / "lexicon.txt")
@@ -95,6 +100,8 @@ def test_a_kaldi_directory_with_splits_of_its_own_is_aligned_whole_and_lhotse_fi
     assert "hmm: 9 of 9 utterances aligned" in capsys.readouterr().out
     ours = Alignment(tmp_path / "alignments" / "folder" / "hmm.ctm")
     assert sorted(ours) == sorted(u.path.stem for u in spoken)
+    written = SupervisionSet.from_jsonl(ours.path.with_name("hmm.jsonl.gz"))
+    assert [one.channel for one in written] == [1, 0, 0] * 3
     _, supervisions, _ = load_kaldi_data_dir(tmp_path / "data" / "dev", sampling_rate=16000)
     found = supervisions.with_alignment_from_ctm(ours.path, type="phone")
     for one in found:

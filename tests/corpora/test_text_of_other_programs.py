@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import gzip
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -186,6 +187,7 @@ def test_an_official_list_without_a_line_that_is_a_recording_is_refused_by_name(
 
 
 NO_TEXT: dict[str, tuple[bytes, str]] = {
+    "a packed file": (gzip.compress(b"a\n"), r"is compressed; unpack it \(gunzip\)"),
     "another encoding": ("caf\xe9\n".encode("latin-1"), "is not UTF-8; save it as UTF-8"),
     "half a character of UTF-16": (codecs.BOM_UTF16_LE + b"a\0b", "is not UTF-8; save it as UTF-8"),
     "UTF-16 without a mark": ("ab\n".encode("utf-16-le"), "is no text: line 1 has a null character"),

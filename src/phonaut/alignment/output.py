@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,7 +14,7 @@ from phonaut.alignment.textgrid import textgrid
 from phonaut.alignment.utterances import Aligned, Utterance
 from phonaut.corpora.phone_alignments import Alignment, write_ctm
 from phonaut.data.prepared import PreparedCorpus
-from phonaut.data.utterance import Phone
+from phonaut.data.utterance import SPLITS, Phone
 from phonaut.files import atomic_folder, read_json, sweep, write_bytes, write_json, write_text
 
 FIGURES, NOT_ALIGNED, TEXTGRIDS = "align.json", "not_aligned.json", "textgrid"
@@ -99,11 +100,20 @@ class Folder:
             "recording_id": table.recording(row),
             "start": start_s,
             "duration": int(table.valid[row]) / rate,
-            "channel": 0,
+            "channel": self.channels.get(utterance.id, 0),
             "text": table.text(row),
             "speaker": utterance.speaker,
             "alignment": {"phone": items(found.phones), "word": items(found.words)},
         }
+
+    @cached_property
+    def channels(self) -> dict[str, int]:
+        """The channel of utterances that are of another one than the first, by id."""
+        found: dict[str, int] = {}
+        for manifest in filter(Path.exists, map(self.prepared.manifest_file, SPLITS)):
+            with gzip.open(manifest, "rt", encoding="utf-8") as lines:
+                found |= {cut["id"]: cut["channel"] for cut in map(json.loads, lines) if cut["channel"]}
+        return found
 
     def write_textgrids(self, wanted: Sequence[Utterance], tiers: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         """A TextGrid for each utterance that one of the tiers has."""
