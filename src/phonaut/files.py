@@ -326,7 +326,7 @@ def read_sealed(path: Path) -> bytes:
 def damage(path: Path, error: Exception) -> ValueError:
     """The error of a file that cannot be read: one sentence that names it."""
     first = next(iter(str(error).splitlines()), "") or type(error).__name__
-    return ValueError(f"{path} is damaged: {first}")
+    return ValueError(f"{path} is damaged: {''.join(c if c.isprintable() else '?' for c in first)}")
 
 
 @contextmanager

@@ -88,6 +88,15 @@ def is_utf8(name: str) -> bool:
     return True
 
 
+def shown(name: str) -> str:
+    r"""A name out of a file of somebody else's, in quotes and escaped where it cannot be printed.
+
+    >>> shown("norm.weight"), shown("norm\0weight")
+    ('norm.weight', "'norm\\x00weight'")
+    """
+    return name if name.isprintable() else ascii(name)
+
+
 def printable(name: str | Path) -> str:
     r"""`name` with the bytes that are no UTF-8 written as `\xff`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -82,12 +82,10 @@ def test_moved_recordings_are_evaluated_where_they_are_said_or_usually_are(
         assert run_in(place).metrics["test"] == before
 
 
-@pytest.mark.parametrize("change", ["fewer", "another label", "another speaker"])
+@pytest.mark.parametrize("change", ["another label", "another speaker"])
 def test_other_recordings_are_no_moved_ones(change: str, place: Path) -> None:
     recordings = place / "recordings"
-    if change == "fewer":
-        (recordings / "low" / "s0_0.wav").unlink()
-    elif change == "another label":
+    if change == "another label":
         (recordings / "low" / "s0_0.wav").rename(recordings / "high" / "s0_1.wav")
     else:
         (recordings / "low" / "s0_0.wav").rename(recordings / "low" / "s3_1.wav")
@@ -147,13 +145,13 @@ def test_a_damaged_best_epoch_costs_that_epoch(place: Path) -> None:
     assert status == 0, told
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut off", "flipped"])
+@pytest.mark.parametrize("damage", ["empty", "flipped"])
 def test_a_damaged_last_checkpoint_goes_back_to_the_one_before(damage: str, place: Path) -> None:
     folder = run_in(place).folder
     path = folder / "checkpoints" / LAST
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
-    path.write_bytes({"empty": b"", "cut off": bytes(data[:500]), "flipped": bytes(data)}[damage])
+    path.write_bytes(b"" if damage == "empty" else bytes(data))
     (folder / "metrics.json").unlink()
     with pytest.warns(UserWarning, match=r"last\.ckpt cannot be read .*going back"):
         status, told = told_by("train", *words(place), "trainer.max_epochs=2")

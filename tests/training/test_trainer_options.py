@@ -9,6 +9,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+import yaml
 
 from helpers.runs_of_tones import run_settings, write_tones
 from phonaut.config.check import SPARSE_ADAM
@@ -17,7 +18,7 @@ from phonaut.config.plugins import choices, node_of_group
 from phonaut.runs.training import conclude, fit
 from phonaut.tasks.build import partial, scheduler_of
 from phonaut.tasks.classification import Classification
-from phonaut.training.trainer_options import OURS, n_processes
+from phonaut.training.trainer_options import OURS, n_processes, trainer_problems
 
 N_EPOCHS = 2
 # Options that train -> the epochs that there are then.
@@ -133,10 +134,21 @@ def test_an_option_of_the_trainer_trains(option: str, settings: list[str], tmp_p
     assert (tmp_path / "metrics.json").exists()
 
 
-@pytest.mark.parametrize("option", REFUSED)
-def test_an_option_that_cannot_be_carried_out_is_refused(
-    option: str, settings: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("option", [option for option in REFUSED if "max_epochs" not in option and " " not in option])
+def test_an_option_that_cannot_be_carried_out_is_refused(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    key, _, value = option.partition("=")
+    said = trainer_problems({**node_of_group("trainer", "default", {}, {}), key: yaml.safe_load(value)})
+    assert len(said) == 1
+    assert REFUSED[option] in said[0]
+    assert "\n" not in said[0]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [option for option in REFUSED if "max_epochs" in option or " " in option] + ["barebones=true", "accelerator=gpu"],
+)
+def test_composing_refuses_it(option: str, settings: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     settings = [word for word in settings if not (word.startswith("model.") and "model=gmm" in option)]
     with pytest.raises(ConfigurationError) as raised:

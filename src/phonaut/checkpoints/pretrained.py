@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from phonaut.checkpoints.front_ends import Chosen, input_of, target_of
+from phonaut.names import shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,7 +125,7 @@ def parts_of(path: Path) -> Checkpoint:
         if foreign is None:
             raise ValueError(f"{path} is damaged, or no checkpoint of PyTorch") from error
         raise ValueError(
-            f"{path} holds an object of {foreign[1]}, and no code of a checkpoint is run: save its weights and "
+            f"{path} holds an object of {shown(foreign[1])}, and no code of a checkpoint is run: save its weights and "
             "settings alone where it was made (docs/mockingjay.md says how)"
         ) from error
     states = states if isinstance(states, dict) else {}
@@ -136,7 +137,7 @@ def parts_of(path: Path) -> Checkpoint:
             audio = config.get("audio")
             head = tensors(states.get("SpecHead"))
             return Checkpoint(weights, head, encoder, audio if isinstance(audio, dict) else None)
-    there = ", ".join(sorted(map(str, states))) or "nothing that is named"
+    there = ", ".join(sorted(shown(str(name)) for name in states)) or "nothing that is named"
     raise ValueError(f"{path} is no checkpoint of s3prl or of Mockingjay with weights and settings; it has: {there}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phonaut.files import UNSEALED, check_zip, damage, read_sealed, sealed, write_bytes
+from phonaut.names import shown
 
 FOREIGN = re.compile(r"GLOBAL (\S+)")  # in the message of PyTorch's restricted reader
 
@@ -22,7 +23,7 @@ def check_state_dict(expected: dict[str, Tensor], actual: dict[str, Tensor], whe
         ValueError: names or shapes differ; all of them are told.
     """
     wrong = [f"{name} is missing" for name in sorted(expected.keys() - actual.keys())]
-    wrong += [f"{name} is not known" for name in sorted(actual.keys() - expected.keys())]
+    wrong += [f"{shown(name)} is not known" for name in sorted(actual.keys() - expected.keys())]
     wrong += [
         f"{name} is {tuple(actual[name].shape)}, not {tuple(expected[name].shape)}"
         for name in sorted(expected.keys() & actual.keys())
@@ -69,8 +70,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise
     except Exception as error:  # whatever a damaged archive makes the readers raise
         if foreign := FOREIGN.search(str(error)):
-            what = f"{path} holds an object of {foreign[1]}: weights and plain containers are read, and no code is run"
-            raise ValueError(what) from error
+            what = f"{path} holds an object of {shown(foreign[1])}"
+            raise ValueError(f"{what}: weights and plain containers are read, and no code is run") from error
         raise damage(path, error) from error
     if not isinstance(checkpoint, dict):
         raise ValueError(f"{path} is damaged: it holds no checkpoint")

@@ -189,7 +189,7 @@ def read_plain(folder: Path) -> Node:
         raise ValueError(f"{path} is damaged: {'; '.join(wrong)}")
     plain: Node = aliases.current(stored)
     if wrong := trust.problems(plain):
-        raise ValueError("\n".join(f"{path}: {problem}" for problem in wrong))
+        raise ValueError(f"{path}: {'; '.join(wrong)}")
     protocol = (plain.get("choices") or {}).get("protocol")
     if protocol in choices()["protocol"]:  # a corpus that divided itself had not all options of a protocol
         plain["protocol"] = node_of_group("protocol", protocol, {}, {}) | plain["protocol"]

@@ -23,10 +23,13 @@ from numpy.typing import NDArray
 from phonaut.data.columns import TextColumn, read_column
 from phonaut.data.utterance import SPLITS
 from phonaut.files import text_lines
+from phonaut.names import shown
 
 MANIFEST, REFUSED_FILES = "manifest.jsonl", "refused.jsonl"
 FORMAT, VERSION = "phonaut frames", 1
 LONGEST_HEAD = 2**20
+LONGEST_NAME = 200  # of a shard
+LARGEST = 1e300  # of whole numbers in JSON, which have no end
 SHARD_COLUMNS = {"path": "text", "shard": "i4", "offset": "i8", "n_frames": "i8", "duration_s": "f8", "crc": "u8"}
 LATE_S = 1e-3  # that a phone may end after its recording: rounding
 
@@ -124,7 +127,7 @@ def hash_of_frames(frames: NDArray[np.float32]) -> int:
 
 def is_number(value: object) -> bool:
     """True for a finite number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 class FrameShards:
@@ -169,7 +172,7 @@ class FrameShards:
                     raise ValueError(f"{sequence.shard} has {rows} frames, and this ends after them")
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-                raise ValueError(f"{path}, line {number}: {reason}") from error
+                raise ValueError(f"{path}, line {number}: {shown(reason)}") from error
             yield sequence
 
     def frames(self, sequence: FrameSequence) -> NDArray[np.float32]:
@@ -248,7 +251,7 @@ def read_layout(folder: Path) -> FrameLayout:
             raise ValueError(f"version is {version}, and this Phonaut reads {VERSION}")
         return FrameLayout(**head)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} does not begin with the header of a folder of frames: {error}") from error
+        raise ValueError(f"{path} does not begin with the header of a folder of frames: {shown(str(error))}") from error
 
 
 def map_shard(folder: Path, name: str, n_features: int) -> NDArray[np.float32]:
@@ -258,8 +261,8 @@ def map_shard(folder: Path, name: str, n_features: int) -> NDArray[np.float32]:
         ValueError: there is no such file in the folder, or it holds something else.
     """
     path = folder / name
-    if Path(name).name != name or not path.is_file():
-        raise ValueError(f"there is no shard {name} in {folder}")
+    if Path(name).name != name or "\0" in name or len(name) > LONGEST_NAME or not path.is_file():
+        raise ValueError(f"there is no shard {shown(name)} in {folder}")
     size = path.stat().st_size
     with path.open("rb") as file:
         n_head = int.from_bytes(file.read(8), "little")

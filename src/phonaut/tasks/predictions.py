@@ -98,9 +98,9 @@ class Predictions:
             shape = (n_classes,) if name == "classes" else (n, n_classes) if name == "scores" else (n,)
             kinds = KINDS.get(name, "biufU") if array.size else "biufU"  # of what is empty, any
             if array.dtype.kind not in kinds or array.shape[: len(shape)] != shape:
-                wrong.append(f"{name} is {array.dtype} {array.shape}")
+                wrong.append(f"{name!a} is {array.dtype} {array.shape}")
             elif name in KINDS and array.ndim != len(shape):
-                wrong.append(f"{name} has the shape {array.shape}")
+                wrong.append(f"{name!a} has the shape {array.shape}")
         if not wrong and n and not -1 <= arrays["label"].min() <= arrays["label"].max() < max(n_classes, 1):
             wrong.append("label is none of the classes")
         if wrong:
