@@ -226,6 +226,9 @@ def test_many_float32_frames_begin_in_float32_and_end_in_float64(monkeypatch: py
     assert types == sorted(types, key=lambda kind: kind.itemsize)
     assert fitted.converged_
     assert fitted.n_iter_ == len(fitted.lower_bounds_) == len(types) - 1  # the first of too little gain is done again
+    types.clear()
+    GMM(5, random_state=0).fit(np.concatenate([x, np.full((1, 4), 1e5, np.float32)]))  # too far for float32
+    assert set(types) == {np.dtype(np.float64)}
 
 
 @pytest.mark.peer

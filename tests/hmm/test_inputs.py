@@ -12,6 +12,7 @@ from scipy import sparse
 from phonaut.hmm import GMM, GMMHMM, GSHMM, GaussianHMM, GenHMM, LatHMM
 from phonaut.hmm.em import Monitor
 from phonaut.hmm.emissions import gaussian, mixture
+from phonaut.hmm.inputs import checked_frames
 
 SMALL_FLOWS = {"n_couplings": 1, "n_hidden": 2, "n_passes": 1, "n_iter": 2}
 SETTINGS: dict[Any, dict[str, Any]] = {
@@ -89,6 +90,13 @@ NONE: list[tuple[str, Any, str]] = [
     ("no features", X[:, :0], r"0 feature\(s\)"),
     ("words", [["a", "b", "c"]], "could not convert string to float"),
 ]
+
+
+def test_frames_that_may_not_be_written_to_are_copied_and_others_are_not() -> None:
+    """Such arrays make torch warn, though only once in a process."""
+    for frames in (read_only(X), np.broadcast_to(X[:1], X.shape)):
+        assert checked_frames(frames).flags.writeable
+    assert checked_frames(X) is X
 
 
 @EVERY

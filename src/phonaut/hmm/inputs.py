@@ -72,7 +72,7 @@ def checked_frames(x: Any, n_features: int | None = None, model: str = "the_mode
     if frames.dtype.kind not in "biufOSU":
         raise ValueError(f"Complex data not supported, nor other types than numbers: frames are {frames.dtype}")
     if frames.dtype != np.float32:
-        frames = frames.astype(np.float64)
+        frames = frames.astype(np.float64, copy=False)
     if frames.ndim != 2:
         raise ValueError(
             f"frames must be (N, D); got {frames.shape}. Reshape your data: write x.reshape(-1, 1) for one feature, "
