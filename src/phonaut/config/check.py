@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from phonaut.checks import Rule, at_least, broken, takes_others, type_problem, types_of, within
-from phonaut.config import encoder, foreign
+from phonaut.config import encoder, foreign, idle
 from phonaut.config.nodes import Node, class_of, instantiate, load_target, option_types, options_of
 from phonaut.config.plugins import choices, node_of_group
 from phonaut.config.schema import Config
@@ -50,8 +50,14 @@ SPARSE_ADAM = (
 )
 
 
-def problems(config: Config, overrides: Sequence[str] = ()) -> list[str]:
-    """Everything about a composed configuration that could not be run: the one place for combinations."""
+def problems(config: Config, overrides: Sequence[str] = (), typed: Mapping[str, str] | None = None) -> list[str]:
+    """Everything about a composed configuration that could not be run: the one place for combinations.
+
+    Args:
+        config: finished.
+        overrides: the words that it was composed of.
+        typed: those of them that must have an effect, by their keys.
+    """
     wrong = [*root_problems(config), *option_problems(config), *foreign.problems(config)]
     task = instantiate(config.task)
     if config.target not in (*TARGETS, *task.targets):
@@ -75,6 +81,7 @@ def problems(config: Config, overrides: Sequence[str] = ()) -> list[str]:
         and config.trainer["max_steps"] < 1
     ):
         wrong.append(f"trainer.max_epochs={config.trainer['max_epochs']}: must be >= 1")
+    wrong += idle.problems(config, typed or {})
     if config.context_s > 0 and config.target != "phone":
         wrong.append(f"context_s={config.context_s}: a span of target={config.target} is a whole cut; leave it at 0")
     if config.optimizer["_target_"].endswith("SparseAdam"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from phonaut.checkpoints import pretrained
 from phonaut.checks import fits, is_text, is_words, type_problem, types_of
-from phonaut.config import aliases, check, recipes, trust
+from phonaut.config import aliases, check, idle, recipes, trust
 from phonaut.config.aliases import current_overrides
 from phonaut.config.nodes import Node, instantiate, load_target, option_types
 from phonaut.config.plugins import CONF, choices, load_group, node_of_group, resolved, search_path
@@ -74,10 +74,13 @@ def draft(overrides: Sequence[str]) -> tuple[Config, list[str]]:
         config.recipe = base.recipe
         if wrong := check.kind_problems(config):
             return base, problems + wrong
+        given = copy.deepcopy(config)
         config = finish(config)
+        by_key = {key_of(text): text for text in texts}
+        problems += idle.replaced(given, config, by_key)
     except Exception as error:  # OmegaConf's errors and ours share no class but this
         return base, [*problems, str(error).splitlines()[0]]
-    return config, problems + check.problems(config, texts)
+    return config, problems + check.problems(config, texts, by_key)
 
 
 def set_recipe(composed: DictConfig, base: Config, texts: Sequence[str]) -> list[str]:

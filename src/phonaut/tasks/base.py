@@ -75,6 +75,7 @@ class Task(ABC):
         targets: values of `target=` beside keyword, phone and speaker.
         has_encoder: the model is an encoder, which can stand in front of others.
         optional_weights: prefix of weights that a trained model may lack: an encoder of another tool has no head.
+        unused: keys of a configuration that have no effect on it, with spaces between.
         metrics: names of its metrics (`conf/metric/`); none: every one that the predictions allow.
         report: sections of its report in their order: names of modules in `reports/sections`, or functions from a
             record to a section.
@@ -83,6 +84,7 @@ class Task(ABC):
     targets: tuple[str, ...] = ()
     has_encoder = False
     optional_weights = ""
+    unused = ""
     metrics: tuple[str, ...] = ()
     report: tuple[str | Callable[[Any], Any], ...] = ("headline", "evaluations", "training", "setup")
 

@@ -72,6 +72,7 @@ class Answer(NamedTuple):
 class Classification(Task):
     """Scores of spans against their labels; accuracy, macro recall and macro F1 over speakers."""
 
+    unused = "batch_frames"
     report = ("headline", "evaluations", "training", "densities", "confusions", "classes", "mistakes", "setup")
 
     def check(self, config: Config) -> list[str]:

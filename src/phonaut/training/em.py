@@ -49,6 +49,9 @@ class EM(SpeechClassifier):
 
     figures = (*SpeechClassifier.figures, "log_likelihood")
     trains_encoders = False
+    unused = "optimizer scheduler augmentation module.label_smoothing dataset.timeshift_ms dataset.train_snr_low " + (
+        "dataset.train_snr_high"
+    )
 
     @classmethod
     def trains(cls, network: type) -> bool:

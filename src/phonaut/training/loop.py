@@ -74,11 +74,13 @@ class TrainingLoop(L.LightningModule):
         shown: figures beside a progress bar.
         figures: of an epoch, `train/<figure>` and `validation/<figure>`, which may be watched; none: not known.
         trains_encoders: its gradients reach an encoder in front of the model.
+        unused: keys of a configuration that have no effect on it, with spaces between.
     """
 
     shown: tuple[str, ...] = ("loss",)
     figures: tuple[str, ...] = ()
     trains_encoders = True
+    unused = ""
 
     @classmethod
     def trains(cls, network: type) -> bool:
