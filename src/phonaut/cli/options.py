@@ -154,7 +154,10 @@ def parse(name: str, command: type[Command], words: Iterable[str]) -> Command:
             values[key] = converted(key, text, types[key], keys[key].metadata.get("least"))
         elif word.startswith("-"):
             known = ", ".join([*(flag for _, flag in flags.values()), "--config-dir DIR", "--help"])
-            raise ValueError(f"{word} is not a flag of {name}; it knows {known}, and key=value")
+            from phonaut.config.aliases import successor
+
+            hint = successor(word.lstrip("-").partition("=")[0]) if beginnings else ""
+            raise ValueError(f"{word} is not a flag of {name}{hint}; it knows {known}, and key=value")
         elif (sign or word.startswith("~")) and beginnings and word.startswith(beginnings):
             overrides.append(word)
         elif sign:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from phonaut.names import did_you_mean
 
 # Old `_target_` -> today's. A stored run keeps the name of the class that it was trained with.
 TARGETS = {
@@ -78,6 +80,131 @@ VALUES = {
         "gshmm": "phonaut.hmm.emissions.GSEmissions",
     },
 }
+
+
+# Words of other tools, and of the originals of this one -> what to type in their place; a key without a group stands for
+# all that end so.
+SUCCESSORS = {
+    # hannah and its Lightning
+    "trainer.gpus": "trainer.accelerator=gpu trainer.devices=1, or trainer.devices=[2] for one by its number",
+    "trainer.auto_select_gpus": "trainer.accelerator=auto, which takes the first GPU",
+    "trainer.default_root_dir": "output_dir=FOLDER",
+    "trainer.num_processes": "trainer.devices=2 trainer.accelerator=cpu",
+    "trainer.tpu_cores": "trainer.accelerator=gpu or cpu",
+    "trainer.distributed_backend": "trainer.strategy=ddp",
+    "trainer.resume_from_checkpoint": "the same experiment_id again, which resumes",
+    "trainer.checkpoint_callback": "checkpoint=best or checkpoint=all",
+    "trainer.progress_bar_refresh_rate": "trainer.enable_progress_bar=false",
+    "trainer.weights_summary": "leave it out: report.html has it",
+    "trainer.val_percent_check": "trainer.limit_val_batches=0.5",
+    "trainer.train_percent_check": "trainer.limit_train_batches=0.5",
+    "trainer.test_percent_check": "leave it out: figures are those of the whole test split",
+    "trainer.row_log_interval": "trainer.log_every_n_steps=10",
+    "trainer.amp_level": "trainer.precision=16-mixed or bf16-mixed",
+    "trainer.auto_lr_find": "optimizer.lr=0.01",
+    "trainer.auto_scale_batch_size": "batch_size=100",
+    "trainer.stochastic_weight_avg": "checkpoint=best, which keeps the best epochs",
+    "dataset.extract": "dataset.extract_loudest=true, with dataset=kws; others take the loudest window by dataset.clip_s=1",
+    "dataset.noise_dataset": "augmentation.noise_kinds=[recorded], of a folder _background_noise_ beside the words",
+    "dataset.cls": "dataset=kws; phonaut --help lists them",
+    "dataset.dataset": "dataset=kws; phonaut --help lists them",
+    "dataset.lang": "dataset.data_folder=FOLDER of the language",
+    "dataset.data_split": "protocol=official or protocol=by_speaker",
+    "dataset.timeshift_ms": "augmentation.timeshift_ms=100",
+    "dataset.train_snr_low": "augmentation.snr_low_db=10",
+    "dataset.train_snr_high": "augmentation.snr_high_db=40",
+    "dataset.test_snr": "phonaut evaluate RUN noise=white snr_db=10",
+    "dataset.input_length": "dataset.clip_s=1.0",
+    "dataset.samplingrate": "features.sample_rate=16000",
+    "dataset.loss": "module.label_smoothing=0.1",
+    "scheduler.step.lr": "optimizer.lr=0.01",
+    "scheduler.step.stepsize": "scheduler=step scheduler.step_size=30",
+    "scheduler.lr": "optimizer.lr=0.01, or scheduler.max_lr=0.01",
+    "compress": "leave it out: models are not compressed here",
+    "backend": "leave it out: models are not exported here",
+    "type": "model=tc-res8; phonaut --help lists them",
+    "model_name": "model=tc-res8; phonaut --help lists them",
+    "features=sinc": "features=raw, or mfcc",
+    "model=gds": "model=tc-res8",
+    "model=branchy-tc-res8": "model=tc-res8",
+    "dataset=snips": "dataset=folder dataset.data_folder=FOLDER, with a table of path, label and speaker",
+    "dataset=vad": "dataset=folder dataset.data_folder=FOLDER, a folder for speech and one for noise",
+    # Mockingjay and s3prl
+    "optimizer.learning_rate": "optimizer.lr=0.0004",
+    "features.feature_type": "features=mel, fbank, linear or mfcc",
+    "log_step": "trainer.log_every_n_steps=10",
+    "save_step": "checkpoint_minutes=5, and checkpoint=all for every epoch",
+    "max_keep": "checkpoint.save_top_k=5",
+    "total_steps": "trainer.max_steps=500000",
+    "dev_step": "trainer.check_val_every_n_epoch=1",
+    "eval_step": "trainer.check_val_every_n_epoch=1",
+    "learning_rate": "optimizer.lr=0.0004",
+    "warmup_proportion": "scheduler=warmup scheduler.share=0.07",
+    "gradient_clipping": "trainer.gradient_clip_val=1.0",
+    "gradient_accumulation_steps": "trainer.accumulate_grad_batches=1",
+    "apex": "trainer.precision=bf16-mixed",
+    "ckpdir": "output_dir=FOLDER",
+    "ckpt": "experiment_id=NAME",
+    "logdir": "output_dir=FOLDER: TensorBoard's events lie in the run",
+    "data_path": "dataset.data_folder=FOLDER",
+    "feature_type": "features=mel, fbank, linear or mfcc",
+    "target_path": "target_features=linear",
+    "n_jobs": "n_workers=2",
+    "max_timestep": "max_recording_s=30",
+    "num_hidden_layers": "model.n_layers=3",
+    "num_attention_heads": "model.n_heads=12",
+    "hidden_dropout_prob": "model.dropout=0.1",
+    "attention_probs_dropout_prob": "model.dropout=0.1",
+    "downsample_rate": "model.stack_size=3",
+    "mask_proportion": "objective.mask_prob=0.15",
+    "mask_consecutive": "objective.mask_length=7",
+    "noise_proportion": "objective=tera objective.noise_prob=0.15",
+    # GenHMM and hmmlearn
+    "nclasses": "classes=2",
+    "nepochs": "trainer.max_epochs=10",
+    "n_prob_components": "model.n_mix=3",
+    "n_components": "model.n_states=3",
+    "em_skip": "model.n_passes=5",
+    "n_iter": "trainer.max_epochs=10",
+    "niter": "trainer.max_epochs=10",
+    "startprob_type": "model.start=first",
+    "transmat_type": "model.topology=left_to_right",
+    "net_H": "model.n_hidden=24",
+    "net_nchain": "model.n_couplings=8",
+    "mask_type": "model.mask=cross",
+    # anybody's
+    "epochs": "trainer.max_epochs=20",
+    "lr": "optimizer.lr=0.01",
+    "gpu": "trainer.accelerator=gpu",
+    "gpus": "trainer.accelerator=gpu trainer.devices=1",
+    "device": "trainer.accelerator=cpu",
+    "data_folder": "dataset.data_folder=FOLDER",
+    "data_dir": "dataset.data_folder=FOLDER",
+    "name": "experiment_id=NAME",
+    "sample_rate": "features.sample_rate=16000",
+    "patience": "early_stopping.patience=5",
+    "num_workers": "n_workers=2",
+    "precision": "trainer.precision=bf16-mixed",
+    "dropout": "model.dropout=0.2",
+}
+
+
+def successor(key: str, known: Iterable[str] = ()) -> str:
+    """What to type in place of a word that is unknown, as the end of a sentence; empty where nothing is.
+
+    >>> successor("trainer.gpus", ["trainer.devices"]), successor("trainer.epochs", ["trainer.max_epochs"])
+    (': type trainer.accelerator=gpu trainer.devices=1, or trainer.devices=[2] for one by its number', '; did you mean \
+trainer.max_epochs?')
+    >>> successor("solver.log_step")
+    ': type trainer.log_every_n_steps=10'
+    """
+    near, names, parts = "", list(known), key.replace("-", "_").split(".")
+    groups = {name.partition(".")[0] for name in names if "." in name}
+    if key not in SUCCESSORS and len(parts) > 1 and (parts[0] in groups or did_you_mean(parts[0], groups)):
+        near = did_you_mean(key, names)
+    ends = [".".join(parts[i:]) for i in range(len(parts))]
+    words = next((SUCCESSORS[end] for end in (*ends, parts[0]) if end in SUCCESSORS), "")
+    return near or (f": {'' if words.startswith('leave') else 'type '}{words}" if words else did_you_mean(key, names))
 
 
 def current_override(override: str) -> str:

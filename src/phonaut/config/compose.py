@@ -267,7 +267,8 @@ def choice_problem(override: str) -> str | None:
         return f"{group}=null: a run needs one ({', '.join(names)})" if group in REQUIRED else None
     if chosen in names:
         return None
-    return f"{group}={chosen} is not a choice{did_you_mean(chosen, names)} ({group}: {', '.join(names)})"
+    near = aliases.successor(override) if override in aliases.SUCCESSORS else did_you_mean(chosen, names)
+    return f"{group}={chosen} is not a choice{near} ({group}: {', '.join(names)})"
 
 
 def without_null(override: str) -> str:
@@ -355,7 +356,7 @@ def key_problem(config: DictConfig, key: str, value: Any, hint: Any, *, adds: bo
     if key.partition(".")[0] in ("choices", "imported"):
         return f"unknown key {key}"  # written into a run, and set by nobody
     if adds:
-        return None if key.partition(".")[0] in KEYS else f"unknown key {key}{did_you_mean(key, KEYS)}"
+        return None if key.partition(".")[0] in KEYS else f"unknown key {key}{aliases.successor(key, KEYS)}"
     known = flat_config(config)
     if key in known:
         return value_problem(key, known[key], value, hint)
@@ -364,7 +365,7 @@ def key_problem(config: DictConfig, key: str, value: Any, hint: Any, *, adds: bo
         node = node.get(name) if isinstance(node, DictConfig) else None
     if isinstance(node, DictConfig):
         return f"{key} is a group of keys: set one of them, like {next(iter(flat_config(node, key + '.')), key)}"
-    return f"unknown key {key}{did_you_mean(key, known)}"
+    return f"unknown key {key}{aliases.successor(key, known)}"
 
 
 def value_problem(key: str, default: Any, value: Any, hint: Any) -> str | None:
