@@ -82,7 +82,7 @@ VALUES = {
 }
 
 
-# Words of other tools, and of the originals of this one -> what to type in their place; a key without a group stands for
+# Words of other tools, and of the originals of this one -> what to type; a key without a group stands for
 # all that end so.
 SUCCESSORS = {
     # hannah and its Lightning
@@ -104,7 +104,7 @@ SUCCESSORS = {
     "trainer.auto_lr_find": "optimizer.lr=0.01",
     "trainer.auto_scale_batch_size": "batch_size=100",
     "trainer.stochastic_weight_avg": "checkpoint=best, which keeps the best epochs",
-    "dataset.extract": "dataset.extract_loudest=true, with dataset=kws; others take the loudest window by dataset.clip_s=1",
+    "dataset.extract": "dataset.extract_loudest=true, or dataset.clip_s=1: the loudest window",
     "dataset.noise_dataset": "augmentation.noise_kinds=[recorded], of a folder _background_noise_ beside the words",
     "dataset.cls": "dataset=kws; phonaut --help lists them",
     "dataset.dataset": "dataset=kws; phonaut --help lists them",

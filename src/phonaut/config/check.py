@@ -59,6 +59,7 @@ def problems(config: Config, overrides: Sequence[str] = (), typed: Mapping[str, 
         typed: those of them that must have an effect, by their keys.
     """
     wrong = [*root_problems(config), *option_problems(config), *foreign.problems(config)]
+    wrong = wrong or foreign.built_problems(config)
     task = instantiate(config.task)
     if config.target not in (*TARGETS, *task.targets):
         wrong.append(f"target={config.target} is none of {', '.join(TARGETS)}")
@@ -75,12 +76,9 @@ def problems(config: Config, overrides: Sequence[str] = (), typed: Mapping[str, 
     if config.trainer.get("limit_val_batches") == 0:
         wrong += [f"{one} watches the validation, and trainer.limit_val_batches=0: leave one out"
                   for one in watchers(config)]  # fmt: skip
-    if (
-        config.trainer["max_epochs"] is not None
-        and config.trainer["max_epochs"] < 1
-        and config.trainer["max_steps"] < 1
-    ):
-        wrong.append(f"trainer.max_epochs={config.trainer['max_epochs']}: must be >= 1")
+    n_epochs, n_steps = config.trainer["max_epochs"], config.trainer["max_steps"]
+    if isinstance(n_epochs, int) and n_epochs < 1 and isinstance(n_steps, int) and n_steps < 1:
+        wrong.append(f"trainer.max_epochs={n_epochs}: must be >= 1")
     wrong += idle.problems(config, typed or {})
     if config.context_s > 0 and config.target != "phone":
         wrong.append(f"context_s={config.context_s}: a span of target={config.target} is a whole cut; leave it at 0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import threading
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 REQUIRED = ("dataset", "protocol", "features", "model", "task", "module", "optimizer", "checkpoint", "trainer")
+COMPOSING = threading.RLock()
 FROM_FOLDER = ("n_features", "frame_shift_s", "frame_offset_s")  # of features=frames
 
 
@@ -113,10 +115,15 @@ def _hydra_compose(groups: tuple[str, ...]) -> DictConfig:
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import open_dict
 
-    sweep, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None  # a job of a sweep composes within another
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = by_hydra("config", overrides=list(groups), return_hydra_config=True)
-    GlobalHydra.instance().hydra = sweep
+    with (
+        COMPOSING
+    ):  # Hydra has one state for all threads; a job of a sweep, or another program, composes within its own
+        outer, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
+        try:
+            with initialize_config_dir(str(CONF), version_base="1.3"):
+                config = by_hydra("config", overrides=list(groups), return_hydra_config=True)
+        finally:
+            GlobalHydra.instance().hydra = outer
     chosen = {group: name for group, name in config.hydra.runtime.choices.items() if group in choices()}
     with open_dict(config):
         del config["hydra"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from phonaut.checks import Rule, at_least, broken, within
-from phonaut.config.nodes import class_of, instantiate
+from phonaut.checks import Rule, at_least, broken, types_of, within
+from phonaut.config.nodes import class_of, instantiate, load_target
 from phonaut.config.schema import Config
 from phonaut.names import did_you_mean
 
@@ -64,11 +64,13 @@ RULES = {"trainer": TRAINER, "optimizer": OPTIMIZER, "scheduler": SCHEDULER, "ch
 
 
 def problems(config: Config) -> list[str]:
-    """All problems of the options of such classes that are of the right types."""
+    """The rules that the options of such classes break, and keys that the Trainer does not take."""
     wrong = []
     for group, rules in RULES.items():
         wrong += broken(rules, getattr(config, group) or {}, f"{group}.")
-    return wrong or built_problems(config)
+    known = types_of(load_target("lightning.Trainer"))
+    wrong += [f"unknown key trainer.{key}{did_you_mean(key, known)}" for key in config.trainer if key not in known]
+    return wrong
 
 
 def built_problems(config: Config) -> list[str]:

@@ -39,8 +39,8 @@ def is_one_state(config: Config) -> bool:
 OFF = ("augmentation=none", "augmentation=null", "scheduler=null")  # which say what is so
 REPLACED = ("features", "target_features", "model", "protocol", "trainer", "target")  # by keys that set several others
 RULES = (
-    Idle("encoder.mode encoder.layer encoder.n_components", lambda c: not c.encoder.run, "encoder.run= names no encoder"),
-    Idle("early_stopping.monitor", lambda c: c.early_stopping.patience is None, "early_stopping.patience= is not given"),
+    Idle("encoder.mode encoder.layer encoder.n_components", lambda c: not c.encoder.run, "encoder.run= is not given"),
+    Idle("early_stopping.monitor", lambda c: c.early_stopping.patience is None, "early_stopping.patience=null"),
     Idle("trainer.gradient_clip_algorithm", lambda c: not c.trainer.get("gradient_clip_val"),
          "trainer.gradient_clip_val= is not given"),
     Idle("scheduler.epochs scheduler.steps_per_epoch", lambda c: c.scheduler,
@@ -115,7 +115,7 @@ def replaced(before: Config, after: Config, typed: Mapping[str, str]) -> list[st
             continue
         if key in after.choices and before.choices.get(key) != after.choices[key]:
             wrong.append(f"{word} has no effect: this run has {key}={after.choices[key]}; leave it out")
-        elif was.get(key) is not None and key not in after.choices and now.get(key) != was[key]:
+        elif was.get(key) is not None and key not in after.choices and str(now.get(key)) != str(was[key]):
             here = f"this run has {key}={now[key]}" if key in now else f"this run has no {key}"
             wrong.append(f"{word} has no effect: {here}; leave it out")
     return wrong
