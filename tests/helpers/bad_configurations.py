@@ -49,7 +49,6 @@ BAD = {
         context_s=-1
         checkpoint_minutes=0
         early_stopping.patience=-1
-        optimizer.lr=0
         optimizer.weight_decay=-1
         optimizer.betas=[-1,0.9]
         optimizer=lbfgs optimizer.max_iter=0

@@ -32,7 +32,7 @@ TRAINER = {  # what is not in `phonaut.training.trainer_options`
     "num_nodes": Rule("must be at most 4096", lambda n: type(n) is not int or n <= 4096),
 }
 OPTIMIZER = {
-    "lr": within(0, 1000, beyond=True),
+    "lr": within(0, 1000),
     **dict.fromkeys(("weight_decay", "lambd"), within(0, 100)),
     **dict.fromkeys(("eps", "tolerance_grad", "tolerance_change"), within(0, 1, beyond=True)),
     **dict.fromkeys(("momentum", "dampening", "rho", "alpha"), within(0, 1)),
@@ -43,7 +43,7 @@ OPTIMIZER = {
 }
 SCHEDULER = {
     "interval": Rule("must be step or epoch", lambda name: name in ("step", "epoch"), null=False),
-    "max_lr": within(0, 1000, beyond=True),
+    "max_lr": within(0, 1000),
     **dict.fromkeys(("base_lr", "eta_min", "min_lr"), within(0, 1000)),
     **dict.fromkeys(("total_steps", "epochs", "steps_per_epoch", "T_max", "T_0", "T_mult", "step_size", "step_size_up",
                      "step_size_down"), at_least(1)),
