@@ -58,7 +58,7 @@ def option_types(node: Node) -> Mapping[str, Any]:
         ValueError: there is no such class.
 
     >>> option_types({"_target_": "phonaut.features.CMVN"})
-    {'mean': <class 'bool'>, 'variance': <class 'bool'>}
+    {'mean': <class 'bool'>, 'variance': <class 'bool'>, 'ddof': <class 'int'>}
     """
     cls = class_of(node)
     if isinstance(node.get("density"), str):
