@@ -154,3 +154,15 @@ def test_one_class_only_is_a_sentence(
     monkeypatch.chdir(tmp_path)
     assert main(["train", *run_settings(tones), "experiment_id=x"]) == 2
     assert re.search("one class|two classes", capsys.readouterr().err)
+
+
+@pytest.mark.slow
+def test_a_job_of_a_sweep_that_fails_is_named_with_its_reason_and_leaves_nothing_here(tmp_path: Path) -> None:
+    tones = write_tones(tmp_path / "tones", n_speakers=3, n_takes=1)
+    words = [*run_settings(tones, small=True), "model=majority", "experiment_id=s", "seed=0,-1"]
+    command = Command(tmp_path, ["train", "-m", *words])
+    assert command.wait() == 2
+    (line,) = [line for line in command.output.splitlines() if line.startswith("failed: ")]
+    assert line.endswith("seed=-1: seed=-1: must be >= 0")
+    assert [path.parent.name for path in tmp_path.glob("trained_models/s/*/*/metrics.json")] == ["majority"]
+    assert not {path.name for path in tmp_path.iterdir()} - {"tones", "trained_models", command.file.name}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,7 +159,13 @@ def lowest_loss(history: Sequence[Mapping[str, float]]) -> float | None:
 
 
 def sweep(overrides: Sequence[str]) -> None:
-    """Train all combinations by Hydra's sweeper, a run each, one level deeper than a single run."""
+    """Train all combinations by Hydra's sweeper, a run each, one level deeper than a single run.
+
+    A job that fails does not stop the others; Hydra's own files go to a temporary folder.
+
+    Raises:
+        ValueError: jobs have failed; each is named with its reason.
+    """
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
@@ -173,6 +181,17 @@ def sweep(overrides: Sequence[str]) -> None:
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
     def job(composed: object) -> float | None:
         mine = [text for text in HydraConfig.get().overrides.task if not text.startswith("experiment_id=")]
+        try:
+            return train_job(mine)
+        except (ValueError, OSError) as error:
+            if os.environ.get("PHONAUT_DEBUG"):
+                raise
+            reason = f"{' '.join(mine)}: {'; '.join(str(error).splitlines())}"
+            print(f"failed: {reason}", file=sys.stderr)
+            Path(HydraConfig.get().sweep.dir, f"{HydraConfig.get().job.num:06d}.failed").write_text(reason)
+            return float("inf")
+
+    def train_job(mine: list[str]) -> float | None:
         config, problems = draft(HydraConfig.get().overrides.task)
         if problems:
             raise ConfigurationError(problems)
@@ -181,5 +200,9 @@ def sweep(overrides: Sequence[str]) -> None:
             return train_apart(config, mine, name)
         return train_one(config, [*mine, f"experiment_id={config.experiment_id}"], name)
 
-    sys.argv = [sys.argv[0], "--multirun", *search_path(), *texts]
-    job()
+    with tempfile.TemporaryDirectory(prefix="phonaut-sweep-") as folder:
+        sys.argv = [sys.argv[0], "--multirun", *search_path(), *texts, f"hydra.sweep.dir='{folder}'"]
+        job()
+        failed = [path.read_text() for path in sorted(Path(folder).glob("*.failed"))]
+    if failed:
+        raise ValueError("\n".join([f"{len(failed)} of the jobs failed:", *failed]))
