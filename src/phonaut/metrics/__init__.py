@@ -1,6 +1,7 @@
 """Arrays in, figures with 95 % intervals out."""
 
 from phonaut.metrics.builtin import ClassMetric, FrameAccuracy
+from phonaut.metrics.calibration import Calibration, fit_calibration, quality_inputs, threshold_in_words
 from phonaut.metrics.classification import (
     ClassRates,
     accuracy,
@@ -24,10 +25,29 @@ from phonaut.metrics.paired import (
     mcnemar_of_predictions,
 )
 from phonaut.metrics.registry import Metric, Scored, evaluate_metrics, from_configs, unregistered
+from phonaut.metrics.score_normalization import CohortStatistics, cohort_statistics, s_norm, t_norm, z_norm
+from phonaut.metrics.verification import (
+    Cost,
+    DetCurve,
+    Trials,
+    actual_dcf,
+    cllr,
+    det_curve,
+    detection_differences,
+    detection_figures,
+    eer,
+    error_rates,
+    min_cllr,
+    min_dcf,
+)
 
 __all__ = [
+    "Calibration",
     "ClassMetric",
     "ClassRates",
+    "CohortStatistics",
+    "Cost",
+    "DetCurve",
     "Difference",
     "Disagreement",
     "Estimate",
@@ -35,23 +55,40 @@ __all__ = [
     "McNemar",
     "Metric",
     "Scored",
+    "Trials",
     "accuracy",
+    "actual_dcf",
     "bootstrap",
     "by_class",
     "by_speaker",
+    "cllr",
+    "cohort_statistics",
     "confusion_matrix",
+    "det_curve",
+    "detection_differences",
+    "detection_figures",
     "difference",
     "difference_by_class",
     "difference_of_frames",
     "disagreements",
+    "eer",
+    "error_rates",
     "evaluate_metrics",
     "f1",
+    "fit_calibration",
     "from_configs",
     "mcnemar",
     "mcnemar_of_predictions",
     "mean_over",
+    "min_cllr",
+    "min_dcf",
+    "quality_inputs",
     "rates_from_confusion",
     "recall",
+    "s_norm",
+    "t_norm",
+    "threshold_in_words",
     "unregistered",
     "wilson",
+    "z_norm",
 ]
