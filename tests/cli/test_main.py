@@ -166,3 +166,22 @@ def test_a_job_of_a_sweep_that_fails_is_named_with_its_reason_and_leaves_nothing
     assert line.endswith("seed=-1: seed=-1: must be >= 0")
     assert [path.parent.name for path in tmp_path.glob("trained_models/s/*/*/metrics.json")] == ["majority"]
     assert not {path.name for path in tmp_path.iterdir()} - {"tones", "trained_models", command.file.name}
+
+
+def test_a_file_of_ones_own_stands_for_the_words_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "defaults:\n  - override model: gru\n  - _self_\ntrainer:\n  max_epochs: 3\nmodel:\n  hidden_size: 8\nseed: 4\n"
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "mine.yaml").write_text(text)
+    for words in (["conf/mine.yaml"], ["--config-dir", "conf", "--config-name", "mine"]):
+        assert main(["train", *words, "seed=5", "-c", "job"]) == 0
+        shown = capsys.readouterr()
+        assert "refused" not in shown.err
+        for line in ("hidden_size: 8", "max_epochs: 3", "seed: 5", "_target_: phonaut.networks.GRU"):
+            assert line in shown.out
+    stored = shown.out
+    (tmp_path / "stored.yaml").write_text(stored)
+    assert main(["train", "stored.yaml", "-c", "job"]) == 0
+    assert capsys.readouterr().out == stored

@@ -7,6 +7,7 @@ import os
 import pkgutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from phonaut.cli.options import Command, command_of, parse, split_config_dirs
 from phonaut.cli.pages import example_lines, help_page, section
@@ -108,7 +109,34 @@ def dispatch(words: Sequence[str]) -> int:
     if asked:
         print(help_page(name, command), end="")
         return 0
-    return parse(name, command, rest[1:]).run()
+    return parse(name, command, with_files(rest[1:]) if name == "train" else rest[1:]).run()
+
+
+def with_files(words: Sequence[str]) -> list[str]:
+    """Words of `train` in which a YAML file, or `--config-name NAME` of an added folder, stands for the words in it."""
+    from phonaut.config.plugins import config_dirs
+
+    found: list[str] = []
+    remaining = iter(words)
+    for word in remaining:
+        flag, _, name = word.partition("=")
+        if flag in ("--config-name", "-cn"):
+            name = name or next(remaining, "")
+            places = [folder / f"{name.removesuffix('.yaml')}.yaml" for folder in config_dirs()[1:]]
+            word = str(next((place for place in places if place.is_file()), ""))
+            if not word:
+                raise ValueError(f"--config-name {name}: there is no such file in a folder of --config-dir")
+        if not word.endswith((".yaml", ".yml")) or "=" in word or not Path(word).is_file():
+            found.append(word)
+            continue
+        from phonaut.config.compose import key_of, words_of_file
+
+        typed = {key_of(one) for one in words}
+        in_file = ((key_of(one), one) for one in words_of_file(Path(word)))
+        found += [
+            one for key, one in in_file if key not in typed and ("." not in key or key.split(".")[0] not in typed)
+        ]
+    return found
 
 
 def explained(error: Exception) -> int:

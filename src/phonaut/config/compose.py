@@ -14,7 +14,7 @@ from phonaut.checkpoints import pretrained
 from phonaut.checks import fits, is_text, is_words, type_problem, types_of
 from phonaut.config import aliases, check, idle, recipes, trust
 from phonaut.config.aliases import current_overrides
-from phonaut.config.nodes import Node, instantiate, load_target, option_types
+from phonaut.config.nodes import Node, flat, instantiate, load_target, option_types
 from phonaut.config.plugins import CONF, choices, load_group, node_of_group, resolved, search_path
 from phonaut.config.schema import HINTS, KEYS, MORE_OF_TRAINER, SMALL_GROUPS, Config
 from phonaut.config.yaml_files import read_yaml
@@ -228,6 +228,48 @@ def to_yaml(config: Config) -> str:
     from omegaconf import OmegaConf
 
     return OmegaConf.to_yaml(OmegaConf.create(config.to_dict()))
+
+
+def words_of_file(path: Path) -> list[str]:
+    """The words that a file of one's own stands for, all parameters in one, or the stored configuration of a run.
+
+    A group is chosen by `model: lstm`, by an entry of `defaults`, or by the `choices` of a stored configuration.
+
+    Raises:
+        ValueError: it is damaged, or names what is not trusted.
+    """
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is damaged: it has no keys")
+    if wrong := trust.problems({key: value for key, value in content.items() if key != "defaults"}):
+        raise ValueError("\n".join(f"{path}: {problem}" for problem in wrong))
+    content = aliases.current(content) if "choices" in content else content
+    chosen = {key: value for key, value in (content.pop("choices", None) or {}).items() if key in choices()}
+    for entry in content.pop("defaults", None) or []:
+        chosen |= (
+            {key.split("/")[-1].split()[-1]: name for key, name in entry.items()} if isinstance(entry, dict) else {}
+        )
+    chosen |= {key: content.pop(key) for key in choices() if isinstance(content.get(key, {}), (str, type(None)))}
+    named = {group: f"{group}={'null' if name is None else name}" for group, name in chosen.items()}
+    words = [named[group] for group in ("dataset", "model") if group in named]
+    follow = draft([*words, *([f"target={content['target']}"] if "target" in content else [])])[0].choices
+    words += [word for group, word in named.items() if word not in words and follow.get(group) != chosen[group]]
+    base = flat(draft(words)[0].to_dict())
+    for key, value in flat({key: value for key, value in content.items() if key not in ("hydra", "imported")}).items():
+        if not key.startswith("encoder.built") and (key not in base or str(base[key]) != str(value)):
+            words.append(f"{key}={in_grammar(value)}")
+    return words
+
+
+def in_grammar(value: Any) -> str:
+    """A value in Hydra's grammar."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{in_grammar(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(in_grammar, value)) + "]"
+    if isinstance(value, str):
+        return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + m[2].replace("'", "\\'"), value) + "'"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 # --- words
