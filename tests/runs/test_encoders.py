@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
 from helpers.encoders_of_tones import pretraining, trained
 from helpers.runs_of_tones import write_tones
-from phonaut.config.compose import ConfigurationError, compose
+from phonaut.config.compose import ConfigurationError, compose, to_yaml
 from phonaut.reports.terminal import summarize
 from phonaut.runs import Run
 from phonaut.runs.extraction import extract
@@ -82,7 +81,7 @@ def test_it_stands_in_front_of_every_kind_of_model(
     # The run is whole: it needs the encoder's folder no more.
     config = Run(run.folder).config
     config.encoder.run = str(tmp_path / "gone")
-    (run.folder / "config.yaml").write_text(OmegaConf.to_yaml(config))
+    (run.folder / "config.yaml").write_text(to_yaml(config))
     again = load(run.folder).model
     data = speech_data(config, parts.prepared_corpus(config), run.classes)
     found = predict(again, data, "test")

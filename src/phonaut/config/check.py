@@ -63,10 +63,11 @@ def problems(config: Config, overrides: Sequence[str] = (), typed: Mapping[str, 
     task = instantiate(config.task)
     if config.target not in (*TARGETS, *task.targets):
         wrong.append(f"target={config.target} is none of {', '.join(TARGETS)}")
-    wrong += [*class_problems(config), *streaming_problems(config), *frame_problems(config)]
+    wrong += [*class_problems(config), *frame_problems(config)]
     if wrong:
         return wrong  # of such values nothing can be made, which the other checks of combinations do
     wrong += [
+        *streaming_problems(config),
         *foreign.monitor_problems(config),
         *augmentation_problems(config),
         *module_problems(config),

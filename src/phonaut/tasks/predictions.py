@@ -95,12 +95,14 @@ class Predictions:
         wrong = [f"{name} is missing" for name in KINDS if name not in arrays]
         n, n_classes = (arrays[name].size if name in arrays else 0 for name in ("label", "classes"))
         for name, array in arrays.items():
-            shape = (n_classes,) if name == "classes" else (n, n_classes) if name == "scores" else (n,)
+            shape = (n_classes,) if name == "classes" else (n,)
             kinds = KINDS.get(name, "biufU") if array.size else "biufU"  # of what is empty, any
             if array.dtype.kind not in kinds or array.shape[: len(shape)] != shape:
                 wrong.append(f"{name!a} is {array.dtype} {array.shape}")
-            elif name in KINDS and array.ndim != len(shape):
+            elif name in KINDS and array.ndim != len(shape) + (name == "scores"):
                 wrong.append(f"{name!a} has the shape {array.shape}")
+        if not wrong and arrays["scores"].shape[1] not in (1, n_classes):  # one: a number is answered, no class
+            wrong.append(f"'scores' has the shape {arrays['scores'].shape}, and there are {n_classes} classes")
         if not wrong and n and not -1 <= arrays["label"].min() <= arrays["label"].max() < max(n_classes, 1):
             wrong.append("label is none of the classes")
         if wrong:

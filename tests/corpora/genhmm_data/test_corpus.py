@@ -278,7 +278,7 @@ def test_files_are_imported_once_and_again_when_they_change(tmp_path: Path, monk
     [
         (["target=phone"], "dataset=genhmm_data needs dataset.train=FILE and dataset.test=FILE"),
         (["target=keyword"], "has labels for target=phone and target=speaker, none for target=keyword"),
-        (["target=phone", "dataset.frame_shift_s=0"], "dataset.frame_shift_s=0: seconds above 0"),
+        (["target=phone", "dataset.frame_shift_s=0"], "dataset.frame_shift_s=0: must be above 0"),
         (["target=phone", "dataset.most_gb=-1"], "dataset.most_gb=-1"),
         (["target=phone", "features=mfcc"], "dataset=genhmm_data has frames already"),
     ],
@@ -319,7 +319,7 @@ def test_one_command_trains_on_them_and_another_tests_on_a_noisy_file(
     capsys.readouterr()
     for words, message in (
         (["dataset.test=none.pkl"], "dataset.test=none.pkl is not there"),
-        (["dataset.train=test.39.gz"], "settings of the data go with a new folder"),
+        (["dataset.frame_shift_s=0.02"], "other settings go with a folder to score"),
     ):
         assert main(["evaluate", "trained_models/a", *words]) == 2
         assert message in capsys.readouterr().err
