@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import tempfile
+import unicodedata
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -236,6 +237,21 @@ def text_lines(path: Path, encoding: str = "utf-8") -> Iterator[str]:
         raise ValueError(f"{path} is not {name}; save it as {name} (iconv -f latin1 -t utf-8): {error}") from error
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def composed(name: str) -> str:
+    """`name` in Unicode's composed form: macOS writes the letters and accents of file names apart."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def listed_path(path: str) -> str:
+    r"""A path as a file lists it, on whatever system: with forward slashes, composed, without `./`.
+
+    >>> listed_path(".\\yes\\a.wav"), listed_path("/data//./yes/a.wav")
+    ('yes/a.wav', '/data/yes/a.wav')
+    """
+    parts = composed(path.strip()).replace("\\", "/").split("/")
+    return "/".join([parts[0]] * (parts[0] != ".") + [part for part in parts[1:] if part not in ("", ".")])
 
 
 def read_json(path: Path, default: T) -> T:

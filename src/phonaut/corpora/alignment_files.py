@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from phonaut.corpora.disk import composed, listed_path
 from phonaut.corpora.textgrids import phone_tier, read_textgrid
-from phonaut.files import text_lines
+from phonaut.files import composed, listed_path, text_lines
 from phonaut.names import excerpt, is_utf8
 
 HTK_TICK_S = 1e-7

@@ -41,21 +41,6 @@ class Refused:
         return [{"path": path, "reason": reason} for path, reason in self._reasons.items()]
 
 
-def composed(name: str) -> str:
-    """`name` in Unicode's composed form: macOS writes the letters and accents of file names apart."""
-    return name if name.isascii() else unicodedata.normalize("NFC", name)
-
-
-def listed_path(path: str) -> str:
-    r"""A path as a file lists it, on whatever system: with forward slashes, composed, without `./`.
-
-    >>> listed_path(".\\yes\\a.wav"), listed_path("/data//./yes/a.wav")
-    ('yes/a.wav', '/data/yes/a.wav')
-    """
-    parts = composed(path.strip()).replace("\\", "/").split("/")
-    return "/".join([parts[0]] * (parts[0] != ".") + [part for part in parts[1:] if part not in ("", ".")])
-
-
 def existing(path: str) -> str:
     """`path`, or the form of it in which accents are written the other way, where that is a file."""
     if path.isascii() or os.path.exists(path):

@@ -8,11 +8,11 @@ from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 
-from phonaut.corpora.disk import Refused, base_of, composed, entries, existing, listed_path
+from phonaut.corpora.disk import Refused, base_of, entries, existing
 from phonaut.corpora.folder.layouts import split_name
 from phonaut.data.draws import hash_of
 from phonaut.data.utterance import Utterance
-from phonaut.files import text_lines
+from phonaut.files import composed, listed_path, text_lines
 
 CHANNELS = "reco2file_and_channel"
 TO_THE_END = -1.0  # in place of a segment's end

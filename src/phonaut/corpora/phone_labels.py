@@ -6,8 +6,7 @@ import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from phonaut.corpora.disk import composed
-from phonaut.files import text_lines
+from phonaut.files import composed, text_lines
 
 SILENCE, NOISE = "SIL", "SPN"
 SYMBOLS = "phones.txt"

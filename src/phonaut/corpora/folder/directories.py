@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from phonaut.corpora.disk import UNREAD_SUFFIXES, Refused, composed, entries, is_audio, stems, suffix_of, walk
+from phonaut.corpora.disk import UNREAD_SUFFIXES, Refused, entries, is_audio, stems, suffix_of, walk
 from phonaut.corpora.folder.layouts import read_name, split_name
 from phonaut.corpora.noise import find_noise_folder
 from phonaut.data.utterance import Utterance
+from phonaut.files import composed
 
 Inside = Mapping[str, set[str]]  # folder -> those of its folders in which there is audio, "" being itself
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Protocol
 
-from phonaut.corpora.disk import composed
 from phonaut.data.utterance import Utterance
+from phonaut.files import composed
 
 SPLIT_NAMES = {
     "train": ("train", "training", "trn"),

@@ -11,19 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from phonaut.corpora.disk import (
-    Refused,
-    base_of,
-    composed,
-    entries,
-    existing,
-    is_audio,
-    listed_path,
-    suffix_of,
-)
+from phonaut.corpora.disk import Refused, base_of, entries, existing, is_audio, suffix_of
 from phonaut.corpora.folder.layouts import split_name
 from phonaut.data.utterance import Utterance
-from phonaut.files import LONGEST_LINE, encoding_of
+from phonaut.files import LONGEST_LINE, composed, encoding_of, listed_path
 from phonaut.names import excerpt, nearest
 
 COLUMNS = {  # what people call them

@@ -7,9 +7,9 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from phonaut.corpora.disk import Refused, entries, is_audio, listed_path, stems
+from phonaut.corpora.disk import Refused, entries, is_audio, stems
 from phonaut.data.utterance import Utterance
-from phonaut.files import text_lines
+from phonaut.files import listed_path, text_lines
 from phonaut.names import likest
 
 COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
