@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from phonaut.corpora.arpabet import PHONES
-from phonaut.corpora.disk import composed
 from phonaut.corpora.kaldi import read
 from phonaut.corpora.phone_labels import phones_of
-from phonaut.files import text_lines
+from phonaut.files import composed, text_lines
 from phonaut.names import excerpt
 
 Pronunciations = Mapping[str, Sequence[tuple[str, ...]]]

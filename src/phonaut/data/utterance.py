@@ -41,6 +41,8 @@ class Utterance:
         recording: id of the recording where several utterances are parts of one; None: `id`. Parts of one recording
             stay together where recordings are divided.
         channel: of the recording, from 0; None: all are mixed.
+        pcm_rate: Hz of a recording without a header, which is mono of 16 bits, the lower byte first; None: the header
+            of the file says what it is.
     """
 
     id: str
@@ -56,6 +58,7 @@ class Utterance:
     session: str | None = None
     recording: str | None = None
     channel: int | None = field(default=None, repr=False)  # prepared folders are named by a hash of what is shown
+    pcm_rate: int | None = field(default=None, repr=False)
 
 
 class DividedCorpus(Protocol):

@@ -341,3 +341,32 @@ def test_what_lies_between_the_frames_of_an_mp3_is_remarked_upon(tmp_path: Path)
     recording, blocks = open_recording(tmp_path / "x.mp3", RATE)
     assert sum(map(len, blocks)) >= N
     assert recording.remarks == ["40 bytes in it are no MP3, and were passed over"]
+
+
+def test_a_recording_without_a_header_is_read_where_its_rate_is_said(tmp_path: Path) -> None:
+    samples = np.rint(SOUND * 32767).astype("<i2")
+    samples[0] = -3585  # FF F1, as AAC begins
+    (tmp_path / "x.pcm").write_bytes(samples.tobytes())
+    recording, blocks = open_recording(tmp_path / "x.pcm", RATE, None, RATE)
+    np.testing.assert_array_equal(np.concatenate(list(blocks)), samples)
+    assert (recording.source_rate, recording.n_source, recording.remarks) == (RATE, N, [])
+    recording, blocks = open_recording(tmp_path / "x.pcm", RATE, None, RATE // 2)
+    assert abs(sum(map(len, blocks)) - 2 * N) <= 1, "at half the rate it lasts twice as long"
+    with pytest.raises(BadRecordingError):
+        list(open_recording(tmp_path / "x.pcm", RATE)[1])
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "an empty file"),
+        (bytes(1601), "truncated: 1,601 bytes are no whole number of samples of 16 bits"),
+        (b"RIFF" + bytes(1600), "has a header, RIFF, and the corpus says that there is none"),
+    ],
+)
+def test_a_recording_without_a_header_that_cannot_be_one_is_refused(
+    content: bytes, reason: str, tmp_path: Path
+) -> None:
+    (tmp_path / "x.pcm").write_bytes(content)
+    with pytest.raises(BadRecordingError, match=reason):
+        open_recording(tmp_path / "x.pcm", RATE, None, RATE)

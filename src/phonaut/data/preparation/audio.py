@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -43,6 +44,8 @@ SUFFIXES = {
     "AU": (".au", ".snd"),
     "CAF": (".caf",),
 }
+
+HEADERS = (b"RIFF", b"NIST", b"fLaC", b"OggS")  # beginnings that are no samples
 
 
 class BadRecordingError(ValueError):
@@ -91,13 +94,21 @@ class Part(NamedTuple):
     n_samples: int
 
 
-def open_recording(path: Path, sample_rate: int, channel: int | None = None) -> tuple[Recording, Iterator[Samples]]:
+def open_recording(
+    path: Path, sample_rate: int, channel: int | None = None, pcm_rate: int | None = None
+) -> tuple[Recording, Iterator[Samples]]:
     """A recording and its blocks of mono samples at `sample_rate`: those of a channel, from 0, or the mix of all.
+
+    Args:
+        path: the file.
+        sample_rate: that is wanted, Hz.
+        channel: that is wanted.
+        pcm_rate: Hz of a file without a header (`Utterance.pcm_rate`).
 
     Raises:
         BadRecordingError: now, or while the blocks are read: unreadable, empty, truncated, or not numbers.
     """
-    parts, remarks = open_parts(path)
+    parts, remarks = open_parts(path, pcm_rate)
     file, n_source = parts[0].file, sum(part.n_samples for part in parts)
     if n_source == 0:
         raise BadRecordingError("no samples")
@@ -132,8 +143,8 @@ def duration_s(path: Path) -> float:
     return float(recording.n_source / rate)
 
 
-def open_parts(path: Path) -> tuple[list[Part], list[str]]:
-    """The recordings that are joined in a file, mostly one, and remarks.
+def open_parts(path: Path, pcm_rate: int | None = None) -> tuple[list[Part], list[str]]:
+    """The recordings that are joined in a file, mostly one, and remarks; one without a header has a `pcm_rate`.
 
     Raises:
         BadRecordingError: it is empty, cut off, or cannot be read.
@@ -141,9 +152,26 @@ def open_parts(path: Path) -> tuple[list[Part], list[str]]:
     if not is_utf8(str(path)):
         raise BadRecordingError("the name is not UTF-8: rename the file")
     try:
-        return _open_parts(path)
+        return _open_parts(path) if pcm_rate is None else ([_open_pcm(path, pcm_rate)], [])
     except (OSError, RuntimeError) as error:
         raise BadRecordingError(f"not readable as audio: {plain(error)}") from error
+
+
+def _open_pcm(path: Path, rate: int) -> Part:
+    """A file of nothing but mono samples of 16 bits, the lower byte first."""
+    import soundfile
+
+    raw = path.open("rb")
+    n_bytes = os.fstat(raw.fileno()).st_size
+    if not n_bytes:
+        raise BadRecordingError("an empty file")
+    if n_bytes % 2:
+        raise BadRecordingError(f"truncated: {n_bytes:,} bytes are no whole number of samples of 16 bits")
+    if (beginning := raw.read(4)) in HEADERS:
+        raise BadRecordingError(f"has a header, {beginning.decode()}, and the corpus says that there is none")
+    raw.seek(0)
+    sound = soundfile.SoundFile(raw, samplerate=rate, channels=1, format="RAW", subtype="PCM_16", endian="LITTLE")
+    return Part(sound, sound.frames)
 
 
 def _open_parts(path: Path) -> tuple[list[Part], list[str]]:

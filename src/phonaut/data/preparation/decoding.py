@@ -109,6 +109,6 @@ def load(utterance: Utterance, sample_rate: int) -> tuple[Recording, Iterable[Sa
     Raises:
         BadRecordingError: it cannot be used.
     """
-    recording, parts = open_recording(utterance.path, sample_rate, utterance.channel)
+    recording, parts = open_recording(utterance.path, sample_rate, utterance.channel, utterance.pcm_rate)
     is_long = recording.n_source > LONG_S * recording.source_rate
     return recording, parts if is_long else list(parts)

@@ -140,7 +140,8 @@ def fingerprint(corpus: DividedCorpus, sample_rate: int) -> tuple[str, int]:
             except OSError:
                 state = (-1, -1)
         channel = "" if utterance.channel is None else f" channel {utterance.channel}"
-        digest.update(f"{(utterance, state)!r}{channel}".encode("utf-8", "surrogateescape"))
+        pcm = "" if utterance.pcm_rate is None else f" PCM {utterance.pcm_rate}"
+        digest.update(f"{(utterance, state)!r}{channel}{pcm}".encode("utf-8", "surrogateescape"))
         n += 1
     about = json.dumps([corpus.words(), corpus.notes(), corpus.refused()], default=str)
     digest.update(about.encode("utf-8", "surrogateescape"))
