@@ -6,6 +6,7 @@ from phonaut.corpora.fsdd import FSDD
 from phonaut.corpora.kws.corpus import KeywordCorpus
 from phonaut.corpora.librispeech import LibriSpeech
 from phonaut.corpora.mix import Mix, Part
+from phonaut.corpora.reddots import RedDots
 from phonaut.corpora.speechocean762 import Speechocean762
 from phonaut.corpora.synthetic.corpus import SyntheticCorpus
 from phonaut.corpora.timit.corpus import TIMIT
@@ -23,6 +24,7 @@ __all__ = [
     "Mix",
     "Part",
     "Phone",
+    "RedDots",
     "Speechocean762",
     "SyntheticCorpus",
     "Utterance",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from phonaut.checks import Rule
 from phonaut.corpora.disk import Refused
 from phonaut.corpora.hashing import Shares
+from phonaut.data.trials import Trials
 from phonaut.data.utterance import Utterance
 
 
@@ -83,6 +84,10 @@ class Corpus(ABC):
     def official(self) -> str:
         """The official split in words, for the notes."""
         return "official split"
+
+    def trials(self) -> Mapping[str, Trials]:
+        """Its lists of verification trials by official split; mostly none."""
+        return {}
 
     def words(self) -> list[str] | None:
         """The order of the keyword classes where it is fixed; None: the sorted words of the training split."""

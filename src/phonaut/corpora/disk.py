@@ -73,11 +73,16 @@ def unread_problem(name: str) -> str | None:
     return None
 
 
-def entries(folder: str, refused: Refused) -> tuple[list[str], list[str]]:
+def entries(folder: str, refused: Refused, *, read: str = "") -> tuple[list[str], list[str]]:
     """The names of the files and of the folders in `folder`, each sorted; hidden ones are left out.
 
     Names that are not UTF-8, links that lead nowhere or to themselves, audio that is not read, and folders that may not
     be read are refused.
+
+    Args:
+        folder: the folder.
+        refused: gets what is refused.
+        read: a suffix of audio that the corpus reads, and others do not.
     """
     files: list[str] = []
     folders: list[str] = []
@@ -94,7 +99,7 @@ def entries(folder: str, refused: Refused) -> tuple[list[str], list[str]]:
                     if entry.is_dir():
                         folders.append(name)
                     elif not entry.is_symlink() or entry.is_file():
-                        if problem := unread_problem(name):
+                        if suffix_of(name) != read and (problem := unread_problem(name)):
                             refused.add(os.path.join(folder, name), problem)
                         else:
                             files.append(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class Trials:
     conditions: tuple[str, ...] = CONDITIONS
 
     def __post_init__(self) -> None:
-        columns = {
+        columns: dict[str, tuple[NDArray[Any], int]] = {
             "model": (self.model, len(self.enrolment)),
             "recording": (self.recording, len(self.recordings)),
             "condition": (self.condition, len(self.conditions)),
@@ -68,7 +69,7 @@ class Trials:
     @property
     def is_target(self) -> NDArray[np.bool_]:
         """Whether a trial is to be accepted, `(N,)`."""
-        return self.condition == 0
+        return np.equal(self.condition, 0)
 
     def counts(self) -> dict[str, int]:
         """The number of trials of each condition."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +14,14 @@ import numpy as np
 from helpers.fuzz import Reader
 from phonaut.alignment.lexicon import entries_of
 from phonaut.corpora import FolderCorpus, KeywordCorpus, LibriSpeech
+from phonaut.corpora.disk import Refused
 from phonaut.corpora.genhmm_data.files import read_research_file
 from phonaut.corpora.phone_alignments import Alignment
 from phonaut.corpora.protocols import Official
+from phonaut.corpora.reddots import read_script
 from phonaut.corpora.timit.files import read_phones
 from phonaut.corpora.timit.tables import FOLDINGS
+from phonaut.data.trial_files import read_enrolment, read_scores, read_trials
 
 NAMES = [f"{speaker}-{word}" for speaker in ("anna", "bert", "carl", "dora") for word in ("yes", "no")]
 SPEAKERS = [f"{i:08x}" for i in range(6)]
@@ -137,7 +141,48 @@ def research(folder: Path) -> list[Path]:
     return paths
 
 
+TRN = "m1_31 m1/a,m1/b\nf2_31 f2/a\n"
+TRIALS = {
+    "x.ndx": "m1_31,m1/c,Y,N,N,N\nm1_31,m1/d,N,Y,N,N\nm1_31,f2/c,N,N,Y,N\nf2_31,m1/d,N,N,N,Y\n",
+    "kaldi": "m1_31 m1/c target\nf2_31 m1/c nontarget\nm1_31 m1/d nontarget\n",
+    "pairs.txt": "1 id1/x/1.wav id1/y/2.wav\n0 id1/x/1.wav id2/x/1.wav\n0 id2/x/1.wav id1/x/1.wav\n",
+}
+
+
+def trial_lists(folder: Path) -> list[Path]:
+    files = {"x.trn": TRN, "spk2utt": TRN.replace(",", " ")} | TRIALS
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    (folder / "whole.trn").write_text(TRN)
+    return [folder / name for name in files]
+
+
+def trials(path: Path) -> object:
+    """A list of trials, with the enrolment beside it, or enrolment."""
+    if path.name not in TRIALS:
+        return read_enrolment(path)
+    return read_trials(path, None if path.name == "pairs.txt" else read_enrolment(path.parent / "whole.trn"))
+
+
+def score_files(folder: Path) -> list[Path]:
+    listed = list(trial_lists(folder))
+    conditions = "m1_31 m1/c TC 1.5\nm1_31 m1/d TW -2e-3\nm1_31 f2/c IC 0\nf2_31 m1/d IW -7\n"
+    listed[0].with_name("scores").write_text(conditions)
+    listed[0].with_name("kaldi.scores").write_text(re.sub("[TI][CW] ", "", conditions))
+    return [folder / "scores", folder / "kaldi.scores"]
+
+
+def scores(path: Path) -> object:
+    return read_scores(path, read_trials(path.parent / "x.ndx", read_enrolment(path.parent / "x.trn")))
+
+
 READERS = {
+    "trials": Reader(trial_lists, trials),
+    "scores": Reader(score_files, scores),
+    "reddots script": Reader(
+        written(script__txt="20150130052549120_m0001_31;Hall\u00f6\n20150130052549120_m0001_32;OK\n"),
+        lambda path: read_script(path, Refused()),
+    ),
     "lexicon": Reader(
         written(
             a__txt=";;; x\nHELLO HH AH0 L OW1 # y\nHELLO(2) HH EH0 L OW1\n",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 from phonaut.checks import refuse, within
 from phonaut.corpora.base import Corpus
 from phonaut.corpora.hashing import Shares
+from phonaut.data.trials import Trials
 from phonaut.data.utterance import SPLITS, Utterance
 
 
@@ -22,11 +24,13 @@ class Plan(NamedTuple):
         split: the split of an utterance; None: it has none, and is refused.
         notes: sentences that say how it was decided.
         shares: by which recordings of noise are divided in time.
+        trials: lists of verification, by split.
     """
 
     split: Callable[[Utterance], str | None]
     notes: list[str]
     shares: Shares
+    trials: Mapping[str, Trials] = MappingProxyType({})
 
 
 @dataclass
@@ -217,6 +221,11 @@ class Divided:
     def plan(self) -> Plan:
         """The protocol's decisions."""
         return self.protocol.plan(Listing(self.corpus, self.target))
+
+    @property
+    def trials(self) -> Mapping[str, Trials]:
+        """Lists of verification trials by split, of recordings by their ids; none where the protocol makes none."""
+        return self.plan.trials
 
     def assigned(self) -> Iterator[Utterance]:
         """Every utterance of the corpus with its split; where speakers are not known, each counts as one."""

@@ -47,8 +47,9 @@ class Official(ProtocolByShares):
             training, who = set(), "whether speakers are shared is not known"
         note = f"{corpus.official()}; {who}"
         if "validation" in survey.splits or "test" not in survey.splits:  # a part of a published corpus
-            return Plan(lambda utterance: utterance.split, [note], shares)
-        return with_validation(lambda utterance: utterance.split, training, testing, listing, shares, note)
+            return Plan(lambda utterance: utterance.split, [note], shares, corpus.trials())
+        plan = with_validation(lambda utterance: utterance.split, training, testing, listing, shares, note)
+        return plan._replace(trials=corpus.trials())
 
     def _check(self, listing: Listing, both: set[str], shared: dict[str, set[str]]) -> None:
         if listing.target == "speaker":
