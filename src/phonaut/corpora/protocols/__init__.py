@@ -10,6 +10,7 @@ from phonaut.corpora.protocols.fixed import Fixed
 from phonaut.corpora.protocols.folds import Folds
 from phonaut.corpora.protocols.leave_one_speaker_out import LeaveOneSpeakerOut
 from phonaut.corpora.protocols.official import Official
+from phonaut.corpora.protocols.trials import VerificationTrials
 from phonaut.corpora.protocols.unlabelled import Unlabelled
 from phonaut.corpora.protocols.within_speakers import WithinSpeakers
 
@@ -27,5 +28,6 @@ __all__ = [
     "Protocol",
     "Shares",
     "Unlabelled",
+    "VerificationTrials",
     "WithinSpeakers",
 ]
