@@ -14,12 +14,14 @@ from phonaut.plots.hmm import (  # noqa: E402
     plot_transitions,
 )
 from phonaut.plots.noise import against_snr  # noqa: E402
+from phonaut.plots.verification import det_curves, score_histograms  # noqa: E402
 
 __all__ = [
     "against_snr",
     "attention_maps",
     "coarse",
     "confusion_matrix",
+    "det_curves",
     "hidden_layers",
     "layer_weights",
     "plot_convergence",
@@ -29,6 +31,7 @@ __all__ = [
     "plot_transitions",
     "png",
     "row_fractions",
+    "score_histograms",
     "spectrogram",
     "spectrograms",
 ]
