@@ -172,10 +172,15 @@ def test_a_file_of_ones_own_stands_for_the_words_in_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    text = "defaults:\n  - override model: gru\n  - _self_\ntrainer:\n  max_epochs: 3\nmodel:\n  hidden_size: 8\nseed: 4\n"
+    text = "defaults:\n  - override model: gru\n  - _self_\n"
+    text += "trainer:\n  max_epochs: 3\nmodel:\n  hidden_size: 8\nseed: 4\n"
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "mine.yaml").write_text(text)
-    for words in (["conf/mine.yaml"], ["--config-dir", "conf", "--config-name", "mine"]):
+    for words in (
+        ["conf/mine.yaml"],
+        ["--config-dir", "conf", "--config-name", "mine"],
+        ["hydra.searchpath=[file://conf]", "-cn", "mine"],
+    ):
         assert main(["train", *words, "seed=5", "-c", "job"]) == 0
         shown = capsys.readouterr()
         assert "refused" not in shown.err

@@ -267,19 +267,27 @@ def expected(kind: Any, least: int | None) -> list[str]:
 
 
 def split_config_dirs(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The folders of `--config-dir DIR`, and all other words.
+    """The folders of `--config-dir DIR`, or `hydra.searchpath=[DIR,...]`, and all other words.
 
     Raises:
-        ValueError: the folder is missing.
+        ValueError: the folder is missing, or is to be found in a package.
 
     >>> split_config_dirs(["train", "--config-dir", "mine", "model=toy", "--config-dir=yours"])
     (['mine', 'yours'], ['train', 'model=toy'])
+    >>> split_config_dirs(["train", "hydra.searchpath=[file://mine, yours]"])
+    (['mine', 'yours'], ['train'])
     """
     folders, rest = [], []
     remaining = iter(words)
     for word in remaining:
         flag, _, value = word.partition("=")
-        if flag == "--config-dir":
+        if flag.lstrip("+") == "hydra.searchpath":
+            paths = [path.strip(" '\"").removeprefix("file://") for path in value.strip("[]").split(",")]
+            if packages := [path for path in paths if "://" in path]:
+                raise ValueError(f"hydra.searchpath={packages[0]}: must be a folder; an installed package is found by "
+                                 "its entry point (docs/extend.md)")  # fmt: skip
+            folders += filter(None, paths)
+        elif flag in ("--config-dir", "-cd"):
             value = value or next(remaining, "")
             if not value:
                 raise ValueError("--config-dir needs a folder")
