@@ -14,7 +14,7 @@ from phonaut.corpora import RedDots, Utterance
 from phonaut.corpora.protocols import Divided
 from phonaut.corpora.reddots import gender_of
 from phonaut.data.preparation.prepare import prepare
-from phonaut.data.trials import Trials
+from phonaut.data.trials import TrialList
 
 SPEAKERS = ("f0001", "f0002", "m0001", "m0002")
 OTHER = "m0009"  # is in no list
@@ -143,7 +143,7 @@ def test_trials_are_those_of_the_lists_of_women_and_men(tree: Path) -> None:
 
 
 def test_lists_that_write_the_suffix_are_the_same(tree: Path, tmp_path: Path) -> None:
-    def named(trials: Trials) -> list[tuple[str, str, int]]:
+    def named(trials: TrialList) -> list[tuple[str, str, int]]:
         columns = zip(trials.model, trials.recording, trials.condition, strict=True)
         return [(trials.models[m], trials.recordings[r], int(c)) for m, r, c in columns]
 

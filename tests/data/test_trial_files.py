@@ -20,7 +20,7 @@ from phonaut.data.trial_files import (
     write_scores,
     write_trials,
 )
-from phonaut.data.trials import Trials
+from phonaut.data.trials import TrialList
 
 TRN = "m1_31 m1/a_m1_31,m1/b_m1_31\nf2_31 f2/a_f2_31\n"
 NDX = "m1_31,m1/c_m1_31,Y,N,N,N\nm1_31,m1/c_m1_32,N,Y,N,N\nm1_31,f2/c_f2_31,N,N,Y,N\nf2_31,m1/c_m1_32,N,N,N,Y\n"
@@ -30,7 +30,7 @@ SCORES = "m1_31 m1/c_m1_31 TC 1.5\nm1_31 m1/c_m1_32 TW -2e-3\nm1_31 f2/c_f2_31 I
 Rows = list[tuple[str, str, str]]
 
 
-def rows(trials: Trials) -> Rows:
+def rows(trials: TrialList) -> Rows:
     columns = zip(trials.model, trials.recording, trials.condition, strict=True)
     return [(trials.models[m], trials.recordings[r], trials.conditions[c]) for m, r, c in columns]
 
@@ -41,11 +41,11 @@ def saved(folder: Path, name: str, text: str) -> Path:
 
 
 @pytest.fixture
-def reddots(tmp_path: Path) -> Trials:
+def reddots(tmp_path: Path) -> TrialList:
     return read_trials(saved(tmp_path, "a.ndx", NDX), read_enrolment(saved(tmp_path, "a.trn", TRN)))
 
 
-def test_a_list_of_reddots_is_read_as_it_says(reddots: Trials) -> None:
+def test_a_list_of_reddots_is_read_as_it_says(reddots: TrialList) -> None:
     assert reddots.enrolment == {"m1_31": ("m1/a_m1_31", "m1/b_m1_31"), "f2_31": ("f2/a_f2_31",)}
     assert rows(reddots) == [
         ("m1_31", "m1/c_m1_31", "TC"),
@@ -70,7 +70,7 @@ def test_a_list_of_voxceleb_enrols_its_first_recordings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_is_written_is_read(form: str, reddots: Trials, tmp_path: Path) -> None:
+def test_what_is_written_is_read(form: str, reddots: TrialList, tmp_path: Path) -> None:
     write_enrolment(tmp_path / "b.trn", reddots)
     assert (tmp_path / "b.trn").read_text() == TRN
     trials = read_trials(saved(tmp_path, "pairs", PAIRS)) if form == "voxceleb" else reddots
@@ -86,7 +86,7 @@ def test_what_is_written_is_read(form: str, reddots: Trials, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("with_conditions", [True, False])
 def test_scores_are_the_same_to_the_last_bit_and_in_the_order_of_the_list(
-    with_conditions: bool, reddots: Trials, tmp_path: Path
+    with_conditions: bool, reddots: TrialList, tmp_path: Path
 ) -> None:
     scores = np.array([1 / 3, -1e-300, 1.7976931348623157e308, -0.0])
     path = tmp_path / "scores"
@@ -111,7 +111,7 @@ WRITTEN: dict[str, Callable[[str], bytes]] = {
 
 
 @pytest.mark.parametrize("written", WRITTEN)
-def test_a_list_of_another_system_is_the_same(written: str, reddots: Trials, tmp_path: Path) -> None:
+def test_a_list_of_another_system_is_the_same(written: str, reddots: TrialList, tmp_path: Path) -> None:
     def write(name: str, text: str) -> Path:
         (tmp_path / name).write_bytes(WRITTEN[written](text))
         return tmp_path / name
@@ -183,7 +183,7 @@ BAD_TRIALS = {
 
 
 @pytest.mark.parametrize("text", BAD_TRIALS)
-def test_a_malformed_line_of_trials_is_named(text: str, reddots: Trials, tmp_path: Path) -> None:
+def test_a_malformed_line_of_trials_is_named(text: str, reddots: TrialList, tmp_path: Path) -> None:
     known = reddots.named() | {"m1/d"}
     with pytest.raises(ValueError, match=f"bad.txt{BAD_TRIALS[text]}") as caught:
         read_trials(saved(tmp_path, "bad.txt", text), reddots.enrolment, known)
@@ -214,7 +214,7 @@ BAD_SCORES = {
 
 
 @pytest.mark.parametrize("text", BAD_SCORES)
-def test_scores_that_are_not_those_of_the_list_are_named(text: str, reddots: Trials, tmp_path: Path) -> None:
+def test_scores_that_are_not_those_of_the_list_are_named(text: str, reddots: TrialList, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"bad.txt{BAD_SCORES[text]}"):
         read_scores(saved(tmp_path, "bad.txt", text), reddots)
 
@@ -228,7 +228,9 @@ def test_scores_that_are_not_those_of_the_list_are_named(text: str, reddots: Tri
         (np.array([0, 0, 0, -np.inf]), "that of trial 4 is -inf"),
     ],
 )
-def test_scores_that_are_none_are_not_written(scores: np.ndarray, reason: str, reddots: Trials, tmp_path: Path) -> None:
+def test_scores_that_are_none_are_not_written(
+    scores: np.ndarray, reason: str, reddots: TrialList, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match=reason):
         write_scores(tmp_path / "scores", reddots, scores)
     assert not (tmp_path / "scores").exists()
@@ -237,14 +239,14 @@ def test_scores_that_are_none_are_not_written(scores: np.ndarray, reason: str, r
 @pytest.mark.parametrize("name", ["a b", "a,b", "", "a\nb", "a\\b", "./a", "a\u00a0b"])
 def test_a_name_that_would_read_otherwise_is_not_written(name: str, tmp_path: Path) -> None:
     column = np.zeros(1, np.int32)
-    trials = Trials({"m": (name,)}, ("x",), column, column, column.astype(np.int8))
+    trials = TrialList({"m": (name,)}, ("x",), column, column, column.astype(np.int8))
     for write in (write_enrolment, write_trials, lambda path, one: write_scores(path, one, [0.0])):
         with pytest.raises(ValueError, match="cannot be written in a list: no name has spaces"):
             write(tmp_path / "x", trials)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_list_is_not_written_in_a_form_that_would_lose_what_it_says(reddots: Trials, tmp_path: Path) -> None:
+def test_a_list_is_not_written_in_a_form_that_would_lose_what_it_says(reddots: TrialList, tmp_path: Path) -> None:
     pairs = read_trials(saved(tmp_path, "pairs", PAIRS))
     with pytest.raises(ValueError, match=r"an .ndx has TC, TW, IC, IW; these trials have target, nontarget"):
         write_trials(tmp_path / "x", pairs, "ndx")
@@ -254,7 +256,7 @@ def test_a_list_is_not_written_in_a_form_that_would_lose_what_it_says(reddots: T
         write_trials(tmp_path / "x", reddots, "trn")
 
 
-def test_a_hundred_thousand_lines_are_read_in_a_fraction_of_a_second(reddots: Trials, tmp_path: Path) -> None:
+def test_a_hundred_thousand_lines_are_read_in_a_fraction_of_a_second(reddots: TrialList, tmp_path: Path) -> None:
     lines = (f"{model},m1/{i},N,N,N,Y\n" for i in range(50_000) for model in ("m1_31", "f2_31"))
     path = saved(tmp_path, "long.ndx", "".join(lines))
     began = time.process_time()

@@ -1,4 +1,4 @@
-"""Trials in columns: counts by hand, trials that cannot be, lists that are joined and cut."""
+"""TrialList in columns: counts by hand, trials that cannot be, lists that are joined and cut."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from phonaut.data.trials import CONDITIONS, KINDS, Trials, joined
+from phonaut.data.trials import CONDITIONS, KINDS, TrialList, joined
 
 ENROLMENT = {"anna_1": ("anna/1a", "anna/1b"), "bert_1": ("bert/1a",), "cara_1": ("cara/1a",)}
 RECORDINGS = ("anna/1c", "anna/2c", "bert/1c", "bert/2c")
 ROWS = [(0, 0, 0), (0, 1, 1), (0, 2, 2), (0, 3, 3), (1, 0, 2), (1, 2, 0)]
 
 
-def made(rows: Sequence[tuple[int, int, int]] = ROWS, **changed: Any) -> Trials:
+def made(rows: Sequence[tuple[int, int, int]] = ROWS, **changed: Any) -> TrialList:
     model, recording, condition = np.array(rows, np.int32).reshape(-1, 3).T
     columns: dict[str, Any] = {"model": model, "recording": recording, "condition": condition.astype(np.int8)}
-    return Trials(**({"enrolment": ENROLMENT, "recordings": RECORDINGS} | columns | changed))
+    return TrialList(**({"enrolment": ENROLMENT, "recordings": RECORDINGS} | columns | changed))
 
 
-def named(trials: Trials) -> list[tuple[str, str, str]]:
-    """Trials by their names."""
+def named(trials: TrialList) -> list[tuple[str, str, str]]:
+    """TrialList by their names."""
     columns = zip(trials.model, trials.recording, trials.condition, strict=True)
     return [(trials.models[m], trials.recordings[r], trials.conditions[c]) for m, r, c in columns]
 
@@ -93,7 +93,7 @@ def test_lists_are_joined_in_their_order_whatever_the_numbers_of_their_names() -
         (made(ROWS[3:4]), "model anna_1 and recording bert/2c have a trial before"),
     ],
 )
-def test_lists_that_contradict_one_another_are_not_joined(other: Trials, reason: str) -> None:
+def test_lists_that_contradict_one_another_are_not_joined(other: TrialList, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         joined([made(), other])
     with pytest.raises(ValueError, match="got 0 lists"):

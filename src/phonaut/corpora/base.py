@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from phonaut.checks import Rule
 from phonaut.corpora.disk import Refused
 from phonaut.corpora.hashing import Shares
-from phonaut.data.trials import Trials
+from phonaut.data.trials import TrialList
 from phonaut.data.utterance import Utterance
 
 
@@ -85,7 +85,7 @@ class Corpus(ABC):
         """The official split in words, for the notes."""
         return "official split"
 
-    def trials(self) -> Mapping[str, Trials]:
+    def trials(self) -> Mapping[str, TrialList]:
         """Its lists of verification trials by official split; mostly none."""
         return {}
 

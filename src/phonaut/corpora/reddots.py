@@ -13,7 +13,7 @@ from phonaut.checks import refuse
 from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.disk import Refused, entries, find_folder, is_audio
 from phonaut.data.trial_files import read_enrolment, read_trials
-from phonaut.data.trials import Trials, joined
+from phonaut.data.trials import TrialList, joined
 from phonaut.data.utterance import Utterance
 from phonaut.files import listed_path, text_lines
 from phonaut.names import excerpt
@@ -114,7 +114,7 @@ class RedDots(Corpus):
         return pairs
 
     @cached_property
-    def lists(self) -> dict[tuple[str, str], Trials]:
+    def lists(self) -> dict[tuple[str, str], TrialList]:
         """The trials of each part and gender.
 
         Raises:
@@ -122,7 +122,7 @@ class RedDots(Corpus):
         """
         return {key: without_suffixes(read_trials(ndx, read_enrolment(trn))) for key, (trn, ndx) in self._pairs.items()}
 
-    def trials(self) -> Mapping[str, Trials]:
+    def trials(self) -> Mapping[str, TrialList]:
         """Those of the part, women's before men's."""
         lists = [trials for (part, _), trials in sorted(self.lists.items()) if part == self.part]
         return {"test": joined(lists)} if lists else {}
@@ -211,8 +211,8 @@ def gender_of(speaker: str) -> str:
     return GENDERS[speaker[0]]
 
 
-def without_suffixes(trials: Trials) -> Trials:
-    """Trials of the ids of recordings, where a list writes `.pcm` after them."""
+def without_suffixes(trials: TrialList) -> TrialList:
+    """TrialList of the ids of recordings, where a list writes `.pcm` after them."""
     if not any(name.endswith(".pcm") for name in trials.named()):
         return trials
     return replace(

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phonaut.arrays import Array, Index
-from phonaut.data.trials import CONDITIONS, KINDS, Trials, first_fault, keys_of, pair
+from phonaut.data.trials import CONDITIONS, KINDS, TrialList, first_fault, keys_of, pair
 from phonaut.files import composed, listed_path, text_lines, write_text
 from phonaut.names import excerpt
 
@@ -168,7 +168,7 @@ def form_of(line: str) -> Callable[[str], Line]:
 
 def read_trials(
     path: Path, enrolment: Mapping[str, tuple[str, ...]] | None = None, known: Collection[str] | None = None
-) -> Trials:
+) -> TrialList:
     """A list of trials, whose format is that of its first line.
 
     Args:
@@ -209,7 +209,7 @@ def read_trials(
     if fault := first_fault(enrolment or {}, names, model_of, recording_of):
         raise ValueError(f"{path}, line {columns.line[fault[0]]}: {fault[1]}")
     conditions = CONDITIONS if parse is ndx_line else KINDS
-    return Trials(enrolment or {}, names, model_of, recording_of, condition_of, conditions)
+    return TrialList(enrolment or {}, names, model_of, recording_of, condition_of, conditions)
 
 
 class Columns(NamedTuple):
@@ -231,7 +231,7 @@ class Columns(NamedTuple):
         return model, recording, np.array(self.condition, np.int8)
 
 
-def read_scores(path: Path, trials: Trials) -> Array:
+def read_scores(path: Path, trials: TrialList) -> Array:
     """The scores of trials in the order of their list, whatever the order of the file; `(N,)`.
 
     Args:
@@ -284,7 +284,7 @@ def read_scores(path: Path, trials: Trials) -> Array:
     return ordered
 
 
-def places_of(keys: Index, trials: Trials) -> Index:
+def places_of(keys: Index, trials: TrialList) -> Index:
     """The number of the trial of each key; -1 where there is none."""
     wanted = keys_of(trials.model, trials.recording, len(trials.recordings))
     if np.array_equal(keys, wanted) or not len(wanted):
@@ -315,7 +315,7 @@ def score_of(text: str) -> float:
 # --- writers ----------------------------------------------------------------------------------------------------------
 
 
-def write_enrolment(path: Path, trials: Trials) -> None:
+def write_enrolment(path: Path, trials: TrialList) -> None:
     """Write a `.trn` file.
 
     Raises:
@@ -325,7 +325,7 @@ def write_enrolment(path: Path, trials: Trials) -> None:
     write_text(path, "".join(f"{model} {','.join(names)}\n" for model, names in trials.enrolment.items()))
 
 
-def write_trials(path: Path, trials: Trials, form: str = "ndx") -> None:
+def write_trials(path: Path, trials: TrialList, form: str = "ndx") -> None:
     """Write a list of trials.
 
     Args:
@@ -361,7 +361,7 @@ def write_trials(path: Path, trials: Trials, form: str = "ndx") -> None:
     ))  # fmt: skip
 
 
-def write_scores(path: Path, trials: Trials, scores: ArrayLike, *, with_conditions: bool = True) -> None:
+def write_scores(path: Path, trials: TrialList, scores: ArrayLike, *, with_conditions: bool = True) -> None:
     """Write a score for each trial, in the order of the list; what is read again is the same to the last bit.
 
     Args:
@@ -386,12 +386,12 @@ def write_scores(path: Path, trials: Trials, scores: ArrayLike, *, with_conditio
     ))  # fmt: skip
 
 
-def rows(trials: Trials) -> Iterable[tuple[int, int, int]]:
+def rows(trials: TrialList) -> Iterable[tuple[int, int, int]]:
     """Each trial as numbers of its model, recording and condition."""
     return zip(trials.model.tolist(), trials.recording.tolist(), trials.condition.tolist(), strict=True)
 
 
-def check_names(trials: Trials) -> None:
+def check_names(trials: TrialList) -> None:
     """Refuse names that would read otherwise once written: with spaces or commas, or none at all.
 
     Raises:

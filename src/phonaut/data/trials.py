@@ -1,4 +1,4 @@
-"""Trials of verification: models with their enrolment, and trials in columns, sized for millions."""
+"""TrialList of verification: models with their enrolment, and trials in columns, sized for millions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KINDS = ("target", "nontarget")
 
 
 @dataclass(frozen=True, eq=False)
-class Trials:
+class TrialList:
     """A list of N trials in columns, a few bytes each.
 
     Attributes:
@@ -80,13 +80,13 @@ class Trials:
         """Every recording that enrols or is tested."""
         return {*self.recordings, *(name for names in self.enrolment.values() for name in names)}
 
-    def keeping(self, known: Collection[str]) -> Trials:
+    def keeping(self, known: Collection[str]) -> TrialList:
         """The trials whose recording is `known`, of models that are enrolled with at least one recording that is."""
         enrolment = {model: tuple(name for name in names if name in known) for model, names in self.enrolment.items()}
         has_model = np.array([bool(names) for names in enrolment.values()], bool)
         has_recording = np.array([name in known for name in self.recordings], bool)
         kept = has_model[self.model] & has_recording[self.recording]
-        return Trials(
+        return TrialList(
             {model: names for model, names in enrolment.items() if names},
             tuple(name for name in self.recordings if name in known),
             (np.cumsum(has_model) - 1).astype(np.int32)[self.model[kept]],
@@ -102,7 +102,7 @@ def first_fault(
     model: NDArray[np.int32],
     recording: NDArray[np.int32],
 ) -> tuple[int, str] | None:
-    """A trial that cannot be, by its number from 0, and why; None: all can. Arguments as of `Trials`."""
+    """A trial that cannot be, by its number from 0, and why; None: all can. Arguments as of `TrialList`."""
     models, keys = list(enrolment), keys_of(model, recording, len(recordings))
     order = np.argsort(keys, kind="stable")
     again = order[1:][np.diff(keys[order]) == 0]
@@ -132,7 +132,7 @@ def keys_of(model: NDArray[np.int32], recording: NDArray[np.int32], n_recordings
     return model.astype(np.int64) * max(1, n_recordings) + recording
 
 
-def joined(lists: Sequence[Trials]) -> Trials:
+def joined(lists: Sequence[TrialList]) -> TrialList:
     """Several lists as one, in their order: those of women and of men.
 
     Raises:
@@ -152,4 +152,4 @@ def joined(lists: Sequence[Trials]) -> Trials:
         tested = np.array([recordings.setdefault(name, len(recordings)) for name in trials.recordings], np.int32)
         columns.append((models[trials.model], tested[trials.recording], trials.condition))
     model_of, recording_of, condition = (np.concatenate(column) for column in zip(*columns, strict=True))
-    return Trials(enrolment, tuple(recordings), model_of, recording_of, condition, lists[0].conditions)
+    return TrialList(enrolment, tuple(recordings), model_of, recording_of, condition, lists[0].conditions)

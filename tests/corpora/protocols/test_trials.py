@@ -15,7 +15,7 @@ import pytest
 
 from phonaut.corpora import Corpus, Utterance
 from phonaut.corpora.protocols import Divided, VerificationTrials
-from phonaut.data.trials import Trials
+from phonaut.data.trials import TrialList
 
 PHRASES = ("good day", "no", "yes")
 SPEAKERS = ("anna", "bert", "cara")  # tested
@@ -50,7 +50,7 @@ def divided(listed: Sequence[Utterance] | None = None, **options: Any) -> Divide
     return VerificationTrials(**options).divide(corpus)
 
 
-def rows(trials: Trials) -> list[tuple[str, str, str]]:
+def rows(trials: TrialList) -> list[tuple[str, str, str]]:
     columns = zip(trials.model, trials.recording, trials.condition, strict=True)
     return [(trials.models[m], trials.recordings[r], trials.conditions[c]) for m, r, c in columns]
 

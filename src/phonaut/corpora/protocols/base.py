@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 from phonaut.checks import refuse, within
 from phonaut.corpora.base import Corpus
 from phonaut.corpora.hashing import Shares
-from phonaut.data.trials import Trials
+from phonaut.data.trials import TrialList
 from phonaut.data.utterance import SPLITS, Utterance
 
 
@@ -30,7 +30,7 @@ class Plan(NamedTuple):
     split: Callable[[Utterance], str | None]
     notes: list[str]
     shares: Shares
-    trials: Mapping[str, Trials] = MappingProxyType({})
+    trials: Mapping[str, TrialList] = MappingProxyType({})
 
 
 @dataclass
@@ -223,7 +223,7 @@ class Divided:
         return self.protocol.plan(Listing(self.corpus, self.target))
 
     @property
-    def trials(self) -> Mapping[str, Trials]:
+    def trials(self) -> Mapping[str, TrialList]:
         """Lists of verification trials by split, of recordings by their ids; none where the protocol makes none."""
         return self.plan.trials
 

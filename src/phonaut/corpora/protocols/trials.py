@@ -18,7 +18,7 @@ from phonaut.corpora.protocols.base import Listing, Plan, Survey, known_speakers
 from phonaut.corpora.protocols.by_speaker import BySpeaker
 from phonaut.corpora.protocols.validation import some
 from phonaut.data.draws import hash_of, words
-from phonaut.data.trials import CONDITIONS, KINDS, Trials
+from phonaut.data.trials import CONDITIONS, KINDS, TrialList
 from phonaut.data.utterance import Utterance
 from phonaut.names import match_ids
 
@@ -99,7 +99,7 @@ class VerificationTrials(BySpeaker):
             )
         division = self._division(listing, survey)
         found, left_out = self._takes(listing, division)
-        notes, lists = [*division.notes, self._how()], dict[str, Trials]()
+        notes, lists = [*division.notes, self._how()], dict[str, TrialList]()
         for split in ("validation", "test"):
             if not found[split]:
                 continue
@@ -210,7 +210,7 @@ class VerificationTrials(BySpeaker):
             notes.append(f"{n_without} recordings without a word or a sentence are left out of the trials")
         return notes
 
-    def _trials(self, found: Mapping[Key, Takes]) -> Trials:
+    def _trials(self, found: Mapping[Key, Takes]) -> TrialList:
         """The list of a split: models in the order of speaker and phrase, recordings likewise.
 
         Raises:
@@ -237,7 +237,7 @@ class VerificationTrials(BySpeaker):
             models.append(np.full(len(kept), i, np.int32))
             tested.append(kept.astype(np.int32))
             conditions.append(condition[kept])
-        return Trials(
+        return TrialList(
             {model_name(*key): tuple(takes.enrol) for key, takes in found.items()},
             tuple(name for name, _ in recordings),
             np.concatenate(models),
