@@ -1,4 +1,4 @@
-"""TrialList in columns: counts by hand, trials that cannot be, lists that are joined and cut."""
+"""Trials in columns: counts by hand, trials that cannot be, lists that are joined and cut."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def made(rows: Sequence[tuple[int, int, int]] = ROWS, **changed: Any) -> TrialLi
 
 
 def named(trials: TrialList) -> list[tuple[str, str, str]]:
-    """TrialList by their names."""
+    """Trials by their names."""
     columns = zip(trials.model, trials.recording, trials.condition, strict=True)
     return [(trials.models[m], trials.recordings[r], trials.conditions[c]) for m, r, c in columns]
 

@@ -212,7 +212,7 @@ def gender_of(speaker: str) -> str:
 
 
 def without_suffixes(trials: TrialList) -> TrialList:
-    """TrialList of the ids of recordings, where a list writes `.pcm` after them."""
+    """Trials of the ids of recordings, where a list writes `.pcm` after them."""
     if not any(name.endswith(".pcm") for name in trials.named()):
         return trials
     return replace(

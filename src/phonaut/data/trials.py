@@ -1,4 +1,4 @@
-"""TrialList of verification: models with their enrolment, and trials in columns, sized for millions."""
+"""Trials of verification: models with their enrolment, and trials in columns, sized for millions."""
 
 from __future__ import annotations
 
