@@ -319,9 +319,20 @@ def test_systems_without_errors_and_single_speakers_have_intervals_too() -> None
     rows = (trials.enrolled == trials.enrolled[0]) & (trials.tested == trials.enrolled[0])
     alone = Trials(*(column[rows] for column in (trials.condition, trials.enrolled, trials.tested)))
     found = detection_figures(scores[rows], alone, n_resamples=200)
-    assert found["cllr/TW"].low < found["cllr/TW"].value < found["cllr/TW"].high
-    endless = detection_figures(np.where(trials.condition == "IC", INF, scores), trials, n_resamples=5)["cllr/IC"]
-    assert (endless.value, endless.low, endless.high) == (INF, 0.0, INF)
+    assert 0 < found["cllr/TW"].low < found["cllr/TW"].value < found["cllr/TW"].high < INF
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_cllr_has_no_ends_and_leaves_other_figures_theirs() -> None:
+    scores, trials = simulated(np.random.default_rng(8), 5)
+    certain = np.where((trials.condition == "IC") & (np.arange(len(scores)) % 7 == 0), INF, scores)
+    found, plain = (detection_figures(system, trials, n_resamples=30) for system in (certain, scores))
+    assert found["cllr/IC"][:3] == found["cllr"][:3] == (INF, 0.0, INF)
+    assert found["cllr/TW"] == plain["cllr/TW"]
+    assert all(np.isfinite(estimate).all() for name, estimate in found.items() if name.split("/")[0] != "cllr")
+    for first, other, value in ((scores, certain, INF), (certain, scores, -INF), (certain, certain - 1, math.nan)):
+        moved = detection_differences(first, other, trials, n_resamples=5)["cllr/IC"]
+        np.testing.assert_equal(moved[:4], (value, -INF, INF, math.nan))
 
 
 def test_differences_are_paired_by_the_same_resamples() -> None:

@@ -323,9 +323,11 @@ def detection_differences(
 
 def paired(a: Estimate, b: Estimate, moved: Array, n_groups: int, *, alike: bool) -> Difference:
     """The difference `b - a`, of resamples `(R,)` of it."""
-    value = b.value - a.value
+    value = b.value - a.value  # NaN where both are infinite
     if alike:
         return Difference(0.0, 0.0, 0.0, 1.0, a.n)
+    if not math.isfinite(value):
+        return Difference(value, -math.inf, math.inf, math.nan, a.n)
     if np.isfinite(moved).all() and len(moved) and np.ptp(moved) > 0 and n_groups > 1:
         return bootstrapped(value, moved[:, None], n_groups, a.n)
     low = value - math.hypot(b.value - b.low, a.high - a.value)
