@@ -277,7 +277,7 @@ def split_config_dirs(words: Sequence[str]) -> tuple[list[str], list[str]]:
     >>> split_config_dirs(["train", "hydra.searchpath=[file://mine, yours]"])
     (['mine', 'yours'], ['train'])
     """
-    folders, rest = [], []
+    folders, rest = list[str](), list[str]()
     remaining = iter(words)
     for word in remaining:
         flag, _, value = word.partition("=")
