@@ -259,6 +259,28 @@ def test_every_condition_and_gender_has_the_figures_of_its_trials() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("names", [("", "f"), ("10", "9"), (10, 9), ("weiblich", "männlich")])
+def test_genders_have_the_figures_of_their_own_rows_and_trials_of_no_gender_are_pooled_alone(
+    names: tuple[object, object],
+) -> None:
+    scores, trials = simulated(np.random.default_rng(9), 6)
+    gender = np.where(trials.gender == "f", *np.array(names))
+    found = detection_figures(scores, replace(trials, gender=gender), n_resamples=3)
+    plain = detection_figures(scores, trials, n_resamples=3)
+    assert found["eer"] == plain["eer"]
+    for ours, theirs in zip(names, "fm", strict=True):
+        assert ours == "" or found[f"eer/{ours}"] == plain[f"eer/{theirs}"]
+    assert len(found) == len(plain) * (2 if "" in names else 3) // 3
+
+
+def test_names_of_speakers_may_be_numbers_on_one_side() -> None:
+    scores, trials = simulated(np.random.default_rng(10), 4)
+    number = {name: i for i, name in enumerate(np.unique(trials.enrolled))}
+    numbers = [np.array([number[name] for name in side]) for side in (trials.enrolled, trials.tested)]
+    mixed = replace(trials, enrolled=numbers[0], tested=numbers[1].astype(str))
+    assert detection_figures(scores, mixed, n_resamples=5) == detection_figures(scores, trials, n_resamples=5)
+
+
 @pytest.mark.oracle
 @pytest.mark.parametrize("kind", ["/TW", "/IC", ""])
 def test_resamples_are_those_of_a_loop_in_which_each_drawn_speaker_brings_his_trials(kind: str) -> None:

@@ -106,7 +106,7 @@ class Trials:
         condition: `TC`, `TW`, `IC` or `IW`, `(N,)`; of text-independent trials `TC` and `IC`.
         enrolled: speaker of the model, `(N,)`.
         tested: speaker of the recording, `(N,)`.
-        gender: `(N,)`, or None where figures of each gender are not asked for.
+        gender: `(N,)`, empty where unknown; None where figures of each gender are not asked for.
     """
 
     condition: NDArray[Any]
@@ -367,14 +367,13 @@ class Part(NamedTuple):
 
 def parts_of(trials: Trials) -> Iterator[tuple[str, Part]]:
     """What figures are given of, with the end of its name: all trials, each condition, and each gender of those."""
-    condition, genders = np.asarray(trials.condition), [""]
+    condition = np.asarray(trials.condition)
     is_target = condition == TARGET
     enrolled, tested = numbered(trials.enrolled, trials.tested)
     of_gender = {"": np.ones(len(condition), dtype=bool)}
     if trials.gender is not None:
-        (number,) = numbered(trials.gender)
-        genders += sorted({str(name) for name in trials.gender})
-        of_gender |= {name: number == i for i, name in enumerate(genders[1:])}
+        gender_of = np.asarray(trials.gender).astype(str)
+        of_gender |= {name: gender_of == name for name in sorted(set(gender_of.tolist())) if name}
     for kind in ("", *NON_TARGETS):
         of_kind = is_target | (condition == kind) if kind else np.ones(len(condition), dtype=bool)
         for gender, chosen in of_gender.items():
@@ -398,7 +397,7 @@ def part_of(rows: Index, target: Mask, enrolled: Index, tested: Index) -> Part:
 
 def numbered(*columns: NDArray[Any]) -> list[Index]:
     """Names as whole numbers, the same over all columns, in the order of the names."""
-    lists = [np.asarray(column).tolist() for column in columns]
+    lists = [np.asarray(column).astype(str).tolist() for column in columns]
     number = {name: i for i, name in enumerate(sorted({name for names in lists for name in names}))}
     return [np.fromiter(map(number.__getitem__, names), np.int64, len(names)) for names in lists]
 
