@@ -64,17 +64,17 @@ ON_FRAMES = [
 ]
 
 
+WORDS = ["dataset.words=[yes,no]", "dataset.n_takes=1"]
+SENTENCES = ["dataset.n_sessions=3", "dataset.n_sentences=1", "dataset.n_phrases=0"]
+
+
 def overrides(model: str, target: str, features: str) -> list[str]:
     return [
         *of_model(model, target),
         f"features={features}",
         *FEATURES[features],
         "dataset.n_speakers=10",
-        "dataset.words=[yes,no]",
-        "dataset.n_takes=1",
-        "dataset.n_sessions=3",
-        "dataset.n_sentences=1",
-        "dataset.n_phrases=0",
+        *(WORDS if target == "keyword" else SENTENCES),
     ]
 
 

@@ -97,6 +97,14 @@ def home_cache() -> Path | None:
     return None
 
 
+def expanded(path: Path | str) -> Path:
+    """A path with `~` as the home folder; as it is where something of that name is here, or there is no such home."""
+    try:
+        return Path(path) if Path(path).exists() else Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def keep_files_of(library: str, variable: str) -> None:
     """Let a library that keeps files in the home keep them in the cache, where there is no home that may be written."""
     if variable not in os.environ and home_cache() is None:

@@ -51,6 +51,7 @@ def test_no_class_or_function_but_those_of_the_groups_may_be_named(kind: str, mo
         raise AssertionError(name)
 
     monkeypatch.setattr(importlib, "import_module", nothing_is_imported)
+    monkeypatch.setattr(trust, "_typed", set())  # of other tests
     for name in HOSTILE[kind].split():
         for place, config in PLACES.items():
             problems = trust.problems(config({"_target_": name}))

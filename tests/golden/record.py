@@ -459,7 +459,7 @@ def heard(words: Sequence[str]) -> dict[str, Any]:
 
 
 SPOKEN = ["dataset.n_speakers=10", "dataset.words=[yes,no,up]"]
-SENTENCES = [*SPOKEN, "dataset.n_sessions=3", "dataset.n_sentences=1", "dataset.n_phrases=1"]
+SENTENCES = ["dataset.n_speakers=10", "dataset.n_sessions=3", "dataset.n_sentences=1"]
 
 
 def synthetic() -> dict[str, Any]:
@@ -469,7 +469,7 @@ def synthetic() -> dict[str, Any]:
         "prepared": {
             "keyword": heard(SPOKEN),
             "phone": heard(["target=phone", *SENTENCES]),
-            "speaker": heard(["target=speaker", *SENTENCES]),
+            "speaker": heard(["target=speaker", *SENTENCES, "dataset.n_phrases=1"]),
         },
         "runs": {
             "tc-res8": trained("keywords", *SPOKEN, *short_runs, "model.channels=[4,4]"),

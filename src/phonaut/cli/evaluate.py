@@ -8,6 +8,8 @@ from typing import Any
 
 from phonaut.cli.options import CORPUS, Command, option, print_progress
 
+SPLITS = ("train", "validation", "test")
+
 
 @dataclass(frozen=True)
 class Evaluate(Command):
@@ -102,6 +104,8 @@ class Evaluate(Command):
                 raise ValueError(f"a probe takes one RUN; it got {len(self.paths)} paths: {', '.join(self.paths)}; "
                                  "phonaut evaluate RUN dataset=speechocean762 target=speaker")  # fmt: skip
             return
+        if self.split not in SPLITS:
+            raise ValueError(f"split={self.split}: must be {', '.join(SPLITS[:-1])} or {SPLITS[-1]}")
         keys = [text.partition("=")[0] for text in self.overrides]
         if of_probe := [key for key in keys if not key.startswith(("dataset.", "protocol"))]:
             raise ValueError(f"{of_probe[0]}= goes with a probe: phonaut evaluate RUN dataset=NAME target=NAME")

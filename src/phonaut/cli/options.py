@@ -12,6 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from phonaut.config.plugins import registry
+from phonaut.files import expanded
 
 CORPUS = {  # words by which commands choose a corpus
     "dataset=NAME": "the corpus; phonaut --help lists them",
@@ -240,7 +241,7 @@ def convert(text: str, kind: Any, least: int | None) -> Any:
         return tuple(convert(part.strip(), get_args(kind)[0], least) for part in parts)
     if not text:
         raise ValueError
-    value = Path(text).expanduser() if kind is Path else kind(text)
+    value = expanded(text) if kind is Path else kind(text)
     if least is not None and float(text) < least:
         raise ValueError
     return value

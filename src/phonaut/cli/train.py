@@ -170,11 +170,21 @@ def sweep(overrides: Sequence[str]) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from phonaut.config.aliases import current_overrides
-    from phonaut.config.compose import ConfigurationError, as_text, draft
+    from phonaut.config.compose import ConfigurationError, as_text, choice_problem, draft, key_of
+    from phonaut.config.plugins import choices
     from phonaut.runs.run import default_experiment_id, job_name
     from phonaut.training.trainer_options import n_processes
 
     texts = [as_text(text, sweep=True) for text in current_overrides(overrides)]
+    problems = [
+        problem
+        for text in texts
+        if key_of(text) in choices() and re.fullmatch(r"[\w,.-]+", text.partition("=")[2])
+        for name in text.partition("=")[2].split(",")
+        if (problem := choice_problem(f"{key_of(text)}={name}"))
+    ]
+    if problems:
+        raise ConfigurationError(problems)
     if not any(text.startswith("experiment_id=") for text in texts):
         texts.append(f"experiment_id={default_experiment_id('sweep', 'of')}")
 

@@ -45,6 +45,7 @@ ROOT = {
 BYTES_OF_PARAMETER = 16  # itself, its gradient, and the two averages of Adam, in float32
 FRAME_KEYS = ("n_features", "frame_shift_s", "frame_offset_s")  # of features=frames
 MIN_DTW_SHIFT_S = 0.002  # between frames that dynamic time warping compares
+CLUSTER = ("MASTER_ADDR", "NODE_RANK", "GROUP_RANK", "SLURM_NTASKS", "LSB_JOBID", "KUBERNETES_PORT")
 SPARSE_ADAM = (
     "optimizer=sparse_adam takes sparse gradients only, and the networks here have dense ones: use optimizer=adam"
 )
@@ -80,6 +81,9 @@ def problems(config: Config, overrides: Sequence[str] = (), typed: Mapping[str, 
     n_epochs, n_steps = config.trainer["max_epochs"], config.trainer["max_steps"]
     if isinstance(n_epochs, int) and n_epochs < 1 and isinstance(n_steps, int) and n_steps < 1:
         wrong.append(f"trainer.max_epochs={n_epochs}: must be >= 1")
+    if config.trainer.get("num_nodes", 1) != 1 and not any(name in os.environ for name in CLUSTER):
+        wrong.append(f"trainer.num_nodes={config.trainer['num_nodes']} would wait for the other machines for ever: "
+                     "start it on each with torchrun, or by SLURM")  # fmt: skip
     wrong += idle.problems(config, typed or {})
     if config.context_s > 0 and config.target != "phone":
         wrong.append(f"context_s={config.context_s}: a span of target={config.target} is a whole cut; leave it at 0")

@@ -18,7 +18,7 @@ from phonaut.config.nodes import Node, flat, instantiate, load_target, option_ty
 from phonaut.config.plugins import CONF, choices, load_group, node_of_group, resolved, search_path
 from phonaut.config.schema import HINTS, KEYS, MORE_OF_TRAINER, SMALL_GROUPS, Config
 from phonaut.config.yaml_files import read_yaml
-from phonaut.files import run_folder
+from phonaut.files import expanded, run_folder
 from phonaut.names import did_you_mean
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def finish_encoder(config: Config) -> None:
     """
     if not config.encoder.run:
         return
-    path = Path(config.encoder.run).expanduser()
+    path = expanded(config.encoder.run)
     run = compose_pretrained(pretrained.read(path), str(path)) if path.is_file() else read_config(run_folder(path))
     if not instantiate(run.task).has_encoder:
         raise ValueError(
@@ -200,6 +200,9 @@ def read_plain(folder: Path) -> Node:
     plain: Node = aliases.current(stored)
     if wrong := trust.problems(plain):
         raise ValueError(f"{path}: {'; '.join(wrong)}")
+    needed = ("features", "model") if plain.get("imported") else ("dataset", "features", "model", "trainer", "seed")
+    if missing := [key for key in needed if key not in plain]:
+        raise ValueError(f"{path} is damaged: it has no {' and no '.join(missing)}")
     protocol = (plain.get("choices") or {}).get("protocol")
     if protocol in choices()["protocol"]:  # a corpus that divided itself had not all options of a protocol
         plain["protocol"] = node_of_group("protocol", protocol, {}, {}) | plain["protocol"]
@@ -312,6 +315,8 @@ def choice_problem(override: str) -> str | None:
     group = key_of(override)
     chosen = override.split("=", 1)[1] if "=" in override else ""
     names = choices()[group]
+    if group not in recipes.default_choices():
+        return f"unknown group {group}{did_you_mean(group, recipes.default_choices())}"
     if override.startswith("~") or chosen == "null":
         return f"{group}=null: a run needs one ({', '.join(names)})" if group in REQUIRED else None
     if chosen in names:

@@ -57,7 +57,8 @@ RULES = (
          "it is for target=keyword"),
     Idle("dataset.n_sessions dataset.n_sentences dataset.n_phrases", lambda c: choice(
         c, "dataset") == "synthetic" and c.target == "keyword", "it is for target=phone and target=speaker"),
-    Idle("dataset.n_phrases", lambda c: c.target == "phone", "target=phone leaves phrases out"),
+    Idle("dataset.n_phrases", lambda c: c.target == "phone" and c.dataset.get("n_phrases"),
+         "target=phone leaves phrases out"),
     Idle("dataset.phone_set", lambda c: c.target != "phone", "it is for target=phone"),
     Idle("protocol.train_pct protocol.dev_pct protocol.test_pct protocol.balance", lambda c: c.protocol.get(
         "test_speakers") and c.protocol.get("validation_speakers"), "the speakers of both parts are given"),

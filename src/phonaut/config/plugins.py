@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from phonaut.config.nodes import Node
 from phonaut.config.yaml_files import check_bounds, read_yaml
+from phonaut.files import expanded
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -40,7 +41,7 @@ def add_config_dir(path: Path | str) -> None:
     """
     import yaml
 
-    folder = Path(path).expanduser().resolve()
+    folder = expanded(path).resolve()
     if folder in config_dirs():
         return
     if not folder.is_dir():

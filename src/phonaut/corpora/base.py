@@ -13,6 +13,7 @@ from phonaut.corpora.disk import Refused
 from phonaut.corpora.hashing import Shares
 from phonaut.data.trials import TrialList
 from phonaut.data.utterance import Utterance
+from phonaut.files import expanded
 
 
 class Corpus(ABC):
@@ -64,7 +65,7 @@ class Corpus(ABC):
         try:
             corpus = cls(**options)
             folder = options.get("data_folder")
-            if folder is None or Path(folder).expanduser().exists():
+            if folder is None or expanded(folder).exists():
                 corpus.first_look()
         except ValueError as error:
             return [str(error)]

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from phonaut.files import expanded
 from phonaut.names import is_utf8, nearest, printable
 
 # What libsndfile reads, but for samples without a header and Matlab's files, which are seldom sound.
@@ -157,7 +158,7 @@ def find_folder(path: str | Path, *, otherwise: str = "") -> Path:
     Raises:
         ValueError: there is none; the message names the nearest folders beside it.
     """
-    asked = Path(path).expanduser()
+    asked = expanded(path)
     if asked.exists():
         return asked.absolute()
     parent = asked.parent
@@ -187,7 +188,7 @@ def find_or_fetch(data_folder: Path, *, download: bool, url: str, checksum: str,
     except ValueError:
         if not download:
             raise
-        folder = data_folder.expanduser().absolute()
+        folder = expanded(data_folder).absolute()
     if download and not (folder.is_dir() and any(folder.iterdir())):
         from phonaut.corpora.download import fetch
 

@@ -30,6 +30,7 @@ from phonaut.data.preparation.clip_window import Placement
 from phonaut.data.preparation.prepare import cached_corpus, tables
 from phonaut.data.prepared import FORMAT, RECORDINGS, PreparedCorpus, read_lines
 from phonaut.data.utterance import TARGETS, Phone, Utterance
+from phonaut.files import expanded
 
 
 class FrameCorpus(Corpus):
@@ -50,7 +51,7 @@ class FrameCorpus(Corpus):
 
     def __init__(self, *, data_folder: str | Path, target: str = "keyword") -> None:
         refuse(target_problems(target, type(self)))
-        self.data_folder, self.target = Path(data_folder).expanduser(), target
+        self.data_folder, self.target = expanded(data_folder), target
 
     def first_look(self) -> None:
         """Read the header of the manifest.

@@ -39,7 +39,7 @@ class FSDD(Corpus):
     """
 
     name = "fsdd"
-    RULES: ClassVar = {"clip_s": within(0, 3600, beyond=True)}
+    RULES: ClassVar = {"clip_s": within(0.01, 3600)}
     published_split: ClassVar[bool] = True
 
     def __init__(

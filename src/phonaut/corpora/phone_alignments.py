@@ -23,7 +23,7 @@ from phonaut.corpora.disk import Refused, is_audio
 from phonaut.corpora.options import as_list
 from phonaut.corpora.phone_labels import NOISE, POSITION, SILENCE, alike, phones_of, usual
 from phonaut.data.utterance import Phone, Utterance
-from phonaut.files import write_bytes
+from phonaut.files import expanded, write_bytes
 from phonaut.names import excerpt
 
 if TYPE_CHECKING:
@@ -400,7 +400,7 @@ class AlignedCorpus(Corpus):
         self.data_folder, self.target = Path(data_folder), target
         self.aligned: AlignedPhones | None = None
         if target == "phone" and alignment is not None:
-            self.aligned = AlignedPhones(Path(alignment).expanduser(), drop_phones, min_phone_count, alignment_tier)
+            self.aligned = AlignedPhones(expanded(alignment), drop_phones, min_phone_count, alignment_tier)
 
     def first_look(self) -> None:
         """Find the alignment.

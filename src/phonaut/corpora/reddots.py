@@ -15,7 +15,7 @@ from phonaut.corpora.disk import Refused, entries, find_folder, is_audio
 from phonaut.data.trial_files import read_enrolment, read_trials
 from phonaut.data.trials import TrialList, joined
 from phonaut.data.utterance import Utterance
-from phonaut.files import listed_path, text_lines
+from phonaut.files import expanded, listed_path, text_lines
 from phonaut.names import excerpt
 
 RATE = 16_000  # of the recordings, which have no header
@@ -93,7 +93,7 @@ class RedDots(Corpus):
     def script(self) -> Path | None:
         """The file of what was said, where there is one."""
         if self._script is not None:
-            return Path(self._script).expanduser()
+            return expanded(self._script)
         usual = self.root / "infos" / "script.txt"
         return usual if usual.exists() else None
 

@@ -89,7 +89,7 @@ def checked_frames(x: Any, n_features: int | None = None, model: str = "the_mode
         raise ValueError(
             f"frames must not be NaN or infinite; got {frames[row, column]} in frame {row}, feature {column}"
         )
-    if max(frames.max(), -frames.min()) > LARGEST:
+    if max(float(frames.max()), -float(frames.min())) > LARGEST:
         raise ValueError(f"frames must be at most {LARGEST:g} in size, for sums of their squares; got {frames.max():g}")
     frames = np.ascontiguousarray(frames)
     return frames if frames.flags.writeable else frames.copy()

@@ -15,7 +15,7 @@ from phonaut.checkpoints import pretrained
 from phonaut.checkpoints.state_dict import check_state_dict, read_checkpoint, read_weights, write_weights
 from phonaut.config.compose import compose_pretrained, to_yaml
 from phonaut.config.nodes import instantiate
-from phonaut.files import atomic_folder, cache_dir, locked, read_sealed, write_json, write_text
+from phonaut.files import atomic_folder, cache_dir, expanded, locked, read_sealed, write_json, write_text
 from phonaut.models import EMClassifier
 from phonaut.runs.run import Run
 from phonaut.tasks.base import Task, Trained
@@ -120,7 +120,7 @@ def open_trained(path: Path | str) -> Run:
     Raises:
         ValueError: there is no run, or the checkpoint cannot be taken over.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.is_file():
         return Run(path)
     with path.open("rb") as file:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from phonaut.config.compose import read_config
 from phonaut.config.schema import Config
-from phonaut.files import read_json, remove, run_folder
+from phonaut.files import expanded, read_json, remove, run_folder
 from phonaut.tasks.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -151,10 +151,10 @@ def new_experiment(output_dir: str, dataset: str, target: str) -> str:
     name = default_experiment_id(dataset, target)
     for n in itertools.count(2):
         try:
-            Path(output_dir, name).mkdir(parents=True)
+            (expanded(output_dir) / name).mkdir(parents=True)
             break
         except FileExistsError:
-            if not Path(output_dir, name).is_dir():  # output_dir is a file
+            if not (expanded(output_dir) / name).is_dir():  # output_dir is a file
                 raise
         name = f"{default_experiment_id(dataset, target)}-{n}"
     return name
@@ -166,7 +166,7 @@ def run_directory(output_dir: str, experiment_id: str, model: str, *, job: str =
     >>> str(run_directory("trained_models", "x", "lstm", job=job_name(0, ["seed=1"])))
     'trained_models/x/0_seed-1/lstm'
     """
-    return Path(output_dir) / experiment_id / job / model
+    return expanded(output_dir) / experiment_id / job / model
 
 
 def job_name(number: int, overrides: Sequence[str]) -> str:

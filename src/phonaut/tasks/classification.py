@@ -15,7 +15,7 @@ from phonaut.config.schema import Config
 from phonaut.data.classes import classes_of
 from phonaut.data.datamodule import SpeechData
 from phonaut.data.prepared import PreparedCorpus
-from phonaut.files import write_arrays
+from phonaut.files import expanded, write_arrays
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.mockingjay import Mockingjay
@@ -230,7 +230,7 @@ def other_test(config: Config, overrides: list[str]) -> Path:
     """
     if config.dataset.get("test") is None:
         raise ValueError(f"{' '.join(overrides)}: the run's corpus has no test file")
-    file = Path(overrides[-1].partition("=")[2]).expanduser()
+    file = expanded(overrides[-1].partition("=")[2])
     if not file.is_file():
         raise ValueError(f"dataset.test={file} is not there")
     return file
@@ -256,8 +256,8 @@ def find_files(config: Config, words: Sequence[str]) -> None:
         config.dataset[key] = value.strip("'\"")
     usual = node_of_group("dataset", str(config.choices["dataset"]), {}, config.to_dict()) if places else {}
     for place in places:
-        there = Path(config.dataset[place]).expanduser()
-        if not there.exists() and not words and usual.get(place) and Path(usual[place]).expanduser().exists():
+        there = expanded(config.dataset[place])
+        if not there.exists() and not words and usual.get(place) and expanded(usual[place]).exists():
             config.dataset[place] = usual[place]
 
 
@@ -270,7 +270,7 @@ def own_corpus(config: Config, run: Path) -> PreparedCorpus:
     try:
         return build.prepared_corpus(config)
     except ValueError as error:
-        gone = [key for key in PLACES if (at := config.dataset.get(key)) and not Path(at).expanduser().exists()]
+        gone = [key for key in PLACES if (at := config.dataset.get(key)) and not expanded(at).exists()]
         hint = "".join(f"; phonaut evaluate {run} dataset.{key}=... says where it lies now" for key in gone)
         raise ValueError(f"{error}{hint}") from error
 

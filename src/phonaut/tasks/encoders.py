@@ -11,7 +11,7 @@ from torch import Tensor
 from phonaut.checkpoints import pretrained
 from phonaut.checkpoints.state_dict import check_state_dict, read_weights
 from phonaut.data.datamodule import SpeechData
-from phonaut.files import run_folder
+from phonaut.files import expanded, run_folder
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.frame_cache import FrameCache
 from phonaut.models.speech_model import SpeechModel
@@ -26,7 +26,7 @@ def load_encoder(encoder: EncodedFrontEnd, path: Path | str) -> None:
     Raises:
         ValueError: there are none, they are damaged or do not fit; the names that differ are given.
     """
-    weights = encoder_weights(Path(path).expanduser())
+    weights = encoder_weights(expanded(path))
     check_state_dict(encoder.network.state_dict(), weights, str(path))
     encoder.network.load_state_dict(weights)
 

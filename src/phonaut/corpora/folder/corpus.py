@@ -56,7 +56,7 @@ class FolderCorpus(AlignedCorpus):
     name = "folder"
     targets: ClassVar[tuple[str, ...]] = ("keyword", "phone", "speaker", "text")
     has_texts: ClassVar[bool] = True
-    RULES: ClassVar = {"clip_s": within(0, 3600, beyond=True)}
+    RULES: ClassVar = {"clip_s": within(0.01, 3600)}
     how: ClassVar[str] = "phonaut align dataset=folder dataset.data_folder=... makes one of recordings with transcripts"
 
     def __init__(

@@ -174,7 +174,11 @@ class Header:
         )
         try:
             next(reader, None)
+            start = reader.line_num + 1
             for cells in reader:
+                if any("\n" in cell or "\r" in cell for cell in cells):
+                    raise ValueError(f"{self.file}:{self._first + start}: a quote is not closed on its line")
+                start = reader.line_num + 1
                 if any(cells):
                     row = {name: cells[i].strip() for name, i in self.index.items() if i < len(cells)}
                     yield self._first + reader.line_num, row

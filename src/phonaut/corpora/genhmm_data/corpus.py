@@ -26,7 +26,7 @@ from phonaut.corpora.genhmm_data.files import (
 from phonaut.corpora.genhmm_data.pickle_reader import read_pickle
 from phonaut.data.frame_shards import MANIFEST, FrameLayout
 from phonaut.data.frame_writer import FrameWriter
-from phonaut.files import cache_dir, locked
+from phonaut.files import cache_dir, expanded, locked
 
 IMPORT = 1  # of what is imported; with another number it is done anew
 # TIMIT's ids, in whatever is around them: dr1_fcjf0_si648, FCJF0_SI648, dr1/fcjf0/si648.
@@ -77,7 +77,7 @@ class ResearchCorpus(FrameCorpus):
         refuse(problems)
         super().__init__(data_folder="", target=target)
         named = {"train": train, "validation": validation, "test": test, "codebook": codebook}
-        self.files = {name: Path(file).expanduser() for name, file in named.items() if file is not None}
+        self.files = {name: expanded(file) for name, file in named.items() if file is not None}
         self.frame_shift_s, self.most_gb = frame_shift_s, most_gb
 
     def frame_layout(self) -> FrameLayout | None:

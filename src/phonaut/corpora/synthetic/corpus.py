@@ -41,7 +41,7 @@ class SyntheticCorpus(Corpus):
     """
 
     name = "synthetic"
-    RULES: ClassVar = {"clip_s": within(0, 3600, beyond=True), "seed": at_least(0)}
+    RULES: ClassVar = {"clip_s": within(0.01, 3600), "seed": at_least(0)}
     targets: ClassVar[tuple[str, ...]] = ("keyword", "phone", "speaker")
     published_split: ClassVar[bool] = True
 

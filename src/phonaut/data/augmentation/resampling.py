@@ -65,7 +65,7 @@ def change_speed(
         high: fastest.
     """
     n_items, n_present = audio.shape
-    matrices = kernels(low, high, audio.device)
+    matrices = kernels(low, high, audio.device).to(audio.dtype)
     width, half = matrices.shape[1], half_width(high)
     n_blocks = -(-n_samples // STEPS)
     before = max(half - int(first.min()), 0)

@@ -1,0 +1,94 @@
+"""Words and files that cannot be are answered by one sentence, wherever a command meets them, and nothing is lost."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from helpers.runs_of_tones import write_tones
+from phonaut.cli import main
+
+TONES = ["dataset=folder", "dataset.data_folder=tones"]
+TRAIN = ["train", *TONES, "model=majority", "trainer.max_epochs=1", "trainer.enable_progress_bar=false"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("home")
+    write_tones(place / "tones", n_takes=1)
+    return place
+
+
+@pytest.fixture(autouse=True)
+def there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("HOME", str(home))
+
+
+@pytest.fixture(scope="module")
+def run(home: Path) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        patch.setenv("HOME", str(home))
+        assert main([*TRAIN, "output_dir=~/runs", "experiment_id=a"]) == 0
+    return home / "runs" / "a" / "majority"
+
+
+@pytest.mark.slow
+def test_a_run_below_home_lies_there_as_a_whole(run: Path, home: Path) -> None:
+    assert {"config.yaml", "model.safetensors", "metrics.json", "checkpoints"} <= {path.name for path in run.iterdir()}
+    assert not (home / "~").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["evaluate", "RUN", "split=foo"], "split=foo: must be train, validation or test"),
+        (["evaluate", "HALF"], "config.yaml is damaged: it has no"),
+        (["prepare", "dataset=folder", "dataset.data_folder=~tilde"], "dataset.data_folder=~tilde does not exist"),
+        (
+            ["prepare", "dataset=folder", "dataset.data_folder=open.csv"],
+            "open.csv:3: a quote is not closed on its line",
+        ),
+        ([*TRAIN, "trainer.num_nodes=2"], "start it on each with torchrun, or by SLURM"),
+        ([*TRAIN, "dataset.clip_s=0.0001"], "dataset.clip_s=0.0001: must be from 0.01 to 3600"),
+        ([*TRAIN, "-m", "features=mfcc,nope"], "features=nope is not a choice"),
+        ([*TRAIN, "--config-dir", "mine", "foo=zz"], "unknown group foo"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_it_is_said_in_one_sentence(
+    words: list[str],
+    said: str,
+    run: Path,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("MASTER_ADDR", "NODE_RANK", "GROUP_RANK", "SLURM_NTASKS", "KUBERNETES_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    half = home / "half"
+    shutil.copytree(run, half, dirs_exist_ok=True)
+    text = (run / "config.yaml").read_bytes()
+    (half / "config.yaml").write_bytes(b"".join(text.splitlines(keepends=True)[:12]))
+    rows = [f"tones/{word}/s{s}_0.wav,{word},s{s}" for s in range(3) for word in ("low", "high")]
+    rows[1] = '"' + rows[1]
+    (home / "open.csv").write_text("path,label,speaker\n" + "\n".join(rows) + "\n")
+    (home / "mine" / "foo").mkdir(parents=True, exist_ok=True)
+    (home / "mine" / "foo" / "zz.yaml").write_text("a: 1\n")
+    names = {"RUN": str(run), "HALF": str(half)}
+    assert main([names.get(word, word) for word in words]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.slow
+def test_double_precision_trains_on_augmented_recordings() -> None:
+    words = [
+        "model=tc-res8",
+        "model.channels=[4,4]",
+        "trainer.precision=64-true",
+        "batch_size=8",
+        "experiment_id=double",
+    ]
+    assert main([*(word for word in TRAIN if word != "model=majority"), *words]) == 0
