@@ -103,9 +103,9 @@ def of_head(file: Path) -> dict[str, Tensor]:
 
 def test_a_checkpoint_is_imported_once_and_stands_in_front_of_a_model(tmp_path: Path) -> None:
     path = saved(modern(ours_in_their_names()), tmp_path / "a.ckpt")
-    cached = {*cache_dir().rglob("*")}
+    cached = {*(cache_dir() / "imported").rglob("*")}
     config = compose([f"encoder.run={path}", "model=probe"])
-    assert {*cache_dir().rglob("*")} == cached, "composing writes nothing"
+    assert {*(cache_dir() / "imported").rglob("*")} == cached, "composing writes nothing"
     assert config.encoder.run == str(path)
     assert config.encoder.built["model"]["n_layers"] == 2
     first = open_trained(path).folder
