@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from phonaut.corpora.alignment_files import READERS
+from phonaut.corpora.alignment_files import READERS, passed_over
 from phonaut.corpora.phone_alignments import Alignment
 from phonaut.data.utterance import Phone
 
@@ -274,3 +274,11 @@ def test_a_folder_without_alignments_says_what_is_looked_for(tmp_path: Path) -> 
     (tmp_path / "a.json").touch()
     with pytest.raises(ValueError, match=r"holds no alignments: files ending in \.textgrid \.ctm"):
         Alignment(tmp_path)
+
+
+def test_files_of_another_kind_beside_those_that_are_read_are_counted(tmp_path: Path) -> None:
+    for name in ("one.lab", "one.txt", "two.lab", "below/one.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("0 1000000 AA\n")
+    assert passed_over(tmp_path) == "2 .txt"
+    assert passed_over(tmp_path / "one.lab") == ""

@@ -58,7 +58,7 @@ def intervals_in(path: Path, tier: str | None = None) -> Iterator[Interval]:
     if not path.is_dir():
         yield from reader_of(path)(path, composed(path.stem), tier)
         return
-    files = files_of_a_kind(path)
+    files = next(iter(files_by_kind(path).values()))
     first, n_wrong = "", 0
     for file in files:
         name = composed(os.path.splitext(file.relative_to(path).as_posix())[0])
@@ -71,8 +71,12 @@ def intervals_in(path: Path, tier: str | None = None) -> Iterator[Interval]:
         raise ValueError(f"none of the {n_wrong} alignments in {path} can be used; {first}")
 
 
-def files_of_a_kind(folder: Path) -> list[Path]:
-    """The files of alignments in a folder and below it, those of the first kind that is there."""
+def files_by_kind(folder: Path) -> dict[str, list[Path]]:
+    """The files of alignments in a folder and below it, by their suffix; those of the first kind are read.
+
+    Raises:
+        ValueError: there are none.
+    """
     by_kind: dict[str, list[Path]] = {}
     for here, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -80,10 +84,18 @@ def files_of_a_kind(folder: Path) -> list[Path]:
             kind = os.path.splitext(name)[1].lower()
             if kind in READERS and not name.startswith(".") and is_utf8(name):
                 by_kind.setdefault(kind, []).append(Path(here, name))
-    kinds = [kind for kind in READERS if kind in by_kind]
-    if not kinds:
+    if not by_kind:
         raise ValueError(f"{folder} holds no alignments: files ending in {' '.join(READERS)}, in upper or lower case")
-    return by_kind[kinds[0]]
+    return {kind: by_kind[kind] for kind in READERS if kind in by_kind}
+
+
+def passed_over(path: Path) -> str:
+    """How many files of other kinds lie in a folder beside those that are read, by suffix; empty for a file.
+
+    Those may be of the same utterances: corpora for the Montreal aligner have transcripts as .lab or .txt.
+    """
+    _, *others = files_by_kind(path).items() if path.is_dir() else [("", [])]
+    return " and ".join(f"{len(files)} {kind}" for kind, files in others)
 
 
 def reader_of(path: Path) -> Reader:

@@ -17,7 +17,7 @@ import numpy as np
 
 from phonaut.arrays import Index
 from phonaut.checks import below, refuse
-from phonaut.corpora.alignment_files import intervals_in
+from phonaut.corpora.alignment_files import intervals_in, passed_over
 from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.disk import Refused, is_audio
 from phonaut.corpora.options import as_list
@@ -356,6 +356,8 @@ class AlignedPhones:
         note = f"phones by {self.path}, those with at least {self.min_phone_count} tokens in the whole corpus{left_out}"
         if self.alignment.has_positions:
             note += "; positions in words (_B, _I, _E, _S) are left out"
+        if others := passed_over(self.path):
+            note += f"; {others} beside them are not read"
         if pairs := alike(self.classes):
             note += f"; {', '.join(pairs)} differ in case alone, and are classes of their own"
         return note
