@@ -127,3 +127,10 @@ def test_words_of_a_transcript_are_those_of_a_lexicon(text: str, words: tuple[st
     assert words_of(text) == words
     (tmp_path / "x").write_text("".join(f"{word.lower()} a b\n" for word in words) + "other a\n")
     assert lexicon_of(tmp_path / "x", set(words)).keys() == set(words)
+
+
+def test_a_lexicon_without_any_of_the_words_is_refused(tmp_path: Path) -> None:
+    """As one with commas in place of spaces, which would be passed over for the dictionary without a word."""
+    (tmp_path / "l.txt").write_text("yes,Y EH S\nno,N OW\n")
+    with pytest.raises(ValueError, match="has none of the 2 words that are spoken, such as NO; its first is YES,Y"):
+        lexicon_of(tmp_path / "l.txt", {"YES", "NO"})

@@ -42,8 +42,8 @@ def lexicon_of(
         tell: is told what was passed over.
 
     Raises:
-        ValueError: the file is not there, has no pronunciation or a line that is none, or neither it nor the dictionary
-            is there.
+        ValueError: the file is not there, has no pronunciation, a line that is none or none of the words, or neither
+            it nor the dictionary is there.
     """
     found: dict[str, list[tuple[str, ...]]] = {}
     if own is not None:
@@ -57,6 +57,9 @@ def lexicon_of(
                 f"lines of the lexicon without phones, which are passed over: {len(empty)}, such as {excerpt(empty[0])}"
             )
         merge(found, entries)
+        if words and not found.keys() & set(words):
+            raise ValueError(f"lexicon={own} has none of the {len(words)} words that are spoken, such as "
+                             f"{excerpt(min(words))}; its first is {excerpt(entries[0][0])}")  # fmt: skip
     spoken = {phone for says in found.values() for said in says for phone in said}
     lacking = {word for word in words if word not in found} if spoken <= set(PHONES) else set()
     known = dictionary(lacking)
@@ -65,6 +68,9 @@ def lexicon_of(
             "how words are said is not known: the corpus has no lexicon; type lexicon=FILE (lines WORD P1 P2 ...), or "
             "install the dictionary of pocketsphinx: pip install 'phonaut[align]'"
         )
+    if own is not None and known and tell:
+        tell(f"words that the lexicon lacks, said as in pocketsphinx's dictionary: {len(known)}, such as "
+             f"{excerpt(min(known))}")  # fmt: skip
     return {word: says for word, says in found.items() if word in words} | (known or {})
 
 
