@@ -87,6 +87,14 @@ def test_a_count_that_leaves_nothing_is_an_error_with_the_counts(tmp_path: Path)
         aligned.phones(said("x"), Refused())
 
 
+@pytest.mark.parametrize("second", ["0.05 0.10 B", "-0.10 0.10 B", "0.10 0.00 B", "nan 0.10 B"])
+def test_an_alignment_whose_times_all_cannot_be_says_that(second: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.ctm"
+    path.write_text(f"u 1 0.00 0.10 A\nu 1 {second}\n")
+    with pytest.raises(ValueError, match="none of its 1 utterances can be used: times are"):
+        _ = AlignedPhones(path, (), 1).classes
+
+
 def test_options_are_checked_at_once() -> None:
     with pytest.raises(ValueError, match="target=phone needs") as error:
         LibriSpeech(data_folder="x", target="phone", min_phone_count=0)

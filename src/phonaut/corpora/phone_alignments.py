@@ -282,6 +282,11 @@ class AlignedPhones:
         frequent = {
             label for label, n in self.counts.items() if n >= self.min_phone_count and label not in self.drop_phones
         }
+        if not self.counts and len(self.alignment):
+            raise ValueError(
+                f"dataset.alignment={self.path}: none of its {len(self.alignment)} utterances can be used: times are "
+                "negative, no numbers, of no length, or lie over one another"
+            )
         if len(frequent) < 2:
             some = ", ".join(f"{label} {n}" for label, n in self.counts.most_common(5)) or "none"
             raise ValueError(
