@@ -8,7 +8,7 @@ import pytest
 
 from helpers.fuzz import Reader, fuzz, readers
 
-SECONDS, MOST = 1.0, 150
+SECONDS, MOST = 0.5, 100
 
 
 @pytest.mark.parametrize("name", sorted(readers()))

@@ -200,9 +200,6 @@ def read_plain(folder: Path) -> Node:
     plain: Node = aliases.current(stored)
     if wrong := trust.problems(plain):
         raise ValueError(f"{path}: {'; '.join(wrong)}")
-    needed = ("features", "model") if plain.get("imported") else ("dataset", "features", "model", "trainer", "seed")
-    if missing := [key for key in needed if key not in plain]:
-        raise ValueError(f"{path} is damaged: it has no {' and no '.join(missing)}")
     protocol = (plain.get("choices") or {}).get("protocol")
     if protocol in choices()["protocol"]:  # a corpus that divided itself had not all options of a protocol
         plain["protocol"] = node_of_group("protocol", protocol, {}, {}) | plain["protocol"]

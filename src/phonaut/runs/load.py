@@ -42,6 +42,9 @@ class LoadedRun(Trained):
 
     def __init__(self, run: Run, epoch: int | None = None) -> None:
         self.run = run
+        needed = ["features", "model", "task", "trainer", *([] if run.config.imported else ["dataset"])]
+        if missing := [key for key in needed if not getattr(run.config, key)]:
+            raise ValueError(f"{run.folder / 'config.yaml'} is damaged: it has no {' and no '.join(missing)}")
         self.task: Task = instantiate(run.config.task)
         path = run.folder / "model.safetensors"
         if not path.exists():
