@@ -1,10 +1,12 @@
 """Recipes choose what nobody else has chosen, compose for every target and model, and can be left out."""
 
+from pathlib import Path
+
 import pytest
 
 from phonaut.config.compose import ConfigurationError, compose, draft
 from phonaut.config.plugins import CONF
-from phonaut.config.recipes import default_choices, recipes
+from phonaut.config.recipes import _recipes, default_choices, recipes
 
 MFCC = {"n_mfcc": 13, "deltas": 2}
 CLASSIFIERS = ("tc-res8", "gru", "lstm", "rnn", "gmm", "gmmhmm", "genhmm", "lathmm", "gshmm", "flow", "dnnhmm", "dtw")
@@ -78,3 +80,18 @@ def test_what_recipes_choose_is_whole_in_its_own_file() -> None:
     for word in chosen:
         group, name = word.split("=")
         assert "defaults" not in (CONF / group / f"{name}.yaml").read_text(), word
+
+
+def test_a_recipe_builds_on_another_and_says_which_is_not_there(tmp_path: Path) -> None:
+    def read(folder: str, **texts: str) -> dict[str, list[str]]:
+        (tmp_path / folder / "recipes").mkdir(parents=True)
+        for name, text in texts.items():
+            (tmp_path / folder / "recipes" / f"{name}.yaml").write_text(text)
+        return _recipes((tmp_path / folder,))
+
+    found = read("good", a="[a=1, recipe=b, d=4]", b="[recipe=c, c=3]", c="[b=2]")
+    assert found == {"a": ["a=1", "b=2", "c=3", "d=4"], "b": ["b=2", "c=3"], "c": ["b=2"]}
+    with pytest.raises(ValueError, match=r"recipe=bass is no other recipe; did you mean base\?"):
+        read("far", base="[a=1]", user="[recipe=bass]")
+    with pytest.raises(ValueError, match="recipe=a is no other recipe"):
+        read("round", a="[recipe=b]", b="[recipe=a]")

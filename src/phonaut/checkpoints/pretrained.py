@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from phonaut.checkpoints.front_ends import Chosen, input_of, target_of
+from phonaut.checkpoints.state_dict import FOREIGN
 from phonaut.names import shown
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ LAYER_STEMS = {
     "output_norm": ("output.LayerNorm",),
 }
 HEAD_STEMS = {"dense": "dense", "norm": "LayerNorm", "output": "output"}
-GLOBAL = re.compile(r"GLOBAL (\S+)")
 
 
 class Checkpoint(NamedTuple):
@@ -121,7 +121,7 @@ def parts_of(path: Path) -> Checkpoint:
         with torch.serialization.safe_globals([argparse.Namespace]):
             states = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file fails in any way
-        foreign = GLOBAL.search(str(error))
+        foreign = FOREIGN.search(str(error))
         if foreign is None:
             raise ValueError(f"{path} is damaged, or no checkpoint of PyTorch") from error
         raise ValueError(

@@ -55,6 +55,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise damage(path, error) from error
 
 
+def model_weights(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights of the model among those of the module that trained it, under the model's own names."""
+    prefix, state = "model.", checkpoint.get("state_dict", {})
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint of PyTorch: tensors and plain containers only, each as it was written.
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from phonaut.cli.options import CORPUS, Command, option, print_progress
-
-SPLITS = ("train", "validation", "test")
+from phonaut.data.utterance import SPLITS
 
 
 @dataclass(frozen=True)

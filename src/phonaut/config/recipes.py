@@ -2,13 +2,16 @@
 
 A recipe is a list of the words that a user could type, in `conf/recipes/NAME.yaml`. `recipe=auto` takes the first there
 is of TARGET-MODEL, TARGET-MODULE and TARGET; `recipe=none` gives what the configuration files say. What the user, the
-corpus or the model chooses comes as its own file says, and the words of the recipe for it are left out.
+corpus or the model chooses comes as its own file says, and the words of the recipe for it are left out. The word
+`recipe=NAME` in a file stands for the words of that recipe.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from phonaut.config.plugins import CONF, config_dirs
@@ -24,18 +27,38 @@ def recipes() -> dict[str, list[str]]:
     """The words of every recipe, by its name.
 
     Raises:
-        ValueError: a file is no list of words.
+        ValueError: a file is no list of words, or builds on a recipe that is not there or on itself.
 
     >>> recipes()["phone-em"]
     ['features=mfcc', 'features.n_mfcc=13', 'features.deltas=2', 'normalizer=cmvn']
     """
-    found = {}
-    for file in (file for folder in config_dirs() for file in sorted((folder / "recipes").glob("*.yaml"))):
+    return _recipes(tuple(config_dirs()))
+
+
+@cache
+def _recipes(folders: tuple[Path, ...]) -> dict[str, list[str]]:
+    """The words of every recipe, over all folders."""
+    files = {file.stem: file for folder in folders for file in sorted((folder / "recipes").glob("*.yaml"))}
+    written = {}
+    for name, file in files.items():
         words = read_yaml(file)
         if not isinstance(words, list) or not all(isinstance(word, str) and "=" in word for word in words):
             raise ValueError(f"{file}: must be a list of words such as features=mfcc")
-        found[file.stem] = words
-    return found
+        written[name] = words
+
+    def expanded(name: str, within: tuple[str, ...] = ()) -> list[str]:
+        words = []
+        for word in written[name]:
+            key, _, base = word.partition("=")
+            if key != "recipe":
+                words.append(word)
+            elif base not in written or base in (*within, name):
+                raise ValueError(f"{files[name]}: {word} is no other recipe{did_you_mean(base, list(written))}")
+            else:
+                words += expanded(base, (*within, name))
+        return words
+
+    return {name: expanded(name) for name in written}
 
 
 def name_of(base: Config, typed: Mapping[str, str]) -> str:
@@ -86,6 +109,7 @@ def hint(name: str, key: str) -> str:
     return f" (recipe={name} chooses {word}; choose another, or recipe=none)" if word else ""
 
 
+@cache
 def default_choices() -> dict[str, Any]:
     """What `config.yaml` chooses in each group."""
     defaults = read_yaml(CONF / "config.yaml")["defaults"]

@@ -129,18 +129,28 @@ def not_times(line: str) -> str:
     return f"not a time in {excerpt(line.strip())!r}"
 
 
+def nist_lines(path: Path, wanted: str) -> Iterator[tuple[int, str, list[str]]]:
+    """Number, text and fields of each line that is no comment of NIST's.
+
+    Raises:
+        ValueError: a line has fewer than five fields; `wanted` names them.
+    """
+    for number, line in enumerate(text_lines(path), 1):
+        fields = line.split()
+        if not fields or line.lstrip().startswith(";;"):
+            continue
+        if len(fields) < 5:
+            raise wrong_line(path, number, wanted, line)
+        yield number, line, fields
+
+
 def ctm(path: Path, name: str, tier: str | None) -> Iterator[Interval]:
     """NIST's CTM: `<id> <channel> <start_s> <duration_s> <phone> [<confidence> ...]`; of alternatives the first.
 
     Source: NIST's SCTK, "ctm file format".
     """
     is_other = False
-    for number, line in enumerate(text_lines(path), 1):
-        fields = line.split()
-        if not fields or line.lstrip().startswith(";;"):
-            continue
-        if len(fields) < 5:
-            raise wrong_line(path, number, "<id> <channel> <start> <duration> <phone>", line)
+    for _, line, fields in nist_lines(path, "<id> <channel> <start> <duration> <phone>"):
         id, channel, first, second, label = fields[:5]
         if label.startswith("<ALT") and first == second == "*":
             is_other = label == "<ALT>" or (is_other and label != "<ALT_END>")
@@ -153,12 +163,7 @@ def ctm(path: Path, name: str, tier: str | None) -> Iterator[Interval]:
 
 def stm(path: Path, name: str, tier: str | None) -> Iterator[Interval]:
     """NIST's STM: `<id> <channel> <speaker> <start_s> <end_s> [<label>] <phone>`."""
-    for number, line in enumerate(text_lines(path), 1):
-        fields = line.split()
-        if not fields or line.lstrip().startswith(";;"):
-            continue
-        if len(fields) < 5:
-            raise wrong_line(path, number, "<id> <channel> <speaker> <start> <end> <phone>", line)
+    for number, line, fields in nist_lines(path, "<id> <channel> <speaker> <start> <end> <phone>"):
         id, channel, _, first, second, *said = fields
         if len(said) > 1 and said[0].startswith("<") and said[0].endswith(">"):
             said = said[1:]

@@ -134,8 +134,7 @@ def kept_epoch(record: Record) -> tuple[str, str] | None:
     best, n_epochs = record.run.model.get("best_epoch"), record.run.model.get("epochs", 1)
     if best is None or best < 0 or n_epochs < 2:
         return None
-    criterion = checkpoint_criterion(record.run.config)
-    return f"epoch {best + 1} of {n_epochs}", f", {'the last' if criterion == 'last' else f'of the {criterion}'}"
+    return f"epoch {best + 1} of {n_epochs}", f", {checkpoint_criterion(record.run.config)}"
 
 
 def ideas(record: Record) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phonaut.checkpoints import pretrained
-from phonaut.checkpoints.state_dict import check_state_dict, read_checkpoint, read_weights, write_weights
+from phonaut.checkpoints.state_dict import check_state_dict, model_weights, read_checkpoint, read_weights, write_weights
 from phonaut.config.compose import compose_pretrained, to_yaml
 from phonaut.config.nodes import instantiate
 from phonaut.files import atomic_folder, cache_dir, expanded, locked, read_sealed, write_json, write_text
@@ -113,8 +113,7 @@ def weights_of_epoch(run: Run, epoch: int) -> dict[str, Any]:
     if not path.exists():
         there = ", ".join(str(int(file.stem.split("-")[1]) + 1) for file in sorted(folder.glob("epoch-*.ckpt")))
         raise ValueError(f"epoch={epoch}: {folder} keeps epochs {there or 'no more'}; checkpoint=all keeps every one")
-    state = read_checkpoint(path).get("state_dict", {})
-    return {name.removeprefix("model."): value for name, value in state.items() if name.startswith("model.")}
+    return model_weights(read_checkpoint(path))
 
 
 def open_trained(path: Path | str) -> Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from phonaut.checkpoints.state_dict import read_checkpoint
+from phonaut.checkpoints.state_dict import model_weights, read_checkpoint
 from phonaut.config.compose import compose
 from phonaut.config.schema import Config
 from phonaut.data.datamodule import SpeechData
@@ -62,9 +62,7 @@ def probe_run(run: Trained, words: Sequence[str], progress: Callable[[str], None
     checkpoints = sorted((run.folder / "checkpoints").glob("epoch-*.ckpt"))
     for path in checkpoints:
         checkpoint = read_checkpoint(path)
-        prefix = "model."
-        weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-        model.load_state_dict(weights)
+        model.load_state_dict(model_weights(checkpoint))
         accuracy = linear_probe(model, data)
         epoch, step = int(checkpoint["epoch"]), int(checkpoint["global_step"])
         file.put(epoch, step, accuracy)

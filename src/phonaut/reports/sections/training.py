@@ -44,12 +44,12 @@ def render(record: Record) -> Section | None:
 
 
 def checkpoint_criterion(config: Any) -> str:
-    """Criterion of the checkpoint that is kept, such as `lowest validation loss`, or `last`."""
+    """Which checkpoint is kept: such as `of the lowest validation loss`, or `the last`."""
     watched = config.checkpoint
     if watched.get("monitor") is None:
-        return "last"
+        return "the last"
     extreme = "highest" if watched.get("mode") == "max" else "lowest"
-    return f"{extreme} {watched['monitor'].replace('/', ' ')}"
+    return f"of the {extreme} {watched['monitor'].replace('/', ' ')}"
 
 
 def probe(run: Run) -> dict[str, Any] | None:
