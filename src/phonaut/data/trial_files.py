@@ -265,9 +265,7 @@ def read_scores(path: Path, trials: TrialList) -> Array:
     def refuse(wrong: NDArray[np.bool_], reason: str) -> None:
         if wrong.any():
             at = int(wrong.argmax())
-            what = (
-                f"model {excerpt(trials.models[model[at]])} and recording {excerpt(trials.recordings[recording[at]])}"
-            )
+            what = pair(trials.models[model[at]], trials.recordings[recording[at]])
             raise ValueError(f"{path}, line {columns.line[at]}: {what} {reason}")
 
     refuse(place < 0, "have no trial in the list")

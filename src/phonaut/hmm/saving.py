@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from phonaut.hmm.em import Monitor, RollbackState
+from phonaut.names import excerpt
 
 FREE = ("n_iter", "tol", "verbose", "device", "checkpoint", "random_state")  # what may change when a fit goes on
 
@@ -121,7 +122,9 @@ class Saved:
         known = inspect.signature(cls).parameters
         unknown = [name for name in kind["settings"] if name not in known]
         if unknown:
-            raise ValueError(f"{path} has settings that {cls.__name__} does not know: {shown(unknown)}")
+            raise ValueError(
+                f"{path} has settings that {cls.__name__} does not know: {', '.join(map(excerpt, unknown[:5]))}"
+            )
         model = cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in kind["settings"].items()})
         model._take(Path(path), kind, arrays)
         return model
@@ -137,7 +140,7 @@ class Saved:
         for key, value in arrays.items():
             group, _, name = key.rpartition("/")
             if group not in groups or name not in self.parameter_names():
-                raise ValueError(f"{path} holds {shown([key])}, which a {type(self).__name__} does not have")
+                raise ValueError(f"{path} holds {excerpt(key)}, which a {type(self).__name__} does not have")
             groups[group][name] = value
         try:
             self._check_settings()
@@ -183,10 +186,10 @@ def contents(path: Path, name: str) -> tuple[dict[str, Any], dict[str, NDArray[A
             kind: dict[str, Any] = json.loads((file.metadata() or {}).get("phonaut", "{}"))
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a dict
     except (SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} holds no model of Phonaut: {shown([str(error)], 200)}") from error
+        raise ValueError(f"{path} holds no model of Phonaut: {excerpt(str(error), 200)}") from error
     found = kind.get("model") if isinstance(kind, dict) else None
     if found != name:
-        holds = shown([found]) if isinstance(found, str) and found.isidentifier() else "no model of Phonaut"
+        holds = excerpt(found) if isinstance(found, str) and found.isidentifier() else "no model of Phonaut"
         raise ValueError(f"{path} holds {holds}, not a {name}")
     courses = [kind.get("history", []), kind.get("objective", [])]
     right = isinstance(kind.get("settings"), dict) and isinstance(kind.get("n_seeded", 0), int)
@@ -197,11 +200,6 @@ def contents(path: Path, name: str) -> tuple[dict[str, Any], dict[str, NDArray[A
     if written is not None and written != checksum(arrays):
         raise ValueError(f"{path} is damaged: its arrays are not those that were written")
     return kind, arrays
-
-
-def shown(names: Sequence[str], longest: int = 60) -> str:
-    """Names in a message, whatever a damaged file calls things."""
-    return ", ".join(ascii(name)[1:-1][:longest] for name in names[:5])
 
 
 def checksum(arrays: Mapping[str, NDArray[Any]]) -> str:
