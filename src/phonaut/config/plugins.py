@@ -148,14 +148,16 @@ def resolved(config: DictConfig) -> Node:
 
 
 def load_group(group: str, name: str) -> DictConfig:
-    """The file of a choice, without what it builds on."""
+    """The file of a choice, over the choices of its group that it builds on; what it chooses in others is left out."""
     from omegaconf import DictConfig, OmegaConf
 
     files = (folder / group / f"{name}.yaml" for folder in config_dirs())
     node = OmegaConf.load(next(file for file in files if file.exists()))
     assert isinstance(node, DictConfig)
-    node.pop("defaults", None)
-    return node
+    below = [str(base).partition("@")[0] for base in node.pop("defaults", None) or [] if isinstance(base, str)]
+    merged = OmegaConf.merge(*(load_group(group, base) for base in below if base != "_self_"), node)
+    assert isinstance(merged, DictConfig)
+    return merged
 
 
 def node_of_group(group: str, name: str, values: Node, root: Node) -> Node:

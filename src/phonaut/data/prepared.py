@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from phonaut.data.columns import TextColumn, read_column
 from phonaut.data.frame_shards import FrameLayout, ShardTable
+from phonaut.data.trials import TrialList
+from phonaut.files import read_arrays
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -31,6 +33,7 @@ AUDIO = "audio.bin"  # the samples of all recordings, one after another
 RECORDINGS = "recordings"  # where each recording lies in it
 REFUSED = "refused.jsonl"
 REMARKS = "remarks.jsonl"
+TRIALS = "trials.{}.npz"  # of a split, where the protocol makes trials
 CHECKED_AT_ONCE = 500_000  # samples
 LABELS = re.compile(r"^cuts\..*/(id|id_end|word|speaker|n_samples|phone_end|label|start_s|end_s)\.\w+$")
 CHECKSUMS = re.compile(rf"^{RECORDINGS}/(crc|n_samples|n_frames)\.\w+$")
@@ -137,6 +140,11 @@ class PreparedCorpus:
         if split not in self.tables:
             self.tables[split] = UtteranceTable(self, split)
         return self.tables[split]
+
+    def trials(self, split: str) -> TrialList | None:
+        """The verification trials of a split, of recordings by their ids; None: the protocol makes none."""
+        path = self.folder / TRIALS.format(split)
+        return TrialList.from_arrays(read_arrays(path)) if path.exists() else None
 
     def manifest_file(self, split: str) -> Path:
         """Path of the manifest of a split, which is there if the split has utterances."""

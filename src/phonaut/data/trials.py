@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ from phonaut.names import excerpt
 
 CONDITIONS = ("TC", "TW", "IC", "IW")  # target or impostor, correct phrase or wrong: the first alone is to be accepted
 KINDS = ("target", "nontarget")
+ARRAYS = ("models", "enrolled", "n_enrolled", "recordings", "model", "recording", "condition", "conditions")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +80,46 @@ class TrialList:
     def named(self) -> set[str]:
         """Every recording that enrols or is tested."""
         return {*self.recordings, *(name for names in self.enrolment.values() for name in names)}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All of it as arrays by name, for a file."""
+        enrolled = [name for names in self.enrolment.values() for name in names]
+        return {
+            "models": np.array(self.models, np.str_),
+            "enrolled": np.array(enrolled, np.str_),
+            "n_enrolled": np.array([len(names) for names in self.enrolment.values()], np.int64),
+            "recordings": np.array(self.recordings, np.str_),
+            "model": self.model,
+            "recording": self.recording,
+            "condition": self.condition,
+            "conditions": np.array(self.conditions, np.str_),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> TrialList:
+        """What `arrays` gave.
+
+        Raises:
+            ValueError: an array is missing, or they do not agree.
+        """
+        if missing := [name for name in ARRAYS if name not in arrays]:
+            raise ValueError(f"a list of trials has the arrays {', '.join(ARRAYS)}; missing: {', '.join(missing)}")
+        models, n_enrolled = arrays["models"].tolist(), arrays["n_enrolled"]
+        enrolled, ends = arrays["enrolled"].tolist(), np.cumsum(n_enrolled).tolist()
+        if len(models) != len(ends) or (ends or [0])[-1] != len(enrolled) or (n_enrolled < 0).any():
+            raise ValueError(f"{len(models)} models do not have {len(enrolled)} recordings as n_enrolled says")
+        return cls(
+            {name: tuple(enrolled[end - n : end]) for name, end, n in zip(models, ends, n_enrolled, strict=True)},
+            tuple(arrays["recordings"].tolist()),
+            arrays["model"],
+            arrays["recording"],
+            arrays["condition"],
+            tuple(arrays["conditions"].tolist()),
+        )
+
+    def select(self, kept: NDArray[np.bool_]) -> TrialList:
+        """The trials where `kept (N,)`; models and recordings stay."""
+        return replace(self, model=self.model[kept], recording=self.recording[kept], condition=self.condition[kept])
 
     def keeping(self, known: Collection[str]) -> TrialList:
         """The trials whose recording is `known`, of models that are enrolled with at least one recording that is."""

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import quote
 
@@ -53,6 +54,8 @@ class VerificationTrials(BySpeaker):
         text_dependent: false: a model is a speaker, takes are counted over all that is said, and trials are target or
             nontarget.
         balanced: for each model as many trials of each condition as it has targets, drawn; else all.
+        turns: development by background speakers, who are left out of training in so many groups in turn, each with
+            trials `turn_1`, `turn_2` ... among its speakers; 0: by speakers of its own, the validation.
         seed: of the draw.
     """
 
@@ -62,6 +65,7 @@ class VerificationTrials(BySpeaker):
     takes: str = "recordings"
     text_dependent: bool = True
     balanced: bool = False
+    turns: int = 0
     seed: int = 0
 
     def option_problems(self) -> list[str]:
@@ -69,6 +73,10 @@ class VerificationTrials(BySpeaker):
         problems = super().option_problems()
         if self.takes not in TAKES_OF:
             problems.append(f"protocol.takes is one of {', '.join(TAKES_OF)}; received {self.takes}")
+        if self.turns < 0 or self.turns == 1:
+            problems.append(f"protocol.turns must be 0 or >= 2, got {self.turns}")
+        if self.turns and as_list(self.validation_speakers):
+            problems.append("protocol.validation_speakers has no effect with protocol.turns; leave one of them out")
         try:
             enrol, test = ranges("enrol_takes", self.enrol_takes), ranges("test_takes", self.test_takes)
         except ValueError as error:
@@ -98,9 +106,12 @@ class VerificationTrials(BySpeaker):
                 f"{len(survey.speakers)}"
             )
         division = self._division(listing, survey)
-        found, left_out = self._takes(listing, division)
+        turn_of = dict[str, str]()
+        if self.turns:
+            division, turn_of = self._with_turns(division, survey)
+        found, left_out = self._takes(listing, division, turn_of)
         notes, lists = [*division.notes, self._how()], dict[str, TrialList]()
-        for split in ("validation", "test"):
+        for split in found:
             if not found[split]:
                 continue
             lists[split] = trials = self._trials(found[split])
@@ -127,18 +138,47 @@ class VerificationTrials(BySpeaker):
         divided.survey = survey
         return by_speaker.plan(divided)
 
+    def _with_turns(self, division: Plan, survey: Survey) -> tuple[Plan, dict[str, str]]:
+        """The division with all that is not tested in training, and the turn of each of its speakers.
+
+        Raises:
+            ValueError: there are too few speakers for so many turns.
+        """
+
+        def split(utterance: Utterance) -> str | None:
+            found = division.split(utterance)
+            return "train" if found == "validation" else found
+
+        testing = {name for name in survey.speakers if split(Utterance("", Path(), speaker=name)) == "test"}
+        background = sorted(set(survey.speakers) - testing, key=hash_of)
+        if len(background) < 2 * self.turns:
+            raise ValueError(
+                f"protocol.turns={self.turns} leaves out so many groups of at least 2 background speakers, and there "
+                f"are {len(background)}: use fewer turns, or 0 for speakers of development"
+            )
+        note = (
+            f"divided by speaker: {len(background)} of the background, who are left out in {self.turns} turns for "
+            f"development, {len(testing)} of the test, {some(testing)}; no speaker is in both"
+        )
+        turns = {name: f"turn_{i % self.turns + 1}" for i, name in enumerate(background)}
+        return division._replace(split=split, notes=[note, *division.notes[1:]]), turns
+
     def _how(self) -> str:
         said = "phrases" if self.text_dependent else "speakers, whatever they say"
         tested = "all others" if self.test_takes is None else self.test_takes
         drawn = f"; as many of each condition as targets, drawn with seed {self.seed}" if self.balanced else ""
         return f"models of {said}, enrolled with {self.takes} {self.enrol_takes}, tested on {tested}{drawn}"
 
-    def _takes(self, listing: Listing, division: Plan) -> tuple[dict[str, dict[Key, Takes]], list[str]]:
-        """The takes of each phrase and speaker by split, and sentences on those that are left out."""
-        said: dict[str, dict[Key, list[tuple[str, str]]]] = {"validation": {}, "test": {}}
+    def _takes(
+        self, listing: Listing, division: Plan, turn_of: Mapping[str, str]
+    ) -> tuple[dict[str, dict[Key, Takes]], list[str]]:
+        """The takes of each phrase and speaker by split or turn, and sentences on those that are left out."""
+        names = [*sorted(set(turn_of.values()), key=natural), "test"] if turn_of else ["validation", "test"]
+        said: dict[str, dict[Key, list[tuple[str, str]]]] = {name: {} for name in names}
         n_without = 0
         for utterance in listing:
             split = division.split(utterance)
+            split = turn_of[utterance.speaker] if turn_of and split == "train" else split
             if split not in said:
                 continue
             phrase = phrase_of(utterance) if self.text_dependent else ""

@@ -11,7 +11,7 @@ import sys
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -28,11 +28,13 @@ from phonaut.data.prepared import (
     REFUSED,
     REMARKS,
     SUMMARY,
+    TRIALS,
     DamagedCorpusError,
     PreparedCorpus,
 )
+from phonaut.data.trials import TrialList
 from phonaut.data.utterance import DividedCorpus
-from phonaut.files import atomic_folder, cache_dir, locked, write_json
+from phonaut.files import atomic_folder, cache_dir, locked, write_arrays, write_json
 
 T = TypeVar("T")
 
@@ -145,7 +147,17 @@ def fingerprint(corpus: DividedCorpus, sample_rate: int) -> tuple[str, int]:
         n += 1
     about = json.dumps([corpus.words(), corpus.notes(), corpus.refused()], default=str)
     digest.update(about.encode("utf-8", "surrogateescape"))
+    for split, trials in sorted(trials_of(corpus).items()):
+        digest.update(split.encode())
+        for array in trials.arrays().values():
+            digest.update(array.tobytes())
     return digest.hexdigest(), n
+
+
+def trials_of(corpus: DividedCorpus) -> Mapping[str, TrialList]:
+    """Lists of verification trials by split; none where the protocol makes none."""
+    trials: Mapping[str, TrialList] = getattr(corpus, "trials", {})
+    return trials
 
 
 def build(corpus: DividedCorpus, folder: Path, sample_rate: int, n_utterances: int, n_jobs: int) -> None:
@@ -193,6 +205,8 @@ def tables(corpus: DividedCorpus, folder: Path, sample_rate: float) -> Iterator[
             ledger.refuse_file(line)
         counts = write_tables(spool, folder, corpus, ledger.refuse, sample_rate)
         spool.unlink()
+    for split, trials in trials_of(corpus).items():
+        write_arrays(folder / TRIALS.format(split), trials.arrays())
     ledger.check_splits(corpus.name, counts["splits"])
     about = {"format": FORMAT, "name": corpus.name, "sample_rate": sample_rate, "clip_s": corpus.clip_s}
     remarks = {"n_remarks": ledger.n_remarks, "remarks": dict(ledger.remarks.most_common())}

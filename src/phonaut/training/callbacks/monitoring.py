@@ -40,6 +40,10 @@ class EpochLines(HistoryCallback):
         if not history:
             return
         last = history[-1]
+        if "train/loss" not in last:  # of systems that train in steps of their own, and say when they are done
+            figures = (f"{key.partition('/')[2]} {last[key]:.4g}" for key in last if key.startswith("train/"))
+            print(f"step {int(last['epoch']) + 1:3d}   {'   '.join(figures)}   {last['seconds']:.0f} s", flush=True)
+            return
         accuracy, validated = (
             f" accuracy {last[key]:.1%}" if key in last else "" for key in ("train/accuracy", "validation/accuracy")
         )

@@ -1,0 +1,318 @@
+"""Speaker verification: is it the speaker, and the phrase, that a model was enrolled with?"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from phonaut.checks import Rule, within
+from phonaut.config.nodes import class_of
+from phonaut.config.schema import Config
+from phonaut.data.trial_data import TURN, TrialData
+from phonaut.data.trial_files import read_enrolment, read_trials
+from phonaut.data.trials import TrialList
+from phonaut.files import read_arrays, write_arrays
+from phonaut.metrics import (
+    Calibration,
+    Cost,
+    detection_figures,
+    fit_calibration,
+    threshold_in_words,
+)
+from phonaut.models.speakers import Utterances, VerificationSystem
+from phonaut.models.speakers.scoring import NORMALIZATIONS, Cohort, Enrolled, fusion_inputs
+from phonaut.models.speakers.system import SPEAKER
+from phonaut.models.speech_model import SpeechModel
+from phonaut.tasks import build
+from phonaut.tasks.base import Metrics, Request, Task, Trained
+from phonaut.tasks.trial_scores import TrialScores
+from phonaut.training.loop import TrainingLoop
+from phonaut.training.stages import train_to_the_end, utterances_of
+
+if TYPE_CHECKING:
+    from lightning.pytorch.callbacks import Callback
+
+COHORT = "cohort.npz"
+PRIORS = {"TC": 0.5, "IC": 0.25, "TW": 0.25}  # of the calibration
+
+
+class Decision(NamedTuple):
+    """A decision on a recording.
+
+    Attributes:
+        score: log-likelihood ratio of the owner and anybody else; a raw score where there was nothing to calibrate on.
+        threshold: the least score that is accepted; None: nothing says what it should be.
+        accepted: None without a threshold.
+    """
+
+    score: float
+    threshold: float | None
+    accepted: bool | None
+
+
+class Verification(Task):
+    """Trials of models against recordings: equal error rate, detection cost and Cllr, with intervals over speakers.
+
+    Args:
+        trim: leave out what lies before and after speech.
+        normalization: of speaker scores: `none`, `z`, `t`, `s` or `as`.
+        n_cohort: speakers of a cohort, of each phrase, at most.
+        n_cohort_takes: recordings of each of them.
+        top_n: of `as`: the largest cohort scores that count.
+        durations: speech of both sides goes into the calibration.
+        p_target: prior of an owner.
+        c_miss: cost of an owner turned away.
+        c_false_alarm: cost of somebody else let in.
+    """
+
+    RULES: ClassVar = {
+        "normalization": Rule(f"must be one of {', '.join(NORMALIZATIONS)}", lambda kind: kind in NORMALIZATIONS),
+        "n_cohort": within(2, 1e6),
+        "n_cohort_takes": within(1, 1e6),
+        "top_n": within(2, 1e6),
+        "p_target": Rule("must be > 0 and < 1", lambda p: 0 < p < 1),
+        "c_miss": Rule("must be > 0", lambda c: 0 < c < float("inf")),
+        "c_false_alarm": Rule("must be > 0", lambda c: 0 < c < float("inf")),
+    }
+    unused = "classes n_classes labels_pct labels_each batch_frames context_s probe leave_out_speakers objective"
+    metrics = ("eer", "min_dcf", "cllr")
+    report = ("headline", "trials", "training", "setup")
+
+    def __init__(
+        self,
+        *,
+        trim: bool = True,
+        normalization: str = "s",
+        n_cohort: int = 20,
+        n_cohort_takes: int = 3,
+        top_n: int = 20,
+        durations: bool = True,
+        p_target: float = 0.5,
+        c_miss: float = 1.0,
+        c_false_alarm: float = 1.0,
+    ) -> None:
+        self.trim, self.normalization, self.durations = trim, normalization, durations
+        self.n_cohort, self.n_cohort_takes, self.top_n = n_cohort, n_cohort_takes, top_n
+        self.p_target, self.c_miss, self.c_false_alarm = p_target, c_miss, c_false_alarm
+
+    @property
+    def cost(self) -> Cost:
+        """Cost of decisions."""
+        return Cost(self.p_target, self.c_miss, self.c_false_alarm)
+
+    # --- configuration
+
+    def name(self, config: Config) -> str:
+        """`verification`."""
+        return "verification"
+
+    def finish(self, config: Config) -> None:
+        """The speakers of the background are the classes of what is trained by gradients."""
+        if config.target == "keyword":  # the default
+            config.target = "speaker"
+
+    def check(self, config: Config) -> list[str]:
+        """All problems of a configuration of verification."""
+        model = config.choices["model"]
+        network = class_of(config.model)
+        wrong = []
+        if not (issubclass(network, VerificationSystem) or hasattr(network, "embed")):
+            wrong.append(f"model={model} verifies no speakers: use model=gmm_ubm, or see phonaut --help")
+        if config.target != "speaker":
+            wrong.append(f"target={config.target}: verification is of speakers; leave target out")
+        if config.protocol.get("turns") and not issubclass(network, VerificationSystem):
+            wrong.append(f"protocol.turns trains model={model} several times: use protocol.validation_speakers")
+        return wrong + TrialData.problems(n_workers=config.n_workers, max_recording_s=config.max_recording_s)
+
+    # --- training
+
+    def data(self, config: Config) -> TrialData:
+        """Recordings of the background, of development and of evaluation.
+
+        Raises:
+            ValueError: there are no trials, or none is left.
+        """
+        data = self._data(config, build.prepared_corpus(config))
+        if data.trials("test") is None:
+            raise ValueError(
+                f"protocol={config.choices['protocol']} makes no trials of {data.prepared.name}: type protocol=trials"
+            )
+        return data
+
+    def _data(self, config: Config, prepared: Any, classes: Sequence[str] | None = None) -> TrialData:
+        table = prepared.utterances("train")
+        names = sorted({table.speaker_name(row) for row in range(len(table))} - {""}) if classes is None else classes
+        return TrialData(
+            prepared,
+            trim=self.trim,
+            classes=list(names),
+            batch_size=config.batch_size,
+            seed=config.seed,
+            n_workers=config.n_workers,
+            max_recording_s=config.max_recording_s,
+        )
+
+    def model(self, config: Config, classes: list[str]) -> SpeechModel:
+        """Front end, normaliser and system, or network."""
+        return build.speech_model(config, len(classes))
+
+    def loop(self, config: Config, model: SpeechModel, data: TrialData) -> TrainingLoop:
+        """The loop around a model."""
+        if isinstance(model.network, VerificationSystem):
+            return build.training_loop(config, model)
+        noise = data.prepared.utterances("noise")
+        more = {"augmentation": build.augmentation_of(config), "noise": noise if len(noise) else None}
+        return build.training_loop(config, model, data.classes, **more)
+
+    def callbacks(self, config: Config, folder: Path) -> list[Callback]:
+        """None."""
+        return []
+
+    # --- evaluation
+
+    def conclude(
+        self, config: Config, folder: Path, loop: TrainingLoop, data: TrialData
+    ) -> tuple[Metrics, dict[str, Any]]:
+        """Score development trials, calibrate on them, then score those of evaluation."""
+        model: SpeechModel = loop.model.cpu().eval()
+        about = {"classes": data.classes, **loop.conclude(data)}
+        system = system_of(model)
+        background = system.represent(utterances_of(model, data, "train"))
+        cohort = self._cohort(system, background)
+        if cohort is not None:
+            write_arrays(folder / COHORT, cohort.arrays())
+        metrics: Metrics = {}
+        calibration: Calibration | None = None
+        development = self._development(config, model, data, system, cohort)
+        if development is not None:
+            if len(set(development.condition.tolist()) - {"TC"}):
+                calibration = fit_calibration(development.inputs, development.condition, priors=PRIORS)
+            scored = with_ratios(development, calibration)
+            scored.save(folder, "validation")
+            metrics["validation"] = self.figures(scored)
+        if calibration is not None:
+            about |= {"calibration": asdict(calibration), "threshold": self.cost.threshold}
+        trials = data.trials("test")
+        assert trials is not None
+        evaluated = self.scored(system, cohort, utterances_of(model, data, "test"), trials)
+        scored = with_ratios(evaluated, calibration)
+        scored.save(folder, "test")
+        metrics["test"] = self.figures(scored)
+        if calibration is not None:
+            about["in_words"] = threshold_in_words(scored.scores, scored.condition, self.cost.threshold)
+        return metrics, about
+
+    def _cohort(self, system: VerificationSystem, background: Utterances) -> Cohort | None:
+        """The cohort of a normalisation; None where there is none."""
+        if self.normalization == "none" or SPEAKER not in system.scores:
+            return None
+        return Cohort.of(system, background, self.n_cohort_takes, self.n_cohort)
+
+    def _development(
+        self, config: Config, model: SpeechModel, data: TrialData, system: VerificationSystem, cohort: Cohort | None
+    ) -> TrialScores | None:
+        """Scores of development trials: of speakers of their own, or of background speakers left out in turn."""
+        if (trials := data.trials("validation")) is not None:
+            return self.scored(system, cohort, utterances_of(model, data, "validation"), trials)
+        turns = data.turns()
+        if not turns:
+            return None
+        background = utterances_of(model, data, "train")
+        parts = []
+        for n, trials in enumerate(turns, 1):
+            named = trials.named()
+            out = np.isin(background["speaker"], background["speaker"][np.isin(background["id"], list(named))])
+            fresh = build.speech_model(config, len(data.classes)).network
+            assert isinstance(fresh, VerificationSystem)
+            print(f"development turn {n} of {len(turns)}: {int(out.sum()):,} recordings left out", flush=True)
+            rest = background.select(~out)
+            train_to_the_end(fresh, rest, config.seed)
+            left = self._cohort(fresh, fresh.represent(rest))
+            parts.append(self.scored(fresh, left, background.select(out), trials))
+        return pooled(parts)
+
+    def scored(
+        self, system: VerificationSystem, cohort: Cohort | None, recordings: Utterances, trials: TrialList
+    ) -> TrialScores:
+        """Inputs of the calibration for trials; the scores are the first of them until then.
+
+        Args:
+            system: that is trained.
+            cohort: of its background.
+            recordings: in frames; all that enrol or are tested are among them.
+            trials: whose names are their ids.
+        """
+        row = {name: i for i, name in enumerate(recordings["id"].tolist())}
+        enrolling = [name for names in trials.enrolment.values() for name in names]
+        owner = np.repeat(np.arange(len(trials.models)), [len(names) for names in trials.enrolment.values()])
+        represented = system.represent(recordings)
+        of_models = represented.select([row[name] for name in enrolling])
+        tested = represented.select([row[name] for name in trials.recordings])
+        enrolled = Enrolled.of(system, of_models, owner.astype(np.int64))
+        inputs = fusion_inputs(
+            system, cohort, enrolled, tested, trials,
+            normalization=self.normalization, top_n=self.top_n, durations=self.durations,
+        )  # fmt: skip
+        first = np.unique(owner, return_index=True)[1]
+        return TrialScores(trials, of_models["speaker"][first], tested["speaker"], next(iter(inputs.values())),
+                           inputs=inputs)  # fmt: skip
+
+    def figures(self, scored: TrialScores) -> dict[str, dict[str, float]]:
+        """Metrics with 95 % intervals over the speakers of both sides."""
+        if len(np.unique(scored.trials.condition == 0)) < 2:
+            return {}
+        found = detection_figures(scored.scores, scored.tried, self.cost, ratios=scored.is_ratio)
+        return {name: estimate.as_dict() for name, estimate in found.items()}
+
+    def evaluate(self, run: Trained, request: Request) -> tuple[str, dict[str, dict[str, float]]]:
+        """Score a split again, other lists of trials, or another corpus.
+
+        Raises:
+            ValueError: recordings of the lists are not there, or there are no trials.
+        """
+        raise NotImplementedError
+
+    def predict(self, run: Trained, recordings: list[Path]) -> list[Any]:
+        """No answer: a recording is verified against a model."""
+        raise ValueError("verification answers for a recording and a model: enroll a speaker first (phonaut enroll)")
+
+
+def system_of(model: SpeechModel) -> VerificationSystem:
+    """The verification system of a model: its network, or the scores of that network's embeddings."""
+    if isinstance(model.network, VerificationSystem):
+        return model.network
+    from phonaut.models.speakers.embedding import EmbeddingScorer
+
+    return EmbeddingScorer(model)
+
+
+def with_ratios(scored: TrialScores, calibration: Calibration | None) -> TrialScores:
+    """The scores as log-likelihood ratios, where there is a calibration."""
+    if calibration is None:
+        return scored
+    ratios = calibration(scored.inputs)
+    return TrialScores(scored.trials, scored.model_speaker, scored.recording_speaker, ratios, True, scored.inputs)
+
+
+def pooled(parts: Sequence[TrialScores]) -> TrialScores:
+    """Scores of several lists as of one, in their order."""
+    from phonaut.data.trials import joined
+
+    models = {name: who for part in parts for name, who in zip(part.trials.models, part.model_speaker, strict=True)}
+    tested = {
+        name: who for part in parts for name, who in zip(part.trials.recordings, part.recording_speaker, strict=True)
+    }
+    trials = joined([part.trials for part in parts])
+    shared = [name for name in parts[0].inputs if all(name in part.inputs for part in parts)]
+    return TrialScores(
+        trials,
+        np.array([models[name] for name in trials.models], np.str_),
+        np.array([tested[name] for name in trials.recordings], np.str_),
+        np.concatenate([part.scores for part in parts]),
+        inputs={name: np.concatenate([part.inputs[name] for part in parts]) for name in shared},
+    )
