@@ -21,14 +21,30 @@ class Compare(Command):
     examples = {
         "trained_models/A trained_models/B": "side by side, with intervals and paired tests",
         "trained_models/A trained_models/B metric=f1 split=validation": "another figure, of another split",
+        "trained_models/A trained_models/B fusion=true": "verification runs, and their fusion",
     }
 
     split: str = option("test", "the split, or the name of a folder that both were evaluated on")
-    metric: str = option("accuracy", "the figure that is compared", group="metric")
+    metric: str = option("accuracy", "the figure that is compared; of verification runs all are", group="metric")
+    fusion: bool = option(False, "verification runs: add their logistic fusion, fitted on development trials")
     output: Path | None = option(None, "folder of the page and the table", otherwise="beside the runs, in comparisons/")
 
     def run(self) -> int:
         """Compare, write the page, and print the table."""
+        from phonaut.runs.folds import open_run
+
+        first = open_run(self.paths[0])
+        if first.config.choices.get("task") == "verification":
+            if self.given("metric"):
+                raise ValueError(f"metric={self.metric} has no effect: of verification runs all figures are compared")
+            from phonaut.reports.trial_comparison import show_trials, write_trial_comparison
+            from phonaut.runs.trial_comparison import compare_trials
+
+            trials = compare_trials(self.paths, split=self.split, fusion=self.fusion)
+            show_trials(trials, write_trial_comparison(trials, self.output))
+            return 0
+        if self.fusion:
+            raise ValueError(f"fusion=true is of verification runs, and {first.folder} is none")
         from phonaut.reports.comparison import write_comparison
         from phonaut.reports.comparison_table import show
         from phonaut.runs.comparison import compare

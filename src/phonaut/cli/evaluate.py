@@ -57,6 +57,12 @@ class Evaluate(Command):
     noise_folder: Path | None = option(
         None, "recordings for noise=recorded", otherwise="what the corpus keeps for the test"
     )
+    trials: Path | None = option(
+        None, "verification: a list of trials (.ndx, Kaldi's, VoxCeleb's)", otherwise="those of the split"
+    )
+    enrolment: Path | None = option(
+        None, "verification: the recordings of its models (.trn, spk2utt)", otherwise="as the list has them"
+    )
 
     def run(self) -> int:
         """Score or probe."""
@@ -77,6 +83,8 @@ class Evaluate(Command):
             batch_size=self.batch_size,
             noise=NoiseTest(self.noise, folder=self.noise_folder, **snr_db) if self.noise else None,
             epoch=self.epoch,
+            trials=self.trials,
+            enrolment=self.enrolment,
             progress=print_progress,
         )
         for member in members(self.paths[0]):
@@ -97,7 +105,8 @@ class Evaluate(Command):
             ValueError: one is given.
         """
         if is_probe:
-            if needless := self.given("split", "batch_size", "epoch", "noise", "snr_db", "noise_folder"):
+            of_splits = ("split", "batch_size", "epoch", "noise", "snr_db", "noise_folder", "trials", "enrolment")
+            if needless := self.given(*of_splits):
                 raise ValueError(f"{needless[0]}= has no effect on a probe; leave it out")
             if len(self.paths) != 1:
                 raise ValueError(f"a probe takes one RUN; it got {len(self.paths)} paths: {', '.join(self.paths)}; "

@@ -1,6 +1,6 @@
 """Arrays in, figures with 95 % intervals out."""
 
-from phonaut.metrics.builtin import ClassMetric, FrameAccuracy
+from phonaut.metrics.builtin import ClassMetric, DetectionFigure, FrameAccuracy
 from phonaut.metrics.calibration import Calibration, fit_calibration, quality_inputs, threshold_in_words
 from phonaut.metrics.classification import (
     ClassRates,
@@ -48,6 +48,7 @@ __all__ = [
     "CohortStatistics",
     "Cost",
     "DetCurve",
+    "DetectionFigure",
     "Difference",
     "Disagreement",
     "Estimate",

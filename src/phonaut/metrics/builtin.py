@@ -9,6 +9,7 @@ from phonaut.metrics.classification import accuracy, f1, recall
 from phonaut.metrics.intervals import Estimate, mean_over
 from phonaut.metrics.paired import STATISTICS, Difference, difference, difference_of_frames
 from phonaut.metrics.registry import Scored
+from phonaut.metrics.verification import Trials, detection_differences, detection_figures
 
 
 class ClassMetric:
@@ -67,3 +68,37 @@ class FrameAccuracy:
         """Correct frames and all frames of each item of known class, `(N, 2)`."""
         counts = np.stack([scored.columns["n_correct_frames"], scored.columns["n_frames"]], axis=1)
         return counts[np.asarray(scored.label) >= 0].astype(np.float64)
+
+
+class DetectionFigure:
+    """A figure of verification: over all trials, where what was scored are trials.
+
+    It needs the columns `condition`, `enrolled` and `tested` of `metrics.verification.Trials`, and one score a trial.
+
+    Args:
+        figure: a name of `detection_figures`, such as `eer`.
+    """
+
+    def __init__(self, figure: str) -> None:
+        self.figure = figure
+
+    def __call__(self, scored: Scored) -> Estimate | None:
+        """The estimate with its interval over the speakers of both sides; None where there are no trials."""
+        if (trials := trials_of(scored)) is None or scored.scores is None:
+            return None
+        return detection_figures(scored.scores[:, 0], trials).get(self.figure)
+
+    def difference(self, first: Scored, other: Scored) -> Difference:
+        """The paired difference by the same resamples of speakers."""
+        trials = trials_of(first)
+        assert trials is not None
+        assert first.scores is not None
+        assert other.scores is not None
+        return detection_differences(first.scores[:, 0], other.scores[:, 0], trials)[self.figure]
+
+
+def trials_of(scored: Scored) -> Trials | None:
+    """The trials that were scored; None: what was scored are no trials."""
+    if not {"condition", "enrolled", "tested"} <= scored.columns.keys():
+        return None
+    return Trials(*(scored.columns[name] for name in ("condition", "enrolled", "tested")))

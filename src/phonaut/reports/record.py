@@ -20,9 +20,9 @@ from phonaut.tasks.recordings import FOLDERS_FILE
 
 ACCURACY = "accuracy"
 # Names of one item and of the task.
-ITEM = {"keyword": "clip", "phone": "phone", "speaker": "recording", "none": "recording"}
+ITEM = {"keyword": "clip", "phone": "phone", "speaker": "recording", "none": "recording", "verification": "trial"}
 TASK = {"keyword": "keyword spotting", "phone": "phone classification", "speaker": "speaker identification"}
-TASK |= {"none": "pre-training"}
+TASK |= {"none": "pre-training", "verification": "speaker verification"}
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Record:
 
     Attributes:
         run: the run.
-        target: `keyword`, `phone` or `speaker`.
+        target: `keyword`, `phone` or `speaker`; `verification` where trials are scored.
         evaluations: the one of the headline first.
         config: the configuration as YAML.
         choices: configuration group -> name.
@@ -159,7 +159,7 @@ def read(folder: Path | str) -> Record:
     prepared, why_not = prepared_or_reason(run)
     return Record(
         run=run,
-        target=config.target,
+        target="verification" if config.choices.get("task") == "verification" else config.target,
         evaluations=tuple(evaluation(run, name) for name in sorted(run.metrics, key=order)),
         config=to_yaml(replace(config, choices={})),
         choices=config.choices,

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from phonaut.metrics import Estimate
+from phonaut.plots.verification import CONDITIONS
 from phonaut.reports.record import Evaluation, Record, read
 from phonaut.reports.sections.headline import interval_method, unknown_labels
 from phonaut.reports.sections.setup import model_size
@@ -85,7 +86,7 @@ def lines(record: Record, name: str | None) -> list[Line]:
     if frames := evaluation.rates.get("frame_accuracy"):
         about = f"   95 % interval {interval(frames)} on {things(frames.n, 'frame')}, each on its own"
         result.append(("frames", percent(frames.value), about))
-    result += noise_lines(evaluation)
+    result += noise_lines(evaluation) + trial_lines(record, evaluation)
     if unknown := unknown_labels(evaluation):
         words = ", ".join(f"{word} {n}" for word, n in unknown.most_common(10)) + (" ..." if len(unknown) > 10 else "")
         about = f" of classes that the model does not know: {words}"
@@ -105,7 +106,7 @@ def lines(record: Record, name: str | None) -> list[Line]:
     if (cuts := record.run.folder / CUTS).exists():
         result.append(("cuts", "", f"{cuts} names every cut"))
     result.append(("report", str(record.run.folder / "report.html"), ""))
-    next_steps = ideas(record) if "classes" in record.run.model else []
+    next_steps = ideas(record) if "classes" in record.run.model or record.target == "verification" else []
     return [*result, *(("" if i else "next", "", text) for i, text in enumerate(next_steps))]
 
 
@@ -118,6 +119,23 @@ def noise_lines(evaluation: Evaluation) -> list[Line]:
         by_kind.setdefault(kind, []).append(f"{text} at {snr_db:g} dB")
     label = {"noise": "in noise"}
     return [(label.get(kind, f"in {kind}"), "", ", ".join(levels)) for kind, levels in by_kind.items()]
+
+
+def trial_lines(record: Record, evaluation: Evaluation) -> list[Line]:
+    """A line for each kind of trial that is to be turned away, and what the threshold means."""
+    result: list[Line] = []
+    for name, rate in evaluation.rates.items():
+        figure, _, condition = name.partition("/")
+        if figure == "eer" and condition in CONDITIONS:
+            text = f"   95 % interval {interval(rate)}, n = {rate.n:,}   {CONDITIONS[condition]}"
+            result.append((f"EER {condition}", percent(rate.value), text))
+    if result and "cllr" in evaluation.rates:
+        least = evaluation.rates["min_cllr"].value
+        result.append(("Cllr", f"{evaluation.rates['cllr'].value:.3f}", f"   least {least:.3f}"))
+    if result and "in_words" in record.run.model and evaluation.name == "test":
+        threshold = record.run.model["threshold"]
+        result.append(("threshold", f"{threshold:.2f}", f"   {record.run.model['in_words']}"))
+    return result
 
 
 def model(record: Record) -> str:
@@ -140,16 +158,23 @@ def kept_epoch(record: Record) -> tuple[str, str] | None:
 def ideas(record: Record) -> list[str]:
     """Next steps: a purpose, and the command for it."""
     run, command = shlex.quote(str(record.run.folder)), record.run.environment.get("command")
-    steps = [
-        ("see and hear the details", "open the report in a browser"),
-        ("test recordings of your own", f"phonaut evaluate {run} FOLDER"),
-    ]
+    steps = [("see and hear the details", "open the report in a browser")]
+    if record.target == "verification":
+        steps.append(("enroll a speaker", f"phonaut enroll {run} speakers NAME a.wav b.wav c.wav"))
+        steps.append(("is it she, or he?", f"phonaut verify {run} speakers NAME x.wav"))
+        return aligned(steps)
+    steps.append(("test recordings of your own", f"phonaut evaluate {run} FOLDER"))
     if record.choices.get("dataset") == "synthetic":
         steps.append(("train on words of your own", "phonaut train dataset=folder dataset.data_folder=FOLDER"))
     if command:
         other = "lstm" if record.run.model.get("model") != "lstm" else "tc-res8"
         steps.append(("try another network", with_model(command, other)))
     steps.append(("look into the training", f"tensorboard --logdir {run}"))
+    return aligned(steps)
+
+
+def aligned(steps: list[tuple[str, str]]) -> list[str]:
+    """Purposes and commands in two columns."""
     width = max(len(purpose) for purpose, _ in steps)
     return [f"{purpose.ljust(width)}   {how_to}" for purpose, how_to in steps]
 

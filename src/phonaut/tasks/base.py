@@ -53,6 +53,8 @@ class Request:
         batch_size: None: that of the run; it changes the time, not the figures.
         noise: conditions under which to score as well.
         epoch: whose weights are scored, from 1; None: the epoch that was kept.
+        trials: a list of verification trials, in place of those of the split.
+        enrolment: the recordings of the models of that list, where it names models.
         progress: called with a line of text.
     """
 
@@ -62,6 +64,8 @@ class Request:
     batch_size: int | None = None
     noise: NoiseTest | None = None
     epoch: int | None = None
+    trials: Path | None = None
+    enrolment: Path | None = None
     progress: Callable[[str], None] = field(default=lambda text: None)
 
 

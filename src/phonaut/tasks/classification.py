@@ -163,6 +163,8 @@ class Classification(Task):
         The figures in noise are named `accuracy/white_10_db`, their predictions `test.white_10_db.npz`. Those of
         conditions under which the run's own split was scored before are kept.
         """
+        if request.trials is not None or request.enrolment is not None:
+            raise ValueError(f"trials= and enrolment= are of verification, and {run.folder} is a classifier")
         config, words = copy.deepcopy(run.config), list(request.overrides)
         other = [word for word in words if not word.startswith(("dataset.", "protocol"))]
         if other:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from phonaut.checks import Rule, within
+from phonaut.config.compose import compose
 from phonaut.config.nodes import class_of
 from phonaut.config.schema import Config
-from phonaut.data.trial_data import TURN, TrialData
+from phonaut.data.trial_data import TrialData
 from phonaut.data.trial_files import read_enrolment, read_trials
 from phonaut.data.trials import TrialList
 from phonaut.files import read_arrays, write_arrays
@@ -30,6 +31,8 @@ from phonaut.models.speakers.system import SPEAKER
 from phonaut.models.speech_model import SpeechModel
 from phonaut.tasks import build
 from phonaut.tasks.base import Metrics, Request, Task, Trained
+from phonaut.tasks.classification import find_files, own_corpus
+from phonaut.tasks.recordings import about_folder
 from phonaut.tasks.trial_scores import TrialScores
 from phonaut.training.loop import TrainingLoop
 from phonaut.training.stages import train_to_the_end, utterances_of
@@ -270,16 +273,73 @@ class Verification(Task):
         return {name: estimate.as_dict() for name, estimate in found.items()}
 
     def evaluate(self, run: Trained, request: Request) -> tuple[str, dict[str, dict[str, float]]]:
-        """Score a split again, other lists of trials, or another corpus.
+        """Score a split again, other lists of trials, or a folder of recordings, with or without lists.
+
+        Lists name recordings by their ids: in a folder the path within it, with or without its suffix. Without lists,
+        trials are made of all recordings of a folder as `protocol=trials` makes them.
 
         Raises:
-            ValueError: recordings of the lists are not there, or there are no trials.
+            ValueError: recordings of the lists are not there, there are no trials, or what is asked for has no effect.
         """
-        raise NotImplementedError
+        if request.noise is not None:
+            raise ValueError("noise= is of classifiers; leave it out")
+        if request.enrolment is not None and request.trials is None:
+            raise ValueError(f"enrolment={request.enrolment} goes with trials=FILE")
+        config, words = copy.deepcopy(run.config), list(request.overrides)
+        split, name = request.split, request.split
+        if request.data_folder is not None:
+            folder = folder_of_trials(request.data_folder, words)
+            config.dataset, config.protocol = folder.dataset, folder.protocol
+            split, name = "test", request.data_folder.resolve().name
+            prepared = build.prepared_corpus(config)
+        else:
+            find_files(config, words)
+            prepared = own_corpus(config, run.folder)
+            otherwise = f"phonaut evaluate {run.folder} FOLDER scores another folder"
+            build.check_same_recordings(run.corpus, prepared, otherwise)
+        data = self._data(config, prepared, list(run.about["classes"]))
+        if request.trials is not None:
+            known = data.ids(split)
+            enrolment = None if request.enrolment is None else read_enrolment(request.enrolment, known)
+            trials, name = read_trials(request.trials, enrolment, known), request.trials.stem
+        else:
+            there = data.trials(split)
+            if there is None:
+                raise ValueError(f"split={split}: {prepared.name} has no trials there; trials=FILE names some")
+            trials = there
+        name = name if request.epoch is None else f"{name}_epoch_{request.epoch}"
+        cohort_file = run.folder / COHORT
+        cohort = Cohort.from_arrays(read_arrays(cohort_file)) if cohort_file.exists() else None
+        evaluated = self.scored(system_of(run.model), cohort, utterances_of(run.model, data, split), trials)
+        scored = with_ratios(evaluated, calibration_of(run.about))
+        scored.save(run.folder, name)
+        if request.data_folder is not None:
+            background = str(run.corpus.get("folder", ""))
+            about_folder(run.folder, name, prepared, [*prepared.refused, *data.refused], background)
+        return name, self.figures(scored)
 
     def predict(self, run: Trained, recordings: list[Path]) -> list[Any]:
         """No answer: a recording is verified against a model."""
         raise ValueError("verification answers for a recording and a model: enroll a speaker first (phonaut enroll)")
+
+
+def calibration_of(about: Mapping[str, Any]) -> Calibration | None:
+    """The calibration of a run, by its `model.json`; None: there was nothing to fit one on.
+
+    Raises:
+        ValueError: what is there is none.
+    """
+    kept = about.get("calibration")
+    try:
+        return None if kept is None else Calibration(**kept)
+    except TypeError as error:
+        raise ValueError(f"model.json is damaged: its calibration is none ({error})") from error
+
+
+def folder_of_trials(folder: Path, words: Sequence[str]) -> Config:
+    """The configuration of a folder whose speakers are all tested."""
+    here = [f"dataset.data_folder={folder}", "target=speaker", "recipe=none"]
+    return compose(["dataset=folder", *here, "protocol=trials", "protocol.all_test=true", *words])
 
 
 def system_of(model: SpeechModel) -> VerificationSystem:

@@ -54,7 +54,9 @@ class Stages(TrainingLoop):
             if trainer.get(key, value) != value
         ]
         if n_processes(trainer) > 1:
-            wrong.append(f"trainer.devices={trainer['devices']}: these systems are trained by one process; leave it out")
+            wrong.append(
+                f"trainer.devices={trainer['devices']}: these systems are trained by one process; leave it out"
+            )
         return wrong
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -125,7 +127,7 @@ class Stages(TrainingLoop):
 
 
 def utterances_of(model: Any, data: TrialData, split: str) -> Utterances:
-    """The frames of all recordings of a split, with their ids, speakers, phrases and texts, in the order of the corpus."""
+    """The frames of all recordings of a split, with ids, speakers, phrases and texts, in the order of the corpus."""
     segments = FrameCache(model, data).segments(split)
     table = data.prepared.utterances(split)
     rows = data.spans[split].row.tolist()

@@ -56,6 +56,7 @@ class VerificationTrials(BySpeaker):
         balanced: for each model as many trials of each condition as it has targets, drawn; else all.
         turns: development by background speakers, who are left out of training in so many groups in turn, each with
             trials `turn_1`, `turn_2` ... among its speakers; 0: by speakers of its own, the validation.
+        all_test: every speaker is tested, and nobody trains: of recordings that a trained run is to score.
         seed: of the draw.
     """
 
@@ -66,6 +67,7 @@ class VerificationTrials(BySpeaker):
     text_dependent: bool = True
     balanced: bool = False
     turns: int = 0
+    all_test: bool = False
     seed: int = 0
 
     def option_problems(self) -> list[str]:
@@ -75,6 +77,8 @@ class VerificationTrials(BySpeaker):
             problems.append(f"protocol.takes is one of {', '.join(TAKES_OF)}; received {self.takes}")
         if self.turns < 0 or self.turns == 1:
             problems.append(f"protocol.turns must be 0 or >= 2, got {self.turns}")
+        if self.all_test and (self.turns or as_list(self.test_speakers)):
+            problems.append("protocol.all_test=true leaves nothing to divide: leave turns and test_speakers out")
         if self.turns and as_list(self.validation_speakers):
             problems.append("protocol.validation_speakers has no effect with protocol.turns; leave one of them out")
         try:
@@ -100,7 +104,7 @@ class VerificationTrials(BySpeaker):
             ValueError: speakers are not known or too few, or nobody who is tested has takes enough.
         """
         survey = known_speakers(listing)
-        if len(survey.speakers) < 3:
+        if len(survey.speakers) < 3 and not self.all_test:
             raise ValueError(
                 f"protocol=trials needs 3 speakers, one for training, one for validation, one to test; there are "
                 f"{len(survey.speakers)}"
@@ -127,6 +131,8 @@ class VerificationTrials(BySpeaker):
         """The speakers of each split; where only those of the test are listed, validation is cut from the others."""
         names = {"validation_speakers": self.validation_speakers, "test_speakers": self.test_speakers}
         shares = self.shares(listing.corpus)
+        if self.all_test:
+            return Plan(lambda utterance: "test", [f"all {len(survey.speakers)} speakers are tested"], shares)
         if as_list(self.test_speakers) and not as_list(self.validation_speakers):
             testing = match_ids(as_list(self.test_speakers), set(survey.speakers), "protocol.test_speakers")
             rest = set(survey.speakers) - set(testing)

@@ -130,9 +130,7 @@ def raw_scores(
     system: VerificationSystem, references: Utterances, tested: Utterances, model: Index, recording: Index
 ) -> dict[str, Array]:
     """Raw scores of trials, so many at once that memory is bounded; arguments as of `VerificationSystem.score`."""
-    parts = [
-        system.score(references, tested, model[part], recording[part]) for part in blocks(len(model))
-    ]
+    parts = [system.score(references, tested, model[part], recording[part]) for part in blocks(len(model))]
     if not parts:
         return {name: np.empty(0) for name in system.scores}
     return {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
@@ -176,10 +174,7 @@ def normalised(
     top = top_n if kind == "as" else None
     if kind in ("z", "s", "as"):
         of_models = statistics_of(
-            [
-                (number, members(cohort.recordings["phrase"], enrolled.phrase[number]))
-                for number in used.tolist()
-            ],
+            [(number, members(cohort.recordings["phrase"], enrolled.phrase[number])) for number in used.tolist()],
             lambda number, member: raw_scores(system, enrolled.references, cohort.recordings, number, member)[SPEAKER],
             top,
         )
