@@ -128,8 +128,10 @@ class TrainingLoop(L.LightningModule):
         optimizer = self.make_optimizer([p for p in self.model.parameters() if p.requires_grad])
         if self.make_scheduler is None:
             return optimizer
-        plan = self.trainer.estimated_stepping_batches if self.interval == "step" else self.trainer.max_epochs
-        scheduler = self.make_scheduler(optimizer, planned_length=int(plan or 1))
+        plan = int(
+            (self.trainer.estimated_stepping_batches if self.interval == "step" else self.trainer.max_epochs) or 1
+        )
+        scheduler = self.make_scheduler(optimizer, planned_length=plan)
         length = getattr(scheduler, "total_steps", plan)
         if length < plan:  # after its end one-cycle raises, and warm-up is at a rate of zero
             raise ValueError(f"scheduler.total_steps={length} is less than training takes, {plan} {self.interval}s: "
