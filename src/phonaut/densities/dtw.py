@@ -77,7 +77,7 @@ def _cumulate(
                 least = min(least, here[j])
             if least > bound * (n_x + n_y):
                 return np.inf
-    return costs[n_x % n_rows, n_y] / (n_x + n_y)
+    return float(costs[n_x % n_rows, n_y] / (n_x + n_y))
 
 
 @njit(nogil=True, parallel=True, error_model="numpy")

@@ -179,7 +179,7 @@ class Supervector(VerificationSystem):
             classes += [(p, speaker) for speaker in takes["speaker"]]
         numbers = np.unique(np.array(classes), axis=0, return_inverse=True)[1]
         covariance = within_class_covariance(np.concatenate(vectors), numbers)
-        self.factor = np.linalg.cholesky(shrunk(covariance, self.shrinkage))
+        self.factor = np.asarray(np.linalg.cholesky(shrunk(covariance, self.shrinkage)), np.float64)
 
     @property
     def done(self) -> bool:
@@ -425,6 +425,7 @@ def length_normalised(vectors: Array) -> Array:
 def medoid_of(frames: Array, lengths: Index) -> int:
     """The recording whose warped distances from all others are least in sum; of two, and of equals, the longer."""
     away = distances(frames, lengths, frames, lengths, distance="cosine")
+    np.fill_diagonal(away, 0.0)  # but for rounding, it is
     total = np.round((away + away.T).sum(axis=1), ROUNDING)
     first = np.add.reduceat(frames.sum(axis=1), np.cumsum(lengths) - lengths)  # breaks ties in no order of rows
     return int(np.lexsort((first, -lengths, total))[0])
