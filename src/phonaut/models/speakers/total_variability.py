@@ -12,21 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
+from functools import cache, cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from scipy.linalg.lapack import dpftrf, dpftri, dpftrs, dtrttf
 
-from phonaut.arrays import Array
+from phonaut.arrays import Array, Index
 from phonaut.densities.priors import positive_definite
 from phonaut.densities.statistics import GaussianStatistics
 
 BLOCK_CELLS = 2**24  # numbers in the matrices of a block of utterances or components: 128 MB
-STRIP = 32  # rows of a lower triangle that are kept together
 LEAST_FRAMES = 1e-5  # a component that fewer visit does not vary
 LEAST_OF_VARIANCE = 1e-3  # that one M-step leaves to a residual variance
+Sums = NDArray[Any]  # statistics may be kept in float32
 
 
 class Posterior(NamedTuple):
@@ -60,41 +60,52 @@ class TotalVariability:
     @property
     def rank(self) -> int:
         """R."""
-        return self.loadings.shape[2]
+        return int(self.loadings.shape[2])
 
     @cached_property
-    def weighted(self) -> Tensor:
+    def weighted(self) -> Array:
         """`S_c^-1 T_c`, `(K, D, R)`."""
-        if self.covariances.ndim == 2:
-            return torch.from_numpy(self.loadings / self.covariances[:, :, None])
-        return torch.linalg.solve(torch.from_numpy(self.covariances), torch.from_numpy(self.loadings))
+        full = self.covariances.ndim == 3
+        weighted: Array = (
+            np.linalg.solve(self.covariances, self.loadings) if full else self.loadings / self.covariances[:, :, None]
+        )
+        return weighted
 
     @cached_property
-    def precisions(self) -> Tensor:
+    def precisions(self) -> Array:
         """`T_c' S_c^-1 T_c`, packed, one row a component."""
-        loadings, size = torch.from_numpy(self.loadings), block_of(self.rank)
-        parts = zip(loadings.split(size), self.weighted.split(size), strict=True)
-        return torch.cat([packed(some.mT @ weighted) for some, weighted in parts])
+        size = block_of(self.rank)
+        return np.concatenate([
+            packed(self.loadings[first : first + size].transpose(0, 2, 1) @ self.weighted[first : first + size])
+            for first in range(0, len(self.loadings), size)
+        ])  # fmt: skip
 
-    def blocks(self, n: Array, f: Array, *, covariances: bool) -> Iterator[tuple[Tensor, Tensor, Posterior]]:
-        """Occupancies, sums and posteriors of some recordings at a time, so that memory is bounded."""
-        r, size, weighted = self.rank, block_of(self.rank), self.weighted.flatten(0, 1)
-        shift = (torch.from_numpy(self.offsets)[:, None, :] @ self.weighted)[:, 0]
+    def blocks(self, n: Sums, f: Sums, *, covariances: bool) -> Iterator[tuple[Array, Array, Posterior]]:
+        """Occupancies, sums and posteriors of some recordings at a time, so that memory is bounded.
+
+        Covariances of y are packed, and only computed where they are asked for.
+        """
+        r, size = self.rank, block_of(self.rank)
+        weighted = self.weighted.reshape(-1, r)
+        shift = (self.offsets[:, None, :] @ self.weighted)[:, 0]
+        diagonal = packing(r)[1].diagonal()
         for first in range(0, len(n), size):
-            counts = torch.from_numpy(n[first : first + size]).double()
-            sums = torch.from_numpy(f[first : first + size]).double().flatten(1)
-            precision = unpacked(counts @ self.precisions, r)
-            precision.diagonal(dim1=1, dim2=2).add_(1.0)
-            factor = torch.from_numpy(np.linalg.cholesky(precision.numpy()))  # reads lower triangles alone
-            linear = (sums @ weighted - counts @ shift)[:, :, None]
-            white = torch.linalg.solve_triangular(factor, linear, upper=False)
-            means = torch.linalg.solve_triangular(factor.mT, white, upper=True)[:, :, 0]
-            half = factor.diagonal(dim1=1, dim2=2).log().sum(dim=1)
-            ratio = 0.5 * white.square().sum(dim=(1, 2)) - half
-            spread = torch.cholesky_inverse(factor).numpy() if covariances else np.empty((0, r, r))
-            yield counts, sums, Posterior(means.numpy(), spread, ratio.numpy())
+            counts = n[first : first + size].astype(np.float64)
+            sums = f[first : first + size].reshape(len(counts), -1).astype(np.float64)
+            factors = counts @ self.precisions
+            factors[:, diagonal] += 1.0
+            linear = sums @ weighted - counts @ shift
+            means = np.empty_like(linear)
+            for b, row in enumerate(factors):  # precisions, then their Cholesky factors
+                factors[b] = dpftrf(r, row, overwrite_a=1)[0]
+                means[b] = dpftrs(r, factors[b], linear[b])[0].reshape(r)
+            ratio = 0.5 * (linear * means).sum(axis=1) - np.log(factors[:, diagonal]).sum(axis=1)
+            if covariances:
+                for b, row in enumerate(factors):
+                    factors[b] = dpftri(r, row, overwrite_a=1)[0]
+            yield counts, sums, Posterior(means, factors, ratio)
 
-    def posterior(self, n: Array, f: Array) -> Posterior:
+    def posterior(self, n: Sums, f: Sums) -> Posterior:
         """Of y, with precision `I + sum_c N_c T_c' S_c^-1 T_c` and the mean `its inverse times
         sum_c T_c' S_c^-1 (F_c - N_c o_c)`.
 
@@ -103,9 +114,10 @@ class TotalVariability:
             f: first-order sums about the components' means, `(B, K, D)`.
         """
         parts = [part for _, _, part in self.blocks(n, f, covariances=True)]
-        return Posterior(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        means, covariances, ratios = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return Posterior(means, unpacked(covariances, self.rank), ratios)
 
-    def ivectors(self, n: Array, f: Array) -> Array:
+    def ivectors(self, n: Sums, f: Sums) -> Array:
         """Posterior means of y, `(B, R)`, without their covariances."""
         parts = [part.means for _, _, part in self.blocks(n, f, covariances=False)]
         return np.concatenate([np.empty((0, self.rank)), *parts])
@@ -125,36 +137,37 @@ class Expectations:
 
     n: Array
     f: Array
-    moments: Tensor
-    cross: Tensor
+    moments: Array
+    cross: Array
     mean: Array
     second: Array
     log_likelihood: float
 
 
-def expectations(model: TotalVariability, n: Array, f: Array) -> Expectations:
+def expectations(model: TotalVariability, n: Sums, f: Sums) -> Expectations:
     """The E-step over statistics `n (B, K)` and `f (B, K, D)`."""
     (k, d, r), total = model.loadings.shape, 0.0
-    moments, cross = torch.zeros_like(model.precisions), torch.zeros(k * d, r, dtype=torch.float64)
-    counted, mean, second = torch.zeros(k, r, dtype=torch.float64), np.zeros(r), np.zeros((r, r))
+    moments, cross, counted = np.zeros_like(model.precisions), np.zeros((k * d, r)), np.zeros((k, r))
+    mean, second = np.zeros(r), np.zeros(model.precisions.shape[1])
     for counts, sums, part in model.blocks(n, f, covariances=True):
-        y = torch.from_numpy(part.means)
-        squares = torch.from_numpy(part.covariances) + y[:, :, None] * y[:, None, :]
-        moments += counts.T @ packed(squares)
+        y = part.means
+        squares = part.covariances + packed(y[:, :, None] * y[:, None, :])
+        moments += counts.T @ squares
         cross += sums.T @ y
         counted += counts.T @ y
-        mean += part.means.sum(axis=0)
-        second += squares.sum(dim=0).numpy()
+        mean += y.sum(axis=0)
+        second += squares.sum(axis=0)
         total += float(part.log_ratio.sum())
-    about = cross.view(k, d, r) - torch.from_numpy(model.offsets)[:, :, None] * counted[:, None, :]
+    about = cross.reshape(k, d, r) - model.offsets[:, :, None] * counted[:, None, :]
     of_all, sums_of_all = n.sum(axis=0, dtype=np.float64), f.sum(axis=0, dtype=np.float64)
     pull = sums_of_all - 0.5 * of_all[:, None] * model.offsets
     total += float((solved(model.covariances, model.offsets) * pull).sum())
-    return Expectations(of_all, sums_of_all, moments, about, mean / len(n), second / len(n), total)
+    average = unpacked(second[None], r)[0] / len(n)
+    return Expectations(of_all, sums_of_all, moments, about, mean / len(n), average, total)
 
 
 def em_step(
-    model: TotalVariability, n: Array, f: Array, scatter: Array | None = None, *, minimum_divergence: bool = True
+    model: TotalVariability, n: Sums, f: Sums, scatter: Array | None = None, *, minimum_divergence: bool = True
 ) -> tuple[TotalVariability, float]:
     """One step of EM, and the log-likelihood before it, which no step lowers.
 
@@ -174,20 +187,17 @@ def em_step(
     extractor" (2012) for minimum divergence.
     """
     found = expectations(model, n, f)
-    loadings, size = torch.empty_like(found.cross), block_of(model.rank)
-    eye = torch.eye(model.rank, dtype=torch.float64)
-    there = torch.from_numpy(found.n >= LEAST_FRAMES)[:, None, None]
-    for first in range(0, len(loadings), size):
-        some = slice(first, first + size)
-        moments = torch.where(there[some], unpacked(found.moments[some], model.rank), eye)
-        factor = torch.from_numpy(np.linalg.cholesky(moments.numpy()))
-        loadings[some] = torch.cholesky_solve(found.cross[some].mT, factor).mT
-    loadings = torch.where(there, loadings, 0.0)
-    trained = TotalVariability(model.offsets, loadings.numpy(), model.covariances)
+    loadings, size = np.zeros_like(found.cross), block_of(model.rank)
+    there = np.flatnonzero(found.n >= LEAST_FRAMES)
+    for first in range(0, len(there), size):
+        some = there[first : first + size]
+        moments = unpacked(found.moments[some], model.rank)
+        loadings[some] = np.linalg.solve(moments, found.cross[some].transpose(0, 2, 1)).transpose(0, 2, 1)
+    trained = TotalVariability(model.offsets, loadings, model.covariances)
     likelihood = found.log_likelihood
     if scatter is not None:
         likelihood -= 0.5 * scatter_cost(model.covariances, found.n, scatter)
-        trained = TotalVariability(model.offsets, trained.loadings, residual(trained, found, scatter))
+        trained = TotalVariability(model.offsets, loadings, residual(trained, found, scatter))
     return (minimally_divergent(trained, found.mean, found.second) if minimum_divergence else trained), likelihood
 
 
@@ -207,10 +217,10 @@ def residual(model: TotalVariability, found: Expectations, scatter: Array) -> Ar
     """Covariances that the loadings do not explain; no variance falls to less than a thousandth in one step."""
     about = GaussianStatistics(found.n, found.f, scatter, np.zeros(scatter.shape[1])).scatter(model.offsets)
     weight = np.maximum(found.n, LEAST_FRAMES).reshape(-1, *(1,) * (scatter.ndim - 1))
-    cross = found.cross.numpy()
+    cross = found.cross
     if scatter.ndim == 2:
         explained = (model.loadings * cross).sum(axis=2)
-        covariances = np.maximum((about - explained) / weight, LEAST_OF_VARIANCE * model.covariances)
+        covariances: Array = np.maximum((about - explained) / weight, LEAST_OF_VARIANCE * model.covariances)
     else:
         covariances = positive_definite((about - model.loadings @ cross.transpose(0, 2, 1)) / weight)
     return np.where(found.n.reshape(weight.shape) >= LEAST_FRAMES, covariances, model.covariances)
@@ -233,7 +243,7 @@ def solved(covariances: Array, vectors: Array) -> Array:
     return solution
 
 
-# --- lower triangles of symmetric matrices, in strips of rows, which a product fills without any index
+# --- triangles of symmetric matrices, in LAPACK's rectangular full packed format, which a product fills as it is
 
 
 def block_of(rank: int) -> int:
@@ -241,20 +251,23 @@ def block_of(rank: int) -> int:
     return max(1, BLOCK_CELLS // rank**2)
 
 
-def strips(rank: int) -> list[tuple[int, int]]:
-    """First row of each strip, and the one after its last."""
-    return [(first, min(first + STRIP, rank)) for first in range(0, rank, STRIP)]
+@cache
+def packing(rank: int) -> tuple[Index, Index]:
+    """Where each packed number is in the rows of a matrix, one after another, `(P,)`; which one is each, `(R, R)`."""
+    where = dtrttf(np.arange(float(rank * rank)).reshape(rank, rank))[0].astype(np.int64)
+    row, column = np.divmod(where, rank)
+    places = np.empty((rank, rank), np.int64)
+    places[row, column] = places[column, row] = np.arange(len(where))
+    return where, places
 
 
-def packed(matrices: Tensor) -> Tensor:
-    """Strips of the lower triangles of matrices `(B, R, R)`, one after another, `(B, P)`."""
-    return torch.cat([matrices[:, i:j, :j].flatten(1) for i, j in strips(matrices.shape[1])], dim=1)
+def packed(matrices: Array) -> Array:
+    """One triangle of each of symmetric matrices `(B, R, R)`, `(B, R (R + 1) / 2)`."""
+    rows: Array = matrices.reshape(len(matrices), -1)[:, packing(matrices.shape[1])[0]]
+    return rows
 
 
-def unpacked(rows: Tensor, rank: int) -> Tensor:
-    """Matrices `(B, R, R)` whose lower triangles were packed; what is above the strips is 0."""
-    matrices, at = rows.new_zeros(len(rows), rank, rank), 0
-    for i, j in strips(rank):
-        matrices[:, i:j, :j] = rows[:, at : at + (j - i) * j].view(-1, j - i, j)
-        at += (j - i) * j
+def unpacked(rows: Array, rank: int) -> Array:
+    """The symmetric matrices `(B, R, R)` that were packed."""
+    matrices: Array = rows[:, packing(rank)[1]]
     return matrices
