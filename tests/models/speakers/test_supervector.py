@@ -66,6 +66,17 @@ def test_statistics_and_map_supervectors_are_those_of_loops(system: Supervector)
 
 
 @pytest.mark.oracle
+def test_what_is_compared_is_relative_to_the_phrase_and_to_takes_of_a_speaker(system: Supervector) -> None:
+    some = system.side_by_side(BACKGROUND.select([0, 5, 40]))
+    phrase = system.of_phrase(1) | {"offset": np.arange(6.0 * N_STATIC)}
+    raw = system.raw_supervectors(some, system.align(some, phrase)[0], phrase["centres"])
+    found = system.supervectors(some, phrase)[0]
+    for b in range(3):
+        white = np.linalg.inv(system.factor) @ (raw[b] - np.arange(6 * N_STATIC))
+        np.testing.assert_allclose(found[b], white / np.sqrt(white @ white), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.oracle
 def test_states_without_frames_stay_at_the_mean() -> None:
     n, first = statistics(np.ones((3, 2)), np.array([1, 0, 2]), np.array([2, 0, 0]), np.zeros((4, 2)))
     assert n.tolist() == [[0, 0, 1, 0], [0, 0, 0, 0], [2, 0, 0, 0]]
@@ -147,11 +158,11 @@ def test_order_and_batch_change_nothing(system: Supervector, phrases: range) -> 
 
 def test_a_recording_shorter_than_the_phrase_has_states_is_scored(system: Supervector) -> None:
     test = takes(range(1), range(2), 1, seed=1)
-    short = Utterances(test.frames[:2], np.array([2, 0]), {})
+    short = Utterances(test.frames[:3], np.array([2, 0, 1]), {})
     for phrases in (range(1), range(8, 9)):
         enrol = system.represent(takes(range(1), phrases, 1))
         references = system.enrol(enrol, np.array([0]))
-        found = system.score(references, system.represent(short), np.array([0, 0]), np.array([0, 1]))
+        found = system.score(references, system.represent(short), np.zeros(3, int), np.arange(3))
         assert all(np.isfinite(values).all() for values in found.values())
     tiny = Utterances(test.frames[:3], np.array([3]), {"phrase": np.array(["new"]), "speaker": np.array(["s"])})
     references = system.enrol(system.represent(tiny), np.array([0]))
