@@ -133,6 +133,8 @@ RULES = (
     Idle("protocol.seed", lambda c: c.protocol.get("balanced") is False, "protocol.balanced=false draws nothing"),
     Idle("model.causal", lambda c: choice(c, "model") in RECURRENT and not c.model["bidirectional"] and not c.streaming,
          "in one direction no later frame is looked at"),
+    Idle("model.causal", lambda c: c.objective and getattr(class_of(c.objective), "causal", False),
+         "the objective makes it so"),
     Idle("model.scope", lambda c: choice(c, "model") in (*RECURRENT, "dnnhmm") and c.target != "phone",
          "it is for target=phone"),
     Idle("model.acoustic_scale", lambda c: c.model.get("calibration") and not c.model.get("duration_model"),
