@@ -12,7 +12,7 @@ from phonaut.config.nodes import load_target
 
 @pytest.mark.parametrize(("model", "value"), [("lstm", "recording"), ("dnnhmm", "recording"), ("probe", "segment")])
 def test_a_key_of_before_may_still_be_typed(model: str, value: str) -> None:
-    assert compose([f"model={model}", f"model.over={value}"]).model["scope"] == value
+    assert compose(["target=phone", f"model={model}", f"model.over={value}"]).model["scope"] == value
 
 
 @pytest.mark.parametrize(

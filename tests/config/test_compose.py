@@ -111,7 +111,7 @@ def test_a_scheduler_runs_over_the_planned_length(name: str) -> None:
     from phonaut.tasks.build import scheduler_of
 
     more = ["scheduler.milestones=[10,20]"] if name == "multistep" else []
-    config = compose([f"scheduler={name}", "optimizer=sgd", "optimizer.lr=0.1", "optimizer.momentum=0.9", *more])
+    config = compose([f"scheduler={name}", "optimizer=sgd", "optimizer.lr=0.1", *more])
     make, interval = scheduler_of(config.scheduler)
     assert make is not None
     assert interval in ("step", "epoch")

@@ -296,6 +296,8 @@ def test_phones_without_an_alignment_or_with_that_of_another_corpus_say_what_is_
         list(divided(FolderCorpus, data_folder=folder, target="phone", alignment=other, min_phone_count=1).utterances())
     (found,) = FolderCorpus.problems(data_folder=folder, target="phone", alignment=tmp_path / "gone.ctm")
     assert "gone.ctm is not there" in found
+    (found,) = FolderCorpus.problems(data_folder=folder, target="phone", alignment=other, alignment_tier="phones")
+    assert found == f"dataset.alignment_tier=phones has no effect: {other} is no TextGrid and has none; leave it out"
 
 
 def test_sentences_have_phones_and_their_spelling_is_no_class(tmp_path: Path) -> None:

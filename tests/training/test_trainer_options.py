@@ -46,15 +46,13 @@ TRAINS: dict[str, int] = {
     "deterministic=true": 2,
     "benchmark=true": 2,
     "detect_anomaly=true": 2,
-    "sync_batchnorm=true": 2,
     "log_every_n_steps=1": 2,
     "log_every_n_steps=0": 2,
     "enable_progress_bar=true": 2,
-    "min_epochs=1": 2,
-    "min_steps=3": 2,
+    "min_epochs=1 early_stopping.patience=3": 2,
+    "min_steps=3 early_stopping.patience=3": 2,
     "num_sanity_val_steps=-1": 2,
     "inference_mode=false": 2,
-    "reload_dataloaders_every_n_epochs=1": 2,
 }
 REFUSED = {
     "accelerator=gpu": "there is no GPU",
@@ -75,6 +73,8 @@ REFUSED = {
     "limit_val_batches=-1": "0 to 1.0, or a number of batches",
     "limit_test_batches=0.5": "has no effect",
     "limit_test_batches=3": "has no effect",
+    "limit_test_batches=1": "has no effect",
+    "sync_batchnorm=true": "has no effect: one process trains",
     "overfit_batches=-0.1": "must be a share",
     "fast_dev_run=0.5": "must be true, false or a number",
     "max_epochs=0": "must be >= 1",
@@ -96,6 +96,10 @@ REFUSED = {
     "max_epochs=2 model=gmm trainer.gradient_clip_val=1.0": "EM has no gradients",
     "max_epochs=2 model=gmm trainer.accumulate_grad_batches=2": "EM has no gradients",
     "max_epochs=2 model=gmm trainer.fast_dev_run=true": "an EM step is one over the whole split",
+    "max_epochs=2 model=gmm trainer.limit_train_batches=1": "an EM step is one over the whole split",
+    "max_epochs=2 model=gmm trainer.limit_val_batches=1": "an EM step is one over the whole split",
+    "max_epochs=2 model=gmm trainer.val_check_interval=1": "an EM step is one over the whole split",
+    "max_epochs=2 model=gmm trainer.precision=64-true": "EM computes in the precision that it needs",
     **{f"{key}=true": f"{key} has no effect" for key in OURS},
 }
 

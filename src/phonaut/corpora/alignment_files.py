@@ -101,6 +101,15 @@ def passed_over(path: Path) -> str:
     return " and ".join(f"{len(files)} {kind}" for kind, files in others)
 
 
+def has_tiers(path: Path) -> bool:
+    """True for a TextGrid, and for a folder of which TextGrids are read.
+
+    Raises:
+        ValueError: a folder without alignments.
+    """
+    return reader_of(next(iter(files_by_kind(path).values()))[0] if path.is_dir() else path) is textgrid
+
+
 def reader_of(path: Path) -> Reader:
     """The reader of a file, by its suffix where that tells, else by its first line."""
     kind = path.suffix.lower()

@@ -17,7 +17,7 @@ import numpy as np
 
 from phonaut.arrays import Index
 from phonaut.checks import below, refuse
-from phonaut.corpora.alignment_files import intervals_in, passed_over
+from phonaut.corpora.alignment_files import has_tiers, intervals_in, passed_over
 from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.disk import Refused, is_audio
 from phonaut.corpora.options import as_list
@@ -428,10 +428,16 @@ class AlignedCorpus(Corpus):
         """Find the alignment.
 
         Raises:
-            ValueError: it is not there.
+            ValueError: it is not there, or has no tiers to choose from.
         """
-        if self.aligned:
-            check_there(self.aligned.path)
+        if self.aligned is None:
+            return
+        path, tier = self.aligned.path, self.aligned.tier
+        check_there(path)
+        if tier is not None and not has_tiers(path):
+            raise ValueError(
+                f"dataset.alignment_tier={tier} has no effect: {path} is no TextGrid and has none; leave it out"
+            )
 
     def with_alignment(self, utterances: Iterable[Utterance]) -> Iterator[Utterance]:
         """Those utterances that the alignment has: only they are divided, else a split might come to nothing.

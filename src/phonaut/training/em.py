@@ -16,10 +16,18 @@ from phonaut.models.em_classifier import EMClassifier, Segments
 from phonaut.models.frame_cache import FrameCache
 from phonaut.models.generative_classifier import GenerativeClassifier
 from phonaut.training.gradient import EpochStatistics, SpeechClassifier
+from phonaut.training.trainer_options import is_whole_split
 
 if TYPE_CHECKING:
     from phonaut.data.datamodule import SpeechData
 
+LIMITS = {"limit_train_batches": 1.0, "limit_val_batches": 1.0, "val_check_interval": 1.0}
+LEFT: dict[str, dict[str, Any]] = {  # reason -> options of the Trainer that change nothing, and their values
+    "an EM step is one over the whole split": {**LIMITS, "overfit_batches": 0.0, "fast_dev_run": False},
+    "EM has no gradients": {"gradient_clip_val": None, "gradient_clip_algorithm": None, "accumulate_grad_batches": 1,
+                            "sync_batchnorm": False},
+    "EM computes in the precision that it needs": {"precision": "32-true"},
+}  # fmt: skip
 SHOWN_CLASSES = 8  # whose samples are kept
 
 
@@ -60,14 +68,12 @@ class EM(SpeechClassifier):
 
     @classmethod
     def conflicts(cls, trainer: Mapping[str, Any]) -> list[str]:
-        """Limits of an epoch, for an EM step takes the whole split; and what is done to gradients, which EM has not."""
-        whole = {"limit_train_batches": 1.0, "limit_val_batches": 1.0, "overfit_batches": 0.0, "fast_dev_run": False}
-        gradients = {"gradient_clip_val": None, "gradient_clip_algorithm": None, "accumulate_grad_batches": 1}
+        """Limits of an epoch, what is done to gradients, and a precision: EM has one of its own."""
         return super().conflicts(trainer) + [
             f"trainer.{key}={trainer[key]}: {why}; leave it at {value}"
-            for some, why in ((whole, "an EM step is one over the whole split"), (gradients, "EM has no gradients"))
-            for key, value in some.items()
-            if trainer.get(key, value) != value
+            for why, values in LEFT.items()
+            for key, value in values.items()
+            if not (is_whole_split(trainer.get(key)) if key in LIMITS else trainer.get(key, value) == value)
         ]
 
     def __init__(self, *arguments: Any, **named: Any) -> None:

@@ -27,6 +27,7 @@ OURS = {
     "limit_predict_batches": "training predicts nothing",
     "enable_autolog_hparams": "config.yaml has them",
     "model_registry": "a run lies in output_dir",
+    "reload_dataloaders_every_n_epochs": "the batches of an epoch follow from its number and the seed",
 }
 LEAST = {
     "num_nodes": 1,
@@ -38,7 +39,6 @@ LEAST = {
     "min_steps": 0,
     "max_steps": -1,
     "max_epochs": -1,
-    "reload_dataloaders_every_n_epochs": 0,
 }
 SHARES = ("limit_train_batches", "limit_val_batches", "overfit_batches", "val_check_interval")  # or numbers of batches
 POSITIVE = ("limit_train_batches", "val_check_interval")
@@ -48,7 +48,7 @@ TIME = re.compile(r"\d+:\d\d:\d\d:\d\d")
 def trainer_problems(trainer: Mapping[str, Any]) -> list[str]:
     """Everything about the options that could not be carried out."""
     wrong = [f"trainer.{key} has no effect: {why}" for key, why in OURS.items() if key in trainer]
-    if trainer.get("limit_test_batches", 1.0) not in (1.0, None):
+    if not is_whole_split(trainer.get("limit_test_batches")):
         wrong.append(f"trainer.limit_test_batches={trainer['limit_test_batches']} has no effect: figures are those of "
                      "the whole test split; leave it out")  # fmt: skip
     given = {key: value for key, value in trainer.items() if value is not None}
@@ -96,7 +96,18 @@ def device_problems(trainer: Mapping[str, Any]) -> list[str]:
         return [f"trainer.devices={devices}: there are {n_gpus} GPUs"]
     if trainer.get("precision") == "16-mixed" and not n_gpus:
         return ["trainer.precision=16-mixed is for GPUs, and there is none here: type bf16-mixed or 32-true"]
+    if trainer.get("sync_batchnorm") and n_processes(trainer) == 1:
+        return ["trainer.sync_batchnorm=true has no effect: one process trains; leave it out"]
     return []
+
+
+def is_whole_split(limit: object) -> bool:
+    """True for a limit that leaves out nothing: 1.0 is a share, and 1 one batch.
+
+    >>> is_whole_split(1.0), is_whole_split(None), is_whole_split(1), is_whole_split(0.5)
+    (True, True, False, False)
+    """
+    return limit is None or (isinstance(limit, float) and limit == 1.0)
 
 
 def is_whole(value: object) -> bool:

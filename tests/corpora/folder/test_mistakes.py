@@ -151,6 +151,19 @@ def test_several_impossible_options_are_named_at_once(tmp_path: Path) -> None:
     assert all(re.search(word, problems[0]) for word in ("layout", "speaker_pattern", "target=phones"))
 
 
+@pytest.mark.parametrize("options", [{"columns": {"label": "word"}}, {"table": "labels.csv", "layout": "kaldi"},
+                                     {"table": "labels.csv", "word_pattern": "^([^_]+)_"}])  # fmt: skip
+def test_options_of_another_layout_are_named(tmp_path: Path, options: dict[str, object]) -> None:
+    folder = usual(tmp_path)
+    if "table" in options:
+        path = next(folder.rglob("*.wav")).relative_to(folder)
+        (folder / "labels.csv").write_text(f"path,label,speaker\n{path},yes,anna\n")
+    key, value = list(options.items())[-1]
+    kind = "a table" if "table" in options else "folders"
+    said = f"dataset.{key}={value} has no effect: {folder} is read as {kind}; leave it out"
+    assert FolderCorpus.problems(data_folder=folder, **options) == [said]
+
+
 def test_splits_without_a_test_part_that_are_asked_for(tmp_path: Path) -> None:
     for split in ("train", "dev"):
         usual(tmp_path / split)

@@ -15,11 +15,13 @@ from phonaut.corpora.folder.directories import Directories
 from phonaut.corpora.folder.find_layout import find_layout
 from phonaut.corpora.folder.layouts import Layout, before_underscore, read_name
 from phonaut.corpora.folder.survey import NameSurvey
+from phonaut.corpora.folder.tables import Table
 from phonaut.corpora.noise import Background, find_noise_folder
 from phonaut.corpora.options import choice_problems, pattern_problems
 from phonaut.corpora.phone_alignments import SILENCES, AlignedCorpus
 from phonaut.corpora.protocols import Divided, Official, Protocol
 from phonaut.data.utterance import Utterance
+from phonaut.files import expanded
 
 LAYOUTS = ("auto", "directories", "csv", "kaldi")
 WHERE = ": where are your recordings? Type dataset.data_folder=PATH"
@@ -88,9 +90,20 @@ class FolderCorpus(AlignedCorpus):
         """Find the recordings, and the alignment.
 
         Raises:
-            ValueError: they are not there.
+            ValueError: they are not there, or an option is for another layout than theirs.
         """
-        self.layout  # noqa: B018  # raises
+        is_table, is_tree = isinstance(self.layout, Table), isinstance(self.layout, Directories)
+        kind = "a table" if is_table else "folders" if is_tree else "a Kaldi directory"
+        for key, value, is_used in (
+            ("layout", self.layout_name, not is_table or self.layout_name in ("auto", "csv")),
+            ("table", self.table, not expanded(self.data_folder).is_file()),
+            ("columns", self.columns or None, is_table),
+            ("word_pattern", self.word_pattern and self.word_pattern.pattern, is_tree),
+        ):
+            if value is not None and not is_used:
+                raise ValueError(
+                    f"dataset.{key}={value} has no effect: {self.data_folder} is read as {kind}; leave it out"
+                )
         super().first_look()
 
     @cached_property
