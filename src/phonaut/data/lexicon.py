@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,18 @@ class Entry(NamedTuple):
     number: int
     word: str
     phones: list[str]
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of a transcript: in upper case, composed, without punctuation but for apostrophes.
+
+    >>> words_of("Well, don\u2019t say cafe\u0301!")
+    ('WELL', "DON'T", 'SAY', 'CAFÉ')
+    """
+    upper = unicodedata.normalize("NFC", text.replace("\u2019", "'").upper())
+    # Vowel signs of Indian scripts, and accents that are not composed, are marks (M), and belong to their word.
+    kept = (c if c.isalnum() or c in "_'" or unicodedata.category(c).startswith("M") else " " for c in upper)
+    return tuple("".join(kept).split())
 
 
 def entries_of(path: Path, *, keep_stress: bool = False) -> tuple[list[tuple[str, tuple[str, ...]]], list[str]]:
