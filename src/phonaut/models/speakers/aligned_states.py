@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -79,7 +80,7 @@ class Run(NamedTuple):
 
     Attributes:
         which: their numbers, `(b,)`.
-        index: frame of the block that each of their rows is, `(M,)`: a recording that is shorter than the shortest path
+        frame: of the block that each of their rows is, `(M,)`: a recording that is shorter than the shortest path
             has each of its frames several times.
         share: what a row counts, 1 over how often its frame is there, `(M,)`.
         batch: their chains.
@@ -87,7 +88,7 @@ class Run(NamedTuple):
     """
 
     which: Index
-    index: Index
+    frame: Index
     share: Array
     batch: Batch
     rows: Array
@@ -292,8 +293,8 @@ class AlignedStates(VerificationSystem):
             frames = wide[utterances.starts[block.which[0]] :][: len(block.frames)]
             for run in self.runs(block, np.arange(len(block.which)), [data.phrases[b] for b in block.which]):
                 gamma = self.models.occupation(run.batch, run.rows, self.best_path_trains).gamma
-                joint = block.joint[run.index].numpy()
-                part = aligned.sparse_statistics(frames[run.index], joint, gamma, origin)
+                joint = block.joint[run.frame].numpy()
+                part = aligned.sparse_statistics(frames[run.frame], joint, gamma, origin)
                 total = part if total is None else total + part
         assert total is not None
         scored.m_step(total)
@@ -385,6 +386,10 @@ class AlignedStates(VerificationSystem):
         n, first = self._statistics(utterances, said)
         return n[:, there], first[:, there]
 
+    def claims_of(self, utterances: Utterances) -> dict[str, str]:
+        """The units of each phrase that utterances say, by its name."""
+        return dict(sorted(zip(map(str, utterances["phrase"]), self.phrases(utterances), strict=True)))
+
     def gaussians(self) -> tuple[Array, Array]:
         """Means and variances of all Gaussians with a weight, `(K, D)` each."""
         there = self.scoring.weights_ > 0
@@ -398,7 +403,7 @@ class AlignedStates(VerificationSystem):
             for run in self.runs(block, np.arange(len(block.which)), [phrases[b] for b in block.which]):
                 gamma = self.models.occupation(run.batch, run.rows, self.best_path).gamma
                 row, state = np.nonzero(gamma > NEGLIGIBLE)
-                frame = run.index[row]
+                frame = run.frame[row]
                 shares = torch.softmax(block.joint[frame, state], dim=1).numpy()
                 shares *= (gamma[row, state] * run.share[row])[:, None]
                 of = np.repeat(np.arange(len(run.which)), run.batch.lengths)[row]
@@ -540,7 +545,7 @@ class AlignedStates(VerificationSystem):
             for b, pair in enumerate(run.which):  # all models of the phrase at once
                 trials = order[bounds[pair] : bounds[pair + 1]]
                 part = slice(edges[b], edges[b + 1])
-                found = self.ratios(block, run.index[part], gamma[part], adapted[pairs[1, pair]], place[trials])
+                found = self.ratios(block, run.frame[part], gamma[part], adapted[pairs[1, pair]], place[trials])
                 result[trials] = found / block.lengths[pairs[0, pair]]
         return result
 
@@ -614,6 +619,39 @@ class AlignedStates(VerificationSystem):
         self.scored = None
         if "score:means" in arrays:
             self.scored = emissions_of(*(arrays[f"score:{name}"] for name in NAMES))
+
+
+@dataclass(frozen=True, eq=False)
+class StateAlignment:
+    """Gives frames to the Gaussians of states, for i-vectors: by what a recording says, or is claimed to say.
+
+    Attributes:
+        system: trained.
+        phrases: units of each phrase by name, as `AlignedStates.claims_of` finds them.
+    """
+
+    system: AlignedStates
+    phrases: Mapping[str, str]
+
+    @property
+    def claims(self) -> tuple[str, ...]:
+        """Names of the phrases."""
+        return tuple(self.phrases)
+
+    @property
+    def means(self) -> Array:
+        """`(K, D)`."""
+        return self.system.gaussians()[0]
+
+    @property
+    def covariances(self) -> Array:
+        """Variances `(K, D)`."""
+        return self.system.gaussians()[1]
+
+    def statistics(self, utterances: Utterances, claim: str | None = None) -> tuple[Array, Array]:
+        """Occupancies `(B, K)` and first-order sums about the means `(B, K, D)`, aligned to a claim, or to the text."""
+        phrases = None if claim is None else [self.phrases[claim]] * len(utterances)
+        return self.system.state_statistics(utterances, phrases)
 
 
 NAMES = ("weights", "means", "variances", "prior")

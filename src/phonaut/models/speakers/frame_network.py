@@ -15,7 +15,7 @@ from torch import Tensor
 from phonaut.arrays import Index
 from phonaut.models.speakers.utterances import Utterances
 
-BATCH = 256  # frames of a gradient step
+BATCH = 128  # frames of a gradient step
 LEARNING_RATE = 1e-3
 BLOCK_FRAMES = 8192
 
