@@ -409,3 +409,24 @@ def test_a_background_that_says_nothing_is_refused() -> None:
         phones(n_states=100).begin(BACKGROUND, 0)
     with pytest.raises(ValueError, match="are missing: units:names"):
         phones().load_tensors({})
+
+
+@pytest.mark.parametrize("alignment", ["forward_backward", "viterbi"])
+def test_a_recording_shorter_than_its_phrase_counts_each_of_its_frames_once(alignment: str) -> None:
+    made = phones(alignment=alignment)
+    trained(made, BACKGROUND)
+    short = one(said("dea", np.zeros(D), RNG(0))[:5], "dea")
+    n, first = made.state_statistics(short)
+    assert n.sum() == pytest.approx(5)
+    total = first + n[:, :, None] * made.gaussians()[0]
+    np.testing.assert_allclose(total.sum(axis=(0, 1)), short.frames.sum(axis=0), rtol=1e-6)
+
+
+def test_along_the_best_path_no_state_follows_itself_from_one_recording_to_the_next() -> None:
+    made = phones(n_states=1, wrap_silence=False, word_silence=False, training="viterbi")
+    pair = Utterances(RNG(0).normal(size=(5, D)).astype(np.float32), np.array([3, 2]), {"text": np.array(["a", "a"])})
+    made.begin(pair, 0)
+    graphs = [made.graphs["A"]] * 2
+    found = made.models.e_step(pair.frames, pair.lengths, graphs, np.zeros(D), best_path=True)
+    assert found.self_loops.tolist() == [3.0]
+    assert found.occupancies.tolist() == [5.0]
