@@ -8,7 +8,7 @@ import pytest
 
 from phonaut.alignment import lexicon, pocket
 from phonaut.alignment.lexicon import lexicon_of
-from phonaut.alignment.utterances import words_of
+from phonaut.data.lexicon import words_of
 
 needs_pocketsphinx = pytest.mark.skipif(pocket.missing() is not None, reason="the extra 'align' is not installed")
 

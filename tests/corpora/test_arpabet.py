@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from phonaut.corpora.arpabet import PHONES, align
+from phonaut.corpora.arpabet import BY_ACCENT, COMMON, align
 from phonaut.corpora.synthetic.espeak import Request, Speech, missing, speak
 from phonaut.corpora.synthetic.prompts import PHRASES, SENTENCES
+from phonaut.data.phone_labels import PHONES
 
 CMU = "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH"
 needs_espeak = pytest.mark.skipif(missing() is not None, reason="the extra 'synthetic' (espeak-ng) is not installed")
@@ -25,7 +26,8 @@ def spoken(events: list[tuple[int, str]], n: int = 20000, silent: list[tuple[int
 
 
 def test_the_phones_are_those_of_the_cmu_dictionary() -> None:
-    assert sorted(PHONES) == sorted(CMU.split())
+    made = {phone for table in (COMMON, *BY_ACCENT.values()) for phones in table.values() for phone in phones}
+    assert sorted(made) == sorted(PHONES) == sorted(CMU.split())
 
 
 def test_spans_go_from_event_to_event_and_cover_all_samples() -> None:

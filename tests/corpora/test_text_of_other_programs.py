@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from helpers.divided import divided
-from phonaut.alignment.lexicon import entries_of
 from phonaut.corpora import FolderCorpus, KeywordCorpus, LibriSpeech
 from phonaut.corpora.phone_alignments import Alignment
 from phonaut.corpora.timit.files import read_phones
 from phonaut.corpora.timit.tables import FOLDINGS
+from phonaut.data.lexicon import entries_of
 from phonaut.files import text_lines
 
 SPEAKERS = [f"{i:08x}" for i in range(8)]

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 from phonaut.alignment import phone_hmm, pocket
 from phonaut.alignment.differences import Differences, differences
-from phonaut.alignment.lexicon import Pronunciations, lexicon_of
+from phonaut.alignment.lexicon import lexicon_of
 from phonaut.alignment.output import Folder, Journal, Times, hash_of
 from phonaut.alignment.utterances import Aligned, Utterance, known_phones, utterances
+from phonaut.data.lexicon import Pronunciations
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.files import locked
 

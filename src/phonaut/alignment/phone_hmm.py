@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from phonaut.alignment.features import Framed, framed, front_end
-from phonaut.alignment.lexicon import Pronunciations
 from phonaut.alignment.utterances import Aligned, Utterance, problem
 from phonaut.arrays import Index
+from phonaut.data.lexicon import Pronunciations
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.data.utterance import Phone
 from phonaut.hmm.embedded import PhoneModels

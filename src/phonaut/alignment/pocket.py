@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from phonaut.alignment.lexicon import VARIANT, Pronunciations
 from phonaut.alignment.utterances import Aligned, Utterance, problem, samples
-from phonaut.corpora.arpabet import PHONES
+from phonaut.data.lexicon import VARIANT, Pronunciations
+from phonaut.data.phone_labels import PHONES
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.data.utterance import Phone
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from phonaut.data.lexicon import words_of
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.data.utterance import SPLITS, Phone
 
@@ -55,18 +55,6 @@ def utterances(prepared: PreparedCorpus) -> Iterator[Utterance]:
         table = prepared.utterances(split)
         for row in range(len(table)):
             yield Utterance(table.id(row), split, row, words_of(table.text(row)), table.speaker_name(row))
-
-
-def words_of(text: str) -> tuple[str, ...]:
-    """The words of a transcript: in upper case, composed, without punctuation but for apostrophes.
-
-    >>> words_of("Well, don\u2019t say cafe\u0301!")
-    ('WELL', "DON'T", 'SAY', 'CAFÉ')
-    """
-    upper = unicodedata.normalize("NFC", text.replace("\u2019", "'").upper())
-    # Vowel signs of Indian scripts, and accents that are not composed, are marks (M), and belong to their word.
-    kept = (c if c.isalnum() or c in "_'" or unicodedata.category(c).startswith("M") else " " for c in upper)
-    return tuple("".join(kept).split())
 
 
 def problem(utterance: Utterance, lexicon: Mapping[str, Any]) -> str | None:

@@ -54,9 +54,6 @@ BY_ACCENT = {
     ),
     "en-gb": _table("aa AA  3 AH  A@ AA  O@ AO  o@ AO  e@ EH  i@3 IY+AH  U@ UH+AH  aI@ AY+AH  aI3 AY+AH  aU@ AW+AH"),
 }
-PHONES = tuple(
-    sorted({phone for table in (COMMON, *BY_ACCENT.values()) for phones in table.values() for phone in phones})
-)
 
 
 class Span(NamedTuple):

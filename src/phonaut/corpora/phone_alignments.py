@@ -21,7 +21,7 @@ from phonaut.corpora.alignment_files import has_tiers, intervals_in, passed_over
 from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.disk import Refused, is_audio
 from phonaut.corpora.options import as_list
-from phonaut.corpora.phone_labels import NOISE, POSITION, SILENCE, alike, phones_of, usual
+from phonaut.data.phone_labels import NOISE, POSITION, SILENCE, alike, phones_of, usual
 from phonaut.data.utterance import Phone, Utterance
 from phonaut.files import expanded, write_bytes
 from phonaut.names import excerpt

@@ -74,11 +74,26 @@ class Batch(NamedTuple):
     chains: MarkovChains
 
 
+class Occupation(NamedTuple):
+    """Where utterances are in the phone models, frame by frame.
+
+    Attributes:
+        log_prob: log-likelihood of each utterance, of its best path alone where that is what counts, `(B,)`.
+        gamma: posteriors of the states of the phone models, `(M, P)`; zeros where no path is possible.
+        self_loops: expected self-transitions of each, `(P,)`.
+    """
+
+    log_prob: Array
+    gamma: Array
+    self_loops: Array
+
+
 class PhoneModels:
     """Left-to-right models of phones, each state with a Gaussian mixture of diagonal covariances.
 
     Args:
         n_states: of each phone, `(U,)`.
+        tied: number of the self-loop that each state has, `(P,)`, for states that share one; None: none do.
 
     Attributes:
         first: number of the first state of each phone, `(U,)`.
@@ -86,9 +101,10 @@ class PhoneModels:
         emissions: the mixtures of all states.
     """
 
-    def __init__(self, n_states: Sequence[int]) -> None:
+    def __init__(self, n_states: Sequence[int], tied: Index | None = None) -> None:
         self.first = np.concatenate([[0], np.cumsum(n_states)[:-1]]).astype(np.int64)
         self.n_distinct = int(np.sum(n_states))
+        self.tied = np.arange(self.n_distinct) if tied is None else tied
         self.self_loop = np.full(self.n_distinct, 0.5)
         self.emissions = MixtureEmissions(self.n_distinct)
 
@@ -102,8 +118,7 @@ class PhoneModels:
         """
         wide = np.asarray(frames, np.float64)
         mean, variance = wide.mean(axis=0), np.maximum(wide.var(axis=0), 1e-10)
-        alpha, beta = (PRIOR_FRAMES - 1) / 2 - 1, PRIOR_FRAMES * PRIOR_VARIANCE * variance / 2
-        emissions = MixtureEmissions(self.n_distinct, covars_prior=alpha, covars_weight=beta)
+        emissions = MixtureEmissions(self.n_distinct, **variance_prior(variance))
         shape = (self.n_distinct, 1)
         emissions.weights_ = np.ones(shape)
         emissions.means_, emissions.covars_ = (np.tile(value, (*shape, 1)) for value in (mean, variance))
@@ -118,11 +133,31 @@ class PhoneModels:
         emissions.means_[occupancies == 0], emissions.covars_[occupancies == 0] = mean, variance
         repeated = label[1:][(label[1:] == label[:-1]) & (label[1:] >= 0)]
         self.emissions = emissions
-        self.self_loop = self_loop_m_step(np.bincount(repeated, minlength=self.n_distinct), occupancies)
+        self.self_loop = self.self_loop_m_step(np.bincount(repeated, minlength=self.n_distinct), occupancies)
 
-    def split_mixtures(self) -> None:
-        """Make two of each component; one with too few frames stays alone, beside an empty one."""
-        self.emissions = self.emissions.split(min_frames=LEAST_FRAMES)
+    def split_mixtures(self, most: Index | None = None) -> None:
+        """Make two of each component; one with too few frames stays alone, beside an empty one.
+
+        Args:
+            most: components that a state may have, `(P,)`: the heaviest are split as long as there may be more. What
+                no state needs is left out then. None: any number.
+        """
+        if most is None:
+            self.emissions = self.emissions.split(min_frames=LEAST_FRAMES)
+            return
+        before = self.emissions
+        rank = np.argsort(np.argsort(-before.occupancies, axis=1, kind="stable"), axis=1)
+        more = most - (before.weights_ > 0).sum(axis=1)
+        emissions = before.split(min_frames=np.where(rank < more[:, None], LEAST_FRAMES, np.inf))
+        there = emissions.weights_ > 0
+        order = np.argsort(~there, axis=1, kind="stable")[:, : int(there.sum(axis=1).max())]
+        emissions.n_mix = order.shape[1]
+        for name in ("weights_", "means_", "covars_"):
+            value = getattr(emissions, name)
+            setattr(
+                emissions, name, np.take_along_axis(value, order.reshape(*order.shape, *(1,) * (value.ndim - 2)), 1)
+            )
+        self.emissions = emissions
 
     # --- EM
 
@@ -161,42 +196,70 @@ class PhoneModels:
         return monitor
 
     def e_step(
-        self, frames: Frames, lengths: Index, utterances: Sequence[UtteranceGraph], origin: Array
+        self,
+        frames: Frames,
+        lengths: Index,
+        utterances: Sequence[UtteranceGraph],
+        origin: Array,
+        *,
+        best_path: bool = False,
     ) -> EmbeddedStatistics:
-        """Statistics of utterances about `origin (D,)`.
+        """Statistics of utterances about `origin (D,)`; `best_path`: along the most probable path alone.
 
         Raises:
             ValueError: an utterance has no path.
         """
         batches = self.batches(frames, lengths, utterances)
-        return reduce(operator.add, [self.e_step_of_batch(batch, origin) for batch in batches])
+        return reduce(operator.add, [self.e_step_of_batch(batch, origin, best_path) for batch in batches])
 
-    def e_step_of_batch(self, batch: Batch, origin: Array) -> EmbeddedStatistics:
+    def e_step_of_batch(self, batch: Batch, origin: Array, best_path: bool = False) -> EmbeddedStatistics:
         """Statistics of some utterances."""
         joint = self.emissions.component_log_prob(batch.frames)
-        rows = self.rows(batch, joint)
-        found = inference.forward_backward(rows, batch.chains, batch.lengths, chain=np.arange(len(batch.which)))
-        wrong = np.flatnonzero(~np.isfinite(found.log_likelihood))
+        found = self.occupation(batch, self.rows(batch, joint), best_path)
+        wrong = np.flatnonzero(~np.isfinite(found.log_prob))
         if len(wrong):
             raise ValueError(f"utterance {batch.which[wrong[0]]} has no path through its frames")
+        sums = self.emissions.sparse_statistics(batch.frames, joint, found.gamma, origin)
+        log_prob = float(found.log_prob.sum())
+        return EmbeddedStatistics(log_prob, len(batch.frames), found.self_loops, found.gamma.sum(axis=0), sums)
+
+    def occupation(self, batch: Batch, rows: Array, best_path: bool = False) -> Occupation:
+        """Posteriors of states by forward and backward recursions, or 1 along the best path, from `rows (M, S)`."""
+        chain = np.arange(len(batch.which))
+        first = np.cumsum(batch.lengths) - batch.lengths
+        if best_path:
+            path, log_prob = inference.viterbi(rows, batch.chains, batch.lengths, chain=chain)
+            stays = np.append(path[1:] == path[:-1], False) & (path >= 0)
+            stays[first + batch.lengths - 1] = False
+            state = np.zeros_like(rows)
+            state[np.arange(len(path)), np.maximum(path, 0)] = path >= 0
+            repeated = np.add.reduceat(state * stays[:, None], first, axis=0)
+        else:
+            found = inference.forward_backward(rows, batch.chains, batch.lengths, chain=chain)
+            log_prob, state = found.log_likelihood, found.state
+            repeated = np.diagonal(found.transitions, axis1=1, axis2=2)
         # Posteriors of the states of each utterance are added up by the state of the phone models that they are.
         gamma = torch.zeros(len(rows), self.n_distinct + 1, dtype=torch.float64)
-        gamma = gamma.scatter_add_(1, batch.emission, torch.from_numpy(found.state))[:, :-1]
-        repeated = np.diagonal(found.transitions, axis1=1, axis2=2)
-        emission = batch.emission.numpy()[np.cumsum(batch.lengths) - batch.lengths]
+        gamma = gamma.scatter_add_(1, batch.emission, torch.from_numpy(state))[:, :-1]
+        emission = batch.emission.numpy()[first]
         self_loops = np.bincount(emission.ravel(), repeated.ravel(), self.n_distinct + 1)[:-1].astype(np.float64)
-        sums = self.emissions.sparse_statistics(batch.frames, joint, gamma.numpy(), origin)
-        log_prob = float(found.log_likelihood.sum())
-        return EmbeddedStatistics(log_prob, len(rows), self_loops, gamma.sum(dim=0).numpy(), sums)
+        return Occupation(log_prob, gamma.numpy(), self_loops)
 
     def m_step(self, statistics: EmbeddedStatistics) -> None:
         """The M-step of self-loops and emissions."""
-        self.self_loop = self_loop_m_step(statistics.self_loops, statistics.occupancies)
+        self.self_loop = self.self_loop_m_step(statistics.self_loops, statistics.occupancies)
         self.emissions.m_step(statistics.emissions)
+
+    def self_loop_m_step(self, self_loops: Array | Index, occupancies: Array | Index) -> Array:
+        """Most probable self-loops under the prior Beta(2, 2), which keeps them from 0 and 1."""
+        stays, visits = (np.bincount(self.tied, value)[self.tied] for value in (self_loops, occupancies))
+        result: Array = (stays + 1.0) / (visits + 2.0)
+        return result
 
     def log_prior(self) -> float:
         """Log-density of all parameters, up to a constant."""
-        return self.emissions.log_prior() + float(np.log(self.self_loop).sum() + np.log1p(-self.self_loop).sum())
+        loops = self.self_loop[np.unique(self.tied, return_index=True)[1]]
+        return self.emissions.log_prior() + float(np.log(loops).sum() + np.log1p(-loops).sum())
 
     def reseed(self) -> bool:
         """Move nothing: a component without frames is left behind by splitting, on purpose."""
@@ -229,22 +292,31 @@ class PhoneModels:
     def rows(self, batch: Batch, joint: Array | None = None) -> Array:
         """Log-likelihoods of the frames in the states of their utterances, `(M, S)`."""
         joint = self.emissions.component_log_prob(batch.frames) if joint is None else joint
-        logs = torch.from_numpy(joint).logsumexp(dim=2)
+        return self.rows_of_states(batch, torch.from_numpy(joint).logsumexp(dim=2))
+
+    def rows_of_states(self, batch: Batch, logs: torch.Tensor) -> Array:
+        """The same from the log-likelihoods of all states of the phone models, `(M, P)`."""
         logs = torch.cat([logs, logs.new_full((len(logs), 1), -torch.inf)], dim=1)
         return np.asarray(logs.gather(1, batch.emission).numpy())
 
     def batches(self, frames: Frames, lengths: Index, utterances: Sequence[UtteranceGraph]) -> Iterator[Batch]:
         """Utterances of about as many states together."""
         begin = np.cumsum(lengths) - lengths
-        for which in groups(np.array([one.n_states for one in utterances]), lengths):
+        for which in groups(np.array([one.n_states for one in utterances]), lengths, self.emissions.weights_.size):
             graphs = [utterances[b] for b in which]
             x = np.concatenate([np.asarray(frames[begin[b] : begin[b] + lengths[b]], np.float64) for b in which])
-            emission = padded([one.emission for one in graphs], self.n_distinct)
-            by_frame = torch.from_numpy(np.repeat(emission, lengths[which], axis=0))
-            yield Batch(which, x, lengths[which], by_frame, chains_of(graphs, self.self_loop))
+            yield self.batch(which, x, lengths[which], graphs)
+
+    def batch(self, which: Index, frames: Array, lengths: Index, graphs: Sequence[UtteranceGraph]) -> Batch:
+        """Utterances numbered `which`, with their frames `(M, D)`, lengths and graphs."""
+        emission = padded([one.emission for one in graphs], self.n_distinct)
+        by_frame = torch.from_numpy(np.repeat(emission, lengths, axis=0))
+        return Batch(which, frames, lengths, by_frame, chains_of(graphs, self.self_loop))
 
 
-def self_loop_m_step(self_loops: Array | Index, occupancies: Array | Index) -> Array:
-    """Most probable self-loops under the prior Beta(2, 2), which keeps them from 0 and 1."""
-    result: Array = (self_loops + 1.0) / (occupancies + 2.0)
-    return result
+def variance_prior(variance: Array) -> dict[str, Any]:
+    """The prior of a state's variances, settings of `MixtureEmissions`, from the variances of all frames `(D,)`."""
+    return {
+        "covars_prior": (PRIOR_FRAMES - 1) / 2 - 1,
+        "covars_weight": PRIOR_FRAMES * PRIOR_VARIANCE * variance / 2,
+    }

@@ -68,13 +68,16 @@ def utterance_graph(topology: Topology, phone: Sequence[int], first: Index) -> U
     return UtteranceGraph(topology.start, topology.end, origin, target, probability, emission, topology.node)
 
 
-def groups(n_states: Index, lengths: Index) -> Iterator[Index]:
-    """Numbers of utterances, sorted by states, as many at a time as `BATCH_CELLS` allows, one at least."""
+def groups(n_states: Index, lengths: Index, width: int = 0) -> Iterator[Index]:
+    """Numbers of utterances, sorted by states, as many at a time as `BATCH_CELLS` allows, one at least.
+
+    `width` numbers are held of each frame, or as many as its utterance has states.
+    """
     batch: list[int] = []
     n_frames = 0
     for b in np.argsort(n_states, kind="stable"):
         n_frames += int(lengths[b])
-        cells = max((len(batch) + 1) * int(n_states[b]) ** 2, n_frames * int(n_states[b]))
+        cells = max((len(batch) + 1) * int(n_states[b]) ** 2, n_frames * max(width, int(n_states[b])))
         if batch and cells > BATCH_CELLS:
             yield np.array(batch)
             batch, n_frames = [], int(lengths[b])

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from helpers.fuzz import Reader
-from phonaut.alignment.lexicon import entries_of
 from phonaut.corpora import FolderCorpus, KeywordCorpus, LibriSpeech
 from phonaut.corpora.disk import Refused
 from phonaut.corpora.genhmm_data.files import read_research_file
@@ -21,6 +20,7 @@ from phonaut.corpora.protocols import Official
 from phonaut.corpora.reddots import read_script
 from phonaut.corpora.timit.files import read_phones
 from phonaut.corpora.timit.tables import FOLDINGS
+from phonaut.data.lexicon import entries_of
 from phonaut.data.trial_files import read_enrolment, read_scores, read_trials
 
 NAMES = [f"{speaker}-{word}" for speaker in ("anna", "bert", "carl", "dora") for word in ("yes", "no")]

@@ -193,16 +193,18 @@ class MixtureEmissions(GaussianFamily):
         adapted: Self = map_adapted(self, statistics, relevance_factor, params)
         return adapted
 
-    def split(self, distance: float = 0.2, min_frames: float = 0.0) -> Self:
+    def split(self, distance: float = 0.2, min_frames: float | Array = 0.0) -> Self:
         """Emissions of twice as many components: each becomes two, `distance` standard deviations to each side.
 
-        One with fewer than `min_frames` in the last M-step stays alone, beside an empty one.
+        One with fewer than `min_frames`, a number or one a component, in the last M-step stays alone, beside an empty
+        one.
 
         Source: Young et al. 2006, "The HTK book", section 10.6.
         """
         full = self.copy()
         full.n_mix = 2 * self.n_mix
-        two = np.broadcast_to(True, self.weights_.shape) if min_frames <= 0 else self.occupancies >= min_frames
+        every = np.broadcast_to(True, self.weights_.shape)
+        two = self.occupancies >= min_frames if np.any(np.asarray(min_frames) > 0) else every
         away = distance * self._deviations() * two[..., None]
         half = np.where(two, 0.5, 1.0)
         full.weights_ = np.concatenate([self.weights_ * half, self.weights_ * (1 - half)], axis=1)

@@ -10,6 +10,10 @@ from phonaut.files import composed, text_lines
 
 SILENCE, NOISE = "SIL", "SPN"
 SYMBOLS = "phones.txt"
+PHONES = (  # the 39 of the CMU Pronouncing Dictionary, without stress
+    "AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH", "IH", "IY", "JH", "K",
+    "L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W", "Y", "Z", "ZH",
+)  # fmt: skip
 SILENT = frozenset(
     ["sil", "silence", "sp", "pau", "pause", "epi", "h#", "#", "_", "<eps>", "<p>", "<p:>", "<s>", "</s>", "<sil>",
      "<sp>", "[sil]", "(sil)", "!sil"]
