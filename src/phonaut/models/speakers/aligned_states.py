@@ -453,11 +453,22 @@ class AlignedStates(VerificationSystem):
 
         Of several references of a model, the best counts. A recording without frames has the scores 0.
         """
+        return self._scores(references, tested, model, recording, with_phrase=True)
+
+    def speaker_scores(self, references: Utterances, tested: Utterances, model: Index, recording: Index) -> Array:
+        """The ratios for speakers."""
+        return self._scores(references, tested, model, recording, with_phrase=False)[SPEAKER]
+
+    def _scores(
+        self, references: Utterances, tested: Utterances, model: Index, recording: Index, *, with_phrase: bool
+    ) -> dict[str, Array]:
         first = np.searchsorted(references["model"], model, side="left")
         count = np.searchsorted(references["model"], model, side="right") - first
         trial = np.repeat(np.arange(len(model)), count)
         reference = np.arange(len(trial)) - np.repeat(np.cumsum(count) - count, count) + first[trial]
-        scores = self.reference_scores(references, tested, reference, np.asarray(recording)[trial])
+        scores = self.reference_scores(
+            references, tested, reference, np.asarray(recording)[trial], with_phrase=with_phrase
+        )
         result = {}
         for name, values in scores.items():
             best = np.full(len(model), -np.inf)
@@ -466,7 +477,13 @@ class AlignedStates(VerificationSystem):
         return result
 
     def reference_scores(
-        self, references: Utterances, tested: Utterances, reference: Index, recording: Index
+        self,
+        references: Utterances,
+        tested: Utterances,
+        reference: Index,
+        recording: Index,
+        *,
+        with_phrase: bool = True,
     ) -> dict[str, Array]:
         """Scores of N pairs of a reference and a recording, by their numbers."""
         names, claimed = np.unique(references[UNITS], return_inverse=True)
@@ -480,8 +497,9 @@ class AlignedStates(VerificationSystem):
             local[block.which] = np.arange(len(block.which))
             pairs = np.concatenate([order[bounds[b] : bounds[b + 1]] for b in block.which])
             utterance, of = local[row_of[pairs]], reference[pairs]
-            phrase[pairs] = self.phrase_scores(block, utterance, names, claimed[of])
-            speaker[pairs] = self.speaker_scores(block, utterance, names, claimed[of], adapted, place[of])
+            if with_phrase:
+                phrase[pairs] = self.phrase_scores(block, utterance, names, claimed[of])
+            speaker[pairs] = self.block_speaker_scores(block, utterance, names, claimed[of], adapted, place[of])
         return {SPEAKER: speaker, PHRASE: phrase}
 
     def adapted_by_phrase(
@@ -515,7 +533,7 @@ class AlignedStates(VerificationSystem):
         # Nothing but the claimed phrase is known: then that is all there is to say.
         return np.where(np.isfinite(against), own - against, 0.0)
 
-    def speaker_scores(
+    def block_speaker_scores(
         self,
         block: Block,
         utterance: Index,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -80,12 +81,22 @@ class DTW(VerificationSystem):
 
     def score(self, references: Utterances, tested: Utterances, model: Index, recording: Index) -> dict[str, Array]:
         """Minus the distances `(N,)` of both streams."""
+        return self._scores(list(self.widths), references, tested, model, recording)
+
+    def speaker_scores(self, references: Utterances, tested: Utterances, model: Index, recording: Index) -> Array:
+        """Minus the distances of the speakers' stream."""
+        return self._scores([SPEAKER], references, tested, model, recording)[SPEAKER]
+
+    def _scores(
+        self, wanted: Sequence[str], references: Utterances, tested: Utterances, model: Index, recording: Index
+    ) -> dict[str, Array]:
         first = np.searchsorted(references["model"], model)
         count = np.searchsorted(references["model"], model, side="right") - first
         found, begin = {}, 0
         for name, width in self.widths.items():
             part = slice(begin, begin + width)
-            found[name] = -self.away(references, tested, part, first, count, recording)
+            if name in wanted:
+                found[name] = -self.away(references, tested, part, first, count, recording)
             begin += width
         return found
 

@@ -276,6 +276,15 @@ class GMMUBM(VerificationSystem):
 
     def score(self, references: Utterances, tested: Utterances, model: Index, recording: Index) -> dict[str, Array]:
         """The ratios of N trials."""
+        return self._scores(references, tested, model, recording, with_phrase=True)
+
+    def speaker_scores(self, references: Utterances, tested: Utterances, model: Index, recording: Index) -> Array:
+        """The ratios for speakers."""
+        return self._scores(references, tested, model, recording, with_phrase=False)[SPEAKER]
+
+    def _scores(
+        self, references: Utterances, tested: Utterances, model: Index, recording: Index, *, with_phrase: bool
+    ) -> dict[str, Array]:
         used, at = np.unique(recording, return_inverse=True)
         if len(used) < len(tested):
             tested, recording = tested.select(used), at
@@ -294,6 +303,8 @@ class GMMUBM(VerificationSystem):
             scores[SPEAKER] -= speaker_phrases.max(axis=1)[recording]
         elif known.any():
             scores[SPEAKER][known] -= speaker_phrases[recording[known], base[known]]
+        if not with_phrase:
+            return scores
         name, _ = self._phrase_ubm
         phrases = speaker_phrases if name == SPEAKER else self._phrase_ratios(name, tested)
         claimed = np.empty(len(row))

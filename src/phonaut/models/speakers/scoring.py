@@ -136,6 +136,14 @@ def raw_scores(
     return {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
 
 
+def raw_speaker_scores(
+    system: VerificationSystem, references: Utterances, tested: Utterances, model: Index, recording: Index
+) -> Array:
+    """The speaker scores alone, `(N,)`."""
+    parts = [system.speaker_scores(references, tested, model[part], recording[part]) for part in blocks(len(model))]
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
 def blocks(n: int) -> Iterator[slice]:
     """Slices of `n` trials."""
     return (slice(first, first + AT_ONCE) for first in range(0, n, AT_ONCE))
@@ -175,7 +183,7 @@ def normalised(
     if kind in ("z", "s", "as"):
         of_models = statistics_of(
             [(number, members(cohort.recordings["phrase"], enrolled.phrase[number])) for number in used.tolist()],
-            lambda number, member: raw_scores(system, enrolled.references, cohort.recordings, number, member)[SPEAKER],
+            lambda number, member: raw_speaker_scores(system, enrolled.references, cohort.recordings, number, member),
             top,
         )
         sides["z"] = of_models[np.searchsorted(used, model)]
@@ -186,7 +194,7 @@ def normalised(
         known = [members(cohort.model_phrase, phrase) for phrase in phrases]
         of_recordings = statistics_of(
             [(key // n, known[key % n]) for key in pair.tolist()],
-            lambda number, member: raw_scores(system, cohort.references, tested, member, number)[SPEAKER],
+            lambda number, member: raw_speaker_scores(system, cohort.references, tested, member, number),
             top,
         )
         sides["t"] = of_recordings[place]

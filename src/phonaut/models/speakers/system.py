@@ -90,6 +90,10 @@ class VerificationSystem(nn.Module):
             recording: number of its recording in `tested`, `(N,)`.
         """
 
+    def speaker_scores(self, references: Utterances, tested: Utterances, model: Index, recording: Index) -> Array:
+        """The speaker scores of `score` alone, `(N,)`: what cohorts are scored by."""
+        return self.score(references, tested, model, recording)[SPEAKER]
+
     def size(self, n_frames: int) -> tuple[int, int]:
         """Parameters, and multiplications with additions to score a recording of `n_frames` against one model."""
         return sum(tensor.numel() for tensor in self.tensors().values()), 0
