@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 import numpy as np
@@ -127,7 +127,13 @@ class SentenceHMM(AlignedStates):
         return adapted
 
     def reference_scores(
-        self, references: Utterances, tested: Utterances, reference: Index, recording: Index
+        self,
+        references: Utterances,
+        tested: Utterances,
+        reference: Index,
+        recording: Index,
+        *,
+        with_phrase: bool = True,
     ) -> dict[str, Array]:
         """Scores of pairs; a reference whose phrase the background has not is aligned to by itself."""
         own = references[UNITS][reference] == UNKNOWN
@@ -136,11 +142,10 @@ class SentenceHMM(AlignedStates):
             parts.append((np.flatnonzero(own & (reference == row)), references.of(row).astype(np.float64)))
         result = {name: np.zeros(len(reference)) for name in self.scores}
         for which, means in parts:
-            if means is None:
-                found = super().reference_scores(references, tested, reference[which], recording[which])
-            else:
-                with self.taken_for_unknown(means):
-                    found = super().reference_scores(references, tested, reference[which], recording[which])
+            with nullcontext() if means is None else self.taken_for_unknown(means):
+                found = super().reference_scores(
+                    references, tested, reference[which], recording[which], with_phrase=with_phrase
+                )
             for name, values in found.items():
                 result[name][which] = values
         return result
