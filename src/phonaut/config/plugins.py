@@ -148,13 +148,15 @@ def resolved(config: DictConfig) -> Node:
 
 
 def load_group(group: str, name: str) -> DictConfig:
-    """The file of a choice, without what it builds on."""
+    """The file of a choice over the one of its group that it builds on, without what it chooses in other groups."""
     from omegaconf import DictConfig, OmegaConf
 
     files = (folder / group / f"{name}.yaml" for folder in config_dirs())
     node = OmegaConf.load(next(file for file in files if file.exists()))
     assert isinstance(node, DictConfig)
-    node.pop("defaults", None)
+    for entry in node.pop("defaults", None) or []:
+        if isinstance(entry, str) and entry != "_self_" and "@" not in entry:
+            node = OmegaConf.merge(load_group(group, entry), node)  # type: ignore[assignment]
     return node
 
 

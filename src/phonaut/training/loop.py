@@ -121,7 +121,7 @@ class TrainingLoop(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer over all trained parameters, and the scheduler with the planned number of steps."""
-        optimizer = self.make_optimizer([p for p in self.model.parameters() if p.requires_grad])
+        optimizer = self.make_optimizer([p for p in self.parameters() if p.requires_grad])
         if self.make_scheduler is None:
             return optimizer
         plan = self.trainer.estimated_stepping_batches if self.interval == "step" else self.trainer.max_epochs
