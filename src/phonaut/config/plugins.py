@@ -156,7 +156,9 @@ def load_group(group: str, name: str) -> DictConfig:
     assert isinstance(node, DictConfig)
     for entry in node.pop("defaults", None) or []:
         if isinstance(entry, str) and entry != "_self_" and "@" not in entry:
-            node = OmegaConf.merge(load_group(group, entry), node)  # type: ignore[assignment]
+            merged = OmegaConf.merge(load_group(group, entry), node)
+            assert isinstance(merged, DictConfig)
+            node = merged
     return node
 
 

@@ -52,7 +52,7 @@ class Block(nn.Module):
         for i, (layer, part) in enumerate(zip(self.parts, rest, strict=True)):
             y = layer(part + y if i else part, mask)
             done.append(y)
-        hidden = self.last(torch.cat(done, dim=1), mask)
+        hidden: Tensor = self.last(torch.cat(done, dim=1), mask)
         gates: Tensor = self.gate(masked_mean(hidden.squeeze(2).transpose(1, 2), mask))
         return x + hidden * gates[:, :, None, None]
 

@@ -66,11 +66,13 @@ class SpeakerEmbedding(SpeechClassifier):
         "crop_s": within(0.01, 3600),
         "speeds": Rule(
             "must be different multiples of 0.025 from 0.5 to 2, without 1",
-            lambda speeds: all(
-                0.5 <= speed <= 2 and speed != 1 and abs(speed * STEPS - round(speed * STEPS)) < 1e-6
-                for speed in speeds
-            )
-            and len(set(speeds)) == len(speeds),
+            lambda speeds: (
+                all(
+                    0.5 <= speed <= 2 and speed != 1 and abs(speed * STEPS - round(speed * STEPS)) < 1e-6
+                    for speed in speeds
+                )
+                and len(set(speeds)) == len(speeds)
+            ),
         ),
         "n_averaged": within(1, 1000),
     }
@@ -132,7 +134,7 @@ class SpeakerEmbedding(SpeechClassifier):
         labels = torch.where(batch.labels >= 0, batch.labels + of_span * len(self.classes), batch.labels)
         return replace(batch, labels=labels)
 
-    def cropped(self, segments: Tensor, lengths: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def cropped(self, batch: Batch, segments: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """A stretch of at most `crop_s` of each segment `(N, T, D)`."""
         if self.crop_s is None:
             return segments, lengths
@@ -158,7 +160,7 @@ class SpeakerEmbedding(SpeechClassifier):
         self.seed_step(batch_idx)
         batch = self.augmented(batch)
         network: Any = self.model.network
-        segments, lengths = self.cropped(*self.model.segments(batch), batch)
+        segments, lengths = self.cropped(batch, *self.model.segments(batch))
         vectors = [network.classifier.weight, *([] if self.copies is None else [self.copies.weight])]
         cosine = cosines(network.embed(segments, lengths), torch.cat(vectors))
         margin = margin_at(self.progress(), self.margin, self.margin_begin, self.margin_end)
@@ -211,7 +213,7 @@ class SpeakerEmbedding(SpeechClassifier):
                 for norm in norms:
                     norm.momentum = 1 / (i + 1)  # the first batch takes the place of what was there
                 batch = self.augmented(batch.to(device))
-                self.model.network.embed(*self.cropped(*self.model.segments(batch), batch))
+                self.model.network.embed(*self.cropped(batch, *self.model.segments(batch)))
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         self.model.cpu()
@@ -230,7 +232,8 @@ def margin_at(progress: float, margin: float, begin: float, end: float) -> float
         return margin
     if progress <= begin:
         return 0.0
-    return margin * (1 - RESIDUE ** ((progress - begin) / (end - begin))) / (1 - RESIDUE)
+    left: float = RESIDUE ** ((progress - begin) / (end - begin))
+    return margin * (1 - left) / (1 - RESIDUE)
 
 
 def weights_file(folder: Path, epoch: int) -> Path:
@@ -252,6 +255,5 @@ def mean_of(files: Iterable[Path]) -> dict[str, Tensor]:
         last = read_weights(file)
         total = {name: total.get(name, 0) + value.double() for name, value in last.items()}
     return {
-        name: (total[name] / n).to(value.dtype) if value.is_floating_point() else value
-        for name, value in last.items()
+        name: (total[name] / n).to(value.dtype) if value.is_floating_point() else value for name, value in last.items()
     }

@@ -88,7 +88,8 @@ def directions(vectors: NDArray[Any]) -> Array:
     """Rows at length 1, in double precision; those of 0 stay."""
     wide = vectors.astype(np.float64)
     length = np.linalg.norm(wide, axis=1, keepdims=True)
-    return np.divide(wide, length, out=np.zeros_like(wide), where=length > 0)
+    unit: Array = np.divide(wide, length, out=np.zeros_like(wide), where=length > 0)
+    return unit
 
 
 def batches(order: Index, lengths: Index) -> list[Index]:
