@@ -1,5 +1,6 @@
-"""Training of embeddings: margins, crops and copies are functions of their seeds, and the mean is that of the weights."""
+"""Training of embeddings: crops and copies are functions of their seeds, and the mean is that of the weights."""
 
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.processes import Command, note_steps
 from helpers.runs_of_tones import run_settings, write_tones
 from phonaut.checkpoints.state_dict import read_weights
 from phonaut.config.compose import ConfigurationError, compose
@@ -217,3 +219,18 @@ def test_the_mean_of_files_is_summed_in_double_precision(tmp_path: Path) -> None
 def test_options_that_cannot_be_are_refused(tones: Path, words: list[str], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         compose([*settings(tones), *words])
+
+
+@pytest.mark.slow
+def test_killed_and_started_again_it_ends_with_the_same_mean(tones: Path, tmp_path: Path) -> None:
+    calm, shaken = tmp_path / "calm", tmp_path / "shaken"
+    words = ["train", *settings(tones, "module.n_averaged=2"), "experiment_id=x"]
+
+    def run(folder: Path, deadly: int = 0) -> Command:
+        return Command(folder, words, note_steps, folder / "steps", deadly)
+
+    run(calm).finish()
+    assert run(shaken, int(signal.SIGKILL)).wait() == -signal.SIGKILL
+    assert "resuming from" in run(shaken).finish()
+    first, second = (next(folder.glob("trained_models/x/*/model.safetensors")) for folder in (calm, shaken))
+    assert first.read_bytes() == second.read_bytes()

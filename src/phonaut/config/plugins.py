@@ -148,17 +148,13 @@ def resolved(config: DictConfig) -> Node:
 
 
 def load_group(group: str, name: str) -> DictConfig:
-    """The file of a choice over the one of its group that it builds on, without what it chooses in other groups."""
+    """The file of a choice, without what it builds on."""
     from omegaconf import DictConfig, OmegaConf
 
     files = (folder / group / f"{name}.yaml" for folder in config_dirs())
     node = OmegaConf.load(next(file for file in files if file.exists()))
     assert isinstance(node, DictConfig)
-    for entry in node.pop("defaults", None) or []:
-        if isinstance(entry, str) and entry != "_self_" and "@" not in entry:
-            merged = OmegaConf.merge(load_group(group, entry), node)
-            assert isinstance(merged, DictConfig)
-            node = merged
+    node.pop("defaults", None)
     return node
 
 

@@ -1,7 +1,7 @@
 """ECAPA-TDNN: temporal convolutions at several scales, whose channels are weighed by the whole segment.
 
-Desplanques, Thienpondt and Demuynck 2020, "ECAPA-TDNN: Emphasized Channel Attention, Propagation and Aggregation in TDNN
-Based Speaker Verification".
+Desplanques, Thienpondt and Demuynck 2020, "ECAPA-TDNN: Emphasized Channel Attention, Propagation and Aggregation in
+TDNN Based Speaker Verification".
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KERNEL_SIZE, FIRST_KERNEL_SIZE = 3, 5  # frames
 
 
 class Layer(TemporalConv):
-    """Convolution, batch normalisation and ReLU, zero past each item's end. (The paper has the last two exchanged.)"""
+    """Convolution, batch normalisation and ReLU, zero past each item's end; the paper has the last two exchanged."""
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """`(B, D, 1, T) -> (B, D', 1, T)`."""

@@ -109,11 +109,11 @@ class Choice(nn.Module):
 class ReDimNet(EmbeddingNetwork):
     """Embeddings of speakers and scores by their directions: `frames (B, T, D), lengths (B,) -> scores (B, C)`.
 
-    An image of `channels` maps of D frequencies passes stages that fold `stride` neighbouring frequencies into channels:
-    the product V of both stays, and so does time. After each stage it is read as a signal of V channels, `(B, V, T)`,
-    with context in time. A stage takes a weighted sum of all signals before it, one softmax a channel; so does the
-    pooling at the end, by attentive statistics. As in the paper but for attention over time in the blocks of signals,
-    which are convolutions here, and for normalisation by batches throughout.
+    An image of `channels` maps of D frequencies passes stages that fold `stride` neighbouring frequencies into
+    channels: the product V of both stays, and so does time. After each stage it is read as a signal of V channels,
+    `(B, V, T)`, with context in time. A stage takes a weighted sum of all signals before it, one softmax a channel; so
+    does the pooling at the end, by attentive statistics. As in the paper but for attention over time in the blocks of
+    signals, which are convolutions here, and for normalisation by batches throughout.
 
     Args:
         n_features: D, filled up with zeros to a multiple of all strides.
