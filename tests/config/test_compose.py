@@ -81,7 +81,7 @@ def taken_by(part: Any) -> dict[str, Any]:
     """The keys of a class; what it hands on to another counts as its own."""
     cls = get_object(part["_target_"])
     taken = dict(inspect.signature(cls).parameters)
-    if cls not in (GenerativeClassifier, EM, Hybrid):
+    if cls not in (GenerativeClassifier, EM, Hybrid, SpeakerEmbedding):
         return taken
     more = dict(inspect.signature(get_object(part["density"]) if "density" in part else SpeechClassifier).parameters)
     if cls is EM:

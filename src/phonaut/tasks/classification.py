@@ -106,8 +106,8 @@ class Classification(Task):
             problems.append("probe is for pre-training; model=probe is a classifier of its own: leave it out")
         if config.leave_out_speakers and not is_mix:
             problems.append(
-                "leave_out_speakers is for pre-training and dataset=mix; a corpus has test speakers of its own: leave it "
-                "out"
+                "leave_out_speakers is for pre-training and dataset=mix; a corpus has test speakers of its own: leave "
+                "it out"
             )
         names = ("batch_size", "labels_pct", "labels_each", "n_workers", "context_s", "max_recording_s")
         return problems + SpeechData.problems(**{name: getattr(config, name) for name in names})
