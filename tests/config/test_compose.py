@@ -17,7 +17,7 @@ from phonaut.config import trust
 from phonaut.config.compose import ConfigurationError, as_text, choices, compose, draft
 from phonaut.config.nodes import instantiate
 from phonaut.models import GenerativeClassifier
-from phonaut.training import EM, Hybrid, SpeechClassifier
+from phonaut.training import EM, Hybrid, SpeakerEmbedding, SpeechClassifier
 from phonaut.training.representation import compiler_problems as without_compiler
 
 EVERY_CHOICE = [(group, name) for group, names in choices().items() for name in names]
@@ -28,6 +28,7 @@ WITH_MODEL = {
     "module=em": ["model=gmmhmm"],
     "module=hybrid": ["model=dnnhmm"],
     "module=representation": PRETRAINING,
+    "module=speaker_embedding": ["model=ecapa"],
     "task=pretraining": PRETRAINING,
     "dataset=mix": PRETRAINING,
     "objective": PRETRAINING,
@@ -71,7 +72,7 @@ def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: st
     if group not in ("model", "trainer", "checkpoint", "profiler"):
         given_later = {"params", "optimizer", "last_epoch", "verbose", "scale_fn", "sample_rate", "model", "classes"}
         module_gets = {"scheduler", "interval", "augmentation", "noise", "seed", "objective"}
-        given_later |= module_gets if group == "module" else set()
+        given_later |= module_gets if group == "module" else {"labelled"} if name == "mix" else set()
         missing = set(taken) - set(part) - given_later - SELF
         assert not missing, f"{group}={name} lacks keys of its class"
 
@@ -80,7 +81,7 @@ def taken_by(part: Any) -> dict[str, Any]:
     """The keys of a class; what it hands on to another counts as its own."""
     cls = get_object(part["_target_"])
     taken = dict(inspect.signature(cls).parameters)
-    if cls not in (GenerativeClassifier, EM, Hybrid):
+    if cls not in (GenerativeClassifier, EM, Hybrid, SpeakerEmbedding):
         return taken
     more = dict(inspect.signature(get_object(part["density"]) if "density" in part else SpeechClassifier).parameters)
     if cls is EM:
@@ -260,6 +261,17 @@ def test_any_corpus_is_a_mix_of_one_and_parts_take_their_options() -> None:
     named = [(part["name"], part["weight"], part["corpus"]["data_folder"]) for part in config.dataset["corpora"]]
     assert named == [("fsdd", 2.0, "datasets/fsdd"), ("mine", 1.0, "/a"), ("folder", 1.0, "/b")]
     assert [str(name).lstrip("0") for name in config.dataset["leave_out_speakers"]] == ["1", "theo"]
+
+
+def test_speakers_of_several_corpora_are_told_apart() -> None:
+    parts = "[{name: fsdd}, {name: folder, data_folder: /a, as: mine}]"
+    config = compose(["model=ecapa", "target=speaker", "dataset=mix", f"dataset.corpora={parts}"])
+    assert [(part["name"], part["corpus"]["target"]) for part in config.dataset["corpora"]] == [
+        ("fsdd", "speaker"), ("mine", "speaker")
+    ]  # fmt: skip
+    assert (config.choices["protocol"], config.dataset["labelled"]) == ("auto", True)
+    chosen = compose(["model=ecapa", "target=speaker", "dataset=mix", "protocol=trials", "leave_out_speakers=[theo]"])
+    assert (chosen.choices["protocol"], chosen.dataset["leave_out_speakers"]) == ("trials", ["theo"])
 
 
 @pytest.mark.parametrize(

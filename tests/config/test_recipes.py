@@ -9,6 +9,7 @@ from phonaut.config.plugins import CONF
 from phonaut.config.recipes import _recipes, default_choices, recipes
 
 MFCC = {"n_mfcc": 13, "deltas": 2}
+LOOPS = {"em": "gmm", "hybrid": "dnnhmm", "speech_classifier": "tc-res8", "speaker_embedding": "ecapa"}
 CLASSIFIERS = ("tc-res8", "gru", "lstm", "rnn", "gmm", "gmmhmm", "genhmm", "lathmm", "gshmm", "flow", "dnnhmm", "dtw")
 
 
@@ -21,9 +22,9 @@ def features_of(*words: str) -> dict[str, object]:
 def test_every_recipe_is_one_of_a_target_with_a_model_or_a_loop(name: str) -> None:
     target, _, rest = name.partition("-")
     assert target in ("keyword", "phone", "speaker")
-    words = [f"target={target}", *([f"model={rest}"] if rest in CLASSIFIERS else []), f"recipe={name}"]
-    if rest not in CLASSIFIERS and rest:
-        words.append({"em": "model=gmm", "hybrid": "model=dnnhmm", "speech_classifier": "model=tc-res8"}[rest])
+    words = [f"target={target}", f"recipe={name}"]
+    if rest:
+        words.append(f"model={rest}" if rest in (*CLASSIFIERS, "redimnet") else f"model={LOOPS[rest]}")
     _, problems = draft(words)
     assert not problems
     assert compose(words).recipe == name
@@ -69,13 +70,14 @@ def test_an_unknown_recipe_is_refused_with_those_there_are() -> None:
 
 def test_recipes_choose_only_in_groups_that_have_a_default() -> None:
     groups = {word.split("=")[0].split(".")[0] for words in recipes().values() for word in words}
-    assert groups <= {*default_choices(), "context_s"}
+    assert groups <= {*default_choices(), "context_s", "batch_size"}
     assert not groups & {"task", "module", "dataset", "protocol"}
 
 
 def test_what_recipes_choose_is_whole_in_its_own_file() -> None:
     chosen = {word for words in recipes().values() for word in words if "." not in word.split("=")[0]} - {
-        "context_s=0.05"
+        "context_s=0.05",
+        "batch_size=32",
     }
     for word in chosen:
         group, name = word.split("=")

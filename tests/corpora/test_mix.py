@@ -9,7 +9,7 @@ import pytest
 from helpers.divided import divided
 from phonaut.corpora import Corpus, Mix, Part, Utterance
 from phonaut.corpora.noise import SILENCE
-from phonaut.corpora.protocols import Divided
+from phonaut.corpora.protocols import Divided, VerificationTrials, WithinSpeakers
 from phonaut.data.preparation.prepare import fingerprint
 
 
@@ -111,3 +111,28 @@ def test_weights_change_no_prepared_corpus_and_one_part_gives_its_name() -> None
 def test_what_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         divided(Mix, **options)
+
+
+def test_labelled_utterances_keep_words_and_recordings_for_other_protocols() -> None:
+    corpus = Mix(corpora=[Part(name, Some(name, ["0001", "0002"])) for name in "ab"], labelled=True)
+    assert {utterance.word for utterance in corpus.utterances()} == {"yes"}
+    assert {utterance.split for utterance in corpus.utterances()} == {None}
+    assert corpus.words() is None
+
+
+@pytest.mark.parametrize("text_dependent", [True, False])
+def test_trials_are_made_over_the_speakers_of_all_parts(text_dependent: bool) -> None:
+    corpus = Mix(corpora=[Part(name, Some(name, [f"{i:04d}" for i in range(8)])) for name in "ab"], labelled=True)
+    protocol = VerificationTrials(
+        test_speakers=["a/0001", "b/0001"], validation_speakers=["a/0002"], enrol_takes="1-2",
+        text_dependent=text_dependent,
+    )  # fmt: skip
+    trials = protocol.divide(corpus, "speaker").trials["test"]
+    assert {name.partition("/")[0] for name in trials.recordings} == {"a", "b"}
+    assert len(trials.models) == 2
+
+
+def test_every_speaker_of_every_part_is_in_all_splits_to_be_told_apart() -> None:
+    corpus = Mix(corpora=[Part(name, Some(name, ["0001", "0002"])) for name in "ab"], labelled=True)
+    found = heard(WithinSpeakers().divide(corpus, "speaker"))
+    assert list(found.values()) == [{"a/0001", "a/0002", "b/0001", "b/0002"}] * 3

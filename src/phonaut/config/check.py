@@ -259,6 +259,8 @@ def frame_problems(config: Config) -> list[str]:
         )
     if is_augmented(config.augmentation):
         wrong.append(f"augmentation changes waveforms, and dataset={dataset} has none: type augmentation=none")
+    if config.module.get("speeds"):
+        wrong.append(f"module.speeds changes waveforms, and dataset={dataset} has none: type module.speeds=[]")
     if config.streaming:
         wrong.append(f"streaming=true begins with a waveform, and dataset={dataset} has none: leave it out")
     layout = frame_layout(config)

@@ -1,4 +1,4 @@
-"""Several corpora as one, without labels, for pre-training: without the speakers whom a probe will test."""
+"""Several corpora as one: without labels for pre-training, or to tell the speakers of all of them apart."""
 
 from __future__ import annotations
 
@@ -32,14 +32,16 @@ class Part:
 
 
 class Mix(Corpus):
-    """All recordings of several corpora, whole, with speakers and transcripts but no classes.
+    """All recordings of several corpora, whole, with speakers and transcripts but no other classes.
 
     Ids of recordings and speakers are `<corpus>/<id>`. Recordings of speakers who are to be left out are not even
-    listed. `protocol=unlabelled` divides it.
+    listed. `protocol=unlabelled` divides it for pre-training.
 
     Args:
         corpora: the parts.
         leave_out_speakers: `<corpus>/<speaker>`, or `<speaker>` in whichever corpora there is one.
+        labelled: utterances keep their words, as the phrases of verification, and parts of one recording its name, so
+            that other protocols can divide them; official splits are not kept, which would be those of some parts.
 
     Raises:
         ValueError: a value is not possible. The disk is first looked at by the methods.
@@ -47,8 +49,14 @@ class Mix(Corpus):
 
     name = "mix"  # of one corpus alone, that corpus's
 
-    def __init__(self, *, corpora: Sequence[Part], leave_out_speakers: Sequence[object] | str | None = None) -> None:
-        self.parts = list(corpora)
+    def __init__(
+        self,
+        *,
+        corpora: Sequence[Part],
+        leave_out_speakers: Sequence[object] | str | None = None,
+        labelled: bool = False,
+    ) -> None:
+        self.parts, self.labelled = list(corpora), labelled
         self.left_out = as_list(leave_out_speakers)
         names = [part.name for part in self.parts]
         problems = [] if names else ["dataset.corpora is empty: dataset.corpora=[{name: speechocean762, weight: 1}]"]
@@ -79,8 +87,8 @@ class Mix(Corpus):
         return [*problems, *super().problems(**{**options, "corpora": parts})]
 
     def words(self) -> list[str] | None:
-        """There are no keywords."""
-        return []
+        """There are no keywords, but the words of the parts where these are kept."""
+        return None if self.labelled else []
 
     def utterances(self) -> Iterator[Utterance]:
         """Every recording, part by part, but for those of speakers who are left out."""
@@ -92,9 +100,9 @@ class Mix(Corpus):
                         id=f"{part.name}/{utterance.id}",
                         split=None,
                         speaker=utterance.speaker and f"{part.name}/{utterance.speaker}",
-                        word=None,
+                        word=utterance.word if self.labelled else None,
                         phones=(),
-                        recording=None,
+                        recording=f"{part.name}/{whole}" if self.labelled and (whole := utterance.recording) else None,
                     )
 
     def complete(self, utterance: Utterance) -> Utterance | None:
@@ -108,7 +116,8 @@ class Mix(Corpus):
         """The names of the parts, and who is left out."""
         absent = ["/".join(pair) for pair in self.absent]
         out = f", without {len(absent)} speakers, who are left out of all of it: {some(absent, 12)}" if absent else ""
-        return f"unlabelled recordings of {', '.join(part.name for part in self.parts)}{out}"
+        recordings = "recordings" if self.labelled else "unlabelled recordings"
+        return f"{recordings} of {', '.join(part.name for part in self.parts)}{out}"
 
     def refused(self) -> list[dict[str, str]]:
         """Files that the corpora refused."""

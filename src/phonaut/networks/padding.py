@@ -79,7 +79,7 @@ def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class MaskedBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation (Ioffe and Szegedy 2015) of `(B, D, 1, T)` by the statistics of the valid frames.
+    """Batch normalisation (Ioffe and Szegedy 2015) of `(B, D, F, T)` by the statistics of the valid frames.
 
     `y = (x - mean) / sqrt(var + eps) * weight + bias`; in training, mean and biased variance are those of the valid
     frames of the batch, as if they were laid end to end. Without a mask it is PyTorch's own, except that a single
@@ -87,10 +87,10 @@ class MaskedBatchNorm(nn.BatchNorm2d):
     """
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`x (B, D, 1, T)` normalised; `mask (B, T)` of the valid frames."""
+        """`x (B, D, F, T)` normalised; `mask (B, T)` of the valid frames."""
         if self.training and mask is not None:
             return self._normalised_by_valid(x, mask)
-        if self.training and x.shape[0] * x.shape[3] == 1:
+        if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         return super().forward(x)
 
@@ -102,7 +102,7 @@ class MaskedBatchNorm(nn.BatchNorm2d):
         assert self.momentum is not None
         dtype = self.weight.dtype  # sums over thousands of frames do not fit half precision
         rows = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]).to(dtype)
-        valid = mask.reshape(1, -1).to(dtype)
+        valid = mask[:, None].expand(-1, x.shape[2], -1).reshape(1, -1).to(dtype)
         n = valid.sum()
         with torch.autocast(x.device.type, enabled=False):
             mean = (valid @ rows / n)[0]
@@ -114,4 +114,4 @@ class MaskedBatchNorm(nn.BatchNorm2d):
             self.running_var.lerp_(variance * n / (n - 1).clamp_min(1.0), self.momentum)
         scale = self.weight * torch.rsqrt(variance + self.eps)
         y = torch.addcmul(self.bias - mean * scale, rows, scale)
-        return y.to(x.dtype).view(x.shape[0], 1, x.shape[3], -1).permute(0, 3, 1, 2)
+        return y.to(x.dtype).view(x.shape[0], *x.shape[2:], -1).permute(0, 3, 1, 2)

@@ -19,7 +19,7 @@ from phonaut.files import expanded, write_arrays
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.mockingjay import Mockingjay
-from phonaut.tasks import build
+from phonaut.tasks import build, mixes
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.encoders import prepare_encoder
 from phonaut.tasks.noise_test import NOISE_FILE, about_noise
@@ -75,6 +75,17 @@ class Classification(Task):
     unused = "batch_frames"
     report = ("headline", "evaluations", "training", "densities", "confusions", "classes", "mistakes", "setup")
 
+    def finish(self, config: Config) -> None:
+        """Speakers of several corpora are classes; each is in all splits, unless another protocol was chosen.
+
+        Raises:
+            ValueError: a part of the mix is not described as it should be.
+        """
+        if mixes.is_mix(config) and config.target == "speaker":
+            if config.choices.get("protocol") == "unlabelled":
+                config.protocol, config.choices["protocol"] = node_of_group("protocol", "auto", {}, {}), "auto"
+            mixes.finish(config, labelled=True)
+
     def check(self, config: Config) -> list[str]:
         """Keys of pre-training, which would have no effect; and numbers out of range."""
         chosen = config.choices
@@ -85,16 +96,18 @@ class Classification(Task):
             for group in ("objective", "target_features")
             if getattr(config, group)
         ]
-        if str(config.dataset["_target_"]).endswith(".Mix"):
+        is_mix = mixes.is_mix(config)
+        if is_mix and config.target != "speaker":
             problems.append(
                 f"dataset={chosen['dataset']} has no classes, and model={chosen['model']} needs some: it is for "
-                "model=mockingjay_small and its like"
+                "target=speaker, and for model=mockingjay_small and its like"
             )
         if config.probe:
             problems.append("probe is for pre-training; model=probe is a classifier of its own: leave it out")
-        if config.leave_out_speakers:
+        if config.leave_out_speakers and not is_mix:
             problems.append(
-                "leave_out_speakers is for pre-training; a corpus has test speakers of its own: leave it out"
+                "leave_out_speakers is for pre-training and dataset=mix; a corpus has test speakers of its own: leave "
+                "it out"
             )
         names = ("batch_size", "labels_pct", "labels_each", "n_workers", "context_s", "max_recording_s")
         return problems + SpeechData.problems(**{name: getattr(config, name) for name in names})
@@ -121,7 +134,7 @@ class Classification(Task):
         """Load the encoder in front, if there is one."""
         if isinstance(model.front_end, EncodedFrontEnd):
             assert config.encoder.run is not None
-            augmented = build.augmentation_of(config) is not None
+            augmented = build.augmentation_of(config) is not None or bool(config.module.get("speeds"))
             prepare_encoder(model, data, config.encoder.run, seed=config.seed, augmented=augmented)
 
     def loop(self, config: Config, model: SpeechModel, data: SpeechData) -> TrainingLoop:

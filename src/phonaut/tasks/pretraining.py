@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from phonaut.config.check import option_problems
-from phonaut.config.nodes import Node, class_of, instantiate
-from phonaut.config.plugins import choices, node_of_group
+from phonaut.config.nodes import class_of, instantiate
+from phonaut.config.plugins import node_of_group
 from phonaut.config.schema import Config
 from phonaut.data.unlabelled import UnlabelledData
 from phonaut.files import write_arrays, write_bytes
@@ -21,7 +21,7 @@ from phonaut.metrics import mean_over
 from phonaut.models.memory import Memory, estimate
 from phonaut.models.representation_model import RepresentationModel
 from phonaut.networks.mockingjay import Mockingjay
-from phonaut.tasks import build, probe_runs
+from phonaut.tasks import build, mixes, probe_runs
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.encoders import load_encoder
 from phonaut.tasks.frame_source import Frames, frames_of
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
 
 MIN_SHIFT_S = 0.005  # between representations: attention compares all pairs of them
-EXAMPLE = "dataset.corpora=[{name: speechocean762, weight: 1}]"
 CUTS = "cuts.txt.gz"  # all recordings that a run has seen
 
 
@@ -67,14 +66,7 @@ class Pretraining(Task):
             config.model["causal"] = bool(class_of(config.objective).causal)
         if config.choices.get("protocol") != "unlabelled":
             config.protocol, config.choices["protocol"] = node_of_group("protocol", "unlabelled", {}, {}), "unlabelled"
-        config.dataset = mix_of(config)
-        rates = {part["corpus"].get("downsample") for part in config.dataset["corpora"]} - {None}
-        if len(rates) > 1:
-            raise ValueError(
-                f"dataset.corpora are downsampled to {sorted(rates)} Hz: give all parts the same downsample"
-            )
-        if rates:
-            config.features["sample_rate"] = rates.pop()
+        mixes.finish(config)
         if config.target_features:
             config.target_features["sample_rate"] = config.features["sample_rate"]
 
@@ -199,45 +191,6 @@ class Pretraining(Task):
         encoder = build.encoder_of(built, layer="last" if layer is None else layer)
         load_encoder(encoder, run.folder)
         return Frames(encoder.eval(), encoder, encoder)
-
-
-def mix_of(config: Config) -> Node:
-    """The corpora of a configuration as the node of one `Mix`, each asked for all that it has."""
-    dataset = config.dataset
-    if not str(dataset["_target_"]).endswith(".Mix"):
-        parts: list[Node] = [{"name": str(config.choices["dataset"]), "weight": 1.0, "corpus": dataset}]
-        mix: Node = {"_target_": "phonaut.corpora.Mix"}
-        mix["leave_out_speakers"] = config.leave_out_speakers
-    else:
-        parts = [dict(part) if "corpus" in (part or {}) else part_of(part) for part in dataset["corpora"] or []]
-        mix = {key: value for key, value in dataset.items() if key != "corpora"}
-    for part in parts:
-        part["corpus"]["target"] = "speaker"  # every corpus has speakers
-    mix["corpora"] = [{"_target_": "phonaut.corpora.Part", **part} for part in parts]
-    return mix
-
-
-def part_of(described: Any) -> Node:
-    """A part of a mix, from `{name, weight, as, <options of its dataset=>}`.
-
-    Raises:
-        ValueError: there is no such dataset or option.
-    """
-    if not isinstance(described, dict) or "name" not in described:
-        raise ValueError(f"dataset.corpora: {described} is no part of a mix; write {EXAMPLE}")
-    names = [name for name in choices()["dataset"] if name != "mix"]
-    name = str(described["name"])
-    if name not in names:
-        raise ValueError(f"dataset.corpora: name={name} is none of {', '.join(names)}")
-    weight = described.get("weight", 1.0)
-    if isinstance(weight, bool) or not isinstance(weight, (int, float)):
-        raise ValueError(f"dataset.corpora: weight={weight} of {name} must be a number")
-    options = {str(key): value for key, value in described.items() if key not in ("name", "weight", "as")}
-    try:
-        corpus = node_of_group("dataset", name, options, {"target": "speaker"})
-    except ValueError as error:
-        raise ValueError(f"dataset.corpora: {error}") from error
-    return {"name": str(described.get("as", name)), "weight": float(weight), "corpus": corpus}
 
 
 def objective_problems(config: Config) -> list[str]:

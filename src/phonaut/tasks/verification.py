@@ -348,7 +348,7 @@ def system_of(model: SpeechModel) -> VerificationSystem:
         return model.network
     from phonaut.models.speakers.embedding import EmbeddingScorer
 
-    return EmbeddingScorer(model)
+    return EmbeddingScorer(model.network, model.front_end.n_features)
 
 
 def with_ratios(scored: TrialScores, calibration: Calibration | None) -> TrialScores:

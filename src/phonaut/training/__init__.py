@@ -1,8 +1,9 @@
-"""Training loops, all on Lightning's Trainer: gradient descent, EM, hybrid, self-supervised."""
+"""Training loops, all on Lightning's Trainer: gradient descent, EM, hybrid, self-supervised, embeddings."""
 
 from phonaut.training.em import EM
 from phonaut.training.gradient import SpeechClassifier
 from phonaut.training.hybrid import Hybrid
 from phonaut.training.representation import Representation
+from phonaut.training.speakers import SpeakerEmbedding
 
-__all__ = ["EM", "Hybrid", "Representation", "SpeechClassifier"]
+__all__ = ["EM", "Hybrid", "Representation", "SpeakerEmbedding", "SpeechClassifier"]

@@ -125,7 +125,7 @@ class TrainingLoop(L.LightningModule):
         Raises:
             ValueError: the scheduler ends before training does.
         """
-        optimizer = self.make_optimizer([p for p in self.model.parameters() if p.requires_grad])
+        optimizer = self.make_optimizer([p for p in self.parameters() if p.requires_grad])
         if self.make_scheduler is None:
             return optimizer
         plan = int(

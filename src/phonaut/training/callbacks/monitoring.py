@@ -87,13 +87,13 @@ class TensorBoardPictures(Callback):
         """Add a few spectrograms and sounds."""
         from phonaut.plots import spectrogram
 
-        batch = module.augmented(batch)
+        labels, batch = batch.labels, module.augmented(batch)  # which may give labels of its own
         front_end = module.model.front_end
         with torch.no_grad():
             frames, lengths = module.model.frames_of(batch)
         for i in range(min(self.n_examples, len(frames))):
             spans = (batch.span_recording == i).nonzero()
-            label = int(batch.labels[spans[0, 0]]) if len(spans) else -1
+            label = int(labels[spans[0, 0]]) if len(spans) else -1
             name = f"{i}_{module.classes[label] if label >= 0 else 'no_label'}"
             if batch.frames is None:
                 audio = batch.audio[i, : int(batch.audio_lengths[i])].cpu()
