@@ -12,8 +12,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from phonaut.checks import below, refuse, within
-from phonaut.corpora.disk import Refused, entries, find_folder
+from phonaut.checks import within
+from phonaut.corpora.disk import find_folder
 from phonaut.corpora.frames import FrameCorpus
 from phonaut.corpora.reddots import RedDots
 from phonaut.data.frame_shards import MANIFEST, REFUSED_FILES, FrameLayout, FrameSequence
@@ -62,10 +62,10 @@ class RedDotsFrames(RedDots, FrameCorpus):
         frame_shift_s: float = 0.01,
         frame_offset_s: float = 0.0125,
     ) -> None:
-        problems = below(0, frame_offset_s=frame_offset_s)
         if frames_folder is None:
-            problems.append("dataset=reddots_frames needs dataset.frames_folder=DIR, with a folder of arrays a speaker")
-        refuse(problems)
+            raise ValueError(
+                "dataset=reddots_frames needs dataset.frames_folder=DIR, with a folder of arrays a speaker"
+            )
         RedDots.__init__(
             self, data_folder=data_folder, target=target, part=part, other_speakers=other_speakers, script=script
         )

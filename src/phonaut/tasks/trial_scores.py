@@ -53,14 +53,13 @@ class TrialScores:
     @property
     def tried(self) -> Trials:
         """The trials as figures are computed from them; those of a woman and a man have no gender."""
-        sides = ((self.model_speaker, self.trials.model), (self.recording_speaker, self.trials.recording))
-        enrolled, tested = (speakers[of_trial] for speakers, of_trial in sides)
-        of_sides = [np.array([self.genders.get(name, "") for name in names.tolist()], "U1") for names, _ in sides]
+        names, rows = (self.model_speaker, self.recording_speaker), (self.trials.model, self.trials.recording)
         gender = None
-        if len({*of_sides[0].tolist(), *of_sides[1].tolist()} - {""}) > 1:
-            of_model, of_recording = (of[rows] for of, (_, rows) in zip(of_sides, sides, strict=True))
+        of_model, of_recording = (np.array([self.genders.get(n, "") for n in of.tolist()], "U1") for of in names)
+        if len({*of_model.tolist(), *of_recording.tolist()} - {""}) > 1:
+            of_model, of_recording = of_model[rows[0]], of_recording[rows[1]]
             gender = np.where(of_model == of_recording, of_model, "")
-        return Trials(self.condition, enrolled, tested, gender)
+        return Trials(self.condition, names[0][rows[0]], names[1][rows[1]], gender)
 
     def save(self, folder: Path, split: str) -> None:
         """Write `trials/<split>.npz` and, in the order of the list, `model recording condition score` to `.txt`."""

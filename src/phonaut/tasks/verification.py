@@ -14,8 +14,8 @@ from phonaut.checks import Rule, within
 from phonaut.config.compose import compose
 from phonaut.config.nodes import class_of
 from phonaut.config.schema import Config
-from phonaut.data.trial_data import TrialData
 from phonaut.data.prepared import PreparedCorpus
+from phonaut.data.trial_data import TrialData
 from phonaut.data.trial_files import read_enrolment, read_trials
 from phonaut.data.trials import TrialList
 from phonaut.files import read_arrays, write_arrays

@@ -48,8 +48,8 @@ class VerificationTrials(BySpeaker):
     of everybody in its split: TC the speaker's own phrase, TW another phrase, IC and IW those of other speakers. What
     has too few takes is left out of the trials, and named.
 
-    Of a corpus with lists of its own (RedDots), those are the test, whoever speaks in them, and what it trains on is the
-    background: development, by background speakers who have takes enough, is all that is made then.
+    Of a corpus with lists of its own (RedDots), those are the test, whoever speaks in them, and its training part
+    is the background: development, by background speakers who have takes enough, is all that is made then.
 
     Args:
         enrol_takes: takes of a phrase by a speaker that enrol, counted from 1: `1-3`, `1,3`, `2`.
@@ -157,12 +157,19 @@ class VerificationTrials(BySpeaker):
             n = min(max(2, round(len(background) * shares.dev / 100)), len(able), len(background) - 2)
             part_of = dict.fromkeys(able[:n], "validation") if n > 1 else {}
         parts = sorted(set(part_of.values()), key=natural)
-        lists = {part: self._trials({key: takes[key] for key in takes if part_of.get(key[0]) == part}) for part in parts}
+        lists = {
+            part: self._trials({key: takes[key] for key in takes if part_of.get(key[0]) == part}) for part in parts
+        }
         both = len(background & testing)
-        notes = [f"{corpus.official()}; {both} speakers are in both" if both else f"{corpus.official()}; nobody is in both"]
+        notes = [
+            f"{corpus.official()}; {both} speakers are in both" if both else f"{corpus.official()}; nobody is in both"
+        ]
         if part_of:
             how = f"left out in {len(parts)} turns" if self.turns else f"who do not train, {some(part_of)}"
-            notes += [f"development by {len(part_of)} speakers of the background, {how}; {self._how()}", *counted(lists)]
+            notes += [
+                f"development by {len(part_of)} speakers of the background, {how}; {self._how()}",
+                *counted(lists),
+            ]
         else:
             notes.append(
                 f"no development trials, so scores are not calibrated: fewer than 2 speakers of the background have "

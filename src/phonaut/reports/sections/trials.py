@@ -92,9 +92,7 @@ def rows(record: Record) -> list[Row]:
     for name, rate in record.main.rates.items():
         figure, _, condition = name.partition("/")
         by_condition.setdefault(condition, {})[figure] = rate
-    return [
-        Row(in_words(condition), next(iter(rates.values())).n, rates) for condition, rates in by_condition.items()
-    ]
+    return [Row(in_words(condition), next(iter(rates.values())).n, rates) for condition, rates in by_condition.items()]
 
 
 def cost_of(record: Record) -> Cost:
