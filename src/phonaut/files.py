@@ -307,6 +307,27 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise damage(path, error) from error
 
 
+def map_array(path: Path) -> NDArray[Any]:
+    """The array of an `.npy` file, mapped into memory; nothing is unpickled, and nothing larger than the file is made.
+
+    Raises:
+        ValueError: it cannot be read, or is damaged.
+    """
+    import numpy as np
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes beyond 2^63
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("it is no .npy file")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # of a damaged header NumPy has half a dozen classes of errors
+        raise damage(path, error) from error
+    return array
+
+
 def check_zip(path: Path) -> None:
     """Compare the files in a zip file with their checksums, as `.npz` and PyTorch's checkpoints are.
 

@@ -115,6 +115,71 @@ def test_the_background_has_no_recording_of_any_trial_or_enrolment(part: Any, tr
     assert len(found["test"]) == {"04_td": 2 * 4}.get(part, 4 * 2 * 4)
 
 
+def test_recordings_of_a_list_without_its_other_half_are_in_no_background(own: Path) -> None:
+    enrolled, tested = recording(SPEAKERS[0], "31", 4), recording("m0001", "31", 4)
+    (own / "ndx" / "f_part_02.trn").write_text(f"f0001_7 {enrolled}.pcm\n")
+    (own / "ndx" / "m_part_03.ndx").write_text(f"m0001_7,{tested},Y,N,N,N\n")
+    found = by_split(official(own))
+    background = {utterance.id for split in ("train", "validation") for utterance in found[split]}
+    assert background.isdisjoint({enrolled, tested})
+    assert recording("m0002", "31", 4) in background
+
+
+@pytest.mark.parametrize("part", ["04_td", "04_tp"])
+def test_prompted_parts_without_files_of_their_own_take_those_of_the_whole_part_and_say_so(
+    part: str, own: Path
+) -> None:
+    for suffix in ("trn", "ndx"):
+        (own / "ndx" / f"m_part_04_td.{suffix}").rename(own / "ndx" / f"m_part_04.{suffix}")
+    corpus = official(own, part=part)
+    assert len(by_split(corpus)["test"]) == 8
+    assert corpus.notes()[-1] == (
+        f"part {part} has no files of its own in the place of m_part_04.ndx, m_part_04.trn: those are of the whole "
+        "part 04, and its trials are taken"
+    )
+    (own / "ndx" / "m_part_04_td.ndx").write_bytes((own / "ndx" / "m_part_04.ndx").read_bytes())
+    (own / "ndx" / "m_part_04.ndx").unlink()
+    one = official(own, part="04_td")
+    assert len(by_split(one)["test"]) == 8
+    assert "in the place of m_part_04.trn: " in one.notes()[-1]
+    assert refusals(one) == {}
+    with pytest.raises(ValueError, match=r"no f_part_04_tp.trn .*there are 01, 04_td"):
+        by_split(official(own, part="04_tp"))
+
+
+def test_by_trials_the_lists_are_the_test_and_development_comes_from_the_background(own: Path) -> None:
+    for speaker in ("m0005", "m0006", "m0007", "m0008"):
+        for take in range(TAKES):
+            write_pcm(own, recording(speaker, "31", take))
+    corpus = official(own, protocol="trials")
+    found, lists = by_split(corpus), corpus.trials
+    assert lists["test"].counts() == official(own).trials["test"].counts()
+    developing = {utterance.speaker for utterance in found["validation"]}
+    assert len(developing) == 2
+    assert developing < {"m0005", "m0006", "m0007", "m0008"}, "those who say takes enough"
+    assert lists["validation"].counts() == {"TC": 4, "TW": 0, "IC": 4, "IW": 0}
+    assert not developing & {utterance.speaker for utterance in found["train"]}
+    turns = official(own, protocol="trials", turns=3)
+    assert len(by_split(turns)["validation"]) == 0
+    assert sorted(turns.trials) == ["test", "turn_1", "turn_2"], "four speakers are no three pairs"
+    assert sum(map(len, turns.trials.values())) - len(lists["test"]) == 2 * 8
+    notes = corpus.notes()
+    assert "4 speakers are in both" in notes[0]
+    assert "development by 2 speakers of the background, who do not train" in notes[1]
+    with pytest.raises(ValueError, match=r"protocol.test_speakers has no effect: dataset=reddots has lists"):
+        by_split(official(own, protocol="trials", test_speakers=["m0001"]))
+    everything = official(own, protocol="trials", all_test=True)
+    assert {u.split for u in everything.utterances()} == {"test"}
+    assert everything.trials["test"].counts() == lists["test"].counts()
+
+
+def test_by_trials_without_takes_enough_in_the_background_scores_are_not_calibrated(tree: Path) -> None:
+    corpus = official(tree, protocol="trials", turns=3)
+    assert sorted(corpus.trials) == ["test"]
+    assert {utterance.split for utterance in corpus.utterances()} == {"train", "test"}
+    assert any("no development trials, so scores are not calibrated" in note for note in corpus.notes())
+
+
 def test_the_background_is_without_the_speakers_of_the_part_where_asked(tree: Path) -> None:
     found = by_split(official(tree, other_speakers=True))
     assert {utterance.speaker for split in ("train", "validation") for utterance in found[split]} == {OTHER}
@@ -218,7 +283,7 @@ def test_what_is_missing_or_none_of_theirs_is_named(own: Path) -> None:
     ("options", "reason"),
     [
         ({"part": "04"}, "has no f_part_04.trn or m_part_04.trn .*: there are 01, 04_td"),
-        ({"part": "9"}, "has no f_part_9.trn"),
+        ({"part": "9"}, "has no f_part_09.trn"),
         ({"target": "phone"}, "dataset=reddots has labels for target=keyword and target=speaker"),
         ({"data_folder": "infos"}, "has no folder pcm: it is not RedDots"),
         ({"data_folder": "nowhere"}, "does not exist"),

@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from phonaut.config.nodes import class_of
 from phonaut.config.plugins import CONF, config_dirs
 from phonaut.config.schema import Config
 from phonaut.config.yaml_files import read_yaml
@@ -91,22 +90,14 @@ def words_of(name: str, base: Config, typed: Mapping[str, str]) -> list[str]:
         for group, choice in default_choices().items()
         if group not in FOLLOWED and (group in typed or base.choices.get(group) != choice)
     }
-    if "protocol" not in typed and base.choices["task"] == "verification" and not brings_trials(base):
-        taken.discard("protocol")  # the split of a corpus has no trials
+    if "protocol" not in typed and base.choices["task"] == "verification":
+        taken.discard("protocol")  # the split of a corpus has no trials, or none for development
     if typed.get("encoder.run", "null") != "null" or base.choices["features"] == "frames":
         taken |= {"features", "normalizer"}  # which are the encoder's, or there already
     if typed.get("streaming") == "true" or typed.get("features.framing") == "causal":
         taken |= {"normalizer", "model.bidirectional"}  # which would need the whole recording
     words = recipes().get(name, [])
     return [word for word in words if re.split(r"[.=]", word)[0] not in taken and word.split("=", 1)[0] not in taken]
-
-
-def brings_trials(config: Config) -> bool:
-    """True for a corpus that comes with trials of verification."""
-    from phonaut.corpora import Corpus
-
-    corpus = class_of(config.dataset)
-    return isinstance(corpus, type) and issubclass(corpus, Corpus) and corpus.trials is not Corpus.trials
 
 
 def hint(name: str, key: str) -> str:

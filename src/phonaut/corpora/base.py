@@ -35,6 +35,8 @@ class Corpus(ABC):
         has_texts: `target=text`, transcripts without classes, is possible.
         published_split: the official split is taken as it is, whoever is in it, and the notes say whether speakers are
             shared; else a split that shares speakers is refused unless `protocol.shared_speakers=true`.
+        options_of_test: options that choose what is tested, and change nothing of what is trained on but to leave more
+            out: a trained run can be scored with others (`phonaut evaluate RUN dataset.part=02`).
         RULES: of options, for the check of a configuration: `phonaut.checks.within` and its like.
         shares: per cent of the corpus for each split, where a protocol is not told otherwise.
     """
@@ -45,6 +47,7 @@ class Corpus(ABC):
     targets: ClassVar[tuple[str, ...]] = ("keyword", "speaker")
     has_texts: ClassVar[bool] = False
     published_split: ClassVar[bool] = False
+    options_of_test: ClassVar[tuple[str, ...]] = ()
     RULES: ClassVar[dict[str, Rule]] = {}
     shares: ClassVar[Shares] = Shares()
 
@@ -88,6 +91,10 @@ class Corpus(ABC):
 
     def trials(self) -> Mapping[str, TrialList]:
         """Its lists of verification trials by official split; mostly none."""
+        return {}
+
+    def genders(self) -> Mapping[str, str]:
+        """`f` or `m` of each speaker whose gender the corpus knows; mostly none."""
         return {}
 
     def words(self) -> list[str] | None:

@@ -85,7 +85,16 @@ class FrameCorpus(Corpus):
         Raises:
             ValueError: a line of the manifest is wrong.
         """
-        return map(utterance_of, FrameShards(self.source()).sequences())
+        found = map(self.utterance, FrameShards(self.source()).sequences())
+        return (utterance for utterance in found if utterance is not None)
+
+    def utterance(self, line: FrameSequence) -> Utterance | None:
+        """The utterance of a line of the manifest; None: the corpus has it not."""
+        return utterance_of(line)
+
+    def choice(self) -> object:
+        """What else decides the utterances, for the key of the tables; written as JSON."""
+        return None
 
     def title(self) -> str:
         """Frames."""
@@ -134,14 +143,17 @@ def prepare_frames(corpus: FrameCorpus, protocol: Protocol) -> PreparedCorpus:
     source = corpus.source().resolve()
     digest = hashlib.blake2b(digest_size=8)
     digest.update(json.dumps([FORMAT, str(source), corpus.target == "speaker", repr(protocol)]).encode())
+    if (choice := corpus.choice()) is not None:
+        digest.update(json.dumps(choice).encode())
     digest.update((source / MANIFEST).read_bytes() if (source / MANIFEST).exists() else b"")
     for path in sorted(source.glob("*.safetensors")):
         digest.update(repr((path.name, path.stat().st_size, path.stat().st_mtime_ns)).encode())
     divided = protocol.divide(corpus)
-    return cached_corpus(f"{corpus.name}-{digest.hexdigest()}", lambda folder: build(divided, source, folder))
+    name = f"{corpus.name}-{digest.hexdigest()}"
+    return cached_corpus(name, lambda folder: build(corpus, divided, source, folder))
 
 
-def build(divided: Divided, source: Path, folder: Path) -> None:
+def build(corpus: FrameCorpus, divided: Divided, source: Path, folder: Path) -> None:
     """Fill `folder` with the tables."""
     shards, names, n = FrameShards(source), dict[str, int](), 0
     with (
@@ -149,8 +161,10 @@ def build(divided: Divided, source: Path, folder: Path) -> None:
         TableWriter(folder / RECORDINGS, SHARD_COLUMNS) as places,
     ):
         for line in shards.sequences():
-            utterance = utterance_of(line)
-            utterance = replace(utterance, split=divided.plan.split(utterance))
+            listed = corpus.utterance(line)
+            if listed is None:
+                continue
+            utterance = replace(listed, split=divided.plan.split(listed))
             frames = shards.frames(line)
             if not np.isfinite(frames).all():
                 ledger.refuse(replace(utterance, path=source / line.shard), "its frames hold NaN or infinity")

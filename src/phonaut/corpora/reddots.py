@@ -20,8 +20,9 @@ from phonaut.names import excerpt
 
 RATE = 16_000  # of the recordings, which have no header
 NAME = re.compile(r"([0-9]{8})[0-9]*_([fm][0-9]+)_([0-9A-Za-z]+)")  # day, speaker, sentence
-LIST = re.compile(r"([fm])_part_(\w+)")
+LIST = re.compile(r"([fm])_part_(\w+)\.(trn|ndx)")
 GENDERS = {"f": "female", "m": "male"}
+SHARED = {"04_td": "04", "04_tp": "04"}  # parts whose files may be one
 
 
 class RedDots(Corpus):
@@ -33,8 +34,9 @@ class RedDots(Corpus):
     Args:
         data_folder: the corpus: `pcm/`, `ndx/`, `infos/`.
         target: `keyword`, the sentence; `speaker`, or `text`.
-        part: of the lists: `01` common phrases, `02` unique ones, `03` free choice, `04_td`, `04_tp`; null: all
-            recordings, without lists, for protocols that divide them anew.
+        part: of the lists: `01` common phrases, `02` unique ones, `03` free choice, `04_td`, `04_tp` (prompted; where
+            one of their files is missing, `04` is taken for it); null: all recordings, without lists, for protocols
+            that divide them anew.
         other_speakers: the background has none of the speakers of the part.
         script: what was said, lines `recording;text` in latin-1; null: `infos/script.txt`, where it is there.
 
@@ -46,6 +48,8 @@ class RedDots(Corpus):
     targets: ClassVar[tuple[str, ...]] = ("keyword", "speaker", "text")
     has_texts: ClassVar[bool] = True
     published_split: ClassVar[bool] = True
+    options_of_test: ClassVar[tuple[str, ...]] = ("part",)
+    suffix: ClassVar[str] = "pcm"  # of recordings
 
     def __init__(
         self,
@@ -58,9 +62,10 @@ class RedDots(Corpus):
     ) -> None:
         refuse(target_problems(target, type(self)))
         self.data_folder, self.target, self.other_speakers = Path(data_folder), target, other_speakers
-        self.part = f"{part:02d}" if isinstance(part, int) else part
+        self.part = part if part is None else f"{int(part):02d}" if str(part).isdecimal() else str(part)
         self._script = script
         self._n_left_out = 0
+        self._lone: list[Path] = []  # lists without the other half, which name recordings all the same
 
     def first_look(self) -> None:
         """Find the recordings, the lists of the part, and the script.
@@ -69,7 +74,7 @@ class RedDots(Corpus):
             ValueError: they are not there.
         """
         parts = sorted({part for part, _ in self._pairs})
-        if self.part is not None and self.part not in parts:
+        if self.part is not None and not self._of_part:
             there = f": there are {', '.join(parts)}" if parts else ""
             raise ValueError(
                 f"{self.root / 'ndx'} has no f_part_{self.part}.trn or m_part_{self.part}.trn with its .ndx{there}"
@@ -90,6 +95,11 @@ class RedDots(Corpus):
         return root
 
     @property
+    def place(self) -> Path:
+        """The folder of the speakers' folders."""
+        return self.root / "pcm"
+
+    @property
     def script(self) -> Path | None:
         """The file of what was said, where there is one."""
         if self._script is not None:
@@ -100,18 +110,30 @@ class RedDots(Corpus):
     @cached_property
     def _pairs(self) -> dict[tuple[str, str], tuple[Path, Path]]:
         """The `.trn` and the `.ndx` of each part and gender."""
-        files = {name.casefold(): self.root / "ndx" / name for name in entries(str(self.root / "ndx"), Refused())[0]}
+        files: dict[tuple[str, str, str], Path] = {}  # by part, letter and suffix
+        for name in entries(str(self.root / "ndx"), Refused())[0]:
+            if match := LIST.fullmatch(name.casefold()):
+                files[match[2], match[1], match[3]] = self.root / "ndx" / name
+        parts = {part for part, _, _ in files}
+        parts |= {part for part, shared in SHARED.items() if shared in parts}
         pairs = {}
-        for name in sorted(files):
-            stem, _, suffix = name.rpartition(".")
-            if not (match := LIST.fullmatch(stem)) or suffix not in ("trn", "ndx"):
-                continue
-            other = {"trn": "ndx", "ndx": "trn"}[suffix]
-            if f"{stem}.{other}" not in files:
-                self.refuse(files[name], f"there is no .{other} beside it")
-            elif suffix == "trn":
-                pairs[match[2], GENDERS[match[1]]] = (files[name], files[f"{stem}.ndx"])
+        for part, letter in sorted((part, letter) for part in parts for letter in GENDERS):
+            trn, ndx = (
+                files.get((part, letter, suffix)) or files.get((SHARED.get(part, ""), letter, suffix))
+                for suffix in ("trn", "ndx")
+            )
+            if trn is not None and ndx is not None:
+                pairs[part, GENDERS[letter]] = (trn, ndx)
+        for (_, _, suffix), file in sorted(files.items()):
+            if not any(file in pair for pair in pairs.values()):
+                self.refuse(file, f"there is no .{'ndx' if suffix == 'trn' else 'trn'} beside it")
+                self._lone.append(file)
         return pairs
+
+    @cached_property
+    def _of_part(self) -> list[tuple[str, str]]:
+        """The keys of the lists of the part, women's before men's."""
+        return sorted(key for key in self._pairs if key[0] == self.part)
 
     @cached_property
     def lists(self) -> dict[tuple[str, str], TrialList]:
@@ -120,11 +142,13 @@ class RedDots(Corpus):
         Raises:
             ValueError: a line of a list is wrong.
         """
-        return {key: without_suffixes(read_trials(ndx, read_enrolment(trn))) for key, (trn, ndx) in self._pairs.items()}
+        pairs = dict.fromkeys(self._pairs.values())
+        read = {(trn, ndx): without_suffixes(read_trials(ndx, read_enrolment(trn))) for trn, ndx in pairs}
+        return {key: read[pair] for key, pair in self._pairs.items()}
 
     def trials(self) -> Mapping[str, TrialList]:
         """Those of the part, women's before men's."""
-        lists = [trials for (part, _), trials in sorted(self.lists.items()) if part == self.part]
+        lists = [self.lists[key] for key in self._of_part]
         return {"test": joined(lists)} if lists else {}
 
     def utterances(self) -> Iterator[Utterance]:
@@ -134,8 +158,8 @@ class RedDots(Corpus):
             ValueError: no such folder, or a line of a list is wrong.
         """
         self.first_look()
-        used = set().union(*(trials.named() for (part, _), trials in self.lists.items() if part == self.part))
-        listed = set().union(*(trials.named() for trials in self.lists.values()))
+        used = set().union(*(self.lists[key].named() for key in self._of_part))
+        listed = set().union(*(trials.named() for trials in self.lists.values()), *map(names_in, self._lone))
         speakers = {name.partition("/")[0] for name in used} if self.other_speakers else set()
         there, n_left_out = set[str](), 0  # passes may run one within the other
         for utterance in self._recordings():
@@ -150,19 +174,20 @@ class RedDots(Corpus):
                 n_left_out += 1
         self._n_left_out = n_left_out
         for name in sorted((used if self.part else listed) - there):
-            self.refuse(self.root / "pcm" / f"{name}.pcm", "named by a list, and not there")
+            self.refuse(self.place / f"{name}.{self.suffix}", "named by a list, and not there")
 
     def _recordings(self) -> Iterator[Utterance]:
         """Every recording; what has another name than theirs is refused."""
-        for speaker in entries(str(self.root / "pcm"), self._refused)[1]:
-            for file in entries(str(self.root / "pcm" / speaker), self._refused, read="pcm")[0]:
-                path, (stem, _, suffix) = self.root / "pcm" / speaker / file, file.rpartition(".")
+        for speaker in entries(str(self.place), self._refused)[1]:
+            for file in entries(str(self.place / speaker), self._refused, read=self.suffix)[0]:
+                path, (stem, _, suffix) = self.place / speaker / file, file.rpartition(".")
                 match = NAME.fullmatch(stem)
-                if suffix.casefold() != "pcm":
+                if suffix.casefold() != self.suffix:
                     if is_audio(file):
-                        self.refuse(path, "RedDots has .pcm alone: dataset=folder reads other recordings")
+                        self.refuse(path, f"RedDots has .{self.suffix} alone: dataset=folder reads other recordings")
                 elif match is None or match[2] != speaker:
-                    self.refuse(path, f"the name is none of RedDots', such as 20150130052549120_{speaker}_31.pcm")
+                    usual = f"20150130052549120_{speaker}_31.{self.suffix}"
+                    self.refuse(path, f"the name is none of RedDots', such as {usual}")
                 else:
                     yield Utterance(
                         id=f"{speaker}/{stem}",
@@ -179,9 +204,14 @@ class RedDots(Corpus):
     def _texts(self) -> dict[str, str]:
         return {} if self.script is None else read_script(self.script, self._refused)
 
+    def genders(self) -> dict[str, str]:
+        """By the first letter of an id."""
+        speakers = entries(str(self.place), Refused())[1]
+        return {name: name[0] for name in speakers if re.fullmatch("[fm][0-9]+", name)}
+
     def official(self) -> str:
         """The lists of the part, and what the background is."""
-        models = {gender: len(t.models) for (part, gender), t in sorted(self.lists.items()) if part == self.part}
+        models = {key[1]: len(self.lists[key].models) for key in self._of_part}
         who = ", ".join(f"{n:,} {gender}" for gender, n in models.items())
         by = " by speakers that the part has not" if self.other_speakers else ""
         return f"part {self.part}, models: {who}; the background, recordings that no list names{by}, trains"
@@ -191,10 +221,17 @@ class RedDots(Corpus):
         return "dataset.part=01 has one"
 
     def notes(self) -> list[str]:
-        """How many recordings are left out."""
+        """How many recordings are left out, and whose lists a part shares."""
         whose = "other parts' lists, or are by speakers of the part" if self.other_speakers else "other parts' lists"
         n = self._n_left_out
-        return [f"{n:,} recordings are left out: they stand in {whose} alone"] if n else []
+        found = [f"{n:,} recordings are left out: they stand in {whose} alone"] if n else []
+        files = {file for key in self._of_part for file in self._pairs[key]}
+        if others := sorted(file.name for file in files if f"part_{self.part}." not in file.name.casefold()):
+            found.append(
+                f"part {self.part} has no files of its own in the place of {', '.join(others)}: those are of the whole "
+                f"part {SHARED[str(self.part)]}, and its trials are taken"
+            )
+        return found
 
 
 def gender_of(speaker: str) -> str:
@@ -209,6 +246,12 @@ def gender_of(speaker: str) -> str:
     if not re.fullmatch("[fm][0-9]+", speaker):
         raise ValueError(f"{excerpt(speaker)} is no speaker of RedDots, such as f0002 or m0001")
     return GENDERS[speaker[0]]
+
+
+def names_in(path: Path) -> set[str]:
+    """The recordings that a list names, by whatever lines."""
+    words = (word for line in text_lines(path) for word in re.split(r"[,\s]+", line) if "/" in word or "\\" in word)
+    return {listed_path(word).removesuffix(".pcm") for word in words}
 
 
 def without_suffixes(trials: TrialList) -> TrialList:

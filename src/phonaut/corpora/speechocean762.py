@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from phonaut.corpora.disk import find_folder
 from phonaut.corpora.hashing import Shares
-from phonaut.corpora.kaldi import KaldiDirectory, find_kaldi
+from phonaut.corpora.kaldi import KaldiDirectory, find_kaldi, read
 from phonaut.corpora.phone_alignments import SILENCES, AlignedCorpus
 from phonaut.corpora.protocols import Folds, Protocol, WithinSpeakers
 from phonaut.data.utterance import Utterance
@@ -84,6 +84,12 @@ class Speechocean762(AlignedCorpus):
         if not folders:
             raise ValueError(f"dataset.data_folder={root} has no train/wav.scp: it is not speechocean762")
         return KaldiDirectory(folders, self._refused)
+
+    def genders(self) -> Mapping[str, str]:
+        """By `spk2gender`, where it is there."""
+        files = [folder / "spk2gender" for folder in find_kaldi(self.folder())]
+        lines = [line for file in files if file.exists() for line in read(file)]
+        return {speaker: gender for speaker, gender in lines if gender in ("f", "m")}
 
     def split_hint(self) -> str:
         """A copy without `test/` has none."""

@@ -78,6 +78,7 @@ class PreparedCorpus:
         words: keyword labels; codes of tables are indices into them.
         speakers: speaker ids.
         phones: phone labels.
+        genders: `f` or `m` of the speakers whose gender is known.
 
     Raises:
         DamagedCorpusError: a file is missing or is not what was written, or another version of Phonaut wrote it.
@@ -96,6 +97,7 @@ class PreparedCorpus:
             self.words: list[str] = self.summary["words"]
             self.speakers: list[str] = self.summary["speakers"]
             self.phones: list[str] = self.summary["phones"]
+            self.genders: dict[str, str] = self.summary.get("genders", {})
             problem = problem_of(folder, self.summary["format"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DamagedCorpusError(f"{folder} is damaged: {type(error).__name__}, {error}") from error

@@ -18,8 +18,21 @@ CONDITIONS = {
     "TC": "owner, right phrase", "TW": "owner, wrong phrase", "IC": "impostor, right phrase",
     "IW": "impostor, wrong phrase",
 }  # fmt: skip
+GENDERS = {"f": "women", "m": "men"}
+POOLED = "all others together"
 N_BINS = 60
 HIGHEST, LOWEST = 0.5, 5e-6  # rates that are drawn
+
+
+def in_words(condition: str) -> str:
+    """What figures are of, by the end of their names.
+
+    >>> in_words("IC/f"), in_words("m"), in_words("")
+    ('impostor, right phrase: women', 'all others together: men', 'all others together')
+    """
+    kind, _, gender = condition.rpartition("/")
+    kind, gender = (kind, gender) if gender in GENDERS else (condition, "")
+    return CONDITIONS.get(kind, kind or POOLED) + (f": {GENDERS[gender]}" if gender else "")
 
 
 def det_curves(

@@ -15,7 +15,7 @@ from rich.console import Console
 from phonaut.files import sweep, write_text
 from phonaut.metrics import det_curve
 from phonaut.plots import png
-from phonaut.plots.verification import CONDITIONS, det_curves
+from phonaut.plots.verification import CONDITIONS, GENDERS, det_curves, in_words
 from phonaut.reports.comparison import CSV, FOLDER, HTML, plain_cell
 from phonaut.reports.comparison_table import ANY_WIDTH, change, parts
 from phonaut.reports.html import encodable, render
@@ -70,7 +70,7 @@ def page(comparison: TrialComparison) -> str:
         "trial_compare.html",
         {
             "comparison": comparison,
-            "conditions": [(suffix, condition_name(suffix)) for suffix in comparison.conditions],
+            "conditions": [(suffix, in_words(suffix.removeprefix("/"))) for suffix in comparison.conditions],
             "labels": LABELS,
             "formats": FORMATS,
             "protocol": notes[:2],
@@ -79,12 +79,6 @@ def page(comparison: TrialComparison) -> str:
             "fusion": next((run for run in comparison.runs if run.calibration), None),
         },
     )
-
-
-def condition_name(suffix: str) -> str:
-    """A condition in words."""
-    name = suffix.removeprefix("/")
-    return CONDITIONS.get(name, name) if name else "all others together"
 
 
 def curves(comparison: TrialComparison) -> Iterator[tuple[str, bytes]]:
@@ -102,10 +96,10 @@ def curves(comparison: TrialComparison) -> Iterator[tuple[str, bytes]]:
 
 
 def columns(comparison: TrialComparison) -> Iterator[tuple[str, list[str]]]:
-    """The table of the terminal: heads and cells."""
+    """The table of the terminal: heads and cells; those of each gender are in the files."""
     runs = comparison.runs
     yield "run", [run.name for run in runs]
-    for suffix in comparison.conditions:
+    for suffix in (one for one in comparison.conditions if one.rpartition("/")[2] not in GENDERS):
         head = f"EER {suffix.removeprefix('/')}".strip()
         yield head, [cell(run, f"eer{suffix}") for run in runs]
         yield "95 % interval", [interval(run.figures[f"eer{suffix}"]) for run in runs]

@@ -18,6 +18,7 @@ from phonaut.metrics import Trials
 
 FOLDER = "trials"  # of a run
 INPUT = "input/"  # names of what went into the ratios
+GENDERS = "genders"  # rows of a speaker and a gender; files of before have none
 OURS = ("model_speaker", "recording_speaker", "scores", "is_ratio")
 
 
@@ -32,6 +33,7 @@ class TrialScores:
         scores: `(N,)`; log-likelihood ratios where `is_ratio`.
         is_ratio: a calibration was fitted on development trials.
         inputs: what went into them, such as `speaker` and `phrase`, `(N,)` each.
+        genders: `f` or `m` of the speakers whose gender is known.
     """
 
     trials: TrialList
@@ -40,6 +42,7 @@ class TrialScores:
     scores: Array
     is_ratio: bool = False
     inputs: Mapping[str, Array] = field(default_factory=dict)
+    genders: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def condition(self) -> NDArray[np.str_]:
@@ -49,12 +52,14 @@ class TrialScores:
 
     @property
     def tried(self) -> Trials:
-        """The trials as figures are computed from them."""
-        return Trials(
-            self.condition,
-            self.model_speaker[self.trials.model],
-            self.recording_speaker[self.trials.recording],
-        )
+        """The trials as figures are computed from them; those of a woman and a man have no gender."""
+        names, rows = (self.model_speaker, self.recording_speaker), (self.trials.model, self.trials.recording)
+        gender = None
+        of_model, of_recording = (np.array([self.genders.get(n, "") for n in of.tolist()], "U1") for of in names)
+        if len({*of_model.tolist(), *of_recording.tolist()} - {""}) > 1:
+            of_model, of_recording = of_model[rows[0]], of_recording[rows[1]]
+            gender = np.where(of_model == of_recording, of_model, "")
+        return Trials(self.condition, names[0][rows[0]], names[1][rows[1]], gender)
 
     def save(self, folder: Path, split: str) -> None:
         """Write `trials/<split>.npz` and, in the order of the list, `model recording condition score` to `.txt`."""
@@ -62,7 +67,8 @@ class TrialScores:
         place.mkdir(parents=True, exist_ok=True)
         ours = {name: np.asarray(getattr(self, name)) for name in OURS}
         inputs = {f"{INPUT}{name}": column for name, column in self.inputs.items()}
-        write_arrays(place / f"{split}.npz", {**self.trials.arrays(), **ours, **inputs})
+        genders = {GENDERS: np.array(sorted(self.genders.items()), np.str_).reshape(-1, 2)}
+        write_arrays(place / f"{split}.npz", {**self.trials.arrays(), **ours, **inputs, **genders})
         write_scores(place / f"{split}.txt", self.trials, self.scores)
 
     @classmethod
@@ -96,4 +102,7 @@ class TrialScores:
         if wrong or arrays["scores"].dtype.kind != "f":
             raise ValueError(f"{path} is damaged: {', '.join(wrong or ['scores'])} do not have a value for each trial")
         named: dict[str, Any] = {name: arrays[name] for name in OURS[:3]}
-        return cls(trials, **named, is_ratio=bool(arrays["is_ratio"]), inputs=inputs)
+        pairs = arrays.get(GENDERS, np.empty((0, 2), np.str_))
+        if pairs.ndim != 2 or pairs.shape[1] != 2:
+            raise ValueError(f"{path} is damaged: {GENDERS} are not rows of a speaker and a gender")
+        return cls(trials, **named, is_ratio=bool(arrays["is_ratio"]), inputs=inputs, genders=dict(pairs.tolist()))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -14,6 +14,7 @@ from phonaut.checks import Rule, within
 from phonaut.config.compose import compose
 from phonaut.config.nodes import class_of
 from phonaut.config.schema import Config
+from phonaut.data.prepared import PreparedCorpus
 from phonaut.data.trial_data import TrialData
 from phonaut.data.trial_files import read_enrolment, read_trials
 from phonaut.data.trials import TrialList
@@ -198,11 +199,14 @@ class Verification(Task):
             scored = with_ratios(development, calibration)
             scored.save(folder, "validation")
             metrics["validation"] = self.figures(scored)
-        if calibration is not None:
+        if calibration is None:
+            print("no development trials: scores are not calibrated, and have no threshold", flush=True)
+        else:
             about |= {"calibration": asdict(calibration), "threshold": self.cost.threshold}
         trials = data.trials("test")
         assert trials is not None
-        evaluated = self.scored(system, cohort, utterances_of(model, data, "test"), trials)
+        genders = data.prepared.genders
+        evaluated = self.scored(system, cohort, utterances_of(model, data, "test"), trials, genders)
         scored = with_ratios(evaluated, calibration)
         scored.save(folder, "test")
         metrics["test"] = self.figures(scored)
@@ -220,8 +224,9 @@ class Verification(Task):
         self, config: Config, model: SpeechModel, data: TrialData, system: VerificationSystem, cohort: Cohort | None
     ) -> TrialScores | None:
         """Scores of development trials: of speakers of their own, or of background speakers left out in turn."""
+        genders = data.prepared.genders
         if (trials := data.trials("validation")) is not None:
-            return self.scored(system, cohort, utterances_of(model, data, "validation"), trials)
+            return self.scored(system, cohort, utterances_of(model, data, "validation"), trials, genders)
         turns = data.turns()
         if not turns:
             return None
@@ -236,11 +241,16 @@ class Verification(Task):
             rest = background.select(~out)
             train_to_the_end(fresh, rest, config.seed)
             left = self._cohort(fresh, fresh.represent(rest))
-            parts.append(self.scored(fresh, left, background.select(out), trials))
+            parts.append(self.scored(fresh, left, background.select(out), trials, genders))
         return pooled(parts)
 
     def scored(
-        self, system: VerificationSystem, cohort: Cohort | None, recordings: Utterances, trials: TrialList
+        self,
+        system: VerificationSystem,
+        cohort: Cohort | None,
+        recordings: Utterances,
+        trials: TrialList,
+        genders: Mapping[str, str] | None = None,
     ) -> TrialScores:
         """Inputs of the calibration for trials; the scores are the first of them until then.
 
@@ -249,6 +259,7 @@ class Verification(Task):
             cohort: of its background.
             recordings: in frames; all that enrol or are tested are among them.
             trials: whose names are their ids.
+            genders: of speakers, `f` or `m`, where they are known.
         """
         row = {name: i for i, name in enumerate(recordings["id"].tolist())}
         enrolling = [name for names in trials.enrolment.values() for name in names]
@@ -263,7 +274,7 @@ class Verification(Task):
         )  # fmt: skip
         first = np.unique(owner, return_index=True)[1]
         return TrialScores(trials, of_models["speaker"][first], tested["speaker"], next(iter(inputs.values())),
-                           inputs=inputs)  # fmt: skip
+                           inputs=inputs, genders=genders or {})  # fmt: skip
 
     def figures(self, scored: TrialScores) -> dict[str, dict[str, float]]:
         """Metrics with 95 % intervals over the speakers of both sides."""
@@ -293,15 +304,24 @@ class Verification(Task):
             split, name = "test", request.data_folder.resolve().name
             prepared = build.prepared_corpus(config)
         else:
-            find_files(config, words)
+            options = options_of_test(config, words)
+            find_files(config, [word for word in words if word not in options])
             prepared = own_corpus(config, run.folder)
             otherwise = f"phonaut evaluate {run.folder} FOLDER scores another folder"
             build.check_same_recordings(run.corpus, prepared, otherwise)
+            if options:
+                prepared, name = tested_otherwise(config, run.folder, request, options.values(), prepared)
         data = self._data(config, prepared, list(run.about["classes"]))
         if request.trials is not None:
             known = data.ids(split)
-            enrolment = None if request.enrolment is None else read_enrolment(request.enrolment, known)
-            trials, name = read_trials(request.trials, enrolment, known), request.trials.stem
+            try:
+                enrolment = None if request.enrolment is None else read_enrolment(request.enrolment, known)
+                trials, name = read_trials(request.trials, enrolment, known), request.trials.stem
+            except ValueError as error:
+                more = [f"dataset.{key}=" for key in class_of(config.dataset).options_of_test]
+                if not more or "there is no recording" not in str(error):
+                    raise
+                raise ValueError(f"{error} in what is tested; {' or '.join(more)} chooses what is") from error
         else:
             there = data.trials(split)
             if there is None:
@@ -310,7 +330,8 @@ class Verification(Task):
         name = name if request.epoch is None else f"{name}_epoch_{request.epoch}"
         cohort_file = run.folder / COHORT
         cohort = Cohort.from_arrays(read_arrays(cohort_file)) if cohort_file.exists() else None
-        evaluated = self.scored(system_of(run.model), cohort, utterances_of(run.model, data, split), trials)
+        recordings = utterances_of(run.model, data, split)
+        evaluated = self.scored(system_of(run.model), cohort, recordings, trials, prepared.genders)
         scored = with_ratios(evaluated, calibration_of(run.about))
         scored.save(run.folder, name)
         if request.data_folder is not None:
@@ -321,6 +342,44 @@ class Verification(Task):
     def predict(self, run: Trained, recordings: list[Path]) -> list[Any]:
         """No answer: a recording is verified against a model."""
         raise ValueError("verification answers for a recording and a model: enroll a speaker first (phonaut enroll)")
+
+
+def options_of_test(config: Config, words: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Those of some words that choose another test of the same corpus, with key and value."""
+    keys, found = class_of(config.dataset).options_of_test, dict[str, tuple[str, str]]()
+    for word in words:
+        key, _, value = word.removeprefix("dataset.").partition("=")
+        if word.startswith("dataset.") and key in keys:
+            found[word] = key, value.strip("'\"")
+    return found
+
+
+def tested_otherwise(
+    config: Config, run: Path, request: Request, options: Iterable[tuple[str, str]], own: PreparedCorpus
+) -> tuple[PreparedCorpus, str]:
+    """The corpus of a run with another test, and a name for it.
+
+    Args:
+        config: of the run; it gets the options.
+        run: its folder.
+        request: of an evaluation.
+        options: that choose the test.
+        own: the corpus as the run has it.
+
+    Raises:
+        ValueError: the run was trained on what would be tested.
+    """
+    if request.split != "test":
+        keys = " ".join(f"dataset.{key}=" for key, _ in options)
+        raise ValueError(f"split={request.split}: {keys} chooses what is tested; leave split out")
+    config.dataset |= dict(options)
+    prepared = own_corpus(config, run)
+    tables = [own.utterances(split) for split in ("train", "validation")]
+    seen = {table.id(row) for table in tables for row in range(len(table))}
+    trials = prepared.trials("test")
+    if trials is not None and (both := sorted(seen & trials.named())):
+        raise ValueError(f"the run was trained on {len(both):,} of the recordings that would be tested ({both[0]})")
+    return prepared, "_".join(part for option in options for part in option)
 
 
 def calibration_of(about: Mapping[str, Any]) -> Calibration | None:
@@ -355,8 +414,7 @@ def with_ratios(scored: TrialScores, calibration: Calibration | None) -> TrialSc
     """The scores as log-likelihood ratios, where there is a calibration."""
     if calibration is None:
         return scored
-    ratios = calibration(scored.inputs)
-    return TrialScores(scored.trials, scored.model_speaker, scored.recording_speaker, ratios, True, scored.inputs)
+    return replace(scored, scores=calibration(scored.inputs), is_ratio=True)
 
 
 def pooled(parts: Sequence[TrialScores]) -> TrialScores:
@@ -375,4 +433,5 @@ def pooled(parts: Sequence[TrialScores]) -> TrialScores:
         np.array([tested[name] for name in trials.recordings], np.str_),
         np.concatenate([part.scores for part in parts]),
         inputs={name: np.concatenate([part.inputs[name] for part in parts]) for name in shared},
+        genders=parts[0].genders,
     )

@@ -223,6 +223,11 @@ class Divided:
         return self.protocol.plan(Listing(self.corpus, self.target))
 
     @property
+    def genders(self) -> Mapping[str, str]:
+        """`f` or `m` of each speaker whose gender is known."""
+        return self.corpus.genders()
+
+    @property
     def trials(self) -> Mapping[str, TrialList]:
         """Lists of verification trials by split, of recordings by their ids; none where the protocol makes none."""
         return self.plan.trials

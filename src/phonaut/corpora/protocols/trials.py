@@ -24,6 +24,7 @@ from phonaut.data.utterance import Utterance
 from phonaut.names import match_ids
 
 USUAL = Shares(50, 20, 30)  # background, development and evaluation; the latter say little of few speakers
+BACKGROUND = "background"
 LAST = 10**9  # of takes without an end
 MOST = 50_000_000  # trials of a list
 TAKES_OF = ("recordings", "sessions")
@@ -46,6 +47,9 @@ class VerificationTrials(BySpeaker):
     is a speaker's phrase (a word, else a sentence), enrolled with its first takes, and tested against the other takes
     of everybody in its split: TC the speaker's own phrase, TW another phrase, IC and IW those of other speakers. What
     has too few takes is left out of the trials, and named.
+
+    Of a corpus with lists of its own (RedDots), those are the test, whoever speaks in them, and its training part
+    is the background: development, by background speakers who have takes enough, is all that is made then.
 
     Args:
         enrol_takes: takes of a phrase by a speaker that enrol, counted from 1: `1-3`, `1,3`, `2`.
@@ -104,6 +108,8 @@ class VerificationTrials(BySpeaker):
             ValueError: speakers are not known or too few, or nobody who is tested has takes enough.
         """
         survey = known_speakers(listing)
+        if own := listing.corpus.trials():
+            return self._beside(listing, survey, own)
         if len(survey.speakers) < 3 and not self.all_test:
             raise ValueError(
                 f"protocol=trials needs 3 speakers, one for training, one for validation, one to test; there are "
@@ -114,18 +120,67 @@ class VerificationTrials(BySpeaker):
         if self.turns:
             division, turn_of = self._with_turns(division, survey)
         found, left_out = self._takes(listing, division, turn_of)
-        notes, lists = [*division.notes, self._how()], dict[str, TrialList]()
-        for split in found:
-            if not found[split]:
-                continue
-            lists[split] = trials = self._trials(found[split])
-            counts = ", ".join(f"{n:,} {condition}" for condition, n in trials.counts().items())
-            what = f"{len(trials.models):,} models, {len(trials.recordings):,} recordings"
-            notes.append(f"trials of {split}: {what}, {counts}")
-        notes += left_out
+        lists = {split: self._trials(takes) for split, takes in found.items() if takes}
+        notes = [*division.notes, self._how(), *counted(lists), *left_out]
         if "test" not in lists:
             raise ValueError("; ".join(["protocol=trials has nothing to test", *left_out]))
         return division._replace(notes=notes, trials=lists)
+
+    def _beside(self, listing: Listing, survey: Survey, own: Mapping[str, TrialList]) -> Plan:
+        """The lists of the corpus as the test, and development by speakers of its background who have takes enough.
+
+        Where there are none, nothing is made: the lists are scored all the same.
+
+        Raises:
+            ValueError: the corpus leaves nothing to train on, or options have no effect.
+        """
+        corpus, shares = listing.corpus, self.shares(listing.corpus)
+        if as_list(self.test_speakers):
+            raise ValueError(
+                f"protocol.test_speakers has no effect: dataset={corpus.name} has lists of trials, which are the test"
+            )
+        if self.all_test:
+            return Plan(lambda utterance: "test", [f"{corpus.official()}; all is tested"], shares, own)
+        background, testing = survey.speakers_in("train"), survey.speakers_in("test")
+        if not background:
+            raise ValueError(f"{corpus.official()}; there is no such recording")
+        training = Plan(lambda utterance: "train" if utterance.split == "train" else None, [], shares)
+        found, left_out = self._takes(listing, training, dict.fromkeys(background, BACKGROUND))
+        takes = found[BACKGROUND]
+        # Speakers whom the test has not come first.
+        able = sorted({name for name, _ in takes}, key=lambda name: (name in testing, hash_of(name)))
+        if self.turns:
+            n = min(self.turns, len(able) // 2)
+            n = 0 if n == 1 and len(able) == len(background) else n  # nobody would be left to train on
+            part_of = {name: f"turn_{i % n + 1}" for i, name in enumerate(able)} if n else {}
+        else:
+            n = min(max(2, round(len(background) * shares.dev / 100)), len(able), len(background) - 2)
+            part_of = dict.fromkeys(able[:n], "validation") if n > 1 else {}
+        parts = sorted(set(part_of.values()), key=natural)
+        lists = {
+            part: self._trials({key: takes[key] for key in takes if part_of.get(key[0]) == part}) for part in parts
+        }
+        both = len(background & testing)
+        notes = [
+            f"{corpus.official()}; {both} speakers are in both" if both else f"{corpus.official()}; nobody is in both"
+        ]
+        if part_of:
+            how = f"left out in {len(parts)} turns" if self.turns else f"who do not train, {some(part_of)}"
+            notes += [
+                f"development by {len(part_of)} speakers of the background, {how}; {self._how()}",
+                *counted(lists),
+            ]
+        else:
+            notes.append(
+                f"no development trials, so scores are not calibrated: fewer than 2 speakers of the background have "
+                f"takes {self.enrol_takes} of a phrase and others to test"
+            )
+
+        def split(utterance: Utterance) -> str | None:
+            is_left_out = utterance.split == "train" and not self.turns and utterance.speaker in part_of
+            return "validation" if is_left_out else utterance.split
+
+        return Plan(split, [*notes, *left_out], shares, {**lists, **own})
 
     def _division(self, listing: Listing, survey: Survey) -> Plan:
         """The speakers of each split; where only those of the test are listed, validation is cut from the others."""
@@ -297,6 +352,16 @@ class VerificationTrials(BySpeaker):
         order = np.argsort(words(hashes, seed=self.seed, epoch=0, stream=f"trials/{model_name(*key)}")[:, 0])
         n = int(np.count_nonzero(condition == 0))
         return np.sort(np.concatenate([order[condition[order] == one][:n] for one in np.unique(condition)]))
+
+
+def counted(lists: Mapping[str, TrialList]) -> list[str]:
+    """A sentence on each list."""
+    notes = []
+    for split, trials in lists.items():
+        counts = ", ".join(f"{n:,} {condition}" for condition, n in trials.counts().items())
+        what = f"{len(trials.models):,} models, {len(trials.recordings):,} recordings"
+        notes.append(f"trials of {split}: {what}, {counts}")
+    return notes
 
 
 def ranges(key: str, takes: str | int | Sequence[int] | None) -> list[range]:

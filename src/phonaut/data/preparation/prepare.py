@@ -147,6 +147,8 @@ def fingerprint(corpus: DividedCorpus, sample_rate: int) -> tuple[str, int]:
         n += 1
     about = json.dumps([corpus.words(), corpus.notes(), corpus.refused()], default=str)
     digest.update(about.encode("utf-8", "surrogateescape"))
+    if genders := genders_of(corpus):
+        digest.update(json.dumps(sorted(genders.items())).encode())
     for split, trials in sorted(trials_of(corpus).items()):
         digest.update(split.encode())
         for array in trials.arrays().values():
@@ -158,6 +160,12 @@ def trials_of(corpus: DividedCorpus) -> Mapping[str, TrialList]:
     """Lists of verification trials by split; none where the protocol makes none."""
     trials: Mapping[str, TrialList] = getattr(corpus, "trials", {})
     return trials
+
+
+def genders_of(corpus: DividedCorpus) -> Mapping[str, str]:
+    """The gender of each speaker, where the corpus knows it."""
+    genders: Mapping[str, str] = getattr(corpus, "genders", {})
+    return genders
 
 
 def build(corpus: DividedCorpus, folder: Path, sample_rate: int, n_utterances: int, n_jobs: int) -> None:
@@ -210,6 +218,8 @@ def tables(corpus: DividedCorpus, folder: Path, sample_rate: float) -> Iterator[
     ledger.check_splits(corpus.name, counts["splits"])
     about = {"format": FORMAT, "name": corpus.name, "sample_rate": sample_rate, "clip_s": corpus.clip_s}
     remarks = {"n_remarks": ledger.n_remarks, "remarks": dict(ledger.remarks.most_common())}
+    if genders := {name: of for name, of in sorted(genders_of(corpus).items()) if name in set(counts["speakers"])}:
+        about["genders"] = genders
     about |= ledger.about | {"notes": corpus.notes()} | counts | {"n_refused": ledger.n_refused} | remarks
     write_json(folder / SUMMARY, about)
     files = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -8,7 +8,7 @@ import numpy as np
 
 from phonaut.metrics import Cost, Estimate, det_curve, error_rates, threshold_in_words
 from phonaut.plots import png
-from phonaut.plots.verification import CONDITIONS, det_curves, score_histograms
+from phonaut.plots.verification import CONDITIONS, GENDERS, det_curves, in_words, score_histograms
 from phonaut.reports.html import render as rendered
 from phonaut.reports.media import data_uri
 from phonaut.reports.record import Record
@@ -18,7 +18,6 @@ from phonaut.tasks.trial_scores import FOLDER, TrialScores
 
 N_SHOWN = 12  # errors
 FIGURES = ("eer", "min_dcf", "dcf", "cllr", "min_cllr")
-POOLED = "all others together"
 DPI = 180
 
 
@@ -82,6 +81,7 @@ def render(record: Record) -> Section | None:
         "n_errors": n_errors,
         "no_sound": no_sound,
         "cost": cost_of(record),
+        "genders": any(name.rpartition("/")[2] in GENDERS for name in record.main.rates),
     }
     return Section(rendered("trials.html", content), {"trials": "Trials"})
 
@@ -92,11 +92,7 @@ def rows(record: Record) -> list[Row]:
     for name, rate in record.main.rates.items():
         figure, _, condition = name.partition("/")
         by_condition.setdefault(condition, {})[figure] = rate
-    names = {"": POOLED, **CONDITIONS}
-    return [
-        Row(names.get(condition, condition), next(iter(rates.values())).n, rates)
-        for condition, rates in by_condition.items()
-    ]
+    return [Row(in_words(condition), next(iter(rates.values())).n, rates) for condition, rates in by_condition.items()]
 
 
 def cost_of(record: Record) -> Cost:
