@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from phonaut.arrays import Array, Index
 from phonaut.checks import Rule, within
 from phonaut.config.compose import compose
 from phonaut.config.nodes import class_of
 from phonaut.config.schema import Config
-from phonaut.data.trial_data import TrialData
 from phonaut.data.trial_files import read_enrolment, read_trials
 from phonaut.data.trials import TrialList
 from phonaut.files import read_arrays, write_arrays
@@ -31,14 +31,13 @@ from phonaut.models.speakers.system import SPEAKER
 from phonaut.models.speech_model import SpeechModel
 from phonaut.tasks import build
 from phonaut.tasks.base import Metrics, Request, Task, Trained
-from phonaut.tasks.classification import find_files, own_corpus
-from phonaut.tasks.recordings import about_folder
 from phonaut.tasks.trial_scores import TrialScores
-from phonaut.training.loop import TrainingLoop
-from phonaut.training.stages import train_to_the_end, utterances_of
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
+
+    from phonaut.data.trial_data import TrialData
+    from phonaut.training.loop import TrainingLoop
 
 COHORT = "cohort.npz"
 PRIORS = {"TC": 0.5, "IC": 0.25, "TW": 0.25}  # of the calibration
@@ -121,6 +120,8 @@ class Verification(Task):
 
     def check(self, config: Config) -> list[str]:
         """All problems of a configuration of verification."""
+        from phonaut.data.trial_data import TrialData
+
         model = config.choices["model"]
         network = class_of(config.model)
         wrong = []
@@ -148,6 +149,8 @@ class Verification(Task):
         return data
 
     def _data(self, config: Config, prepared: Any, classes: Sequence[str] | None = None) -> TrialData:
+        from phonaut.data.trial_data import TrialData
+
         table = prepared.utterances("train")
         names = sorted({table.speaker_name(row) for row in range(len(table))} - {""}) if classes is None else classes
         return TrialData(
@@ -182,6 +185,8 @@ class Verification(Task):
         self, config: Config, folder: Path, loop: TrainingLoop, data: TrialData
     ) -> tuple[Metrics, dict[str, Any]]:
         """Score development trials, calibrate on them, then score those of evaluation."""
+        from phonaut.training.stages import utterances_of
+
         model: SpeechModel = loop.model.cpu().eval()
         about = {"classes": data.classes, **loop.conclude(data)}
         system = system_of(model)
@@ -220,6 +225,8 @@ class Verification(Task):
         self, config: Config, model: SpeechModel, data: TrialData, system: VerificationSystem, cohort: Cohort | None
     ) -> TrialScores | None:
         """Scores of development trials: of speakers of their own, or of background speakers left out in turn."""
+        from phonaut.training.stages import train_to_the_end, utterances_of
+
         if (trials := data.trials("validation")) is not None:
             return self.scored(system, cohort, utterances_of(model, data, "validation"), trials)
         turns = data.turns()
@@ -257,13 +264,39 @@ class Verification(Task):
         of_models = represented.select([row[name] for name in enrolling])
         tested = represented.select([row[name] for name in trials.recordings])
         enrolled = Enrolled.of(system, of_models, owner.astype(np.int64))
-        inputs = fusion_inputs(
-            system, cohort, enrolled, tested, trials,
-            normalization=self.normalization, top_n=self.top_n, durations=self.durations,
-        )  # fmt: skip
+        inputs = self._inputs(system, cohort, enrolled, tested, trials)
         first = np.unique(owner, return_index=True)[1]
         return TrialScores(trials, of_models["speaker"][first], tested["speaker"], next(iter(inputs.values())),
                            inputs=inputs)  # fmt: skip
+
+    def _inputs(
+        self, system: VerificationSystem, cohort: Cohort | None, enrolled: Enrolled, tested: Utterances, trials: TrialList
+    ) -> dict[str, Array]:
+        """Inputs of the calibration, as the options of the task say."""
+        options = {"normalization": self.normalization, "top_n": self.top_n, "durations": self.durations}
+        return fusion_inputs(system, cohort, enrolled, tested, trials, **options)
+
+    def scores(
+        self, run: Trained, cohort: Cohort | None, takes: Utterances, model: Index, tested: Utterances
+    ) -> tuple[Array, bool]:
+        """Scores of a trained run for N models, the n-th against the n-th recording, as it scores trials.
+
+        Args:
+            run: that is trained.
+            cohort: that it keeps (`cohort_of`).
+            takes: represented, that enrol the models.
+            model: number of the model of each take, from 0; `(B,)`.
+            tested: N recordings, represented.
+
+        Returns:
+            `(N,)`, and whether they are log-likelihood ratios; raw scores where there was nothing to calibrate on.
+        """
+        system, n = system_of(run.model), np.arange(len(tested), dtype=np.int32)
+        enrolment = {f"model {i}": tuple(f"take {row}" for row in np.flatnonzero(model == i)) for i in n.tolist()}
+        trials = TrialList(enrolment, tuple(f"recording {i}" for i in n.tolist()), n, n, np.zeros(len(n), np.int8))
+        inputs = self._inputs(system, cohort, Enrolled.of(system, takes, model), tested, trials)
+        calibration = calibration_of(run.about)
+        return (next(iter(inputs.values())), False) if calibration is None else (calibration(inputs), True)
 
     def figures(self, scored: TrialScores) -> dict[str, dict[str, float]]:
         """Metrics with 95 % intervals over the speakers of both sides."""
@@ -281,6 +314,10 @@ class Verification(Task):
         Raises:
             ValueError: recordings of the lists are not there, there are no trials, or what is asked for has no effect.
         """
+        from phonaut.tasks.classification import find_files, own_corpus
+        from phonaut.tasks.recordings import about_folder
+        from phonaut.training.stages import utterances_of
+
         if request.noise is not None:
             raise ValueError("noise= is of classifiers; leave it out")
         if request.enrolment is not None and request.trials is None:
@@ -308,9 +345,7 @@ class Verification(Task):
                 raise ValueError(f"split={split}: {prepared.name} has no trials there; trials=FILE names some")
             trials = there
         name = name if request.epoch is None else f"{name}_epoch_{request.epoch}"
-        cohort_file = run.folder / COHORT
-        cohort = Cohort.from_arrays(read_arrays(cohort_file)) if cohort_file.exists() else None
-        evaluated = self.scored(system_of(run.model), cohort, utterances_of(run.model, data, split), trials)
+        evaluated = self.scored(system_of(run.model), cohort_of(run.folder), utterances_of(run.model, data, split), trials)
         scored = with_ratios(evaluated, calibration_of(run.about))
         scored.save(run.folder, name)
         if request.data_folder is not None:
@@ -321,6 +356,16 @@ class Verification(Task):
     def predict(self, run: Trained, recordings: list[Path]) -> list[Any]:
         """No answer: a recording is verified against a model."""
         raise ValueError("verification answers for a recording and a model: enroll a speaker first (phonaut enroll)")
+
+
+def cohort_of(folder: Path) -> Cohort | None:
+    """The cohort that a run keeps; None where its scores are not normalised.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    path = folder / COHORT
+    return Cohort.from_arrays(read_arrays(path)) if path.exists() else None
 
 
 def calibration_of(about: Mapping[str, Any]) -> Calibration | None:
