@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from phonaut.config.nodes import instantiate
 from phonaut.files import atomic_folder, cache_dir, expanded, locked, read_sealed, write_json, write_text
 from phonaut.runs.run import Run
 from phonaut.tasks.base import Task, Trained
+
+if TYPE_CHECKING:
+    from phonaut.runs.speakers import Speakers
 
 FORMAT = 3  # of the runs that checkpoints become: another one makes them anew
 
@@ -86,6 +89,19 @@ class LoadedRun(Trained):
         if isinstance(recordings, (str, Path)):
             return self.task.predict(self, [Path(recordings)])[0]
         return self.task.predict(self, [Path(path) for path in recordings])
+
+    def speakers(self, store: Path | str) -> Speakers:
+        """The speakers of a store, to enrol and verify them; of runs of verification.
+
+        Args:
+            store: its folder, which is made with the first speaker.
+
+        Raises:
+            ValueError: the run verifies no speakers, or another model made the store.
+        """
+        from phonaut.runs.speakers import Speakers
+
+        return Speakers(self, store)
 
 
 def load(path: Path | str, *, epoch: int | None = None) -> LoadedRun:

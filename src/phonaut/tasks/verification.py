@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -41,20 +41,6 @@ if TYPE_CHECKING:
 
 COHORT = "cohort.npz"
 PRIORS = {"TC": 0.5, "IC": 0.25, "TW": 0.25}  # of the calibration
-
-
-class Decision(NamedTuple):
-    """A decision on a recording.
-
-    Attributes:
-        score: log-likelihood ratio of the owner and anybody else; a raw score where there was nothing to calibrate on.
-        threshold: the least score that is accepted; None: nothing says what it should be.
-        accepted: None without a threshold.
-    """
-
-    score: float
-    threshold: float | None
-    accepted: bool | None
 
 
 class Verification(Task):
@@ -270,7 +256,12 @@ class Verification(Task):
                            inputs=inputs)  # fmt: skip
 
     def _inputs(
-        self, system: VerificationSystem, cohort: Cohort | None, enrolled: Enrolled, tested: Utterances, trials: TrialList
+        self,
+        system: VerificationSystem,
+        cohort: Cohort | None,
+        enrolled: Enrolled,
+        tested: Utterances,
+        trials: TrialList,
     ) -> dict[str, Array]:
         """Inputs of the calibration, as the options of the task say."""
         options = {"normalization": self.normalization, "top_n": self.top_n, "durations": self.durations}
@@ -345,7 +336,9 @@ class Verification(Task):
                 raise ValueError(f"split={split}: {prepared.name} has no trials there; trials=FILE names some")
             trials = there
         name = name if request.epoch is None else f"{name}_epoch_{request.epoch}"
-        evaluated = self.scored(system_of(run.model), cohort_of(run.folder), utterances_of(run.model, data, split), trials)
+        evaluated = self.scored(
+            system_of(run.model), cohort_of(run.folder), utterances_of(run.model, data, split), trials
+        )
         scored = with_ratios(evaluated, calibration_of(run.about))
         scored.save(run.folder, name)
         if request.data_folder is not None:
