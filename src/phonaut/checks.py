@@ -228,9 +228,9 @@ def in_words(hint: Any) -> list[str]:
     if not issubclass(kind, Sequence):
         return []
     members = typing.get_args(hint)
-    several = [PLURALS[member] for member in members if member in PLURALS]
+    several = [PLURALS[one] for member in members for one in members_of(member) if one in PLURALS]
     n = f" {len(members)}" if kind is tuple and Ellipsis not in members else ""
-    return [f"a list of{n} {several[0]}" if several else "a list"]
+    return [f"a list of{n} {several[0]}" if several else f"a list{n and f' of{n}'}"]
 
 
 def is_text(hint: Any) -> bool:

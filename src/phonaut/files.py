@@ -406,3 +406,32 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
                 raise
             warnings.warn(f"{path.parent} is on a disk without locks: start one process at a time", stacklevel=3)
         yield
+
+
+@contextmanager
+def unless_refused(folder: Path) -> Iterator[None]:
+    """Make a folder to work in; on an error, remove what was made and holds nothing but a lock.
+
+    So is the folder above it, which a default name may have made, where that is empty.
+
+    Raises:
+        ValueError: it, or one above it, is a file.
+    """
+    above = folder.parent
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    if file := next((place for place in (folder, *folder.parents) if place.is_file()), None):
+        raise ValueError(f"{file} is a file, and a folder is wanted there")
+    if not made[1:] and above.exists() and not any(above.iterdir()):
+        made.append(above)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BlockingIOError:  # another process is at work in it
+        raise
+    except BaseException:
+        if made and [path.name for path in folder.iterdir()] == [".lock"]:
+            (folder / ".lock").unlink()
+        with contextlib.suppress(OSError):  # one that holds something stays, and so do those above it
+            for place in made:
+                place.rmdir()
+        raise

@@ -130,7 +130,16 @@ def test_words_of_a_transcript_are_those_of_a_lexicon(text: str, words: tuple[st
 
 
 def test_a_lexicon_without_any_of_the_words_is_refused(tmp_path: Path) -> None:
-    """As one with commas in place of spaces, which would be passed over for the dictionary without a word."""
-    (tmp_path / "l.txt").write_text("yes,Y EH S\nno,N OW\n")
-    with pytest.raises(ValueError, match="has none of the 2 words that are spoken, such as NO; its first is YES,Y"):
+    """Which would be passed over for the dictionary without a word."""
+    (tmp_path / "l.txt").write_text("oui W IY\nnon N OW\n")
+    with pytest.raises(ValueError, match="has none of the 2 words that are spoken, such as NO; its first is OUI"):
         lexicon_of(tmp_path / "l.txt", {"YES", "NO"})
+
+
+@pytest.mark.parametrize(
+    "text", ["yes,Y EH S\nno,N OW\n", "yes,Y,EH,S\nno,N,OW\n", "yes, Y\nno, N\n", "word;phones\nyes;Y\n"]
+)
+def test_a_table_is_no_lexicon(text: str, tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text(text)
+    with pytest.raises(ValueError, match=r"l.csv is a table with [,;] between its columns: lines WORD P1 P2"):
+        lexicon_of(tmp_path / "l.csv", {"YES", "NO"})

@@ -92,3 +92,32 @@ def test_double_precision_trains_on_augmented_recordings() -> None:
         "experiment_id=double",
     ]
     assert main([*(word for word in TRAIN if word != "model=majority"), *words]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["dataset.data_folder=nowhere"], "dataset.data_folder=nowhere does not exist"),
+        (["dataset.data_folder=nowhere", "experiment_id=b"], "dataset.data_folder=nowhere does not exist"),
+        (["dataset.data_folder=nowhere", "-m", "seed=0,1"], "dataset.data_folder=nowhere does not exist"),
+        (
+            ["model=tc-res8", "model.channels=[4,4]", "batch_size=8", "scheduler.total_steps=1"],
+            "scheduler.total_steps=1 is less than training takes,",
+        ),
+    ],
+)
+def test_what_is_refused_leaves_nothing(
+    words: list[str], said: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*(word for word in TRAIN if word != "model=majority"), "output_dir=new/er", *words]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not (home / "new").exists()
+
+
+@pytest.mark.slow
+def test_a_refused_run_replaces_none(run: Path, home: Path) -> None:
+    before = sorted(run.rglob("*"))
+    words = ["output_dir=runs", "experiment_id=a", "overwrite=true", "dataset.data_folder=nowhere"]
+    assert main([*TRAIN, *words]) == 2
+    assert sorted(run.rglob("*")) == before

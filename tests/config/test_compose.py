@@ -173,6 +173,7 @@ def test_everything_wrong_is_said_at_once_with_the_nearest_name() -> None:
         (["classes=AA"], r"classes=AA: must be a number of classes, or a list of them: 'classes=\[AA,IY\]'"),
         (["classes=true"], "classes=True: must be a number of classes"),
         (["seed=null", "output_dir=null"], "(?s)seed=null must be a whole number.*output_dir=null must be text"),
+        (["optimizer.betas=[0.9]"], r"optimizer.betas=\[0.9\] must be a list of 2 numbers"),
         (["probe=a"], r"probe=a must be a list: probe=\[a\]"),
         (["labels_each=many"], "labels_each=many must be a whole number, or null"),
         (["experiment_id=[1]"], r"experiment_id=\[1\] must be text"),

@@ -282,3 +282,12 @@ def test_files_of_another_kind_beside_those_that_are_read_are_counted(tmp_path: 
         (tmp_path / name).write_text("0 1000000 AA\n")
     assert passed_over(tmp_path) == "2 .txt"
     assert passed_over(tmp_path / "one.lab") == ""
+
+
+@pytest.mark.parametrize("names", [("a.ctm", "b.ctm"), ("u.lab", "u.LAB")])
+def test_two_files_that_align_one_utterance_are_named_with_it(names: tuple[str, str], tmp_path: Path) -> None:
+    for name, phone in zip(names, ("AA", "IY"), strict=True):
+        line = f"u 1 0.0 0.1 {phone}" if name.endswith("ctm") else f"0 1000000 {phone}"
+        (tmp_path / name).write_text(line + "\n")
+    with pytest.raises(ValueError, match=r"a.ctm and .*b.ctm both align it|u.LAB and .*u.lab both align it"):
+        Alignment(tmp_path).phones("u")

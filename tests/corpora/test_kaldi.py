@@ -219,6 +219,18 @@ def test_utterances_without_text_or_speaker_are_refused(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_speakers_come_from_spk2utt_where_there_is_no_utt2spk(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    expected = list(divided(FolderCorpus, data_folder=folder).utterances())
+    (folder / "utt2spk").unlink()
+    (folder / "spk2utt").write_text("".join(f"{one} {one}-NO {one}-YES\n" for one in reversed(SPEAKERS)))
+    assert list(divided(FolderCorpus, data_folder=folder).utterances()) == expected
+    edit(folder / "spk2utt", "anna-YES", "anna-YES anna-HM")
+    corpus = FolderCorpus(data_folder=folder)
+    list(corpus.utterances())
+    assert "wav.scp lacks 1 of its utterances, such as anna-HM" in {one["reason"] for one in corpus.refused()}
+
+
 def test_directories_of_splits_are_taken_as_given(tmp_path: Path) -> None:
     make(tmp_path, folder="data/train", speakers=SPEAKERS[:2])
     make(tmp_path, folder="data/dev", speakers=SPEAKERS[2:3])

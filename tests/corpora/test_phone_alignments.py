@@ -87,11 +87,23 @@ def test_a_count_that_leaves_nothing_is_an_error_with_the_counts(tmp_path: Path)
         aligned.phones(said("x"), Refused())
 
 
-@pytest.mark.parametrize("second", ["0.05 0.10 B", "-0.10 0.10 B", "0.10 0.00 B", "nan 0.10 B"])
-def test_an_alignment_whose_times_all_cannot_be_says_that(second: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("second", "why"),
+    [
+        ("0.05 0.10 B", "B at 0.05 s begins before A ends, at 0.1 s"),
+        ("-0.10 0.10 B", "a phone starts at 0 or later and lasts; B goes from -0.1 to 0 s"),
+        ("0.10 -0.05 B", "B goes from 0.1 to 0.05 s"),
+        ("nan 0.10 B", "B goes from nan to nan s"),
+        ("0.1 inf B", "B goes from 0.1 to inf s"),
+    ],
+)
+def test_times_that_cannot_be_are_the_reason_why_no_phones_are_left(second: str, why: str, tmp_path: Path) -> None:
     path = tmp_path / "a.ctm"
     path.write_text(f"u 1 0.00 0.10 A\nu 1 {second}\n")
-    with pytest.raises(ValueError, match="none of its 1 utterances can be used: times are"):
+    with pytest.raises(ValueError, match=f"none of its 1 utterances can be used; u: .*{why}"):
+        _ = AlignedPhones(path, (), 1).classes
+    path.write_text(f"u 1 0.00 0.10 A\nu 1 {second}\nv 1 0.00 0.10 A\n")
+    with pytest.raises(ValueError, match=rf"leaves 1 phones.*1 of its 2 utterances cannot be used \(u: .*{why}"):
         _ = AlignedPhones(path, (), 1).classes
 
 

@@ -159,6 +159,10 @@ FOR_ALL: list[tuple[dict[str, Any], str]] = [
     ({"n_restarts": 0}, "n_restarts must be >= 1, got 0"),
     ({"algorithm": "foo"}, "algorithm is viterbi or map, got foo"),
     ({"implementation": "foo"}, "implementation is scaling or log, got foo"),
+    *(
+        ({"device": one}, rf"device is one that PyTorch has here \(cpu.*\), got {one}")
+        for one in ("tpu", "meta", "cuda:99")
+    ),
     ({"params": 3}, "params must be letters, got 3"),
     ({"startprob_prior": [1.0, 2.0, 3.0]}, "a prior has not the shape of what it is of"),
     ({"transmat_prior": np.nan}, "priors must be finite numbers"),
@@ -205,6 +209,11 @@ def test_settings_that_make_no_sense_are_taken_and_refused_by_fit(cls: Any, sett
     for method in (model.fit, model.partial_fit):
         with pytest.raises(ValueError, match=why):
             method(X)
+
+
+def test_a_gmm_refuses_a_device_that_is_not_there() -> None:
+    with pytest.raises(ValueError, match=r"GMM: device is one that PyTorch has here \(cpu.*\), got tpu"):
+        GMM(device="tpu").fit(X)
 
 
 def test_whole_numbers_of_numpy_are_whole_numbers() -> None:

@@ -80,9 +80,13 @@ def entries_of(path: Path) -> tuple[list[tuple[str, tuple[str, ...]]], list[str]
     Comments (`;;;`, `#`), probabilities, HTK's `[output symbols]` and the stress of English vowels are left out.
 
     Raises:
-        ValueError: a number stands among phones, or phones are numbers without names.
+        ValueError: it is a table, a number stands among phones, or phones are numbers without names.
     """
     lines = [Entry(number, *read) for number, line in enumerate(text_lines(path), 1) if (read := fields_of(line))]
+    if lines and (mark := next((mark for mark in ",;|" if all(mark in one.word[1:] for one in lines)), "")):
+        raise ValueError(
+            f"{path} is a table with {mark} between its columns: lines WORD P1 P2 ... with spaces are wanted"
+        )
     n_columns = n_probabilities([entry.phones for entry in lines if not all(map(is_number, entry.phones))])
     entries: list[Entry] = []
     for entry in lines:

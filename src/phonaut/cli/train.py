@@ -113,18 +113,20 @@ def train_one(config: Config, overrides: Sequence[str], job: str = "") -> float 
         The lowest validation loss, which a sweeper minimises; None where there is none.
     """
     from phonaut.config.nodes import instantiate
+    from phonaut.files import expanded, unless_refused
     from phonaut.runs import train
     from phonaut.runs.run import new_experiment, run_directory
 
-    if config.experiment_id is None:
-        task = instantiate(config.task).name(config)
-        config.experiment_id = new_experiment(config.output_dir, str(config.choices["dataset"]), task)
-        overrides = [*overrides, f"experiment_id={config.experiment_id}"]
-        sys.argv.append(overrides[-1])  # Lightning's ddp starts this command again for each process
-    folder = run_directory(config.output_dir, str(config.experiment_id), str(config.choices["model"]), job=job)
-    again = [text for text in overrides if not text.startswith(("overwrite=", "resume="))]
-    again += [word for path in added_config_dirs() for word in ("--config-dir", str(path))]
-    run = train(config, folder, ["phonaut", "train", *again])
+    with unless_refused(expanded(config.output_dir)):
+        if config.experiment_id is None:
+            task = instantiate(config.task).name(config)
+            config.experiment_id = new_experiment(config.output_dir, str(config.choices["dataset"]), task)
+            overrides = [*overrides, f"experiment_id={config.experiment_id}"]
+            sys.argv.append(overrides[-1])  # Lightning's ddp starts this command again for each process
+        folder = run_directory(config.output_dir, str(config.experiment_id), str(config.choices["model"]), job=job)
+        again = [text for text in overrides if not text.startswith(("overwrite=", "resume="))]
+        again += [word for path in added_config_dirs() for word in ("--config-dir", str(path))]
+        run = train(config, folder, ["phonaut", "train", *again])
     if run is None:
         return None
     from phonaut.reports import write_report

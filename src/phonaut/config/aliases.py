@@ -47,6 +47,9 @@ KEYS = {
 # Old choices -> today's.
 CHOICES = {"normalizer=level": "normalizer=gain"}
 
+# Models that serve several tasks -> their systems of verification.
+IN_VERIFICATION = {"model=dtw": "model=dtw_verification"}
+
 # Corpora that divided themselves.
 DIVIDED = ("folder", "frames", "fsdd", "genhmm_data", "kws", "librispeech", "mix", "speechocean762", "timit")
 
@@ -225,8 +228,12 @@ def current_overrides(words: Sequence[str]) -> list[str]:
 
     >>> current_overrides(["dataset=folder", "dataset.protocol=speakers", "dataset.test_speakers=[18]"])
     ['dataset=folder', 'protocol=by_speaker', 'protocol.test_speakers=[18]']
+    >>> current_overrides(["task=verification", "model=dtw"])
+    ['task=verification', 'model=dtw_verification']
     """
     words = [current_override(word) for word in words]
+    if "task=verification" in words:  # of a model that classifies, too, the system of verification has a file of its own
+        words = [IN_VERIFICATION.get(word, word) for word in words]
     is_speaker, by_folds = "target=speaker" in words, "dataset=speechocean762" in words
     if any(word.startswith("dataset=") and word.partition("=")[2] not in DIVIDED for word in words):
         return words

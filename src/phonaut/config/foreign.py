@@ -89,7 +89,7 @@ def built_problems(config: Config) -> list[str]:
         try:
             scheduler = instantiate(options, optimizer)
             is_plateau = isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
-            for _ in range(3):
+            for _ in range(min(3, (options.get("total_steps") or 4) - 1)):  # training may be as short as that
                 optimizer.step()
                 scheduler.step(*([1.0] if is_plateau else []))
         except Exception as error:

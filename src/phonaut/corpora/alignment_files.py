@@ -50,7 +50,7 @@ def intervals_in(path: Path, tier: str | None = None) -> Iterator[Interval]:
     """The intervals of a file, or of all files of one kind in a folder: TextGrid before CTM, STM, MLF, `.lab`, `.txt`.
 
     In a folder, files of one utterance are named by their path in it, without suffix. One that cannot be read is a
-    problem of its own utterance, unless none can.
+    problem of its own utterance, unless none can; so are two files that align the same one.
 
     Raises:
         ValueError: there are none, or they cannot be read; the message names the line.
@@ -60,10 +60,13 @@ def intervals_in(path: Path, tier: str | None = None) -> Iterator[Interval]:
         return
     files = next(iter(files_by_kind(path).values()))
     first, n_wrong = "", 0
+    file_of: dict[tuple[str, str], Path] = {}
     for file in files:
         name = composed(os.path.splitext(file.relative_to(path).as_posix())[0])
         try:
-            yield from list(reader_of(file)(file, name, tier))
+            for one in list(reader_of(file)(file, name, tier)):
+                other = file_of.setdefault((one.name, one.channel), file)
+                yield one if other == file else one._replace(problem=f"{other} and {file} both align it")
         except ValueError as error:
             first, n_wrong = first or str(error), n_wrong + 1
             yield Interval(name, "", math.nan, math.nan, "", str(error))

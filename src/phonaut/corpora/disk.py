@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from phonaut.files import expanded
+from phonaut.files import composed, expanded
 from phonaut.names import is_utf8, nearest, printable
 
 # What libsndfile reads, but for samples without a header and Matlab's files, which are seldom sound.
@@ -43,11 +43,14 @@ class Refused:
 
 
 def existing(path: str) -> str:
-    """`path`, or the form of it in which accents are written the other way, where that is a file."""
+    """`path`, or the form of it in which accents are written the other way, folder by folder, where that is a file."""
     if path.isascii() or os.path.exists(path):
         return path
-    forms = (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
-    return next(filter(os.path.exists, forms), path)
+    found = "/" if path.startswith("/") else ""
+    for part in path.split("/"):
+        forms = (os.path.join(found, unicodedata.normalize(form, part)) for form in ("NFC", "NFD"))
+        found = next(filter(os.path.exists, forms), None) or os.path.join(found, part)
+    return found if os.path.exists(found) else path
 
 
 def suffix_of(name: str) -> str:
@@ -77,8 +80,8 @@ def unread_problem(name: str) -> str | None:
 def entries(folder: str, refused: Refused, *, read: str = "") -> tuple[list[str], list[str]]:
     """The names of the files and of the folders in `folder`, each sorted; hidden ones are left out.
 
-    Names that are not UTF-8, links that lead nowhere or to themselves, audio that is not read, and folders that may not
-    be read are refused.
+    Names that are not UTF-8, that differ from another only in how accents are written, links that lead nowhere or to
+    themselves, audio that is not read, and folders that may not be read are refused.
 
     Args:
         folder: the folder.
@@ -87,6 +90,7 @@ def entries(folder: str, refused: Refused, *, read: str = "") -> tuple[list[str]
     """
     files: list[str] = []
     folders: list[str] = []
+    accented: dict[str, str] = {}
     try:
         with os.scandir(folder) as there:
             for entry in sorted(there, key=lambda entry: entry.name):
@@ -95,6 +99,10 @@ def entries(folder: str, refused: Refused, *, read: str = "") -> tuple[list[str]
                     continue
                 if not is_utf8(name):
                     refused.add(os.path.join(folder, name), "the name is not UTF-8: rename it")
+                    continue
+                if not name.isascii() and accented.setdefault(composed(name), name) != name:
+                    twin = "its name is that of another one beside it, with accents written in another way: rename one"
+                    refused.add(os.path.join(folder, name), twin)
                     continue
                 try:
                     if entry.is_dir():
@@ -149,7 +157,7 @@ def stems(names: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def find_folder(path: str | Path, *, otherwise: str = "") -> Path:
-    """The folder at `path`, or the one whose name differs from it in case alone.
+    """The folder at `path`, or the one whose name differs from it in case, or in how accents are written, alone.
 
     Args:
         path: as configured.
@@ -167,7 +175,7 @@ def find_folder(path: str | Path, *, otherwise: str = "") -> Path:
     missing = asked.relative_to(parent).parts
     for depth, part in enumerate(missing):
         beside = entries(str(parent), Refused())[1]
-        same = [name for name in beside if name.casefold() == part.casefold()]
+        same = [name for name in beside if composed(name).casefold() == composed(part).casefold()]
         if not same:
             near = nearest(part, beside) if beside else []
             hint = f" (in {parent} there are: {', '.join(near)})" if near else ""

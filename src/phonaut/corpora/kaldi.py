@@ -1,4 +1,4 @@
-"""Kaldi data directories: `wav.scp`, `text`, `utt2spk`, and `segments` where utterances are parts of recordings."""
+"""Kaldi data directories: `wav.scp`, `text`, `utt2spk` or `spk2utt`, and `segments` for parts of recordings."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class KaldiDirectory:
         self._refused = refused
         self._bases = [_base(folder) for folder in folders]
         self.has_splits = len(folders) > 1
-        self.has_speakers = all((folder / "utt2spk").exists() for folder in folders)
+        self.has_speakers = all((folder / "utt2spk").exists() or (folder / "spk2utt").exists() for folder in folders)
 
     def pattern_text(self, utterance: Utterance) -> str:
         """The text that `speaker_pattern` is searched for in: the utterance id."""
@@ -50,7 +50,7 @@ class KaldiDirectory:
         """Every utterance; its text is its word too."""
         for folder, base in zip(self._folders, self._bases, strict=True):
             split = split_name(folder.name) if self.has_splits else None
-            speakers, texts = Lookup(folder / "utt2spk", self._refused), Lookup(folder / "text", self._refused)
+            speakers, texts = speakers_of(folder, self._refused), Lookup(folder / "text", self._refused)
             seen, listing, lost = Seen(), listing_of(folder), set[str]()
             for utterance in self._listed(folder, base, lost):
                 name = utterance.id
@@ -178,9 +178,11 @@ class Lookup:
     counts, and the others are refused.
     """
 
-    def __init__(self, path: Path, refused: Refused | None = None) -> None:
+    def __init__(
+        self, path: Path, refused: Refused | None = None, lines: Iterator[tuple[str, str]] | None = None
+    ) -> None:
         self._path, self._refused = path, Refused() if refused is None else refused
-        self._lines = read(path) if path.exists() else iter(())
+        self._lines = lines or (read(path) if path.exists() else iter(()))
         self._passed: dict[str, str] = {}
         self._seen = Seen()
         self._last: tuple[str, str] | None = None
@@ -217,6 +219,14 @@ class Lookup:
                 first, n = first or key, n + 1
         if n:
             self._refused.add(str(self._path), f"{listing} lacks {n} of its utterances, such as {first}")
+
+
+def speakers_of(folder: Path, refused: Refused) -> Lookup:
+    """The speaker of each utterance, by `utt2spk`, or by `spk2utt` where there is no other."""
+    path = folder / "spk2utt"
+    if (folder / "utt2spk").exists() or not path.exists():
+        return Lookup(folder / "utt2spk", refused)
+    return Lookup(path, refused, ((name, speaker) for speaker, names in read(path) for name in names.split()))
 
 
 def read(path: Path) -> Iterator[tuple[str, str]]:

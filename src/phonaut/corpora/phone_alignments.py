@@ -200,17 +200,32 @@ class Alignment:
 
     def counts(self) -> Counter[str]:
         """Tokens of each phone, but for those of utterances that are refused."""
-        n = np.bincount(self._label[self._usable()], minlength=len(self.labels))
+        usable = ~np.isin(self._owner(), self._wrong())
+        n = np.bincount(self._label[usable], minlength=len(self.labels))
         return Counter({label: int(k) for label, k in zip(self.labels, n, strict=True) if k})
 
-    def _usable(self) -> Index:
-        """Rows of utterances of which every time can be."""
-        own = np.repeat(np.arange(len(self._first) - 1), np.diff(self._first))
-        start_s, end_s = self._start_s, self._end_s
+    def unusable(self) -> tuple[int, str]:
+        """The number of utterances that are refused, and the first with its reason."""
+        wrong = self._wrong()
+        if not len(wrong):
+            return 0, ""
+        name = next(name for name, channels in self._numbers.items() if wrong[0] in channels.values())
+        try:
+            self.phones(Place(int(wrong[0])))
+        except ValueError as error:
+            return len(wrong), f"{name}: {error}"
+        raise AssertionError(name)
+
+    def _owner(self) -> Index:
+        """The number that each row belongs to."""
+        return np.repeat(np.arange(len(self._first) - 1), np.diff(self._first))
+
+    def _wrong(self) -> Index:
+        """The numbers of utterances of which a time cannot be."""
+        own, start_s, end_s = self._owner(), self._start_s, self._end_s
         is_wrong = ~((start_s >= 0) & (start_s < end_s) & (end_s < np.inf))
         is_wrong[1:] |= (own[1:] == own[:-1]) & (start_s[1:] < end_s[:-1] - OVERLAP_S)
-        wrong = np.union1d(own[is_wrong], np.array(list(self._problems), np.int64))
-        return np.flatnonzero(~np.isin(own, wrong))
+        return np.union1d(own[is_wrong], np.array(list(self._problems), np.int64))
 
 
 def check_there(path: Path) -> None:
@@ -282,16 +297,16 @@ class AlignedPhones:
         frequent = {
             label for label, n in self.counts.items() if n >= self.min_phone_count and label not in self.drop_phones
         }
-        if not self.counts and len(self.alignment):
-            raise ValueError(
-                f"dataset.alignment={self.path}: none of its {len(self.alignment)} utterances can be used: times are "
-                "negative, no numbers, of no length, or lie over one another"
-            )
         if len(frequent) < 2:
+            n_wrong, reason = self.alignment.unusable()
+            n = len(self.alignment)
+            if n_wrong and not self.counts:
+                raise ValueError(f"dataset.alignment={self.path}: none of its {n} utterances can be used; {reason}")
+            wrong = f", and {n_wrong} of its {n} utterances cannot be used ({reason})" if n_wrong else ""
             some = ", ".join(f"{label} {n}" for label, n in self.counts.most_common(5)) or "none"
             raise ValueError(
                 f"dataset.min_phone_count={self.min_phone_count} leaves {len(frequent)} phones of {self.path} to tell "
-                f"apart; the most frequent are {some}: type a lower number"
+                f"apart; the most frequent are {some}{wrong}: type a lower number{' or mend them' * bool(n_wrong)}"
             )
         return frozenset(frequent)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 HOP_S, WINDOW_S = 0.010, 0.025
 LEAST_RANGE_DB = 10.0  # between the quiet and the loud frames of a recording; with less, nothing tells speech apart
 SHARE = 0.3  # of that range, above the quiet frames: the threshold
-RUN = 3  # frames in a row that are speech, where it begins and ends
+RUN = 5  # frames in a row that are speech, where it begins and ends; a click is in three windows
 
 
 class Activity(NamedTuple):
@@ -33,7 +33,7 @@ def activity(audio: NDArray[np.floating], sample_rate: float, margin_s: float = 
     """Speech in a recording, by the levels of its frames.
 
     The level of 25 ms, in dB, is compared with a threshold 30 % of the way from the 10 % quantile of all frames to
-    their 95 % quantile. Where these are less than 10 dB apart, or no three frames in a row are above it, all of the
+    their 95 % quantile. Where these are less than 10 dB apart, or no five frames in a row are above it, all of the
     recording counts.
 
     Args:

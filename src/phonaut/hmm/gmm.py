@@ -17,6 +17,7 @@ from phonaut.densities.priors import CovarianceType, is_positive_definite, is_qu
 from phonaut.densities.processes import all_reduce, broadcast
 from phonaut.densities.statistics import GaussianStatistics
 from phonaut.hmm.em import Monitor, em
+from phonaut.hmm.emissions.base import device_problems
 from phonaut.hmm.emissions.gaussian import covariance_type_problems, tiled
 from phonaut.hmm.emissions.mixture import MixtureEmissions
 from phonaut.hmm.inputs import Random, checked_frames, generator_of, is_number, not_fitted
@@ -177,7 +178,7 @@ class GMM(Saved):
     def _check_settings(self) -> None:
         """Refuse settings that make no sense, all at once."""
         problems = below(1, n_components=self.n_components, n_init=self.n_init) + below(0, max_iter=self.max_iter)
-        problems += covariance_type_problems(self.covariance_type)
+        problems += covariance_type_problems(self.covariance_type) + device_problems(self.device)
         if not is_number(self.tol):
             problems.append(f"tol must be a number, got {self.tol}")
         if self.init_params not in ("kmeans", "k-means++", "random", "random_from_data"):

@@ -226,7 +226,7 @@ class DTWTemplates(EMClassifier):
     def log_likelihoods(self, x: Tensor, lengths: Index) -> NDArray[np.float64]:
         """Minus distances `(B, C)`."""
         frames, n, labels = (self._tensors[f"templates:{key}"].numpy() for key in ("frames", "lengths", "labels"))
-        away = distances(x.cpu().numpy(), lengths, frames, n)
+        away = distances(x.cpu().numpy(), lengths, frames, n, first_weight=2.0)
         scores = np.empty((len(lengths), self.n_classes))
         for c in range(self.n_classes):
             of_class = np.sort(away[:, labels == c], axis=1)

@@ -25,7 +25,7 @@ from phonaut.config.check import watchers
 from phonaut.config.compose import to_yaml
 from phonaut.config.nodes import instantiate
 from phonaut.config.schema import Config
-from phonaut.files import locked, sweep, write_json, write_text
+from phonaut.files import locked, sweep, unless_refused, write_json, write_text
 from phonaut.models import EMClassifier, SpeechModel
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.speakers import VerificationSystem
@@ -55,14 +55,12 @@ def train(config: Config, folder: Path, command: Sequence[str]) -> Run | None:
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:  # started by Lightning for ddp: the first process has done the rest
         fit(as_begun(folder, config, command), folder)
         return None
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / ".lock", wait=False):
+    with unless_refused(folder), locked(folder / ".lock", wait=False):
         for place in (folder, folder / "checkpoints", folder / "predictions"):
             sweep(place)
-        if config.overwrite:
-            empty(folder)
-        config = as_begun(folder, config, command)
-        state = state_of(folder, config.to_dict())
+        if not config.overwrite:
+            config = as_begun(folder, config, command)
+        state = "new" if config.overwrite else state_of(folder, config.to_dict())
         if state == "finished":
             print(f"{folder} is finished; overwrite=true trains it again, a larger trainer.max_epochs continues it")
             return Run(folder)
@@ -79,7 +77,12 @@ def train(config: Config, folder: Path, command: Sequence[str]) -> Run | None:
         begin(config, folder, command)
         write_json(folder / "corpus.json", about_corpus(parts[2]))
         started = time.monotonic()
-        fit(config, folder, parts)
+        try:
+            fit(config, folder, parts)
+        except ValueError:
+            if not parts[1].started and not Run(folder).begun:  # refused by the Trainer
+                empty(folder)
+            raise
         conclude(config, folder, *parts)
         environment = Run(folder).environment
         write_json(folder / "environment.json", environment | {"seconds": round(time.monotonic() - started, 1)})

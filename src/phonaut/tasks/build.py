@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from phonaut.config.check import is_augmented
-from phonaut.config.nodes import Node, instantiate, partial
+from phonaut.config.nodes import Node, class_of, instantiate, partial
 from phonaut.config.schema import Config
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.features import FrontEnd
 from phonaut.models.encoded import EncodedFrontEnd
+from phonaut.models.speakers import VerificationSystem
 from phonaut.models.speech_model import SpeechModel
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ def speech_model(config: Config, n_classes: int) -> SpeechModel:
     front_end = front_end_of(config)
     torch.manual_seed(config.seed)  # after an encoder, which draws weights too
     normalizer = optional(config.normalizer)
-    network = instantiate(config.model, n_features=front_end.n_features, n_classes=n_classes)
+    more = {} if issubclass(class_of(config.model), VerificationSystem) else {"n_classes": n_classes}
+    network = instantiate(config.model, n_features=front_end.n_features, **more)
     return SpeechModel(front_end, network, normalizer)
 
 

@@ -120,12 +120,22 @@ class TrainingLoop(L.LightningModule):
         raise NotImplementedError
 
     def configure_optimizers(self) -> Any:
-        """The optimizer over all trained parameters, and the scheduler with the planned number of steps."""
+        """The optimizer over all trained parameters, and the scheduler with the planned number of steps.
+
+        Raises:
+            ValueError: the scheduler ends before training does.
+        """
         optimizer = self.make_optimizer([p for p in self.model.parameters() if p.requires_grad])
         if self.make_scheduler is None:
             return optimizer
-        plan = self.trainer.estimated_stepping_batches if self.interval == "step" else self.trainer.max_epochs
-        scheduler = self.make_scheduler(optimizer, planned_length=int(plan or 1))
+        plan = int(
+            (self.trainer.estimated_stepping_batches if self.interval == "step" else self.trainer.max_epochs) or 1
+        )
+        scheduler = self.make_scheduler(optimizer, planned_length=plan)
+        length = getattr(scheduler, "total_steps", plan)
+        if length < plan:  # after its end one-cycle raises, and warm-up is at a rate of zero
+            raise ValueError(f"scheduler.total_steps={length} is less than training takes, {plan} {self.interval}s: "
+                             "leave it out, then the schedule is as long as that")  # fmt: skip
         entry = {"scheduler": scheduler, "interval": self.interval}
         if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             every = self.trainer.check_val_every_n_epoch or 1  # the loss of an earlier epoch would count as no progress

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -111,3 +112,17 @@ def test_without_folders_of_words_the_message_is_about_the_table(kind: str, tmp_
     with pytest.raises(ValueError, match=r"is not read: ") as caught:
         divided(FolderCorpus, data_folder=tmp_path).notes()
     assert str(caught.value).startswith(f"{tmp_path / name} is not read: {reason}")
+
+
+@pytest.mark.parametrize("name", ["jö/a_1.wav", "yes/ä_1.wav"])
+def test_names_that_differ_in_how_accents_are_written_are_named(name: str, root: Path) -> None:
+    for form in ("NFC", "NFD"):
+        path = root / normalize(form, name)
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    (root / "no" / "ä_1.wav").touch()
+    corpus = divided(FolderCorpus, data_folder=root)
+    ids = [utterance.id for utterance in corpus.utterances()]
+    assert len(ids) == len(set(ids))
+    (line,) = corpus.refused()
+    assert line["reason"].endswith("with accents written in another way: rename one")

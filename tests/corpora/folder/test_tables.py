@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -232,6 +233,30 @@ def test_rows_that_make_no_sense_are_refused_by_line_and_the_rest_goes_on(tmp_pa
         15: "start nan s are no part of a recording",
         16: "start 0 s and duration inf s are no part of a recording",
     }
+
+
+def test_decimals_with_a_comma_are_read_between_semicolons_and_else_refused(tmp_path: Path) -> None:
+    rows = [(*row, "0,1", "0,35") for row in ROWS]
+    found = items(write(tmp_path / "a", rows, "path,label,speaker,start,end", d=";"))
+    assert [(one.start_s, one.duration_s) for one in found] == [(0.1, 0.25)] * len(ROWS)
+    write(tmp_path / "b", rows, "path,label,speaker,start,end")
+    with pytest.raises(ValueError, match="start '0,1' is not a number of seconds: write decimals with a point"):
+        items(tmp_path / "b")
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_paths_are_found_whichever_way_accents_are_written_in_each_folder(form: str, tmp_path: Path) -> None:
+    other = "NFD" if form == "NFC" else "NFC"
+    root = tmp_path / normalize(form, "Gerät")
+    folder = root / normalize(form, "größe")
+    folder.mkdir(parents=True)
+    rows = [(normalize(other, f"größe/ä_{name}"), *rest) for name, *rest in ROWS]
+    for name, *_ in ROWS:
+        (folder / normalize(other, f"ä_{name}")).touch()
+    (root / "labels.csv").write_text("path,label,speaker\n" + "\n".join(map(",".join, rows)) + "\n")
+    found = items(tmp_path / normalize(other, "Gerät"))
+    assert len(found) == len(ROWS)
+    assert all(one.path.is_file() for one in found)
 
 
 def test_a_transcript_is_the_class_where_there_is_no_label(tmp_path: Path) -> None:

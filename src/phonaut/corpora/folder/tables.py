@@ -28,6 +28,8 @@ COLUMNS = {  # what people call them
     "text": ("text", "transcript", "transcription", "sentence", "utterance"),
     "session": ("session", "session_id"),
 }
+TIMES = ("start", "end", "duration")
+DECIMAL = re.compile(r"^(-?\d*),(\d+)$")
 SHEETS = ("xlsx", "xls", "ods", "parquet", "jsonl")
 SHEET = "a table of this kind is not read: save it as CSV"
 DELIMITERS = (",", "\t", ";", "|")
@@ -181,6 +183,8 @@ class Header:
                 start = reader.line_num + 1
                 if any(cells):
                     row = {name: cells[i].strip() for name, i in self.index.items() if i < len(cells)}
+                    if self.delimiter == ";":  # as Excel writes where decimals have commas
+                        row |= {name: DECIMAL.sub(r"\1.\2", row[name]) for name in TIMES if name in row}
                     yield self._first + reader.line_num, row
         except csv.Error as error:
             line = self._first + reader.line_num
@@ -272,12 +276,13 @@ def find_tables(root: Path, refused: Refused, columns: Mapping[str, str]) -> tup
 def _times(row: Mapping[str, str]) -> tuple[float, float | None]:
     """Start and duration in seconds; no duration: to the end."""
     value = {}
-    for column in ("start", "end", "duration"):
+    for column in TIMES:
         if text := row.get(column):
             try:
                 value[column] = float(text)
             except ValueError:
-                raise ValueError(f"{column} '{excerpt(text)}' is not a number of seconds") from None
+                hint = ": write decimals with a point" if DECIMAL.match(text) else ""
+                raise ValueError(f"{column} '{excerpt(text)}' is not a number of seconds{hint}") from None
     start_s = value.get("start", 0.0)
     if "end" in value:
         duration_s = value["end"] - start_s

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from phonaut.arrays import Array, Index
@@ -107,7 +108,7 @@ class Emissions(ABC):
 
     def setting_problems(self) -> list[str]:
         """Settings that make no sense, each in a sentence."""
-        return []
+        return device_problems(self.device)
 
     def check(self) -> None:
         """Refuse parameters that make no sense.
@@ -163,3 +164,17 @@ class Emissions(ABC):
 def trained(params: str | None, letter: str) -> bool:
     """Tell whether a parameter is trained."""
     return params is None or letter in params
+
+
+def device_problems(device: Any) -> list[str]:
+    """The problem of a device that PyTorch does not have here.
+
+    >>> device_problems("cpu"), device_problems("tpu")[0].endswith(", got tpu")
+    ([], True)
+    """
+    try:
+        torch.zeros(1, dtype=torch.float64, device=device).item()
+    except (RuntimeError, AssertionError, TypeError):  # which of them depends on how PyTorch was built
+        there = ", ".join(["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))])
+        return [f"device is one that PyTorch has here ({there}), got {device}"]
+    return []

@@ -153,7 +153,7 @@ class FlowEmissions(Emissions):
         prior: Any = self.gamma_prior
         if not (np.shape(prior) == (2,) and all(is_number(value) and 0 <= value < np.inf for value in prior)):
             problems.append(f"gamma_prior must be two numbers >= 0, got {prior}")
-        return problems
+        return problems + super().setting_problems()
 
     @property
     def n_flows(self) -> int:

@@ -38,11 +38,15 @@ class GaussianFamily(Emissions):
     def setting_problems(self) -> list[str]:
         """Settings that make no sense, each in a sentence."""
         numbers = {"min_covar": self.min_covar, "means_weight": self.means_weight}
-        return covariance_type_problems(self.covariance_type) + [
-            f"{name} must be a number >= 0, got {value}"
-            for name, value in numbers.items()
-            if not (is_number(value) and 0 <= value < np.inf)
-        ]
+        return (
+            super().setting_problems()
+            + covariance_type_problems(self.covariance_type)
+            + [
+                f"{name} must be a number >= 0, got {value}"
+                for name, value in numbers.items()
+                if not (is_number(value) and 0 <= value < np.inf)
+            ]
+        )
 
     @abstractmethod
     def _flat(self) -> tuple[Array, Array]:

@@ -1,0 +1,264 @@
+"""A verification run from recordings to its report: on tones whose speakers differ in pitch and words in shape."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from helpers.toy_verifier import write_toy
+from phonaut.cli import main
+from phonaut.config.compose import ConfigurationError, compose
+from phonaut.config.plugins import add_config_dir
+from phonaut.metrics import detection_figures
+from phonaut.runs import Run, evaluate, train
+from phonaut.runs.trial_comparison import compare_trials
+from phonaut.tasks.base import Request
+from phonaut.tasks.trial_scores import TrialScores
+
+RATE = 16000
+N_SPEAKERS = 8
+GLIDES = {"up": 0.4, "down": -0.4, "flat": 0.0}
+
+
+def write_glides(folder: Path) -> Path:
+    """Words are glides, speakers have a pitch, and a second tone of their own, and silence lies around them."""
+    rng = np.random.default_rng(0)
+    t = np.arange(int(0.3 * RATE)) / RATE
+    for word, slope in GLIDES.items():
+        (folder / word).mkdir(parents=True)
+        for speaker in range(N_SPEAKERS):
+            for take in range(4):
+                hz = 250 * 1.25**speaker * (1 + 0.01 * rng.standard_normal())
+                phase = 2 * np.pi * (hz * t + hz * slope * t**2)
+                tone = np.sin(phase) + 0.7 * np.sin((2 + speaker % 3) * phase)
+                audio = 0.002 * rng.standard_normal(RATE // 2)
+                at = rng.integers(0, len(audio) - len(t))
+                audio[at : at + len(t)] += 0.1 * tone
+                soundfile.write(folder / word / f"s{speaker}_{take}.wav", audio, RATE, subtype="PCM_16")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_toy(tmp_path_factory.mktemp("toy") / "conf")
+
+
+@pytest.fixture(autouse=True)
+def added(toy: Path, no_config_dirs_of_others: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_config_dir(toy)
+    monkeypatch.setenv("PHONAUT_TRUST", "helpers")
+
+
+@pytest.fixture(scope="module")
+def glides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_glides(tmp_path_factory.mktemp("glides"))
+
+
+def words(glides: Path, *more: str) -> list[str]:
+    return [
+        "dataset=folder", f"dataset.data_folder={glides}", "model=toy_verifier", "protocol.enrol_takes=1-2",
+        "protocol.turns=2", "protocol.test_speakers=[s5,s6,s7]", "trainer.accelerator=cpu", *more,
+    ]  # fmt: skip
+
+
+class Runs:
+    def __init__(self, folder: Path, glides: Path) -> None:
+        self.folder, self.glides = folder, glides
+
+    def train(self, name: str, *more: str) -> Run:
+        run = train(compose(words(self.glides, *more)), self.folder / name, ["phonaut", "train"])
+        assert run is not None
+        return run
+
+
+@pytest.fixture(scope="module")
+def runs(glides: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return Runs(tmp_path_factory.mktemp("runs"), glides)
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[str, Run]:
+    return {}
+
+
+@pytest.fixture
+def run(runs: Runs, known: dict[str, Run], capsys: pytest.CaptureFixture[str]) -> Run:
+    if "run" not in known:
+        known["run"] = runs.train("first")
+    return known["run"]
+
+
+def test_every_trial_of_the_protocol_is_scored_and_speakers_and_words_are_told_apart(run: Run) -> None:
+    scored = TrialScores.load(run.folder, "test")
+    # 3 speakers x 3 words are 9 models; each is tried against 3 x 3 x 2 recordings.
+    assert scored.trials.counts() == {"TC": 18, "TW": 36, "IC": 36, "IW": 72}
+    assert scored.is_ratio
+    assert set(scored.model_speaker) == set(scored.recording_speaker) == {"s5", "s6", "s7"}
+    assert run.metrics["test"]["eer/IC"]["value"] < 0.25
+    assert run.metrics["test"]["eer/TW"]["value"] < 0.25
+    lines = (run.folder / "trials" / "test.txt").read_text().splitlines()
+    model, recording, condition, score = lines[0].split()
+    assert (model, recording, condition) == ("s5/down", "down/s5_2", "TC")
+    assert float(score) == scored.scores[0]
+
+
+def test_figures_are_those_of_the_scores(run: Run) -> None:
+    scored = TrialScores.load(run.folder, "test")
+    task = run.config.task
+    assert (task["p_target"], task["c_miss"], task["c_false_alarm"]) == (0.5, 1.0, 1.0)
+    from phonaut.metrics import Cost
+
+    expected = detection_figures(scored.scores, scored.tried, Cost(0.5, 1.0, 1.0))
+    assert run.metrics["test"].keys() == expected.keys()
+    assert all(run.metrics["test"][name] == pytest.approx(one.as_dict()) for name, one in expected.items())
+
+
+def test_development_is_by_background_speakers_left_out_in_turn(run: Run) -> None:
+    scored = TrialScores.load(run.folder, "validation")
+    assert set(scored.model_speaker) == {f"s{i}" for i in range(5)}
+    tried = scored.tried
+    pairs = set(zip(tried.enrolled.tolist(), tried.tested.tolist(), strict=True))
+    groups = [{b for a, b in pairs if a == who} for who in sorted({a for a, _ in pairs})]
+    assert sorted({len(group) for group in groups}) == [2, 3], "no trial crosses the turns"
+    about = run.read("model.json", {})
+    assert set(about["calibration"]["weights"]) == {"speaker", "phrase", "speech ratio", "speech least"}
+    assert about["threshold"] == 0.0, "even odds and equal costs"
+
+
+def test_trimmed_a_recording_is_its_speech_alone(run: Run, runs: Runs) -> None:
+    from phonaut.config.nodes import instantiate
+
+    for trim, expected in ((True, (0.3, 0.52)), (False, (0.5, 0.5))):
+        config = compose(words(runs.glides, f"task.trim={str(trim).lower()}"))
+        data = instantiate(config.task).data(config)
+        seconds = data.spans["test"].end_s - data.spans["test"].start_s
+        assert expected[0] <= seconds.min() <= seconds.max() <= expected[1]
+        assert (seconds == 0.5).all() == (not trim)
+
+
+def test_killed_and_resumed_it_comes_to_the_same_scores(run: Run, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    from helpers.toy_verifier import ToyVerifier
+
+    step, config = ToyVerifier.step, compose(words(runs.glides))
+    folder = runs.folder / "killed"
+
+    def dies(self: ToyVerifier) -> Any:
+        if self.n_done == 2:
+            raise KeyboardInterrupt
+        return step(self)
+
+    monkeypatch.setattr(ToyVerifier, "step", dies)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        train(config, folder, ["phonaut", "train"])
+    assert not (folder / "metrics.json").exists()
+    monkeypatch.setattr(ToyVerifier, "step", step)
+    resumed = train(compose(words(runs.glides)), folder, ["phonaut", "train"])
+    assert resumed is not None
+    assert [line["epoch"] for line in resumed.history] == [0, 1, 2]
+    for split in ("validation", "test"):
+        assert (TrialScores.load(folder, split).scores == TrialScores.load(run.folder, split).scores).all()
+
+
+def test_evaluated_again_it_has_the_same_scores_and_of_a_list_those_of_its_trials(run: Run, tmp_path: Path) -> None:
+    whole = TrialScores.load(run.folder, "test")
+    assert evaluate(run.folder)[1] == "test"
+    assert np.allclose(TrialScores.load(run.folder, "test").scores, whole.scores, rtol=0, atol=1e-9)
+    (tmp_path / "some.trn").write_text("first up/s5_0,up/s5_1\nother up/s6_0\n")
+    (tmp_path / "some.ndx").write_text("first,up/s5_2.wav,Y,N,N,N\nfirst,up/s6_2,N,N,Y,N\nother,up/s5_3,N,N,Y,N\n")
+    request = Request(trials=tmp_path / "some.ndx", enrolment=tmp_path / "some.trn")
+    assert evaluate(run.folder, request)[1] == "some"
+    some = TrialScores.load(run.folder, "some")
+    models, recordings = whole.trials.models, whole.trials.recordings
+    pairs = zip(whole.trials.model, whole.trials.recording, strict=True)
+    number = {(models[m], recordings[r]): i for i, (m, r) in enumerate(pairs)}
+    assert some.scores[0] == pytest.approx(whole.scores[number["s5/up", "up/s5_2"]])
+    assert some.scores[1] == pytest.approx(whole.scores[number["s5/up", "up/s6_2"]])
+    assert set(run.metrics["some"]) >= {"eer", "eer/IC"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"trials": "gone.ndx"}, "gone.ndx"),
+        ({"enrolment": "some.trn"}, "goes with trials=FILE"),
+        ({"split": "train"}, "has no trials there"),
+    ],
+)
+def test_what_cannot_be_scored_is_said(run: Run, tmp_path: Path, request_: dict[str, Any], message: str) -> None:
+    files = {key: tmp_path / value if key != "split" else value for key, value in request_.items()}
+    with pytest.raises((ValueError, OSError), match=message):
+        evaluate(run.folder, Request(**files))
+
+
+def test_a_folder_of_others_is_scored_and_speakers_of_the_background_are_named(run: Run, runs: Runs) -> None:
+    other = runs.folder / "others"
+    if not other.exists():
+        shutil.copytree(runs.glides / "up", other / "up")
+    words = ("protocol.enrol_takes=1-2", "protocol.text_dependent=false")
+    _, name = evaluate(run.folder, Request(data_folder=other, overrides=words))
+    assert name == "others"
+    scored = TrialScores.load(run.folder, "others")
+    assert scored.trials.counts() == {"target": 16, "nontarget": 8 * 7 * 2}
+    folders = json.loads((run.folder / "folders.json").read_text())
+    assert folders["others"]["trained_speakers"] == [f"s{i}" for i in range(5)]
+
+
+def test_the_report_has_curves_scores_threshold_and_players(run: Run) -> None:
+    from phonaut.reports import write_report
+
+    page = write_report(run.folder).read_text()
+    for text in ("impostor, right phrase", "Misses against false alarms", "Threshold 0.00", "speaker verification"):
+        assert text in page
+    assert ("<audio" in page) == ("Worst errors" in page and "There are none." not in page)
+
+
+def test_runs_are_compared_on_the_same_trials_with_their_fusion(run: Run, runs: Runs, tmp_path: Path) -> None:
+    other = runs.train("raw", "task.normalization=none", "task.durations=false")
+    comparison = compare_trials([run.folder, other.folder], fusion=True)
+    assert [one.name for one in comparison.runs] == ["first", "raw", "fusion"]
+    assert comparison.conditions == ["", "/TW", "/IC", "/IW"]
+    first, second, fusion = comparison.runs
+    value = second.differences["eer/IC"].value
+    assert value == pytest.approx(second.figures["eer/IC"].value - first.figures["eer/IC"].value)
+    assert fusion.calibration is not None
+    assert set(fusion.calibration.weights) == {
+        "first speaker", "first phrase", "first speech ratio", "first speech least", "raw speaker",
+    }  # fmt: skip
+    assert main(["compare", str(run.folder), str(other.folder), "fusion=true", f"output={tmp_path / 'out'}"]) == 0
+    assert "fusion" in (tmp_path / "out" / "compare.html").read_text()
+    table = (tmp_path / "out" / "compare.csv").read_text().splitlines()
+    assert len(table) == 1 + 3 * 4
+
+
+def test_runs_of_other_trials_are_refused(run: Run, runs: Runs) -> None:
+    other = runs.train("fewer", "protocol.test_takes=3")
+    with pytest.raises(ValueError, match=r"scored other trials, 9 recordings are in one alone"):
+        compare_trials([run.folder, other.folder])
+    with pytest.raises(ValueError, match="two runs or more"):
+        compare_trials([run.folder])
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("target=phone", "target=phone"),
+        ("protocol=by_speaker", "makes no trials"),
+        ("task.normalization=x", "task.normalization=x"),
+        ("task.p_target=1", "task.p_target=1"),
+        ("optimizer.lr=0.1", "no effect"),
+        ("augmentation=default augmentation.speed_low=0.5", "no effect"),
+        ("trainer.limit_train_batches=0.5", "whole background"),
+        ("trainer.devices=2", "one process"),
+        ("protocol.validation_speakers=[s1]", "protocol.turns"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(runs: Runs, tmp_path: Path, word: str, message: str) -> None:
+    kept = [one for one in words(runs.glides) if not (word.startswith("protocol=") and one.startswith("protocol."))]
+    with pytest.raises((ConfigurationError, ValueError), match=message):
+        train(compose([*kept, *word.split()]), tmp_path / "run", ["phonaut", "train"])
