@@ -232,7 +232,9 @@ def current_overrides(words: Sequence[str]) -> list[str]:
     ['task=verification', 'model=dtw_verification']
     """
     words = [current_override(word) for word in words]
-    if "task=verification" in words:  # of a model that classifies, too, the system of verification has a file of its own
+    if (
+        "task=verification" in words
+    ):  # of a model that classifies, too, the system of verification has a file of its own
         words = [IN_VERIFICATION.get(word, word) for word in words]
     is_speaker, by_folds = "target=speaker" in words, "dataset=speechocean762" in words
     if any(word.startswith("dataset=") and word.partition("=")[2] not in DIVIDED for word in words):

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 WINDOW_S, HOP_S = 0.048, 0.010
 LOW_HZ, HIGH_HZ = 150.0, 3400.0  # what a telephone keeps
 ENVELOPE_HZ = 300.0  # over which the spectrum is smoothed
-RANGE_DB = 45.0  # below the loudest: silence, of which nothing is kept
+RANGE_DB = 35.0  # below the loudest: silence, of which nothing is kept
 PHASES = 4  # of a hop, at which the start of a recording is tried against the frames of another
 LEAST_OVERLAP_S = 0.2
 LEAST_SHARE = 0.6  # of one of the two recordings that the other must hold
-SAME = 0.9  # likeness of two recordings that are one
+SAME = 0.935  # likeness of two recordings that are one
 
 
 def fingerprint(audio: NDArray[np.floating], sample_rate: float) -> NDArray[np.float16]:

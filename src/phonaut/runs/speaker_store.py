@@ -314,6 +314,6 @@ def name_of(name: str) -> str:
     """
     made = composed(name)
     if not made.strip() or made != made.strip() or not made.isprintable() or len(made) > LONGEST_NAME:
-        raise ValueError(f"a speaker's name must be printable text of 1 to {LONGEST_NAME} characters, without spaces at "
-                         f"its ends; got {shown(name)[:60] or 'nothing'}")  # fmt: skip
+        raise ValueError(f"a speaker's name must be printable text of 1 to {LONGEST_NAME} characters, without spaces "
+                         f"at its ends; got {shown(name)[:60] or 'nothing'}")  # fmt: skip
     return made

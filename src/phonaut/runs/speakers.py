@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phonaut.arrays import Array, Index
 from phonaut.data.preparation.audio import BadRecordingError, open_recording
 from phonaut.data.preparation.clip_window import clip_window
 from phonaut.data.utterance import Utterance
@@ -296,12 +295,12 @@ class Speakers:
             rows = [row for place, row in enumerate(rows) if place not in out]
         return found
 
-    def against_the_others(self, represented: Utterances) -> Array:
-        """The score of each of B takes against the speaker that all others enrol, `(B,)`."""
-        n = len(represented)
-        model = np.repeat(np.arange(n), n - 1)
-        others = np.array([row for left_out in range(n) for row in range(n) if row != left_out])
-        return self._scores(represented.select(others), model, represented)[0]
+    def against_the_others(self, represented: Utterances) -> list[float]:
+        """The score of each take against the speaker whom all others enrol, one at a time: systems may pool takes."""
+        rows = range(len(represented))
+        return [
+            self._score(represented.select([n for n in rows if n != row]), represented.select([row])) for row in rows
+        ]
 
     # --- verification
 
@@ -332,8 +331,7 @@ class Speakers:
         speaker, voice = self.store.speaker(name), self.store.voice(name)
         (heard,) = self.heard([recording], sample_rate)
         tested = self.represented([heard], "")
-        takes = voice.represented
-        scores, _ = self._scores(takes, np.zeros(len(takes), np.int64), tested)
+        score = self._score(voice.represented, tested)
         like = [likeness(known, heard.audio, self.sample_rate) for known in voice.fingerprints]
         played = speaker.takes[int(np.argmax(like))].name if max(like) >= SAME else ""
         warnings = [f"{heard.name} {problem}" for problem in Gate().problems(heard)]
@@ -341,7 +339,7 @@ class Speakers:
             warnings.append(self.unknown(speaker.phrase))
         if len(speaker.takes) == 1:
             warnings.append(f"{name} is enrolled with one take alone")
-        return Decision(name, float(scores[0]), threshold, played, tuple(warnings))
+        return Decision(name, score, threshold, played, tuple(warnings))
 
     def threshold(self, **costs: float | None) -> float | None:
         """The least score that is accepted at some costs, by default the run's; None: the run has no calibration.
@@ -355,16 +353,16 @@ class Speakers:
         if self.run.about.get("calibration") is not None:
             return cost.threshold
         if given:
-            raise ValueError(f"{next(iter(given))}= has no effect: {self.run.folder} has no calibration, for there were "
-                             "no development trials (protocol.turns, protocol.validation_speakers)")  # fmt: skip
+            raise ValueError(f"{next(iter(given))}= has no effect: {self.run.folder} has no calibration, for there "
+                             "were no development trials (protocol.turns, protocol.validation_speakers)")  # fmt: skip
         return None
 
-    def _scores(self, takes: Utterances, model: Index, tested: Utterances) -> tuple[Array, bool]:
+    def _score(self, takes: Utterances, tested: Utterances) -> float:
         with torch.no_grad():
-            scores, is_ratio = self.task.scores(self.run, self.cohort, takes, model, tested)
-        if not np.isfinite(scores).all():
-            raise ValueError(f"{self.run.folder} gives no finite score for {tested['id'][~np.isfinite(scores)][0]}")
-        return scores, is_ratio
+            score = self.task.score(self.run, self.cohort, takes, tested)
+        if not np.isfinite(score):
+            raise ValueError(f"{self.run.folder} gives no finite score for {tested['id'][0]}")
+        return score
 
     # --- recordings
 
@@ -385,8 +383,8 @@ class Speakers:
 
     def unknown(self, phrase: str) -> str:
         """What is to be said of a phrase that the background does not say."""
-        return (f"nobody in the background says {shown(phrase)}{did_you_mean(phrase, self.phrases)}: scores are compared "
-                "with those of its other phrases, and the threshold was not measured for it")  # fmt: skip
+        return (f"nobody in the background says {shown(phrase)}{did_you_mean(phrase, self.phrases)}: scores are "
+                "compared with those of its other phrases, and the threshold was not measured for it")  # fmt: skip
 
     def heard(self, sources: Source | Sequence[Source], sample_rate: int | None) -> list[Heard]:
         """Recordings, decoded as preparation decodes those of a corpus.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from phonaut.arrays import Array, Index
+from phonaut.arrays import Array
 from phonaut.checks import Rule, within
 from phonaut.config.compose import compose
 from phonaut.config.nodes import class_of
@@ -267,27 +267,25 @@ class Verification(Task):
         options = {"normalization": self.normalization, "top_n": self.top_n, "durations": self.durations}
         return fusion_inputs(system, cohort, enrolled, tested, trials, **options)
 
-    def scores(
-        self, run: Trained, cohort: Cohort | None, takes: Utterances, model: Index, tested: Utterances
-    ) -> tuple[Array, bool]:
-        """Scores of a trained run for N models, the n-th against the n-th recording, as it scores trials.
+    def score(self, run: Trained, cohort: Cohort | None, takes: Utterances, tested: Utterances) -> float:
+        """The score of a recording against the speaker whom some takes enrol, as a trained run scores trials.
 
         Args:
             run: that is trained.
             cohort: that it keeps (`cohort_of`).
-            takes: represented, that enrol the models.
-            model: number of the model of each take, from 0; `(B,)`.
-            tested: N recordings, represented.
+            takes: represented.
+            tested: one recording, represented.
 
         Returns:
-            `(N,)`, and whether they are log-likelihood ratios; raw scores where there was nothing to calibrate on.
+            The log-likelihood ratio; the raw score where there was nothing to calibrate on.
         """
-        system, n = system_of(run.model), np.arange(len(tested), dtype=np.int32)
-        enrolment = {f"model {i}": tuple(f"take {row}" for row in np.flatnonzero(model == i)) for i in n.tolist()}
-        trials = TrialList(enrolment, tuple(f"recording {i}" for i in n.tolist()), n, n, np.zeros(len(n), np.int8))
-        inputs = self._inputs(system, cohort, Enrolled.of(system, takes, model), tested, trials)
+        system, first = system_of(run.model), np.zeros(1, np.int32)
+        enrolment = {"model": tuple(f"take {row}" for row in range(len(takes)))}
+        trials = TrialList(enrolment, ("recording",), first, first, np.zeros(1, np.int8))
+        enrolled = Enrolled.of(system, takes, np.zeros(len(takes), np.int64))
+        inputs = self._inputs(system, cohort, enrolled, tested, trials)
         calibration = calibration_of(run.about)
-        return (next(iter(inputs.values())), False) if calibration is None else (calibration(inputs), True)
+        return float((next(iter(inputs.values())) if calibration is None else calibration(inputs))[0])
 
     def figures(self, scored: TrialScores) -> dict[str, dict[str, float]]:
         """Metrics with 95 % intervals over the speakers of both sides."""
