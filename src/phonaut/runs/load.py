@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,11 @@ from phonaut.checkpoints.state_dict import check_state_dict, model_weights, read
 from phonaut.config.compose import compose_pretrained, to_yaml
 from phonaut.config.nodes import instantiate
 from phonaut.files import atomic_folder, cache_dir, expanded, locked, read_sealed, write_json, write_text
-from phonaut.models import EMClassifier
-from phonaut.models.speakers import VerificationSystem
 from phonaut.runs.run import Run
 from phonaut.tasks.base import Task, Trained
+
+if TYPE_CHECKING:
+    from phonaut.runs.speakers import Speakers
 
 FORMAT = 3  # of the runs that checkpoints become: another one makes them anew
 
@@ -55,8 +56,8 @@ class LoadedRun(Trained):
         model = self.task.model(run.config, list(run.model.get("classes", [])))
         super().__init__(run.folder, run.config, run.model, run.corpus, run.history, model)
         weights = read_weights(path) if epoch is None else weights_of_epoch(run, epoch)
-        if isinstance(model.network, (EMClassifier, VerificationSystem)):  # tensors whose shapes follow from the data
-            model.network.adopt(weights, prefix="network.")
+        if adopt := getattr(model.network, "adopt", None):  # tensors whose shapes follow from the data
+            adopt(weights, prefix="network.")
         expected, optional = model.state_dict(), self.task.optional_weights
         self.is_whole = not optional or any(name.startswith(optional) for name in weights)
         if not self.is_whole:
@@ -88,6 +89,19 @@ class LoadedRun(Trained):
         if isinstance(recordings, (str, Path)):
             return self.task.predict(self, [Path(recordings)])[0]
         return self.task.predict(self, [Path(path) for path in recordings])
+
+    def speakers(self, store: Path | str) -> Speakers:
+        """The speakers of a store, to enrol and verify them; of runs of verification.
+
+        Args:
+            store: its folder, which is made with the first speaker.
+
+        Raises:
+            ValueError: the run verifies no speakers, or another model made the store.
+        """
+        from phonaut.runs.speakers import Speakers
+
+        return Speakers(self, store)
 
 
 def load(path: Path | str, *, epoch: int | None = None) -> LoadedRun:

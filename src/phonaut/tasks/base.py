@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phonaut.config.schema import Config
-from phonaut.tasks.frame_source import Frames
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
 
     from phonaut.models import SpeechModel
+    from phonaut.tasks.frame_source import Frames
     from phonaut.tasks.noise_test import NoiseTest
     from phonaut.training.loop import TrainingLoop
 
@@ -166,6 +166,7 @@ class Task(ABC):
             ValueError: there is no such layer.
         """
         from phonaut.models.encoded import EncodedFrontEnd
+        from phonaut.tasks.frame_source import Frames
 
         model = run.model
         layer_of_run = model.front_end.layer if isinstance(model.front_end, EncodedFrontEnd) else None

@@ -11,8 +11,6 @@ import torch
 from phonaut.config.check import is_augmented
 from phonaut.config.nodes import Node, class_of, instantiate, partial
 from phonaut.config.schema import Config
-from phonaut.corpora.frames import FrameCorpus, prepare_frames
-from phonaut.data.preparation.prepare import prepare
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.features import FrontEnd
 from phonaut.models.encoded import EncodedFrontEnd
@@ -33,6 +31,9 @@ def prepared_corpus(config: Config, *, n_jobs: int | None = None) -> PreparedCor
     Raises:
         ValueError: the corpus cannot be used, or its frames are not those of `config.features`.
     """
+    from phonaut.corpora.frames import FrameCorpus, prepare_frames
+    from phonaut.data.preparation.prepare import prepare
+
     corpus, protocol = instantiate(config.dataset), instantiate(config.protocol)
     if not isinstance(corpus, FrameCorpus):
         rate = config.features["sample_rate"]

@@ -6,16 +6,15 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from phonaut.arrays import Array
 from phonaut.checks import Rule, within
 from phonaut.config.compose import compose
 from phonaut.config.nodes import class_of
 from phonaut.config.schema import Config
-from phonaut.data.prepared import PreparedCorpus
-from phonaut.data.trial_data import TrialData
 from phonaut.data.trial_files import read_enrolment, read_trials
 from phonaut.data.trials import TrialList
 from phonaut.files import read_arrays, write_arrays
@@ -32,31 +31,17 @@ from phonaut.models.speakers.system import SPEAKER
 from phonaut.models.speech_model import SpeechModel
 from phonaut.tasks import build
 from phonaut.tasks.base import Metrics, Request, Task, Trained
-from phonaut.tasks.classification import find_files, own_corpus
-from phonaut.tasks.recordings import about_folder
 from phonaut.tasks.trial_scores import TrialScores
-from phonaut.training.loop import TrainingLoop
-from phonaut.training.stages import train_to_the_end, utterances_of
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
 
+    from phonaut.data.prepared import PreparedCorpus
+    from phonaut.data.trial_data import TrialData
+    from phonaut.training.loop import TrainingLoop
+
 COHORT = "cohort.npz"
 PRIORS = {"TC": 0.5, "IC": 0.25, "TW": 0.25}  # of the calibration
-
-
-class Decision(NamedTuple):
-    """A decision on a recording.
-
-    Attributes:
-        score: log-likelihood ratio of the owner and anybody else; a raw score where there was nothing to calibrate on.
-        threshold: the least score that is accepted; None: nothing says what it should be.
-        accepted: None without a threshold.
-    """
-
-    score: float
-    threshold: float | None
-    accepted: bool | None
 
 
 class Verification(Task):
@@ -122,6 +107,8 @@ class Verification(Task):
 
     def check(self, config: Config) -> list[str]:
         """All problems of a configuration of verification."""
+        from phonaut.data.trial_data import TrialData
+
         model = config.choices["model"]
         network = class_of(config.model)
         wrong = []
@@ -149,6 +136,8 @@ class Verification(Task):
         return data
 
     def _data(self, config: Config, prepared: Any, classes: Sequence[str] | None = None) -> TrialData:
+        from phonaut.data.trial_data import TrialData
+
         table = prepared.utterances("train")
         names = sorted({table.speaker_name(row) for row in range(len(table))} - {""}) if classes is None else classes
         return TrialData(
@@ -183,6 +172,8 @@ class Verification(Task):
         self, config: Config, folder: Path, loop: TrainingLoop, data: TrialData
     ) -> tuple[Metrics, dict[str, Any]]:
         """Score development trials, calibrate on them, then score those of evaluation."""
+        from phonaut.training.stages import utterances_of
+
         model: SpeechModel = loop.model.cpu().eval()
         about = {"classes": data.classes, **loop.conclude(data)}
         system = system_of(model)
@@ -224,6 +215,8 @@ class Verification(Task):
         self, config: Config, model: SpeechModel, data: TrialData, system: VerificationSystem, cohort: Cohort | None
     ) -> TrialScores | None:
         """Scores of development trials: of speakers of their own, or of background speakers left out in turn."""
+        from phonaut.training.stages import train_to_the_end, utterances_of
+
         genders = data.prepared.genders
         if (trials := data.trials("validation")) is not None:
             return self.scored(system, cohort, utterances_of(model, data, "validation"), trials, genders)
@@ -268,13 +261,42 @@ class Verification(Task):
         of_models = represented.select([row[name] for name in enrolling])
         tested = represented.select([row[name] for name in trials.recordings])
         enrolled = Enrolled.of(system, of_models, owner.astype(np.int64))
-        inputs = fusion_inputs(
-            system, cohort, enrolled, tested, trials,
-            normalization=self.normalization, top_n=self.top_n, durations=self.durations,
-        )  # fmt: skip
+        inputs = self._inputs(system, cohort, enrolled, tested, trials)
         first = np.unique(owner, return_index=True)[1]
         return TrialScores(trials, of_models["speaker"][first], tested["speaker"], next(iter(inputs.values())),
                            inputs=inputs, genders=genders or {})  # fmt: skip
+
+    def _inputs(
+        self,
+        system: VerificationSystem,
+        cohort: Cohort | None,
+        enrolled: Enrolled,
+        tested: Utterances,
+        trials: TrialList,
+    ) -> dict[str, Array]:
+        """Inputs of the calibration, as the options of the task say."""
+        options = {"normalization": self.normalization, "top_n": self.top_n, "durations": self.durations}
+        return fusion_inputs(system, cohort, enrolled, tested, trials, **options)
+
+    def score(self, run: Trained, cohort: Cohort | None, takes: Utterances, tested: Utterances) -> float:
+        """The score of a recording against the speaker whom some takes enrol, as a trained run scores trials.
+
+        Args:
+            run: that is trained.
+            cohort: that it keeps (`cohort_of`).
+            takes: represented.
+            tested: one recording, represented.
+
+        Returns:
+            The log-likelihood ratio; the raw score where there was nothing to calibrate on.
+        """
+        system, first = system_of(run.model), np.zeros(1, np.int32)
+        enrolment = {"model": tuple(f"take {row}" for row in range(len(takes)))}
+        trials = TrialList(enrolment, ("recording",), first, first, np.zeros(1, np.int8))
+        enrolled = Enrolled.of(system, takes, np.zeros(len(takes), np.int64))
+        inputs = self._inputs(system, cohort, enrolled, tested, trials)
+        calibration = calibration_of(run.about)
+        return float((next(iter(inputs.values())) if calibration is None else calibration(inputs))[0])
 
     def figures(self, scored: TrialScores) -> dict[str, dict[str, float]]:
         """Metrics with 95 % intervals over the speakers of both sides."""
@@ -292,6 +314,10 @@ class Verification(Task):
         Raises:
             ValueError: recordings of the lists are not there, there are no trials, or what is asked for has no effect.
         """
+        from phonaut.tasks.classification import find_files, own_corpus
+        from phonaut.tasks.recordings import about_folder
+        from phonaut.training.stages import utterances_of
+
         if request.noise is not None:
             raise ValueError("noise= is of classifiers; leave it out")
         if request.enrolment is not None and request.trials is None:
@@ -328,9 +354,8 @@ class Verification(Task):
                 raise ValueError(f"split={split}: {prepared.name} has no trials there; trials=FILE names some")
             trials = there
         name = name if request.epoch is None else f"{name}_epoch_{request.epoch}"
-        cohort_file = run.folder / COHORT
-        cohort = Cohort.from_arrays(read_arrays(cohort_file)) if cohort_file.exists() else None
         recordings = utterances_of(run.model, data, split)
+        cohort = cohort_of(run.folder)
         evaluated = self.scored(system_of(run.model), cohort, recordings, trials, prepared.genders)
         scored = with_ratios(evaluated, calibration_of(run.about))
         scored.save(run.folder, name)
@@ -372,6 +397,8 @@ def tested_otherwise(
     if request.split != "test":
         keys = " ".join(f"dataset.{key}=" for key, _ in options)
         raise ValueError(f"split={request.split}: {keys} chooses what is tested; leave split out")
+    from phonaut.tasks.classification import own_corpus
+
     config.dataset |= dict(options)
     prepared = own_corpus(config, run)
     tables = [own.utterances(split) for split in ("train", "validation")]
@@ -380,6 +407,16 @@ def tested_otherwise(
     if trials is not None and (both := sorted(seen & trials.named())):
         raise ValueError(f"the run was trained on {len(both):,} of the recordings that would be tested ({both[0]})")
     return prepared, "_".join(part for option in options for part in option)
+
+
+def cohort_of(folder: Path) -> Cohort | None:
+    """The cohort that a run keeps; None where its scores are not normalised.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    path = folder / COHORT
+    return Cohort.from_arrays(read_arrays(path)) if path.exists() else None
 
 
 def calibration_of(about: Mapping[str, Any]) -> Calibration | None:

@@ -215,7 +215,7 @@ def test_the_command_divides_by_speaker_without_phones_and_says_what_it_made(
     monkeypatch.chdir(tmp_path)
     asked: list[int | None] = []
     monkeypatch.setattr(
-        "phonaut.tasks.build.prepare",
+        "phonaut.data.preparation.prepare.prepare",
         lambda *a, n_jobs, **k: (asked.append(n_jobs), prepare(*a, n_jobs=n_jobs, **k))[1],
     )
     words = ["prepare", "dataset=librispeech", f"dataset.data_folder={librispeech(tmp_path / 'LibriSpeech')}"]
