@@ -171,11 +171,21 @@ def test_an_alignment_by_phrase_is_asked_for_every_claim() -> None:
             return half * n, half * f
 
     system, heard = trained(recordings(0)), recordings(1, first_speaker=6)
-    plain = trials(system, heard)[0].reshape(N_SPEAKERS * N_PHRASES, -1)
+    model = np.arange(len(heard)) // N_TAKES
+    plain = system.represent(heard)
+    references = system.enrol(plain, model)
     system.alignment = ByPhrase(system.alignment)
-    scores = trials(system, heard)[0].reshape(N_SPEAKERS * N_PHRASES, -1)
-    np.testing.assert_allclose(scores[1::3], plain[1::3], atol=1e-6)
-    assert (np.abs(scores[0::3] - plain[0::3]) > 1e-6).mean() > 0.9
+    kept = system.represent(heard)
+    of_phrase = system.enrol(kept, model)["sum"]
+    differs = np.abs(of_phrase - references["sum"]).max(axis=1) > 1e-6
+    np.testing.assert_array_equal(differs, references["phrase"] == "p0")
+    m, b = (index.ravel() for index in np.indices((len(references), len(heard))))
+    system.alignment = system.alignment.inner
+    expected = system.score(references, plain, m, b)["speaker"]
+    system.alignment = ByPhrase(system.alignment)
+    found = system.score(references, kept, m, b)["speaker"]
+    differs = (np.abs(found - expected) > 1e-6).reshape(len(references), -1).mean(axis=1) > 0.9
+    np.testing.assert_array_equal(differs, references["phrase"] == "p0")
 
 
 def test_variability_explains_frames_more_with_every_step() -> None:

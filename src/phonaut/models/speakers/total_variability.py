@@ -65,11 +65,9 @@ class TotalVariability:
     @cached_property
     def weighted(self) -> Array:
         """`S_c^-1 T_c`, `(K, D, R)`."""
-        full = self.covariances.ndim == 3
-        weighted: Array = (
-            np.linalg.solve(self.covariances, self.loadings) if full else self.loadings / self.covariances[:, :, None]
-        )
-        return weighted
+        if self.covariances.ndim == 2:
+            return np.asarray(self.loadings / self.covariances[:, :, None], np.float64)
+        return np.asarray(np.linalg.solve(self.covariances, self.loadings), np.float64)
 
     @cached_property
     def precisions(self) -> Array:
@@ -217,13 +215,16 @@ def residual(model: TotalVariability, found: Expectations, scatter: Array) -> Ar
     """Covariances that the loadings do not explain; no variance falls to less than a thousandth in one step."""
     about = GaussianStatistics(found.n, found.f, scatter, np.zeros(scatter.shape[1])).scatter(model.offsets)
     weight = np.maximum(found.n, LEAST_FRAMES).reshape(-1, *(1,) * (scatter.ndim - 1))
+    covariances: NDArray[Any]
     cross = found.cross
     if scatter.ndim == 2:
         explained = (model.loadings * cross).sum(axis=2)
-        covariances: Array = np.maximum((about - explained) / weight, LEAST_OF_VARIANCE * model.covariances)
+        covariances = np.maximum((about - explained) / weight, LEAST_OF_VARIANCE * model.covariances)
     else:
-        covariances = positive_definite((about - model.loadings @ cross.transpose(0, 2, 1)) / weight)
-    return np.where(found.n.reshape(weight.shape) >= LEAST_FRAMES, covariances, model.covariances)
+        unexplained = about - model.loadings @ cross.transpose(0, 2, 1)
+        covariances = positive_definite(unexplained / weight)
+    there = found.n.reshape(weight.shape) >= LEAST_FRAMES
+    return np.asarray(np.where(there, covariances, model.covariances), np.float64)
 
 
 def scatter_cost(covariances: Array, n: Array, scatter: Array) -> float:
@@ -237,10 +238,8 @@ def scatter_cost(covariances: Array, n: Array, scatter: Array) -> float:
 def solved(covariances: Array, vectors: Array) -> Array:
     """`S_c^-1 v_c`, `(K, D)`."""
     if covariances.ndim == 2:
-        quotient: Array = vectors / covariances
-        return quotient
-    solution: Array = np.linalg.solve(covariances, vectors[:, :, None])[:, :, 0]
-    return solution
+        return np.asarray(vectors / covariances, np.float64)
+    return np.asarray(np.linalg.solve(covariances, vectors[:, :, None])[:, :, 0], np.float64)
 
 
 # --- triangles of symmetric matrices, in LAPACK's rectangular full packed format, which a product fills as it is
