@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from helpers.toy_verifier import RATE, spoken, trained
+from helpers.speakers_of_tones import RATE, spoken, trained
 from phonaut.cli import main
 from phonaut.cli.verify import REJECTED
 
@@ -74,7 +74,7 @@ def test_a_speaker_from_enrolment_to_deletion(capsys: pytest.CaptureFixture[str]
         ),
         (["verify", "runs/toy", "store", "anna", "0.wav"], "store has no speaker anna; it has no speaker yet"),
         (["speakers", "store", "list"], "store is no store of speakers yet"),
-        (["speakers", "store", "lst"], "got lst: did you mean list"),
+        (["speakers", "store", "lst"], "got lst; did you mean list"),
         (["speakers", "store", "rename", "anna"], "usage: phonaut speakers STORE rename OLD NEW"),
         (["speakers", "store", "list", "take=1"], "take= goes with delete, not with list"),
     ],

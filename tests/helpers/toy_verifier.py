@@ -1,125 +1,91 @@
-"""A system of verification that trains at once: a speaker is a mean of frames, a phrase their normalised course."""
+"""A verification system that can be computed by hand: means of frames, and of six parts of a recording."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import soundfile
 import torch
-from torch import Tensor
 
-from phonaut.arrays import Array, Index
-from phonaut.cli import main
 from phonaut.models.speakers import Utterances, VerificationSystem
 from phonaut.models.speakers.streams import cmvn
 
-RATE = 16000
-PARTS = 4  # of a phrase
-WORDS = {"rise": (1.0, 1.3, 1.7), "fall": (1.7, 1.3, 1.0)}
-CONF = """\
-# Toy system of verification.
-defaults:
-  - override /module@_global_.module: stages
-  - override /task@_global_.task: verification
-
-_target_: helpers.toy_verifier.Toy
-"""
+N_PARTS = 6
 
 
-class Toy(VerificationSystem):
-    """Cosine of means, and of the courses of normalised frames."""
+class ToyVerifier(VerificationSystem):
+    """`speaker`: the cosine of mean frames; `phrase`: that of the means of normalised parts."""
 
     scores = ("speaker", "phrase")
 
-    def __init__(self, *, n_features: int, n_classes: int = 0) -> None:
+    def __init__(self, *, n_features: int, n_steps: int = 3) -> None:
         super().__init__(n_features)
-        self.mean: Array | None = None
+        self.n_steps, self.n_done, self.mean = n_steps, 0, np.zeros(0)
 
     def begin(self, background: Utterances, seed: int) -> None:
-        self.mean = background.frames.mean(axis=0).astype(np.float64)
+        self.target = background.frames.mean(axis=0).astype(np.float64)
+        self.mean = np.zeros(len(self.target))
 
-    def tensors(self) -> dict[str, Tensor]:
-        return {} if self.mean is None else {"toy:mean": torch.from_numpy(self.mean)}
+    def step(self) -> Mapping[str, float]:
+        self.n_done += 1
+        self.mean = self.mean + (self.target - self.mean) * self.n_done / self.n_steps
+        return {"log_likelihood": float(-np.abs(self.target - self.mean).sum())}
 
-    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+    @property
+    def done(self) -> bool:
+        return self.n_done >= self.n_steps
+
+    def training_state(self) -> dict[str, Any]:
+        return {"n_done": self.n_done}
+
+    def load_training_state(self, state: Mapping[str, Any]) -> None:
+        self.n_done = state["n_done"]
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return {"toy:mean": torch.from_numpy(self.mean)} if len(self.mean) else {}
+
+    def load_tensors(self, tensors: Mapping[str, torch.Tensor]) -> None:
         self.mean = tensors["toy:mean"].numpy()
 
     def represent(self, utterances: Utterances) -> Utterances:
         normalised = cmvn(utterances)
         rows = range(len(utterances))
-        voice = np.stack([utterances.of(row).mean(axis=0) - self.mean for row in rows])
-        course = [np.array_split(normalised.of(row), PARTS) for row in rows]
-        return utterances.without_frames(
-            voice=voice, course=np.stack([np.concatenate([part.mean(axis=0) for part in one]) for one in course])
-        )
+        level = np.array([utterances.of(row).mean(axis=0, dtype=np.float64) - self.mean for row in rows])
+        parts = [np.array_split(normalised.of(row), N_PARTS) for row in rows]
+        shape = np.array([np.concatenate([part.sum(axis=0) / max(len(part), 1) for part in row]) for row in parts])
+        empty = (len(rows), -1)
+        return utterances.without_frames(level=level.reshape(empty), shape=shape.reshape(empty))
 
-    def enrol(self, represented: Utterances, model: Index) -> Utterances:
-        n = int(model.max()) + 1
-        made: dict[str, Array] = {}
-        for name in ("voice", "course"):
+    def enrol(self, represented: Utterances, model: np.ndarray) -> Utterances:
+        n = int(model.max(initial=-1)) + 1
+        columns = {"model": np.arange(n)}
+        for name in ("level", "shape"):
             sums = np.zeros((n, represented[name].shape[1]))
             np.add.at(sums, model, represented[name])
-            made[name] = sums / np.bincount(model, minlength=n)[:, None]
-        return Utterances(np.empty((0, 1), np.float32), np.zeros(n, np.int64), {**made, "model": np.arange(n)})
+            columns[name] = sums / np.bincount(model, minlength=n)[:, None]
+        return Utterances(np.empty((0, 1), np.float32), np.zeros(n, np.int64), columns)
 
-    def score(self, references: Utterances, tested: Utterances, model: Index, recording: Index) -> dict[str, Array]:
-        names = {"speaker": "voice", "phrase": "course"}
-        return {name: cosine(references[of][model], tested[of][recording]) for name, of in names.items()}
+    def score(
+        self, references: Utterances, tested: Utterances, model: np.ndarray, recording: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        return {
+            score: cosine(references[name][model], tested[name][recording])
+            for score, name in (("speaker", "level"), ("phrase", "shape"))
+        }
 
 
-def cosine(a: Array, b: Array) -> Array:
-    made: Array = (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
-    return made
+def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1) + 1e-12)
 
 
-def spoken(speaker: int, word: str, take: int) -> np.ndarray:
-    """A word in tones: harmonics of a speaker's pitch and resonance, each take a little different, quiet around it."""
-    rng = np.random.default_rng((speaker, sorted(WORDS).index(word), take))
-    time = np.linspace(0, 1, round(RATE * rng.uniform(0.4, 0.5)))
-    wander = np.exp(0.04 * np.interp(time, np.linspace(0, 1, 6), rng.standard_normal(6)))
-    pitch = 110 * 1.03**speaker
-    course = np.interp(time, (0, 0.5, 1), WORDS[word]) * wander
-    phase = 2 * np.pi * np.cumsum(pitch * course) / RATE
-    centre = 500 * 1.14**speaker
-    tones = sum(
-        np.exp(-(((n * pitch - centre) / 400) ** 2)) * np.sin(n * phase + rng.uniform(0, 6)) for n in range(1, 24)
+def write_toy(folder: Path) -> Path:
+    """A folder of configuration files with `model=toy_verifier`, for `--config-dir`."""
+    (folder / "model").mkdir(parents=True, exist_ok=True)
+    (folder / "model" / "toy_verifier.yaml").write_text(
+        "# Means.\n"
+        "defaults:\n  - override /module@_global_.module: stages\n  - override /task@_global_.task: verification\n\n"
+        "_target_: helpers.toy_verifier.ToyVerifier\nn_steps: 3\n"
     )
-    quiet = [np.zeros(round(RATE * rng.uniform(0.2, 0.3))) for _ in range(2)]
-    audio = np.concatenate([quiet[0], 0.5 * tones / np.abs(tones).max(), quiet[1]])
-    return audio + 0.003 * rng.standard_normal(len(audio))
-
-
-def write_voices(folder: Path, n_speakers: int = 12, n_takes: int = 5) -> Path:
-    for word in WORDS:
-        (folder / word).mkdir(parents=True)
-        for speaker in range(n_speakers):
-            for take in range(n_takes):
-                soundfile.write(folder / word / f"s{speaker:02d}_{take}.wav", spoken(speaker, word, take), RATE)
     return folder
-
-
-def write_conf(folder: Path) -> Path:
-    (folder / "model").mkdir(parents=True)
-    (folder / "model" / "toy.yaml").write_text(CONF)
-    return folder
-
-
-def trained(root: Path) -> Path:
-    """A folder with voices, `conf` and a run of the toy on them, `runs/toy`, made once below `root`."""
-    home = root / "toy-verifier"
-    if not home.exists():
-        write_voices(home / "voices")
-        write_conf(home / "conf")
-        assert main(words_of_run(home)) == 0
-    return home
-
-
-def words_of_run(home: Path, *more: str) -> list[str]:
-    """Words of `phonaut` that train a toy on voices: speakers 8 to 11 are tested, calibrated in turns."""
-    return [
-        "train", "--config-dir", str(home / "conf"), "model=toy", "dataset=folder",
-        f"dataset.data_folder={home / 'voices'}", "protocol.test_speakers=[s08,s09,s10,s11]", "protocol.turns=2",
-        "protocol.enrol_takes=1-3", f"output_dir={home / 'runs'}", "experiment_id=toy", *more,
-    ]  # fmt: skip

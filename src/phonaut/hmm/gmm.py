@@ -8,7 +8,6 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import softmax
 
 from phonaut.arrays import Array, Index
 from phonaut.checks import below, refuse
@@ -331,6 +330,8 @@ class GMM(Saved):
 
     def predict_proba(self, X: ArrayLike) -> Array:
         """Responsibilities `p(k | x_t)`, `(N, K)`."""
+        from scipy.special import softmax  # a fifth of a second, which verifying one recording need not wait
+
         return np.concatenate([softmax(logs, axis=1) for logs in self._joint(X)])
 
     def predict(self, X: ArrayLike) -> Index:

@@ -275,8 +275,10 @@ class Verification(Task):
         trials: TrialList,
     ) -> dict[str, Array]:
         """Inputs of the calibration, as the options of the task say."""
-        options = {"normalization": self.normalization, "top_n": self.top_n, "durations": self.durations}
-        return fusion_inputs(system, cohort, enrolled, tested, trials, **options)
+        return fusion_inputs(
+            system, cohort, enrolled, tested, trials,
+            normalization=self.normalization, top_n=self.top_n, durations=self.durations,
+        )  # fmt: skip
 
     def score(self, run: Trained, cohort: Cohort | None, takes: Utterances, tested: Utterances) -> float:
         """The score of a recording against the speaker whom some takes enrol, as a trained run scores trials.

@@ -158,14 +158,14 @@ def fingerprint(corpus: DividedCorpus, sample_rate: int) -> tuple[str, int]:
 
 def trials_of(corpus: DividedCorpus) -> Mapping[str, TrialList]:
     """Lists of verification trials by split; none where the protocol makes none."""
-    trials: Mapping[str, TrialList] = getattr(corpus, "trials", {})
-    return trials
+    trials: Mapping[str, TrialList] | None = getattr(corpus, "trials", None)
+    return trials if isinstance(trials, Mapping) else {}  # of what no protocol has divided, they are not known
 
 
 def genders_of(corpus: DividedCorpus) -> Mapping[str, str]:
     """The gender of each speaker, where the corpus knows it."""
-    genders: Mapping[str, str] = getattr(corpus, "genders", {})
-    return genders
+    genders: Mapping[str, str] | None = getattr(corpus, "genders", None)
+    return genders if isinstance(genders, Mapping) else {}
 
 
 def build(corpus: DividedCorpus, folder: Path, sample_rate: int, n_utterances: int, n_jobs: int) -> None:
