@@ -15,6 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")
 
+import numpy as np
 import pytest
 
 
@@ -57,6 +58,32 @@ def composed_once() -> Iterator[None]:
     hydra.compose = composed
     yield
     hydra.compose = compose
+
+
+@pytest.fixture(scope="session", autouse=True)
+def undrawn() -> Iterator[None]:
+    """TensorBoard's pictures keep their names and are blank: a tenth of a second each that few tests look at."""
+    from matplotlib import pyplot
+    from torch.utils.tensorboard import writer
+
+    draw = writer.figure_to_image
+
+    def blank(figures: Any, close: bool = True) -> Any:
+        for figure in figures if isinstance(figures, list) else [figures]:
+            pyplot.close(figure)
+        return np.zeros((3, 8, 8), dtype=np.uint8)
+
+    writer.figure_to_image = blank
+    yield
+    writer.figure_to_image = draw
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorBoard's pictures are drawn."""
+    from torch.utils.tensorboard import _utils, writer
+
+    monkeypatch.setattr(writer, "figure_to_image", _utils.figure_to_image)
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,11 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from helpers.processes import Command
 from helpers.runs_of_tones import run_settings, write_tones
 from phonaut.config import plugins
 from phonaut.config.compose import ConfigurationError, compose
@@ -105,10 +104,8 @@ def test_a_model_of_an_added_folder_trains_alone_and_in_a_sweep(tmp_path: Path, 
     conf = write_plugin(tmp_path, f"toy_trains_{sweep}".lower())
     words = [*run_settings(write_tones(tmp_path / "tones", n_takes=1), small=True), "experiment_id=x"]
     words += ["-m", "model=toy,majority"] if sweep else ["model=toy"]
-    command = [sys.executable, "-m", "phonaut", "train", *words, "--config-dir", str(conf)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search("to resume  phonaut train .* --config-dir .*my conf", done.stdout)
+    printed = Command(tmp_path, ["train", *words, "--config-dir", str(conf)]).finish()
+    assert re.search("to resume  phonaut train .* --config-dir .*my conf", printed)
     runs = {path.parent.name for path in tmp_path.glob("trained_models/x/**/metrics.json")}
     assert runs == ({"toy", "majority"} if sweep else {"toy"})
     for path in tmp_path.glob("trained_models/x/**/metrics.json"):

@@ -1,7 +1,6 @@
 """Lightning gets each batch of each epoch once, in one order, through interruptions and on several processes."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
+from helpers.processes import CONTEXT, run_file, two_places
 from phonaut.data.batches import Batch
 from phonaut.data.datamodule import SpeechData
 
@@ -206,9 +206,12 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any], corpus: Any
 
 @pytest.mark.slow
 def test_two_processes_share_the_batches_of_one_and_one_goes_on_alone(corpus: Any, tmp_path: Path) -> None:
-    program = [sys.executable, __file__, str(tmp_path)]
-    finished = subprocess.run(program, capture_output=True, text=True, timeout=120)
-    assert finished.returncode == 0, finished.stderr
+    ranks = [CONTEXT.Process(target=run_file, args=(__file__, [str(tmp_path)], place)) for place in two_places()]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join(120)
+        assert rank.exitcode == 0
     shares = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1)]
     alone = fit(speech_data(corpus), tmp_path, num_sanity_val_steps=0)
     assert len(shares[0]["seen"]) == len(shares[1]["seen"]) == len(alone.seen)
@@ -222,7 +225,7 @@ def test_two_processes_share_the_batches_of_one_and_one_goes_on_alone(corpus: An
 
 
 def share_of_one_process(folder: Path) -> None:
-    """What each of two processes does: Lightning starts the second one with the same command."""
+    """What each of two processes does."""
     from conftest import Corpus
 
     settings = {"strategy": "ddp", "devices": 2, "callbacks": [Checkpoints(folder)], "num_sanity_val_steps": 0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import runpy
 import signal
 import socket
 import sys
@@ -14,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["phonaut.runs.training", "phonaut.reports", "phonaut.models", "phonaut.cli"])
+# What a run would import of itself too, once for all of them.
+OF_PHONAUT = ["runs.training", "reports.terminal", "models", "cli.train", "tasks.classification", "tasks.noise_test"]
+OF_OTHERS = ["hydra", "matplotlib.backends.backend_agg", "safetensors.torch", "soundfile", "torch.utils.tensorboard"]
+CONTEXT.set_forkserver_preload([f"phonaut.{name}" for name in OF_PHONAUT] + OF_OTHERS)
 
 
 class Command:
@@ -72,13 +76,26 @@ class Command:
 
 def train_by_two(folder: Path, words: list[str]) -> None:
     """`phonaut train` on two processes, each started with the variables that Lightning's launcher would give it."""
+    words = ["train", *words, "trainer.strategy=ddp", "trainer.devices=2"]
+    ranks = [Command(folder, words, **place) for place in two_places()]
+    for command in ranks:
+        command.finish()
+
+
+def two_places() -> list[dict[str, str]]:
+    """The variables that Lightning's launcher gives to each of two processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "NODE_RANK": "0"}
-    words = ["train", *words, "trainer.strategy=ddp", "trainer.devices=2"]
-    ranks = [Command(folder, words, **place, LOCAL_RANK=rank) for rank in ("0", "1")]
-    for command in ranks:
-        command.finish()
+    return [place | {"LOCAL_RANK": rank} for rank in ("0", "1")]
+
+
+def run_file(file: str, words: list[str], environment: dict[str, str]) -> None:
+    """Be `python file words`."""
+    os.environ.update(environment)
+    sys.path.insert(0, str(Path(file).parent))
+    sys.argv = [file, *words]
+    runpy.run_path(file, run_name="__main__")
 
 
 def run(

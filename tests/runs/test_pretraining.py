@@ -41,9 +41,13 @@ def without_masks(words: list[str]) -> list[str]:
     ],
     ids=lambda more: " ".join(more[:2]),
 )
-def test_a_run_has_a_loss_with_an_interval_curves_and_pictures(more: list[str], tones: Path, tmp_path: Path) -> None:
+def test_a_run_has_a_loss_with_an_interval_curves_and_pictures(
+    more: list[str], tones: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     from phonaut.reports import write_report
 
+    if more == ["objective=mockingjay"]:
+        request.getfixturevalue("drawn")  # into TensorBoard, as well as onto the page
     words = pretraining(tones)
     words = without_masks(words) if "objective=apc" in more else words
     run = trained(tmp_path / "x" / "mockingjay_small", [*words, *more])

@@ -45,16 +45,15 @@ def calm(settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("minutes", "seed"), [(5.0, 0), (0.001, 1)], ids=["epochs", "within epochs"])
+@pytest.mark.parametrize(("minutes", "seed", "n_kills"), [(5.0, 0, 1), (0.001, 1, 2)], ids=["epochs", "within epochs"])
 def test_killed_at_random_moments_it_ends_with_the_same_weights(
-    minutes: float, seed: int, settings: list[str], calm: Path, tmp_path: Path
+    minutes: float, seed: int, n_kills: int, settings: list[str], calm: Path, tmp_path: Path
 ) -> None:
     arguments = [*settings, f"checkpoint_minutes={minutes}"]
     planned = steps(calm)
     per_epoch = len(planned) // 4
 
     rng = random.Random(seed)
-    n_kills = 2
     for kill in range(n_kills):
         run = start(tmp_path, arguments)
         wanted = len(steps(tmp_path)) + per_epoch + rng.randint(1, per_epoch // 2)  # once an epoch is complete

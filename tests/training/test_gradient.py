@@ -40,7 +40,7 @@ def weights(tones: Path, folder: Path, *overrides: str) -> dict[str, torch.Tenso
 
 @pytest.fixture(scope="module")
 def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tones(tmp_path_factory.mktemp("corpus") / "tones")
+    return write_tones(tmp_path_factory.mktemp("corpus") / "tones", n_takes=1)
 
 
 @pytest.mark.slow
@@ -71,6 +71,7 @@ def test_every_optimizer_trains_with_a_scheduler(name: str, tones: Path, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("drawn")
 def test_tensorboard_shows_numbers_pictures_and_sounds(tones: Path, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -23,6 +23,7 @@ FRONT_ENDS: dict[str, Any] = {
 }
 
 
+@pytest.mark.usefixtures("drawn")
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 def test_recordings_of_a_few_samples_have_pictures_and_sounds(front_end: str, tmp_path: Path) -> None:
     lengths = torch.tensor([1, 2, 10, 159])
