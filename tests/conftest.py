@@ -15,8 +15,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")
 
-import numpy as np
 import pytest
+
+from helpers.blank_pictures import draw, leave_blank
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,28 +63,18 @@ def composed_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def undrawn() -> Iterator[None]:
-    """TensorBoard's pictures keep their names and are blank: a tenth of a second each that few tests look at."""
-    from matplotlib import pyplot
-    from torch.utils.tensorboard import writer
-
-    draw = writer.figure_to_image
-
-    def blank(figures: Any, close: bool = True) -> Any:
-        for figure in figures if isinstance(figures, list) else [figures]:
-            pyplot.close(figure)
-        return np.zeros((3, 8, 8), dtype=np.uint8)
-
-    writer.figure_to_image = blank
+    """TensorBoard's pictures are blank but where a test asks for `drawn`; `helpers.processes` does it for its own."""
+    leave_blank()
     yield
-    writer.figure_to_image = draw
+    draw()
 
 
 @pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def drawn() -> Iterator[None]:
     """TensorBoard's pictures are drawn."""
-    from torch.utils.tensorboard import _utils, writer
-
-    monkeypatch.setattr(writer, "figure_to_image", _utils.figure_to_image)
+    draw()
+    yield
+    leave_blank()
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+from helpers.blank_pictures import leave_blank
+
 CONTEXT = multiprocessing.get_context("forkserver")
 # What a run would import of itself too, once for all of them.
 OF_PHONAUT = ["runs.training", "reports.terminal", "models", "cli.train", "tasks.classification", "tasks.noise_test"]
@@ -116,6 +118,7 @@ def run(
     sys.stdout, sys.stderr = (os.fdopen(os.dup(file), "w", buffering=1, encoding="utf-8") for _ in range(2))
     sys.argv = ["phonaut", *words]
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    leave_blank()
     if before is not None:
         before(*arguments)
     from phonaut.cli import main
