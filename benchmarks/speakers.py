@@ -1,11 +1,10 @@
-"""Verification systems on real speech, side by side, with their fusion:
+"""Verification systems on real speech, side by side, with their fusion.
 
     python benchmarks/speakers.py arabic --trials --folds --output benchmarks/results/speakers.json
 
 `arabic`: the Arabic command words with halves exchanged: background speakers 1 to 10, evaluation 11 to 20, and the
 reverse, pooled over both: 20 evaluation speakers, enrolled with takes 1-3, tested on 4-10; development by leaving
-background speakers out in three turns. `free`: text-independent, on the pooled sentences and words of speechocean762.
-Each row has as many trials as the others (`TRIALS`), on the first half; development chooses (mean of the equal error
+background speakers out in three turns. Each row has as many trials as the others (`TRIALS`), on the first half; development chooses (mean of the equal error
 rates of the conditions), evaluation reports.
 """
 
@@ -61,8 +60,9 @@ class Bench:
             words = [*self.words(half), f"model={model}", *TRIALS[row][number].split()]
             where = [f"output_dir={folder}", "experiment_id=run", "trainer.enable_progress_bar=false"]
             with (self.folder / f"{row}-{number}-{half}.log").open("a") as log:
-                subprocess.run([sys.executable, "-m", "phonaut", "train", *words, *where], stdout=log, stderr=log,
-                               env=os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}, check=False)  # fmt: skip
+                threads = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+                command = [sys.executable, "-m", "phonaut", "train", *words, *where]
+                subprocess.run(command, stdout=log, stderr=log, env=os.environ | threads, check=False)
         return Run(run)
 
 
@@ -92,7 +92,7 @@ def main() -> None:
     table: dict[str, Any] = {}
     halves: dict[str, list[TrialScores]] = {}
     runs = {half: [bench.train(row, best[row], half) for row in rows] for half in HALVES}
-    for half, of_half in runs.items():
+    for of_half in runs.values():
         tables = in_order([TrialScores.load(run.folder, "test") for run in of_half], rows)
         for row, one in zip(rows, tables, strict=True):
             halves.setdefault(row, []).append(one)

@@ -50,7 +50,10 @@ FEATURES = {
     "raw": ["features.win_length=80", "features.hop_length=80"],
 }
 PRETRAINED = {"mockingjay_base", "mockingjay_large", "mockingjay_small"}  # in tests/runs/test_pretraining.py
-SAME_AS_OTHERS = {"mel", "linear", "fbank"}  # melspec, spectrogram and melspec_kaldi with other numbers
+VERIFY = {"gmm_ubm", "gmm_ubm_diag", "gmm_ubm_full", "ivector", "supervector", "dtw_verification", "phone_hmm",
+          "sentence_hmm", "ecapa", "redimnet"}  # in tests/tasks/test_verification.py  # fmt: skip
+# melspec, spectrogram, melspec_kaldi and mfcc with other numbers
+SAME_AS_OTHERS = {"mel", "linear", "fbank", "mfcc39", "mfcc60"}
 FAMILIES = (
     ("tc-res8",),
     ("dnnhmm",),
@@ -104,7 +107,7 @@ def of_model(model: str, target: str) -> list[str]:
 
 
 def test_every_model_and_front_end_is_in_the_grid() -> None:
-    assert set(SMALL) | PRETRAINED == set(choices()["model"])
+    assert set(SMALL) | PRETRAINED | VERIFY == set(choices()["model"])
     assert set(FEATURES) | SAME_AS_OTHERS | {"frames"} == set(choices()["features"])
 
 

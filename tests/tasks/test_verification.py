@@ -262,3 +262,37 @@ def test_what_makes_no_sense_is_refused(runs: Runs, tmp_path: Path, word: str, m
     kept = [one for one in words(runs.glides) if not (word.startswith("protocol=") and one.startswith("protocol."))]
     with pytest.raises((ConfigurationError, ValueError), match=message):
         train(compose([*kept, *word.split()]), tmp_path / "run", ["phonaut", "train"])
+
+
+FEW = "protocol.turns=0 protocol.validation_speakers=[s3,s4] features.n_mfcc=8 features.n_mels=16"
+SYSTEMS = {
+    "gmm_ubm": "model.n_components=8 model.em_steps=4",
+    "gmm_ubm_full": "model.n_components=2 model.em_steps=2 model.phrase_models=true",
+    "gmm_ubm_diag": "model.n_components=4 model.em_steps=2 model.top_c=2",
+    "ivector": "model.n_components=4 model.em_steps=2 model.rank=4 model.variability_steps=2",
+    "supervector": "model.n_states=3 model.n_iter=2",
+    "dtw": "task=verification",
+    "phone_hmm": "model.n_mix=1 model.silence_mix=1 model.n_flat=2 model.n_iter=1",
+    "sentence_hmm": "model.n_states=3 model.n_mix=1 model.n_flat=2 model.n_iter=1",
+    "ecapa": "task=verification model.channels=16 model.scale=2 features=melspec features.n_mels=16 batch_size=16 "
+    "trainer.max_epochs=2 module.n_averaged=1",
+    "redimnet": "task=verification model.strides=[2] model.n_blocks=[1] features=melspec features.n_mels=16 "
+    "batch_size=16 trainer.max_epochs=1 module.n_averaged=1",
+}
+
+
+@pytest.mark.parametrize("model", SYSTEMS)
+def test_every_system_scores_every_trial_and_tells_strangers_apart(runs: Runs, model: str) -> None:
+    kept = [one for one in words(runs.glides) if not one.startswith(("model=", "protocol.turns"))]
+    few = FEW.replace("features.n_mfcc=8 ", "") if "melspec" in SYSTEMS[model] else FEW
+    config = compose([*kept, f"model={model}", *few.split(), *SYSTEMS[model].split()])
+    run = train(config, runs.folder / f"system_{model}", ["phonaut", "train"])
+    assert run is not None
+    scored = TrialScores.load(run.folder, "test")
+    assert np.isfinite(scored.scores).all()
+    assert scored.trials.counts() == {"TC": 18, "TW": 36, "IC": 36, "IW": 72}
+    assert len(np.unique(scored.scores)) > 150, "no score is clamped"
+    assert run.metrics["test"]["eer/IW"]["value"] < 0.4
+    again = scored.scores.copy()
+    evaluate(run.folder)
+    np.testing.assert_allclose(TrialScores.load(run.folder, "test").scores, again, rtol=1e-4, atol=1e-4)
