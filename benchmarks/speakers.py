@@ -1,11 +1,11 @@
 """Verification systems on real speech, side by side, with their fusion.
 
-    python benchmarks/speakers.py arabic --trials --folds --output benchmarks/results/speakers.json
+    python benchmarks/speakers.py arabic --output benchmarks/results/speakers.json
 
 `arabic`: the Arabic command words with halves exchanged: background speakers 1 to 10, evaluation 11 to 20, and the
 reverse, pooled over both: 20 evaluation speakers, enrolled with takes 1-3, tested on 4-10; development by leaving
-background speakers out in three turns. Each row has as many trials as the others (`TRIALS`), on the first half; development chooses (mean of the equal error
-rates of the conditions), evaluation reports.
+background speakers out in three turns. Each row has as many trials as the others (`TRIALS`), on the first half;
+development chooses (mean of the equal error rates of the conditions), evaluation reports.
 """
 
 from __future__ import annotations

@@ -154,9 +154,9 @@ def difference_of_trials(a: TrialList, b: TrialList) -> str:
         return f"{len(different)} models are enrolled with other recordings ({listed(different)})"
     if len(a) != len(b):
         return f"{len(a):,} and {len(b):,} of them"
-    keys = [np.sort(key) for key in keys_in(a, b)]
-    if not np.array_equal(*keys):
-        return f"{int((keys[0] != keys[1]).sum()):,} pairs of model and recording differ"
+    first, other = (np.sort(key) for key in keys_in(a, b))
+    if not np.array_equal(first, other):
+        return f"{int((first != other).sum()):,} pairs of model and recording differ"
     place = place_in(a, b)
     if a.conditions != b.conditions or not np.array_equal(a.condition, b.condition[place]):
         return "the condition of some differs"
