@@ -279,13 +279,13 @@ def read_json(path: Path, default: T) -> T:
     return content
 
 
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """`write_bytes` of a compressed `.npz` file."""
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], *, compressed: bool = True) -> None:
+    """`write_bytes` of an `.npz` file; frames hardly shrink by compression, and take long to unpack."""
     import numpy as np
 
     buffer = io.BytesIO()
     columns: dict[str, Any] = dict(arrays)
-    np.savez_compressed(buffer, **columns)
+    (np.savez_compressed if compressed else np.savez)(buffer, **columns)
     write_bytes(path, buffer.getvalue())
 
 

@@ -22,15 +22,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import prange
 from numpy.typing import NDArray
 from torch import Tensor
 
 from phonaut.arrays import Array, Index
-from phonaut.compiled import njit
 from phonaut.densities.gaussian_log_prob import BLOCK_FRAMES, Gaussians, features
 
-FAST = {"reassoc", "contract", "arcp", "nsz"}  # what lets sums be vectorised; infinities and NaN keep their meaning
+TILE = 16  # frames of one component that NumPy multiplies at once
+FEW_PRODUCTS = 2**27  # that NumPy sums sooner than Numba is loaded
 Floats = NDArray[np.float32]
 
 
@@ -115,6 +114,8 @@ class Background:
     ) -> Array:
         """Means over frames of `log p(x_t | model) - log p(x_t | background)`, of N pairs; 0 without frames.
 
+        Few are scored in float64 by NumPy, many in float32 by Numba, which takes half a second to load.
+
         Args:
             x: frames of B recordings, one after another, `(T, D)`.
             lengths: of each, `(B,)`.
@@ -123,71 +124,69 @@ class Background:
             model: of each pair, `(N,)`.
             recording: of each pair, `(N,)`.
         """
+        components, log_shares = best[0].astype(np.int32), best[1].astype(np.float32)
+        used = len(np.unique(model))
+        n_products = components.size * max(changes[0].shape[2], TILE) * max(used, TILE)
+        sums = self._few_sums if n_products <= FEW_PRODUCTS else self._many_sums
+        totals = sums(x.astype(np.float32), lengths, components, log_shares, changes, model, recording)
+        means: Array = totals / np.maximum(lengths[recording], 1)
+        return means
+
+    def _few_sums(
+        self, x: Floats, lengths: Index, components: NDArray[np.int32], log_shares: Floats,
+        changes: tuple[Floats, Floats], model: Index, recording: Index,
+    ) -> Array:  # fmt: skip
+        """Sums over frames by NumPy, of all frames and all models: frames of a component lie in tiles of `TILE`."""
+        slopes, constants = changes
+        used, column = np.unique(model, return_inverse=True)
+        (n_frames, n_best), n_models = components.shape, len(used)
+        order = np.argsort(components, axis=None, kind="stable")
+        component = components.ravel()[order]
+        counts = np.bincount(component, minlength=len(slopes))
+        n_tiles = -(-counts // TILE)
+        ahead = TILE * (np.cumsum(n_tiles) - n_tiles) - (np.cumsum(counts) - counts)
+        slot, of_tile = np.arange(len(order)) + ahead[component], np.repeat(np.arange(len(slopes)), n_tiles)
+        tiles = np.zeros((len(of_tile), TILE, x.shape[1]))
+        tiles.reshape(-1, x.shape[1])[slot] = x[order // n_best] - self.gaussians.means.numpy()[component]
+        if self.full:
+            y = tiles @ self.whitening.mT.numpy()[of_tile]
+        else:
+            y = tiles * self.whitening.diagonal(dim1=1, dim2=2).numpy()[of_tile, None]
+        phi = with_products(y, slopes.shape[2])
+        changed = phi @ slopes[:, used].astype(np.float64).swapaxes(1, 2)[of_tile]
+        logs = np.empty((len(order), n_models))
+        logs[order] = changed.reshape(tiles.shape[0] * TILE, n_models)[slot] + constants[component][:, used]
+        ratios = np.logaddexp.reduce(logs.reshape(n_frames, n_best, n_models) + log_shares[..., None], axis=1)
+        sums, some = np.zeros((len(lengths), n_models)), lengths > 0
+        if some.any():
+            sums[some] = np.add.reduceat(ratios, (np.cumsum(lengths) - lengths)[some], axis=0)
+        totals: Array = sums[recording, column]
+        return totals
+
+    def _many_sums(
+        self, x: Floats, lengths: Index, components: NDArray[np.int32], log_shares: Floats,
+        changes: tuple[Floats, Floats], model: Index, recording: Index,
+    ) -> Array:  # fmt: skip
+        """Sums over frames by Numba, with all models of a recording at once."""
+        from phonaut.densities.adapted_mixtures_engine import sum_log_ratios
+
         order = np.lexsort((model, recording))
         first = np.searchsorted(recording[order], np.arange(len(lengths) + 1))
-        totals, ends = np.empty(len(order)), np.cumsum(lengths)
+        sums, totals, ends = np.empty(len(order)), np.empty(len(order)), np.cumsum(lengths)
         sum_log_ratios(
-            np.ascontiguousarray(x, np.float32), ends - lengths, ends,
-            np.ascontiguousarray(best[0], np.int32), np.ascontiguousarray(best[1], np.float32),
+            np.ascontiguousarray(x), ends - lengths, ends,
+            np.ascontiguousarray(components), np.ascontiguousarray(log_shares),
             self.gaussians.means.numpy(), self.whitening.contiguous().numpy(), *changes,
-            first, model[order].astype(np.int64), totals,
+            first, model[order].astype(np.int64), sums,
         )  # fmt: skip
-        result = np.empty(len(order))
-        result[order] = totals / np.maximum(lengths[recording[order]], 1)
-        return result
+        totals[order] = sums
+        return totals
 
 
-@njit(nogil=True, error_model="numpy", fastmath=FAST)
-def whitened(frame: Floats, mean: Array, whitening: Array, phi: Floats) -> None:
-    """`phi = (y, products of y)` with `y = whitening (frame - mean)`; squares alone where there is room for no more."""
-    d = len(frame)
-    for i in range(d):
-        total, row = 0.0, whitening[i]
-        for j in range(i + 1):
-            total += row[j] * (frame[j] - mean[j])
-        phi[i] = total
-    if len(phi) == 2 * d:
-        for i in range(d):
-            phi[d + i] = phi[i] * phi[i]
-    elif len(phi) > d:
-        at = d
-        for i in range(d):
-            for j in range(i, d):
-                phi[at] = phi[i] * phi[j]
-                at += 1
-
-
-@njit(nogil=True, error_model="numpy", fastmath=FAST, parallel=True)
-def sum_log_ratios(
-    x: Floats, begin: Index, end: Index, components: NDArray[np.int32], log_shares: Floats,
-    means: Array, whitening: Array, slopes: Floats, constants: Floats, first: Index, model: Index, totals: Array,
-) -> None:  # fmt: skip
-    """Sums over the frames of recordings, each with the models of its pairs `first[b] ... first[b + 1]`."""
-    n_best, n_features = components.shape[1], slopes.shape[2]
-    for b in prange(len(begin)):
-        models = model[first[b] : first[b + 1]]
-        n = len(models)
-        if n:
-            out = totals[first[b] : first[b + 1]]
-            out[:] = 0.0
-            logs, phi = np.empty((n, n_best), np.float32), np.empty(n_features, np.float32)
-            for t in range(begin[b], end[b]):
-                for c in range(n_best):
-                    k = components[t, c]
-                    whitened(x[t], means[k], whitening[k], phi)
-                    share, slope, constant = log_shares[t, c], slopes[k], constants[k]
-                    for j in range(n):
-                        m = models[j]
-                        row, total = slope[m], np.float32(0.0)
-                        for p in range(n_features):
-                            total += row[p] * phi[p]
-                        logs[j, c] = total + constant[m] + share
-                for j in range(n):
-                    row = logs[j]
-                    peak = row[0]
-                    for c in range(1, n_best):
-                        peak = max(peak, row[c])
-                    total = np.float32(0.0)
-                    for c in range(n_best):
-                        total += np.exp(row[c] - peak)
-                    out[j] += peak + np.log(total)
+def with_products(y: Array, n_features: int) -> Array:
+    """`(y, products of y)` along the last axis, `n_features` in all: squares alone where there is room for no more."""
+    d = y.shape[-1]
+    if n_features == d:
+        return y
+    rows, columns = (np.arange(d),) * 2 if n_features == 2 * d else np.triu_indices(d)
+    return np.concatenate([y, y[..., rows] * y[..., columns]], axis=-1)

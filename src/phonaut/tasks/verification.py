@@ -180,7 +180,7 @@ class Verification(Task):
         background = system.represent(utterances_of(model, data, "train"))
         cohort = self._cohort(system, background)
         if cohort is not None:
-            write_arrays(folder / COHORT, cohort.arrays())
+            write_arrays(folder / COHORT, cohort.arrays(), compressed=False)
         metrics: Metrics = {}
         calibration: Calibration | None = None
         development = self._development(config, model, data, system, cohort)

@@ -272,10 +272,10 @@ def test_scores_do_not_depend_on_batch_order_or_blocks(system: Any, top_c: Any, 
     represented = Utterances.joined([made.represent(tested.select([row])) for row in range(len(tested))])
     some = made.score(references, represented, model, recording)
     for name in ("speaker", "phrase"):
-        np.testing.assert_array_equal(some[name], whole[name][model, recording])
+        np.testing.assert_allclose(some[name], whole[name][model, recording], rtol=1e-12, atol=1e-14)
     backwards = np.arange(len(tested))[::-1]
     again = made.score(references, made.represent(tested.select(backwards)), model, len(tested) - 1 - recording)
-    np.testing.assert_array_equal(again["speaker"], some["speaker"])
+    np.testing.assert_allclose(again["speaker"], some["speaker"], rtol=1e-12, atol=1e-14)
 
 
 def test_models_do_not_depend_on_those_enrolled_beside_them(system: Any) -> None:
