@@ -38,6 +38,7 @@ DIFFERENCES: dict[str, str] = {
     "configurations/*/dataset.alignment_tier": TIER,
     "configurations/*/dataset.corpora/*/corpus/alignment_tier": TIER,
     "encoders/configurations/*/dataset.alignment_tier": TIER,
+    "configurations/refused/refused": "the list of models has those of verification",
     "configurations/tera/probe": "a list of words is one without quotes too; it was text, letter by letter",
     "encoders/configurations/*/scheduler.max_lr": RESOLVED,
     "encoders/configurations/*/dataset.target": RESOLVED,

@@ -218,7 +218,7 @@ def test_the_figures_of_compare_are_those_of_the_registry(toys: list[str], capsy
     Path("conf/metric/loudness.yaml").write_text("_target_: toy_commands.Loudness\n")
     assert main(["compare", "--help", *toys]) == 0
     page = " ".join(capsys.readouterr().out.split())
-    assert "accuracy, f1, frame_accuracy, recall or loudness; default: accuracy" in page
+    assert "accuracy, cllr, dcf, eer, f1, frame_accuracy, min_cllr, min_dcf, recall or loudness; default:" in page
     assert main(["compare", "a", "b", "metric=loudnes"]) == 2
     assert "got loudnes; did you mean loudness?" in capsys.readouterr().err
 

@@ -29,6 +29,8 @@ WITH_MODEL = {
     "module=hybrid": ["model=dnnhmm"],
     "module=representation": PRETRAINING,
     "module=speaker_embedding": ["model=ecapa"],
+    "module=stages": ["model=gmm_ubm"],
+    "task=verification": ["model=gmm_ubm"],
     "task=pretraining": PRETRAINING,
     "dataset=mix": PRETRAINING,
     "objective": PRETRAINING,
@@ -55,7 +57,12 @@ def problems(*overrides: str) -> list[str]:
 @pytest.mark.parametrize(("group", "name"), EVERY_CHOICE, ids=lambda value: value)
 def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: str) -> None:
     config, found = draft([f"{group}={name}", *WITH_MODEL.get(f"{group}={name}", WITH_MODEL.get(group, []))])
-    wanted = ("sparse_adam", "needs dataset.train=", "for dataset=" if name == "frames" else "sparse_adam")
+    wanted = (
+        "sparse_adam",
+        "needs dataset.train=",
+        "needs dataset.frames_folder=",
+        "for dataset=" if name == "frames" else "sparse_adam",
+    )
     allowed = [problem for problem in found if any(text in problem for text in wanted)]
     assert found == allowed, "only sparse_adam is refused, and what needs more words"
     assert trust.problems(config.to_dict()) == [], "a stored run of it names nothing that is not ours"
@@ -143,7 +150,7 @@ def test_everything_wrong_is_said_at_once_with_the_nearest_name() -> None:
     for expected in (
         "unknown key optimiser.lr; did you mean optimizer.lr?",
         "unknown key trainer.max_epoch; did you mean trainer.max_epochs?",
-        "model=tc_res8 is not a choice; did you mean tc-res8? (model: dnnhmm, dtw, flow,",
+        "model=tc_res8 is not a choice; did you mean tc-res8? (model: dnnhmm, dtw, dtw_verification,",
         "f_max=9000 is above half of sample_rate=16000",
         "n_mfcc=50 is more than n_mels=40",
         "batch_size=many must be a whole number",
@@ -385,7 +392,9 @@ def test_a_folder_without_frames_is_refused_before_any_work(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", choices()["dataset"])
 def test_corpora_of_recordings_are_taken_with_any_front_end(name: str) -> None:
     _, found = draft([f"dataset={name}", "features=melspec"])
-    assert any("has frames already" in problem for problem in found) == (name in ("frames", "genhmm_data"))
+    assert any("has frames already" in problem for problem in found) == (
+        name in ("frames", "genhmm_data", "reddots_frames")
+    )
 
 
 @pytest.mark.parametrize(

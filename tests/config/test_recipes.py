@@ -1,5 +1,6 @@
 """Recipes choose what nobody else has chosen, compose for every target and model, and can be left out."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from phonaut.config.plugins import CONF
 from phonaut.config.recipes import _recipes, default_choices, recipes
 
 MFCC = {"n_mfcc": 13, "deltas": 2}
-LOOPS = {"em": "gmm", "hybrid": "dnnhmm", "speech_classifier": "tc-res8", "speaker_embedding": "ecapa"}
+LOOPS = {"em": "gmm", "hybrid": "dnnhmm", "speech_classifier": "tc-res8", "speaker_embedding": "ecapa",
+         "stages": "gmm_ubm"}  # fmt: skip
 CLASSIFIERS = ("tc-res8", "gru", "lstm", "rnn", "gmm", "gmmhmm", "genhmm", "lathmm", "gshmm", "flow", "dnnhmm", "dtw")
 
 
@@ -21,10 +23,12 @@ def features_of(*words: str) -> dict[str, object]:
 @pytest.mark.parametrize("name", recipes())
 def test_every_recipe_is_one_of_a_target_with_a_model_or_a_loop(name: str) -> None:
     target, _, rest = name.partition("-")
-    assert target in ("keyword", "phone", "speaker")
-    words = [f"target={target}", f"recipe={name}"]
+    assert target in ("keyword", "phone", "speaker", "verification")
+    words = [f"task={target}" if target == "verification" else f"target={target}", f"recipe={name}"]
     if rest:
         words.append(f"model={rest}" if rest in (*CLASSIFIERS, "redimnet") else f"model={LOOPS[rest]}")
+    elif target == "verification":
+        words.append("model=gmm_ubm")
     _, problems = draft(words)
     assert not problems
     assert compose(words).recipe == name
@@ -71,7 +75,9 @@ def test_an_unknown_recipe_is_refused_with_those_there_are() -> None:
 def test_recipes_choose_only_in_groups_that_have_a_default() -> None:
     groups = {word.split("=")[0].split(".")[0] for words in recipes().values() for word in words}
     assert groups <= {*default_choices(), "context_s", "batch_size"}
-    assert not groups & {"task", "module", "dataset", "protocol"}
+    assert not groups & {"task", "module", "dataset"}
+    with_protocol = {name for name, words in recipes().items() if any(word.startswith("protocol=") for word in words)}
+    assert with_protocol == {name for name in recipes() if name.startswith("verification")}, "they need trials"
 
 
 def test_what_recipes_choose_is_whole_in_its_own_file() -> None:
@@ -81,7 +87,8 @@ def test_what_recipes_choose_is_whole_in_its_own_file() -> None:
     }
     for word in chosen:
         group, name = word.split("=")
-        assert "defaults" not in (CONF / group / f"{name}.yaml").read_text(), word
+        below = re.findall(r"^ *- (.*)", (CONF / group / f"{name}.yaml").read_text(), flags=re.MULTILINE)
+        assert all(re.fullmatch(r"[\w-]+", one) for one in below), f"{word} chooses in its own group alone"
 
 
 def test_a_recipe_builds_on_another_and_says_which_is_not_there(tmp_path: Path) -> None:

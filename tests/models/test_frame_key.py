@@ -32,10 +32,10 @@ CONF = Path(phonaut.__file__).parent / "config" / "conf"
 # Another value of each option, by its name; where it needs company, more options with it in both cases.
 OTHER: dict[str, Any] = {
     "sample_rate": 8000, "n_mels": 19, "n_mfcc": 11, "n_fft": 1024, "win_length": 320, "hop_length": 80, "f_min": 40.0,
-    "f_max": 3500.0, "framing": "causal", "pad_mode": "replicate", "window": "hamming", "periodic": "flip",
+    "f_max": 3500.0, "framing": "causal", "pad_mode": "replicate", "window": ("hamming", "hann"), "periodic": "flip",
     "scale": 2.0, "remove_dc_offset": "flip", "preemphasis": 0.5, "power": 1,
     "mel_scale": ("htk", "slaney"), "norm": (None, "slaney"),
-    "log": ("db", "natural"), "amin": 1e-6, "top_db": 40.0, "deltas": 2, "cepstral_lifter": 11.0, "n_features": 5,
+    "log": ("db", "natural"), "amin": 1e-6, "top_db": 40.0, "deltas": (2, 1), "cepstral_lifter": 11.0, "n_features": 5,
     "frame_shift_s": 0.02, "frame_offset_s": 0.005, "mean": False, "variance": False,
     "ddof": 1, "log_offset": 1e-3, "delta_kind": ("htk", "librosa"),
 }  # fmt: skip

@@ -91,8 +91,8 @@ def from_settings(audio: dict[str, Any], part: str) -> Chosen | None:
         "amin": 1e-30,
         "top_db": "null",
         "deltas": int(described.get("delta", 0)),
-        "delta_kind": "htk",
     }
+    options |= {"delta_kind": "htk"} if options["deltas"] else {}
     note = ONLINE.format(name=name, level=audio.get("target_level"))
     return Chosen(name, options, bool(described.get("cmvn")), 1, note)
 

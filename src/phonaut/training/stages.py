@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from phonaut.models.frame_cache import FrameCache
 from phonaut.models.speakers import Utterances, VerificationSystem
@@ -17,6 +18,7 @@ from phonaut.training.trainer_options import n_processes
 
 if TYPE_CHECKING:
     from phonaut.data.trial_data import TrialData
+    from phonaut.models.speech_model import SpeechModel
 
 
 class StepStatistics(Statistics):
@@ -59,8 +61,16 @@ class Stages(TrainingLoop):
             )
         return wrong
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(
+        self,
+        model: SpeechModel,
+        *,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        scheduler: Callable[..., Any] | None = None,
+        interval: str = "step",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(model, optimizer=optimizer, scheduler=scheduler, interval=interval, seed=seed)
         self.automatic_optimization = False
         self.system: VerificationSystem = self.model.network
         self.kept: dict[str, Any] | None = None

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from phonaut.arrays import Array, Index
@@ -172,6 +171,10 @@ def device_problems(device: Any) -> list[str]:
     >>> device_problems("cpu"), device_problems("tpu")[0].endswith(", got tpu")
     ([], True)
     """
+    if device == "cpu":
+        return []
+    import torch
+
     try:
         torch.zeros(1, dtype=torch.float64, device=device).item()
     except (RuntimeError, AssertionError, TypeError):  # which of them depends on how PyTorch was built
