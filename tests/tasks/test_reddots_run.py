@@ -94,7 +94,7 @@ def added(toy: Path, no_config_dirs_of_others: None, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(place, "detection_figures", partial(detection_figures, n_resamples=20))
 
 
-WORDS = ["model=toy_verifier", "trainer.accelerator=cpu", "task.durations=false", "task.trim=false"]
+WORDS = ["model=toy_verifier", "trainer.accelerator=cpu", "task.trim=false"]
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from phonaut.corpora.folder.layouts import split_name
 from phonaut.data.draws import hash_of
 from phonaut.data.utterance import Utterance
 from phonaut.files import composed, listed_path, text_lines
+from phonaut.names import shown
 
 CHANNELS = "reco2file_and_channel"
 TO_THE_END = -1.0  # in place of a segment's end
@@ -264,8 +265,8 @@ def _base(folder: Path) -> Path:
     base = base_of([listed_path(path) for path in paths[:20]], [here, *here.parents[:3], Path.cwd()])
     if base is None or base[1]:
         raise ValueError(
-            f"{folder / 'wav.scp'} names recordings that are not there: {paths[0]} is neither in {folder} nor above "
-            "it, nor in the current directory; run from the directory that its paths are relative to"
+            f"{folder / 'wav.scp'} names recordings that are not there: {shown(paths[0])} is neither in {folder} nor "
+            "above it, nor in the current directory; run from the directory that its paths are relative to"
         )
     return base[0]
 

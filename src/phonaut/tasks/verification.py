@@ -80,7 +80,7 @@ class Verification(Task):
         n_cohort: int = 20,
         n_cohort_takes: int = 3,
         top_n: int = 20,
-        durations: bool = True,
+        durations: bool = False,
         p_target: float = 0.5,
         c_miss: float = 1.0,
         c_false_alarm: float = 1.0,
