@@ -244,6 +244,13 @@ def test_runs_of_other_trials_are_refused(run: Run, runs: Runs) -> None:
         compare_trials([run.folder])
 
 
+@pytest.mark.parametrize("dataset", ["speechocean762", "librispeech", "folder", "kws", "fsdd", "timit", "synthetic"])
+def test_a_corpus_is_asked_for_speakers_unless_something_else_is_typed(dataset: str) -> None:
+    place = [] if dataset == "synthetic" else ["dataset.data_folder=x"]
+    config = compose([f"dataset={dataset}", "model=gmm_ubm", *place])
+    assert (config.target, config.dataset["target"], config.choices["protocol"]) == ("speaker", "speaker", "trials")
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [

@@ -104,6 +104,8 @@ class Verification(Task):
         """The speakers of the background are the classes of what is trained by gradients."""
         if config.target == "keyword":  # the default
             config.target = "speaker"
+            if config.dataset.get("target") == "keyword":
+                config.dataset["target"] = "speaker"
 
     def check(self, config: Config) -> list[str]:
         """All problems of a configuration of verification."""
