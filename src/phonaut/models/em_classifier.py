@@ -9,12 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from phonaut.arrays import Index
 from phonaut.checks import within
 from phonaut.densities.dtw import distances
 from phonaut.models.decision import BayesDecision
+from phonaut.models.shaped_by_data import ShapedByData
 
 
 @dataclass
@@ -46,12 +47,10 @@ class Segments:
         return Segments(frames, lengths, self.labels[which], self.speakers[which])
 
 
-class EMClassifier(nn.Module):
+class EMClassifier(ShapedByData):
     """Scores of segments, `frames (B, T, D), lengths (B,) -> scores (B, C)`, from log-likelihoods of classes.
 
-    Parameters have shapes that follow from the data, and live in the densities; `state_dict` reads them there, under
-    names with a colon, which no other part of a network has, and loading sets them there. The one `nn.Parameter` is
-    what Lightning's optimizer and ddp ask for; it is not saved.
+    Parameters live in the densities.
 
     Attributes:
         decision: from log-likelihoods, or what stands for them, to scores.
@@ -63,7 +62,6 @@ class EMClassifier(nn.Module):
     def __init__(self, n_features: int, n_classes: int, decision: BayesDecision) -> None:
         super().__init__()
         self.n_features, self.n_classes, self.decision = n_features, n_classes, decision
-        self.placeholder = nn.Parameter(torch.zeros(1))
         self.last_log_likelihoods: NDArray[np.float64] = np.empty((0, n_classes))
 
     # --- training
@@ -126,30 +124,6 @@ class EMClassifier(nn.Module):
         """Log-likelihoods under their classes `(B,)` of the segments that were scored last; NaN for unknown ones."""
         chosen = self.last_log_likelihoods[np.arange(len(labels)), np.maximum(labels, 0)]
         return np.where(labels >= 0, chosen, np.nan)
-
-    # --- parameters, whose shapes follow from the data
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Parameters by name, each with a colon; none before training."""
-        return {}
-
-    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Set parameters.
-
-        Raises:
-            ValueError: some are missing, or make no sense.
-        """
-
-    def adopt(self, weights: Mapping[str, Tensor], prefix: str = "") -> None:
-        """Take the parameters of a trained model, with their shapes, from its `state_dict`. Errors are those above."""
-        names = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
-        self.load_tensors({name: value for name, value in names.items() if ":" in name and "." not in name})
-
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        destination.update({prefix + name: value for name, value in self.tensors().items()})
-
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *arguments: Any) -> None:
-        self.adopt(state_dict, prefix)
 
 
 class Majority(EMClassifier):

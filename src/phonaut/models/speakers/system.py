@@ -6,21 +6,18 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor, nn
-
 from phonaut.arrays import Array, Index
+from phonaut.models.shaped_by_data import ShapedByData
 from phonaut.models.speakers.utterances import Utterances
 
 SPEAKER, PHRASE = "speaker", "phrase"  # names of scores
 
 
-class VerificationSystem(nn.Module):
+class VerificationSystem(ShapedByData):
     """Scores of trials: how well a recording fits the model of a speaker, or of a speaker's phrase.
 
-    To add a system, write a sub-class: the constructor takes `n_features` and its own options by name. Parameters have
-    shapes that follow from the data; `tensors` gives them by names with a colon, which no other part of a network has,
-    and loading sets them. The one `nn.Parameter` is what Lightning's optimizer asks for; it is not saved.
+    To add a system, write a sub-class: the constructor takes `n_features` and its own options by name. `tensors` gives
+    its parameters, and loading sets them.
 
     Training is `begin`, then `step` until `done`, each step a function of the parameters, `training_state` and the
     background alone, so that a run which was killed goes on from a checkpoint to the same result.
@@ -35,7 +32,6 @@ class VerificationSystem(nn.Module):
     def __init__(self, n_features: int) -> None:
         super().__init__()
         self.n_features = n_features
-        self.placeholder = nn.Parameter(torch.zeros(1))
 
     # --- training
 
@@ -97,27 +93,3 @@ class VerificationSystem(nn.Module):
     def size(self, n_frames: int) -> tuple[int, int]:
         """Parameters, and multiplications with additions to score a recording of `n_frames` against one model."""
         return sum(tensor.numel() for tensor in self.tensors().values()), 0
-
-    # --- parameters, whose shapes follow from the data
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Parameters by name, each with a colon; none before training."""
-        return {}
-
-    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Set parameters.
-
-        Raises:
-            ValueError: some are missing, or make no sense.
-        """
-
-    def adopt(self, weights: Mapping[str, Tensor], prefix: str = "") -> None:
-        """Take the parameters of a trained model, with their shapes, from its `state_dict`. Errors are those above."""
-        names = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
-        self.load_tensors({name: value for name, value in names.items() if ":" in name and "." not in name})
-
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        destination.update({prefix + name: value for name, value in self.tensors().items()})
-
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *arguments: Any) -> None:
-        self.adopt(state_dict, prefix)
