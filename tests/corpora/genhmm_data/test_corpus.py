@@ -334,3 +334,22 @@ def test_the_command_of_the_page_is_one(tmp_path: Path, monkeypatch: pytest.Monk
         dump(tmp_path / "data" / f"{name}.39.pkl", [utterance(0)])
     config = compose(command.split()[2:])
     assert (config.features["n_features"], config.model["_target_"].rsplit(".", 1)[-1]) == (D, "GenerativeClassifier")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"data": 3}, "a int is where a list should be"),
+        ({"data": [np.zeros((2, 3))], "keys": 7}, "a int is where a list should be"),
+        ({"data": np.zeros((2, 3)), "lengths": ["dr1", "dr2"]}, "lengths must be whole numbers, and one is a str"),
+        ({"data": np.zeros((2, 3)), "lengths": [True, 1.0]}, "lengths must be whole numbers, and one is a bool"),
+        ({"data": [np.zeros((2, 3))], "phones": 5}, "a int is where a list should be"),
+        ({"dav\x19": [], "phones": []}, r"without data; it has dav\\x19, phones"),
+    ],
+)
+def test_parts_of_other_kinds_are_refused_by_the_name_of_the_file(
+    tmp_path: Path, content: dict[str, object], message: str
+) -> None:
+    (tmp_path / "train.pkl").write_bytes(pickle.dumps(content))
+    with pytest.raises(ValueError, match=f"train.pkl.*{message}"):
+        read_research_file(tmp_path / "train.pkl")

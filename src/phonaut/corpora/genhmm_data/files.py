@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phonaut.corpora.genhmm_data.pickle_reader import read_pickle
+from phonaut.names import excerpt
 
 PARTS = ("data", "keys", "lengths", "phones")
 SUFFIXES = (".gz", ".pkl", ".pickle", ".p")
@@ -64,7 +65,7 @@ def read_research_file(path: Path, *, most_gb: float = 4.0) -> ResearchFile:
         raise ValueError(f"{path}: its arrays have {size:,} bytes, more than the file: one is in it many times")
     file = ResearchFile(path, arrays)
     if parts.get("keys") is not None:
-        file.keys = [text_of(key) for key in listed(parts["keys"])]
+        file.keys = [text_of(key) for key in listed(parts["keys"], path)]
         if len(file.keys) != len(arrays):
             raise ValueError(f"{path} has {len(arrays)} arrays and {len(file.keys)} keys")
     for name in ("phones", "codebook"):
@@ -78,7 +79,7 @@ def parts_of(path: Path, content: Any) -> dict[str, Any]:
     if isinstance(content, dict):
         known = {{"phn2int": "codebook"}.get(str(name), str(name)): part for name, part in content.items()}
         if "data" not in known:
-            raise ValueError(f"{path} is a dictionary without data; it has {', '.join(sorted(known)[:10])}")
+            raise ValueError(f"{path} is a dictionary without data; it has {excerpt(', '.join(sorted(known)))}")
         return known
     if is_matrix(content):
         return {"data": content}
@@ -109,8 +110,14 @@ def is_matrix(thing: Any) -> bool:
     return isinstance(thing, np.ndarray) and thing.ndim == 2 and thing.dtype.kind in "fiub"
 
 
-def listed(part: Any) -> list[Any]:
-    """A list, whether it was one or a tuple or an array."""
+def listed(part: Any, path: Path) -> list[Any]:
+    """A list, whether it was one or a tuple or an array.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(part, (list, tuple, np.ndarray)) or (isinstance(part, np.ndarray) and not part.ndim):
+        raise ValueError(f"{path}: a {type(part).__name__} is where a list should be")
     return part.tolist() if isinstance(part, np.ndarray) else list(part)
 
 
@@ -123,14 +130,16 @@ def text_of(thing: Any) -> str:
 
 def arrays_of(path: Path, data: Any, lengths: Any) -> list[NDArray[Any]]:
     """The arrays, whether they come one by one or one after another with lengths."""
-    n = None if lengths is None else [int(one) for one in listed(lengths)]
+    n = None if lengths is None else listed(lengths, path)
+    if wrong := [one for one in n or [] if isinstance(one, bool) or not isinstance(one, (int, np.integer))]:
+        raise ValueError(f"{path}: lengths must be whole numbers, and one is a {type(wrong[0]).__name__}")
     if is_matrix(data):
         if n is None:
             raise ValueError(f"{path} holds one array; without lengths it is not known where sequences end")
         if min(n, default=0) < 0 or sum(n) != len(data):
             raise ValueError(f"{path} has {len(data)} rows, and lengths that add up to {sum(n)}")
         return np.split(data, np.cumsum(n)[:-1])
-    arrays = listed(data)
+    arrays = listed(data, path)
     for i, one in enumerate(arrays):
         if not is_matrix(one):
             what = f"array {one.dtype} {one.shape}" if isinstance(one, np.ndarray) else type(one).__name__
@@ -165,7 +174,7 @@ def names_of(path: Path, phones: Any, arrays: list[NDArray[Any]]) -> dict[int, s
                 raise ValueError(f"{path}: the codebook holds a {type(name).__name__} and a {type(number).__name__}")
             join(names, {int(number): text_of(name)}, str(path))
         return names
-    rows = listed(phones)
+    rows = listed(phones, path)
     texts = all(isinstance(row, (str, bytes)) for row in rows)
     if texts and len(rows) != len(arrays):
         if len(rows) > MOST_PHONES:
@@ -175,7 +184,7 @@ def names_of(path: Path, phones: Any, arrays: list[NDArray[Any]]) -> dict[int, s
         raise ValueError(f"{path} has {len(rows)} lists of phones for {len(arrays)} arrays")
     names = {}
     for i, (row, one) in enumerate(zip(rows, arrays, strict=True)):
-        said = [row] if isinstance(row, (str, bytes)) else listed(row)
+        said = [row] if isinstance(row, (str, bytes)) else listed(row, path)
         if len(said) not in (1, len(one)):
             raise ValueError(f"{path}: sequence {i} has {len(one)} frames and {len(said)} phones")
         numbers = labels_of(one) if len(said) > 1 else labels_of(one)[:1]
