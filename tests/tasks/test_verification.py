@@ -277,6 +277,8 @@ SYSTEMS = {
     "gmm_ubm_full": "model.n_components=2 model.em_steps=2 model.phrase_models=true",
     "gmm_ubm_diag": "model.n_components=4 model.em_steps=2 model.top_c=2",
     "ivector": "model.n_components=4 model.em_steps=2 model.rank=4 model.variability_steps=2",
+    "ivector model.statistics=sentence_hmm": "model.rank=4 model.variability_steps=2",
+    "ivector model.statistics=phone_hmm": "model.rank=4 model.variability_steps=2",
     "supervector": "model.n_states=3 model.n_iter=2",
     "dtw": "task=verification",
     "phone_hmm": "model.n_mix=1 model.silence_mix=1 model.n_flat=2 model.n_iter=1",
@@ -292,8 +294,8 @@ SYSTEMS = {
 def test_every_system_scores_every_trial_and_tells_strangers_apart(runs: Runs, model: str) -> None:
     kept = [one for one in words(runs.glides) if not one.startswith(("model=", "protocol.turns"))]
     few = FEW.replace("features.n_mfcc=8 ", "") if "melspec" in SYSTEMS[model] else FEW
-    config = compose([*kept, f"model={model}", *few.split(), *SYSTEMS[model].split()])
-    run = train(config, runs.folder / f"system_{model}", ["phonaut", "train"])
+    config = compose([*kept, *f"model={model}".split(), *few.split(), *SYSTEMS[model].split()])
+    run = train(config, runs.folder / f"system {model}", ["phonaut", "train"])
     assert run is not None
     scored = TrialScores.load(run.folder, "test")
     assert np.isfinite(scored.scores).all()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from phonaut.arrays import Array, Index
 from phonaut.checks import refuse, within
+from phonaut.models.speakers.aligned_states import StateAlignment, as_bytes, as_texts
 from phonaut.models.speakers.backends import PLDA, class_sums, lda, length_normalised, products, wccn
 from phonaut.models.speakers.statistics import Alignment, UBMAlignment
 from phonaut.models.speakers.streams import stream as stream_of
@@ -28,6 +29,8 @@ OF_PLDA = ("mean", "between", "within")
 Backend = Literal["cosine", "plda"]
 Enrolment = Literal["average", "joint"]
 Classes = Literal["speaker_phrase", "speaker"]
+Statistics = Literal["ubm", "phone_hmm", "sentence_hmm"]
+ALIGNER_PREFIX, CLAIMS = "aligner_", "claims:units"
 
 
 class IVector(VerificationSystem):
@@ -54,6 +57,8 @@ class IVector(VerificationSystem):
         shrinkage: of covariances within classes towards a multiple of the identity.
         plda_steps: EM steps of PLDA.
         enrolment: by PLDA, of several recordings: `average`: their mean counts as one; `joint`: exactly, as n.
+        statistics: of what aligns frames: `ubm`, the background model; `phone_hmm` or `sentence_hmm`, the states of
+            such a system with its defaults, along what is claimed; the background model is then not trained.
         stream: frames that are used; see `phonaut.models.speakers.streams`.
         n_static: columns of frames that are no deltas, for streams of statics; null: all.
 
@@ -96,11 +101,13 @@ class IVector(VerificationSystem):
         shrinkage: float = 0.1,
         plda_steps: int = 10,
         enrolment: Enrolment = "average",
+        statistics: Statistics = "ubm",
         stream: Literal["as_is", "cmvn", "static", "static_cmvn"] = "as_is",
         n_static: int | None = None,
     ) -> None:
         super().__init__(n_features)
         choices = (("backend", backend, Backend), ("classes", classes, Classes), ("enrolment", enrolment, Enrolment))
+        choices += (("statistics", statistics, Statistics),)
         refuse([f"{name} must be one of {', '.join(get_args(kind))}, got {value}"
                 for name, value, kind in choices if value not in get_args(kind)]
                + self.problems(rank=rank, lda_dim=lda_dim, enrolment=enrolment, backend=backend))  # fmt: skip
@@ -110,6 +117,8 @@ class IVector(VerificationSystem):
         self.enrolment, self.stream, self.n_static = enrolment, stream, n_static
         self.ubm = UBM(n_components, covariance_type, em_steps, tol)
         self.alignment: Alignment = UBMAlignment(self.ubm)
+        # No part of the module: its tensors are among those of this one, under names of their own.
+        self.__dict__["aligner"] = aligner_of(statistics, n_features, stream, n_static)
         self._forget()
 
     def _forget(self) -> None:
@@ -131,13 +140,24 @@ class IVector(VerificationSystem):
             ValueError: there are fewer frames than components, or no class of the back end has two recordings.
         """
         self._forget()
-        self._background, self._seed = stream_of(background, self.stream, self.n_static), seed
+        self._background, self._seed = self._frames_of(background), seed
         if len(self._codes().tolist()) == len(np.unique(self._codes())):
             raise ValueError(
                 f"some {self.classes.replace('_', ' and ')} of the background must have two recordings or more; got "
                 f"{len(background)} recordings, each of another"
             )
-        self.ubm.begin(self._background.frames, seed)
+        if self.aligner is None:
+            self.ubm.begin(self._background.frames, seed)
+        else:
+            self.aligner.begin(background, seed)
+
+    def _frames_of(self, utterances: Utterances) -> Utterances:
+        """Frames as they are aligned: of the stream, which phrases' states take by themselves."""
+        return stream_of(utterances, self.stream, self.n_static) if self.aligner is None else utterances
+
+    def _align(self, claims: Mapping[str, str]) -> None:
+        """Take the states of the trained aligner for components."""
+        self.alignment = StateAlignment(self.aligner, claims)
 
     def _codes(self) -> Index:
         """The class of each recording of the background, numbered from 0, `(B,)`."""
@@ -153,8 +173,13 @@ class IVector(VerificationSystem):
             Of the stage: `log_likelihood` of a frame; `variability_gain`, what variability adds to it; and
             `plda_log_likelihood` of an i-vector.
         """
-        if not self.ubm.done:
+        if self.aligner is None and not self.ubm.done:
             return {"log_likelihood": self.ubm.step()}
+        if self.aligner is not None and not self.aligner.done:
+            found = self.aligner.step()
+            if self.aligner.done:
+                self._align(self.aligner.claims_of(self._background))
+            return found
         if self._n_steps["variability"] < self.variability_steps:
             n, f = self._statistics()
             before = self._started() if self.variability is None else self.variability
@@ -179,11 +204,14 @@ class IVector(VerificationSystem):
 
     def training_state(self) -> dict[str, Any]:
         """Course of the background model, and steps of the other stages."""
-        return {"ubm": self.ubm.state(), "steps": dict(self._n_steps)}
+        aligner = {} if self.aligner is None else {"aligner": self.aligner.training_state()}
+        return {"ubm": self.ubm.state(), "steps": dict(self._n_steps), **aligner}
 
     def load_training_state(self, state: Mapping[str, Any]) -> None:
         """Go on from a `training_state`."""
         self.ubm.load_state(state["ubm"])
+        if self.aligner is not None:
+            self.aligner.load_training_state(state["aligner"])
         self._n_steps = dict(state["steps"])
 
     def _blocks(self, utterances: Utterances, claim: str | None) -> Iterator[tuple[Array, Array]]:
@@ -245,7 +273,7 @@ class IVector(VerificationSystem):
         """i-vectors under every claim of the alignment, `ivector (B, C, R)`."""
         if self.variability is None:
             raise ValueError("this IVector is not trained: its total variability is missing")
-        chosen = stream_of(utterances, self.stream, self.n_static)
+        chosen = self._frames_of(utterances)
         vectors = np.empty((len(utterances), len(self.alignment.claims), self.variability.rank), np.float32)
         for column, claim in enumerate(self.alignment.claims):
             parts = [self.variability.ivectors(n, f) for n, f in self._blocks(chosen, claim)]
@@ -293,7 +321,7 @@ class IVector(VerificationSystem):
         """Parameters, and operations of statistics, posterior and projection."""
         n_parameters, r = super().size(n_frames)[0], self.rank
         k, d = self.alignment.means.shape
-        of_frames = n_frames * (self.ubm.emissions.macs() + k * d)
+        of_frames = n_frames * (2 * k * d if self.aligner is not None else self.ubm.emissions.macs() + k * d)
         return n_parameters, of_frames + k * d * r + k * r * (r + 1) // 2 + r**3 // 6 + self.projection.size
 
     # --- parameters
@@ -301,6 +329,10 @@ class IVector(VerificationSystem):
     def tensors(self) -> dict[str, Tensor]:
         """Parameters of the stages that have begun."""
         named = {UBM_PREFIX + name: value for name, value in self.ubm.tensors().items()}
+        if self.aligner is not None:
+            named = {ALIGNER_PREFIX + name: value for name, value in self.aligner.tensors().items()}
+        if isinstance(self.alignment, StateAlignment):
+            named[CLAIMS] = as_bytes([word for pair in self.alignment.phrases.items() for word in pair])
         if self.variability is not None:
             named |= as_tensors({f"variability:{name}": getattr(self.variability, name) for name in VARIABILITY})
         if self.projection.size:
@@ -317,7 +349,16 @@ class IVector(VerificationSystem):
             ValueError: some are missing, or make no sense.
         """
         of_ubm = {name.removeprefix(UBM_PREFIX): t for name, t in tensors.items() if name.startswith(UBM_PREFIX)}
-        self.ubm.load_tensors(of_ubm)
+        if self.aligner is None:
+            self.ubm.load_tensors(of_ubm)
+        else:
+            own = {
+                name.removeprefix(ALIGNER_PREFIX): t for name, t in tensors.items() if name.startswith(ALIGNER_PREFIX)
+            }
+            self.aligner.load_tensors(own)
+        if CLAIMS in tensors and self.aligner is not None:
+            words = as_texts(tensors[CLAIMS])
+            self._align(dict(zip(words[::2], words[1::2], strict=True)))
         arrays = {name: value.detach().cpu().numpy().copy() for name, value in tensors.items()}
         variability = group(arrays, "variability", VARIABILITY)
         self.variability = TotalVariability(*variability) if variability else None
@@ -329,6 +370,17 @@ class IVector(VerificationSystem):
                 raise ValueError(f"{MEANS} must have {len(self.phrases) + 1} rows, got {len(self.means)}")
         plda = group(arrays, "plda", OF_PLDA)
         self.plda = PLDA(*plda) if plda else None
+
+
+def aligner_of(statistics: Statistics, n_features: int, stream: str, n_static: int | None) -> Any:
+    """The system whose states are components; None: the background model's are."""
+    if statistics == "ubm":
+        return None
+    from phonaut.models.speakers.phone_hmm import PhoneHMM
+    from phonaut.models.speakers.sentence_hmm import SentenceHMM
+
+    system: Any = {"phone_hmm": PhoneHMM, "sentence_hmm": SentenceHMM}[statistics]
+    return system(n_features=n_features, score_stream=stream, n_static=n_static)
 
 
 def numbers_in(names: NDArray[Any], wanted: NDArray[Any], otherwise: int) -> Index:
