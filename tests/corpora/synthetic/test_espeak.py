@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +91,8 @@ def test_what_is_not_wanted_any_more_leaves_no_process() -> None:
     import subprocess
 
     processes: list[subprocess.Popen[bytes]] = []
-    speeches = speak([Request("yes", "en-us")] * 5000)
+    # Longer answers than a pipe holds: the next one is being written when nobody reads any more.
+    speeches = speak([Request("yes " * 60, "en-us")] * 5000)
     original = subprocess.Popen
 
     class Watched(original):  # type: ignore[valid-type, misc]
@@ -100,5 +103,9 @@ def test_what_is_not_wanted_any_more_leaves_no_process() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(espeak.subprocess, "Popen", Watched)
         next(speeches)
-        speeches.close()
+        time.sleep(0.3)
+        closing = threading.Thread(target=speeches.close, daemon=True)
+        closing.start()
+        closing.join(timeout=20)
+    assert not closing.is_alive(), "it waits for what nobody will read"
     assert [process.poll() is not None for process in processes] == [True]

@@ -94,9 +94,9 @@ def speak(requests: Sequence[Request]) -> Iterator[Speech]:
     finally:
         worker.kill()
         worker.wait()
+        worker.stdout.close()  # first: what it forked to speak may wait for a reader, and the feeder for that
         if feeder.is_alive():
             feeder.join()
-        worker.stdout.close()
 
 
 def _feed(pipe: IO[bytes], requests: Sequence[Request]) -> None:
