@@ -15,6 +15,7 @@ from helpers.toy_verifier import write_toy
 from phonaut.cli import main
 from phonaut.config.compose import ConfigurationError, compose
 from phonaut.config.plugins import add_config_dir
+from phonaut.data.trials import TrialList
 from phonaut.metrics import detection_figures
 from phonaut.runs import Run, evaluate, train
 from phonaut.runs.trial_comparison import compare_trials
@@ -305,3 +306,29 @@ def test_every_system_scores_every_trial_and_tells_strangers_apart(runs: Runs, m
     again = scored.scores.copy()
     evaluate(run.folder)
     np.testing.assert_allclose(TrialScores.load(run.folder, "test").scores, again, rtol=1e-4, atol=1e-4)
+
+
+def test_a_list_named_like_a_split_leaves_the_figures_of_the_split(run: Run, tmp_path: Path) -> None:
+    before = run.metrics["test"]
+    (tmp_path / "test.txt").write_text("1 up/s5_0 up/s5_2\n0 up/s5_0 up/s6_2\n0 up/s6_0 up/s5_2\n")
+    assert evaluate(run.folder, Request(trials=tmp_path / "test.txt"))[1] == "list_test"
+    assert run.metrics["test"] == before
+    assert TrialScores.load(run.folder, "test").trials.counts()["TC"] == 18
+    (tmp_path / "own.txt").write_text("1 up/s5_0 up/s5_2\n")
+    with pytest.raises(ValueError, match="all 1 trials of own are targets: error rates need both"):
+        evaluate(run.folder, Request(trials=tmp_path / "own.txt"))
+    assert "own" not in run.metrics
+    with pytest.raises(ValueError, match="is named twice"):
+        compare_trials([run.folder, run.folder])
+
+
+def test_names_with_spaces_are_written_as_in_urls(tmp_path: Path) -> None:
+    trials = TrialList({"a b": ("x y/1, 2",)}, ("é/3%",), *(np.zeros(1, kind) for kind in ("int32", "int32", "int8")))
+    TrialScores(trials, np.array(["a"]), np.array(["a"]), np.array([1.5])).save(tmp_path, "test")
+    assert (tmp_path / "trials" / "test.txt").read_text() == "a%20b é/3%25 TC 1.5\n"
+    assert TrialScores.load(tmp_path, "test").trials.models == ("a b",)
+
+
+def test_a_system_of_verification_classifies_nothing() -> None:
+    with pytest.raises(ConfigurationError, match="model=gmm_ubm verifies speakers, and classifies nothing"):
+        compose(["model=gmm_ubm", "task=classification", "module=em"])

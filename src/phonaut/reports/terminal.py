@@ -124,10 +124,12 @@ def noise_lines(evaluation: Evaluation) -> list[Line]:
 def trial_lines(record: Record, evaluation: Evaluation) -> list[Line]:
     """A line for each kind of trial that is to be turned away, and what the threshold means."""
     result: list[Line] = []
+    # Where no phrase is wrong, phrases play no part.
+    names = CONDITIONS if "eer/TW" in evaluation.rates else {"IC": "impostor"}
     for name, rate in evaluation.rates.items():
         figure, _, condition = name.partition("/")
-        if figure == "eer" and condition in CONDITIONS:
-            text = f"   95 % interval {interval(rate)}, n = {rate.n:,}   {CONDITIONS[condition]}"
+        if figure == "eer" and condition in names:
+            text = f"   95 % interval {interval(rate)}, n = {rate.n:,}   {names[condition]}"
             result.append((f"EER {condition}", percent(rate.value), text))
     if result and "cllr" in evaluation.rates:
         least = evaluation.rates["min_cllr"].value
@@ -160,7 +162,8 @@ def ideas(record: Record) -> list[str]:
     run, command = shlex.quote(str(record.run.folder)), record.run.environment.get("command")
     steps = [("see and hear the details", "open the report in a browser")]
     if record.target == "verification":
-        steps.append(("enroll a speaker", f"phonaut enroll {run} speakers NAME a.wav b.wav c.wav"))
+        phrase = " phrase=WORD" * bool(record.run.config.protocol.get("text_dependent", True))
+        steps.append(("enroll a speaker", f"phonaut enroll {run} speakers NAME a.wav b.wav c.wav{phrase}"))
         steps.append(("is it she, or he?", f"phonaut verify {run} speakers NAME x.wav"))
         return aligned(steps)
     steps.append(("test recordings of your own", f"phonaut evaluate {run} FOLDER"))

@@ -37,7 +37,8 @@ def evaluate(folder: Path | str, request: Request | None = None) -> tuple[Run, s
     name, rates = loaded.task.evaluate(loaded, request)
     if rates is not None:
         metrics = run.metrics
-        if request.data_folder is None and not request.overrides:  # recordings in a folder may have changed
+        is_own = request.data_folder is None and request.trials is None and not request.overrides
+        if is_own:  # recordings in a folder may have changed
             earlier = {metric: rate for metric, rate in metrics.get(name, {}).items() if "/" in metric}
             rates = earlier | rates
         write_json(run.folder / "metrics.json", metrics | {name: rates})

@@ -81,6 +81,9 @@ def compare_trials(folders: Sequence[Path | str], *, split: str = "test", fusion
     runs = [open_run(folder) for folder in folders]
     if len(runs) < 2:
         raise ValueError(f"compare takes two runs or more; it got {len(runs)}: phonaut compare RUN RUN")
+    for i, run in enumerate(runs):
+        if run.folder.resolve() in [other.folder.resolve() for other in runs[:i]]:
+            raise ValueError(f"{run.folder} is named twice; each run is named once")
     singles = [run for run in runs if isinstance(run, Run)]
     if len(singles) < len(runs):
         folds = next(run for run in runs if isinstance(run, Folds))

@@ -23,7 +23,7 @@ from phonaut.tasks import build, mixes
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.encoders import prepare_encoder
 from phonaut.tasks.noise_test import NOISE_FILE, about_noise
-from phonaut.tasks.recordings import about_folder, prepared_files
+from phonaut.tasks.recordings import about_folder, name_beside_splits, prepared_files
 from phonaut.tasks.scoring import figures, noise_of, predict, score, under
 from phonaut.training.callbacks.monitoring import TensorBoardPictures
 from phonaut.training.loop import TrainingLoop
@@ -91,6 +91,8 @@ class Classification(Task):
         chosen = config.choices
         if issubclass(class_of(config.model), Mockingjay):
             return [f"model={chosen['model']} is an encoder, which classifies nothing: leave task and module out"]
+        if hasattr(class_of(config.model), "enrol"):
+            return [f"model={chosen['model']} verifies speakers, and classifies nothing: leave task and module out"]
         problems = [
             f"{group}={chosen.get(group)} is for pre-training: choose model=mockingjay_small, or leave it out"
             for group in ("objective", "target_features")
@@ -189,7 +191,7 @@ class Classification(Task):
             folder = new_folder(config, request.data_folder, words, run.corpus["summary"]["clip_s"])
             config.dataset, config.protocol = folder.dataset, folder.protocol
             config.classes = None  # labels that the model does not know are reported apart
-            split, name = "test", request.data_folder.resolve().name
+            split, name = "test", name_beside_splits(request.data_folder.resolve().name, "folder")
         elif words and all(word.startswith("dataset.test=") for word in words):
             file = other_test(config, words)
             config.dataset["test"] = str(file)

@@ -12,7 +12,7 @@ import numpy as np
 from phonaut.corpora.base import Corpus
 from phonaut.data.preparation.prepare import build
 from phonaut.data.prepared import PreparedCorpus
-from phonaut.data.utterance import Utterance
+from phonaut.data.utterance import SPLITS, Utterance
 from phonaut.files import read_json, write_json
 
 FOLDERS_FILE = "folders.json"  # of a run: what is to be said of the folders that it scored
@@ -55,6 +55,15 @@ def prepared_files(paths: Sequence[Path], sample_rate: int, clip_s: float | None
             refused = "; ".join(f"{line['path']}: {line['reason']}" for line in prepared.refused)
             raise ValueError(f"recordings that cannot be used: {refused}")
         yield prepared
+
+
+def name_beside_splits(name: str, kind: str) -> str:
+    """The name of an evaluation of a folder or a list, that is none of a split's.
+
+    >>> name_beside_splits("test", "list"), name_beside_splits("mine", "list")
+    ('list_test', 'mine')
+    """
+    return f"{kind}_{name}" if name in SPLITS else name
 
 
 def about_folder(

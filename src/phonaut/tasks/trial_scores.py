@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ class TrialScores:
         inputs = {f"{INPUT}{name}": column for name, column in self.inputs.items()}
         genders = {GENDERS: np.array(sorted(self.genders.items()), np.str_).reshape(-1, 2)}
         write_arrays(place / f"{split}.npz", {**self.trials.arrays(), **ours, **inputs, **genders})
-        write_scores(place / f"{split}.txt", self.trials, self.scores)
+        write_scores(place / f"{split}.txt", writable(self.trials), self.scores)
 
     @classmethod
     def load(cls, folder: Path, split: str) -> TrialScores:
@@ -106,3 +107,13 @@ class TrialScores:
         if pairs.ndim != 2 or pairs.shape[1] != 2:
             raise ValueError(f"{path} is damaged: {GENDERS} are not rows of a speaker and a gender")
         return cls(trials, **named, is_ratio=bool(arrays["is_ratio"]), inputs=inputs, genders=dict(pairs.tolist()))
+
+
+def writable(trials: TrialList) -> TrialList:
+    """The trials with names that can be written in lines: spaces, commas and backslashes as in URLs."""
+
+    def quoted(name: str) -> str:
+        return "".join(c if c.isprintable() and c not in " ,%\\" else quote(c, safe="") for c in name)
+
+    enrolment = {quoted(model): tuple(map(quoted, names)) for model, names in trials.enrolment.items()}
+    return replace(trials, enrolment=enrolment, recordings=tuple(map(quoted, trials.recordings)))

@@ -116,6 +116,9 @@ class Verification(Task):
         wrong = []
         if not (issubclass(network, VerificationSystem) or hasattr(network, "embed")):
             wrong.append(f"model={model} verifies no speakers: use model=gmm_ubm, or see phonaut --help")
+        protocol = class_of(config.protocol)
+        if protocol.__module__.startswith("phonaut.") and protocol.__name__ not in ("VerificationTrials", "Official"):
+            wrong.append(f"protocol={config.choices['protocol']} makes no trials: type protocol=trials")
         if config.target != "speaker":
             wrong.append(f"target={config.target}: verification is of speakers; leave target out")
         if config.protocol.get("turns") and not issubclass(network, VerificationSystem):
@@ -319,7 +322,7 @@ class Verification(Task):
             ValueError: recordings of the lists are not there, there are no trials, or what is asked for has no effect.
         """
         from phonaut.tasks.classification import find_files, own_corpus
-        from phonaut.tasks.recordings import about_folder
+        from phonaut.tasks.recordings import about_folder, name_beside_splits
         from phonaut.training.stages import utterances_of
 
         if request.noise is not None:
@@ -329,9 +332,9 @@ class Verification(Task):
         config, words = copy.deepcopy(run.config), list(request.overrides)
         split, name = request.split, request.split
         if request.data_folder is not None:
-            folder = folder_of_trials(request.data_folder, words)
+            folder = folder_of_trials(request.data_folder, words, config.protocol.get("text_dependent", True))
             config.dataset, config.protocol = folder.dataset, folder.protocol
-            split, name = "test", request.data_folder.resolve().name
+            split, name = "test", name_beside_splits(request.data_folder.resolve().name, "folder")
             prepared = build.prepared_corpus(config)
         else:
             options = options_of_test(config, words)
@@ -346,7 +349,8 @@ class Verification(Task):
             known = data.ids(split)
             try:
                 enrolment = None if request.enrolment is None else read_enrolment(request.enrolment, known)
-                trials, name = read_trials(request.trials, enrolment, known), request.trials.stem
+                trials = read_trials(request.trials, enrolment, known)
+                name = name_beside_splits(request.trials.stem, "list")
             except ValueError as error:
                 more = [f"dataset.{key}=" for key in class_of(config.dataset).options_of_test]
                 if not more or "there is no recording" not in str(error):
@@ -362,11 +366,14 @@ class Verification(Task):
         cohort = cohort_of(run.folder)
         evaluated = self.scored(system_of(run.model), cohort, recordings, trials, prepared.genders)
         scored = with_ratios(evaluated, calibration_of(run.about))
+        if not (figures := self.figures(scored)):
+            kind = "targets" if scored.trials.is_target.all() else "non-targets"
+            raise ValueError(f"all {len(scored.trials):,} trials of {name} are {kind}: error rates need both")
         scored.save(run.folder, name)
         if request.data_folder is not None:
             background = str(run.corpus.get("folder", ""))
             about_folder(run.folder, name, prepared, [*prepared.refused, *data.refused], background)
-        return name, self.figures(scored)
+        return name, figures
 
     def predict(self, run: Trained, recordings: list[Path]) -> list[Any]:
         """No answer: a recording is verified against a model."""
@@ -436,10 +443,11 @@ def calibration_of(about: Mapping[str, Any]) -> Calibration | None:
         raise ValueError(f"model.json is damaged: its calibration is none ({error})") from error
 
 
-def folder_of_trials(folder: Path, words: Sequence[str]) -> Config:
+def folder_of_trials(folder: Path, words: Sequence[str], text_dependent: bool) -> Config:
     """The configuration of a folder whose speakers are all tested."""
     here = [f"dataset.data_folder={folder}", "target=speaker", "recipe=none"]
-    return compose(["dataset=folder", *here, "protocol=trials", "protocol.all_test=true", *words])
+    trials = ["protocol=trials", "protocol.all_test=true", f"protocol.text_dependent={str(text_dependent).lower()}"]
+    return compose(["dataset=folder", *here, *trials, *words])
 
 
 def system_of(model: SpeechModel) -> VerificationSystem:
