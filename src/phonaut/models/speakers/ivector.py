@@ -67,6 +67,7 @@ class IVector(VerificationSystem):
     """
 
     scores: ClassVar[tuple[str, ...]] = (SPEAKER,)
+    aligner: Any
     RULES: ClassVar = {
         **dict.fromkeys(("n_components", "em_steps", "rank", "variability_steps", "lda_dim", "plda_steps", "n_static"),
                         within(1, 1e6)),
@@ -106,8 +107,8 @@ class IVector(VerificationSystem):
         n_static: int | None = None,
     ) -> None:
         super().__init__(n_features)
-        choices = (("backend", backend, Backend), ("classes", classes, Classes), ("enrolment", enrolment, Enrolment))
-        choices += (("statistics", statistics, Statistics),)
+        choices: list[tuple[str, str, Any]] = [("backend", backend, Backend), ("classes", classes, Classes)]
+        choices += [("enrolment", enrolment, Enrolment), ("statistics", statistics, Statistics)]
         refuse([f"{name} must be one of {', '.join(get_args(kind))}, got {value}"
                 for name, value, kind in choices if value not in get_args(kind)]
                + self.problems(rank=rank, lda_dim=lda_dim, enrolment=enrolment, backend=backend))  # fmt: skip
@@ -176,7 +177,7 @@ class IVector(VerificationSystem):
         if self.aligner is None and not self.ubm.done:
             return {"log_likelihood": self.ubm.step()}
         if self.aligner is not None and not self.aligner.done:
-            found = self.aligner.step()
+            found: Mapping[str, float] = self.aligner.step()
             if self.aligner.done:
                 self._align(self.aligner.claims_of(self._background))
             return found
