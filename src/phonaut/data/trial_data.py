@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,7 +74,3 @@ class TrialData(SpeechData):
         table = self.prepared.utterances(split)
         names = (table.word_name(row) or table.sentence(row) for row in self.spans[split].row.tolist())
         return ["" if name.startswith("_") and name.endswith("_") else name for name in names]
-
-    def missing(self, names: Collection[str], split: str) -> list[str]:
-        """Those of some recordings that a split lacks."""
-        return sorted(set(names) - set(self.ids(split)))

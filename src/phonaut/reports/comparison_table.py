@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -78,18 +78,28 @@ def show(comparison: Comparison, written: list[Path], *, console: Console | None
 
     Nothing is cut off or broken. In a terminal that is too narrow, the table goes on below; in a pipe it is one.
     """
-    console = console or Console()
-    line = partial(print_line, console=console)
-    line("")
-    line(about(comparison))
     first = comparison.runs[0].name
-    line(f"differences, p (paired bootstrap over speakers) and McNemar's p are against the first run, {first}")
-    safe = [(head, [escaped(cell, console) for cell in cells]) for head, cells in columns(comparison)]
+    how = f"differences, p (paired bootstrap over speakers) and McNemar's p are against the first run, {first}"
+    show_columns([about(comparison), how], columns(comparison), comparison.remarks, written, console or Console())
+
+
+def show_columns(
+    above: Iterable[str],
+    columns_: Iterable[tuple[str, list[str]]],
+    remarks: Iterable[str],
+    written: Iterable[Path],
+    console: Console,
+) -> None:
+    """Print lines, a table of columns below them, remarks and files; see `show`."""
+    line = partial(print_line, console=console)
+    for text in ("", *above):
+        line(text)
+    safe = [(head, [escaped(cell, console) for cell in cells]) for head, cells in columns_]
     for part in parts(safe, console.width if console.is_terminal else ANY_WIDTH, console):
         line("")
         console.print(part, crop=False)
     line("")
-    for remark in comparison.remarks:
+    for remark in remarks:
         line(f"beware: {remark}")
     for path in written:
         line(str(path))

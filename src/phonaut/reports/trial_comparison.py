@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ from phonaut.metrics import det_curve
 from phonaut.plots import png
 from phonaut.plots.verification import CONDITIONS, GENDERS, det_curves, in_words
 from phonaut.reports.comparison import CSV, FOLDER, HTML, plain_cell
-from phonaut.reports.comparison_table import ANY_WIDTH, change, parts
+from phonaut.reports.comparison_table import change, show_columns
 from phonaut.reports.html import encodable, render
 from phonaut.reports.media import data_uri
-from phonaut.reports.text import NONE, escaped, interval, print_line, probability_of_chance, value
+from phonaut.reports.text import NONE, interval, probability_of_chance, value
 from phonaut.runs.trial_comparison import ComparedTrials, TrialComparison
 
 DPI = 180
@@ -118,17 +117,7 @@ def cell(run: ComparedTrials, name: str) -> str:
 
 def show_trials(comparison: TrialComparison, written: list[Path], *, console: Console | None = None) -> None:
     """Print the table, what to beware of, and where the files are."""
-    console = console or Console()
-    line = partial(print_line, console=console)
-    line("")
-    line(f"{len(comparison.runs[0].scored.trials):,} trials ({comparison.split}); differences and p (paired bootstrap "
-         f"over the speakers of both sides) are against the first run, {comparison.runs[0].name}")  # fmt: skip
-    safe = [(head, [escaped(text, console) for text in cells]) for head, cells in columns(comparison)]
-    for part in parts(safe, console.width if console.is_terminal else ANY_WIDTH, console):
-        line("")
-        console.print(part, crop=False)
-    line("")
-    for remark in comparison.remarks:
-        line(f"beware: {remark}")
-    for path in written:
-        line(str(path))
+    first = comparison.runs[0]
+    about = (f"{len(first.scored.trials):,} trials ({comparison.split}); differences and p (paired bootstrap over the "
+             f"speakers of both sides) are against the first run, {first.name}")  # fmt: skip
+    show_columns([about], columns(comparison), comparison.remarks, written, console or Console())

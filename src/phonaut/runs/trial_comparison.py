@@ -21,8 +21,7 @@ from phonaut.metrics import (
 from phonaut.runs.comparison import short_names
 from phonaut.runs.folds import Folds, listed, open_run
 from phonaut.runs.run import Run
-from phonaut.tasks.trial_scores import TrialScores
-from phonaut.tasks.verification import PRIORS
+from phonaut.tasks.trial_scores import FOLDER, TrialScores
 
 FUSION = "fusion"
 DEVELOPMENT = "validation"
@@ -200,11 +199,11 @@ def fused(runs: Sequence[Run], names: Sequence[str], tables: Sequence[TrialScore
     Raises:
         ValueError: a run has no development trials, or others than the first.
     """
-    if missing := [run.folder for run in runs if not (run.folder / "trials" / f"{DEVELOPMENT}.npz").exists()]:
+    if missing := [run.folder for run in runs if not (run.folder / FOLDER / f"{DEVELOPMENT}.npz").exists()]:
         raise ValueError(f"{missing[0]} has no development trials to fit a fusion on: train with protocol.turns=3, or "
                          "with protocol.validation_speakers")  # fmt: skip
     development = in_order([TrialScores.load(run.folder, DEVELOPMENT) for run in runs], names)
-    calibration = fit_calibration(inputs_of(development, names), development[0].condition, priors=PRIORS)
+    calibration = fit_calibration(inputs_of(development, names), development[0].condition)
     ratios = calibration(inputs_of(tables, names))
     return replace(tables[0], scores=ratios, is_ratio=True, inputs={}), calibration
 

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from phonaut.training.loop import TrainingLoop
 
 COHORT = "cohort.npz"
-PRIORS = {"TC": 0.5, "IC": 0.25, "TW": 0.25}  # of the calibration
 
 
 class Verification(Task):
@@ -191,7 +190,7 @@ class Verification(Task):
         development = self._development(config, model, data, system, cohort)
         if development is not None:
             if len(set(development.condition.tolist()) - {"TC"}):
-                calibration = fit_calibration(development.inputs, development.condition, priors=PRIORS)
+                calibration = fit_calibration(development.inputs, development.condition)
             scored = with_ratios(development, calibration)
             scored.save(folder, "validation")
             metrics["validation"] = self.figures(scored)
