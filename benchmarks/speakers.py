@@ -34,10 +34,12 @@ HALVES = {"a": range(11, 21), "b": range(1, 11)}  # evaluation speakers
 COST = Cost(0.5, 1.0, 1.0)
 # Settings of each row, the defaults first.
 TRIALS: dict[str, list[str]] = {
-    "dtw_verification": ["", "task.normalization=none"],
-    "gmm_ubm": ["", "model.phrase_models=false"],
-    "supervector": [""],
-    "ivector": [""],
+    "gmm_ubm": ["", "module.speeds=[]"],
+    "dtw_verification": ["", "module.speeds=[]"],
+    "supervector": ["", "module.speeds=[]"],
+    "ivector": ["", "module.speeds=[]"],
+    "sentence_hmm": ["", "module.speeds=[]"],
+    "phone_hmm": ["", "module.speeds=[]"],
 }
 
 

@@ -143,6 +143,48 @@ def test_trimmed_a_recording_is_its_speech_alone(run: Run, runs: Runs) -> None:
         assert (seconds == 0.5).all() == (not trim)
 
 
+def test_copies_at_other_speeds_are_other_speakers_of_another_pitch_and_duration(runs: Runs) -> None:
+    from phonaut.config.nodes import instantiate
+    from phonaut.training.stages import background_of
+
+    more = ("features=linear", "protocol.turns=0", "protocol.validation_speakers=[s4]")
+    config = compose(words(runs.glides, *more))
+    data = instantiate(config.task).data(config)
+    model = instantiate(config.task).model(config, data.classes)
+    itself, slow, fast = background_of(model, data, None)
+    assert set(itself["speaker"]) == {"s0", "s1", "s2", "s3"}
+    flat = np.flatnonzero((itself["phrase"] == "flat") & (itself["speaker"] == "s0"))[0]
+    hz_per_bin = RATE / 2 / (itself.frames.shape[1] - 1)
+    peaks = [one.of(flat).mean(axis=0).argmax() * hz_per_bin for one in (itself, slow, fast)]
+    assert peaks[0] == pytest.approx(250, abs=30)
+    for copy, speed, peak in ((slow, 0.9, peaks[1]), (fast, 1.1, peaks[2])):
+        assert [f"{name} x{speed}" for name in itself["speaker"]] == copy["speaker"].tolist()
+        assert (copy["phrase"] == itself["phrase"]).all()
+        assert copy["speech_s"] == pytest.approx(itself["speech_s"] / speed)
+        assert copy.lengths == pytest.approx(itself.lengths / speed, abs=1.5)
+        assert peak == pytest.approx(peaks[0] * speed, abs=hz_per_bin)
+    assert not set(itself["id"]) & set(slow["id"]) and not set(slow["id"]) & set(fast["id"])
+
+
+def test_who_is_left_out_in_a_turn_is_left_out_at_every_speed(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    from phonaut.training import stages
+
+    heard: list[set[str]] = []
+    train_to_the_end = stages.train_to_the_end
+
+    def seen(system: Any, background: Any, seed: int) -> Any:
+        heard.append(set(background["speaker"].tolist()))
+        return train_to_the_end(system, background, seed)
+
+    monkeypatch.setattr(stages, "train_to_the_end", seen)
+    runs.train("turns")
+    assert [len(speakers) for speakers in heard] == [2 * 3, 3 * 3] or [len(s) for s in heard] == [3 * 3, 2 * 3]
+    people = [{name.split()[0] for name in speakers} for speakers in heard]
+    assert people[0] | people[1] == {f"s{i}" for i in range(5)} and not people[0] & people[1]
+    for speakers, own in zip(heard, people, strict=True):
+        assert speakers == own | {f"{name} x{speed}" for name in own for speed in (0.9, 1.1)}
+
+
 def test_killed_and_resumed_it_comes_to_the_same_scores(run: Run, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     from helpers.toy_verifier import ToyVerifier
 

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from phonaut.data.augmentation.resampling import STEPS
+from phonaut.data.augmentation.timing import retime
+from phonaut.data.batches import Batch
 from phonaut.features import slice_spans
 from phonaut.features.functional import length_mask
 from phonaut.files import cache_dir, locked, read_arrays, read_json, write_json
@@ -47,10 +51,13 @@ class FrameCache:
     Args:
         model: gives the frames; only what stands before its network matters.
         data: the corpus in batches.
+        speed: at which recordings are played, in tempo and pitch alike; a multiple of 0.025. Frames that the corpus
+            brings have no other speed than their own.
     """
 
-    def __init__(self, model: SpeechModel, data: SpeechData) -> None:
+    def __init__(self, model: SpeechModel, data: SpeechData, speed: float = 1.0) -> None:
         self.model, self.data = model, data
+        self.steps = round(speed * STEPS)
         self.root = cache_dir() / "frames"
 
     def key(self, split: str) -> str | None:
@@ -64,6 +71,8 @@ class FrameCache:
         except (TypeError, AttributeError, RecursionError, OSError):  # an open file, a cycle, a class of a notebook
             return None
         digest = hashlib.sha256(json.dumps([code, settings]).encode())
+        if self.steps != STEPS:
+            digest.update(f"speed {self.steps}/{STEPS}".encode())
         columns = (
             recordings.crc[table.number], table.start, table.valid, table.before, table.n_samples, windows.row,
             windows.start, windows.stop,
@@ -77,7 +86,8 @@ class FrameCache:
         dataset, width = self.data.dataset(split), self.model.front_end.n_features
         windows, spans, table = dataset.windows, dataset.spans, self.data.prepared.utterances(split)
         read = self.reader(split)
-        durations_s = torch.from_numpy(dataset.durations_s(np.arange(len(windows))))
+        slower = STEPS / self.steps
+        durations_s = torch.from_numpy(dataset.durations_s(np.arange(len(windows))) * slower)
         parts: list[NDArray[np.float32]] = []
         lengths, labels, rows = [], [], []
         for w in np.flatnonzero(windows.n_spans):
@@ -88,8 +98,8 @@ class FrameCache:
                 frames[None],
                 torch.tensor([len(frames)]),
                 torch.zeros(len(which), dtype=torch.int64),
-                torch.from_numpy(spans.start_s[which] - start_s),
-                torch.from_numpy(spans.end_s[which] - start_s),
+                torch.from_numpy((spans.start_s[which] - start_s) * slower),
+                torch.from_numpy((spans.end_s[which] - start_s) * slower),
                 frame_shift_s=self.model.front_end.frame_shift_s,
                 frame_offset_s=self.model.front_end.frame_offset_s,
                 durations_s=durations_s[w : w + 1],
@@ -147,7 +157,7 @@ class FrameCache:
         with evaluating(model), (folder / FRAMES).open("wb") as file:  # Lightning trains in the mode that it finds
             for first in range(0, len(dataset), AT_ONCE):
                 numbers = np.arange(first, min(first + AT_ONCE, len(dataset)))
-                batch = dataset[numbers].to(device)
+                batch = self.sped(dataset[numbers].to(device))
                 frames, lengths = model.frames(*batch.given)
                 n[numbers] = lengths.cpu().numpy()
                 valid = frames[length_mask(lengths, frames.shape[1])]
@@ -159,6 +169,16 @@ class FrameCache:
         about = {"split": split, "frames": int(offset[-1]), "features": model.front_end.n_features, "crc": crc}
         write_json(folder / ABOUT, about)
         return folder
+
+    def sped(self, batch: Batch) -> Batch:
+        """A batch at the speed, each recording as long as it is then, clips as well."""
+        if self.steps == STEPS:
+            return batch
+        steps = np.full(len(batch.keys), self.steps, dtype=np.int64)
+        later, rate = np.zeros_like(steps), round(self.data.prepared.sample_rate)
+        return retime(
+            replace(batch, clip_samples=None), steps, later, low=self.steps, high=self.steps, sample_rate=rate
+        )
 
 
 def is_whole(folder: Path) -> bool:

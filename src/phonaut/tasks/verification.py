@@ -76,7 +76,7 @@ class Verification(Task):
         *,
         trim: bool = True,
         normalization: str = "s",
-        n_cohort: int = 20,
+        n_cohort: int = 60,
         n_cohort_takes: int = 3,
         top_n: int = 20,
         durations: bool = False,
@@ -176,18 +176,18 @@ class Verification(Task):
         self, config: Config, folder: Path, loop: TrainingLoop, data: TrialData
     ) -> tuple[Metrics, dict[str, Any]]:
         """Score development trials, calibrate on them, then score those of evaluation."""
-        from phonaut.training.stages import utterances_of
+        from phonaut.training.stages import background_of, utterances_of
 
         model: SpeechModel = loop.model.cpu().eval()
         about = {"classes": data.classes, **loop.conclude(data)}
         system = system_of(model)
-        background = system.represent(utterances_of(model, data, "train"))
-        cohort = self._cohort(system, background)
+        background = background_of(model, data, getattr(loop, "speeds", ()))
+        cohort = self._cohort(system, system.represent(Utterances.joined(background)))
         if cohort is not None:
             write_arrays(folder / COHORT, cohort.arrays(), compressed=False)
         metrics: Metrics = {}
         calibration: Calibration | None = None
-        development = self._development(config, model, data, system, cohort)
+        development = self._development(config, model, data, system, cohort, background)
         if development is not None:
             if len(set(development.condition.tolist()) - {"TC"}):
                 calibration = fit_calibration(development.inputs, development.condition)
@@ -216,9 +216,18 @@ class Verification(Task):
         return Cohort.of(system, background, self.n_cohort_takes, self.n_cohort)
 
     def _development(
-        self, config: Config, model: SpeechModel, data: TrialData, system: VerificationSystem, cohort: Cohort | None
+        self,
+        config: Config,
+        model: SpeechModel,
+        data: TrialData,
+        system: VerificationSystem,
+        cohort: Cohort | None,
+        copies: Sequence[Utterances],
     ) -> TrialScores | None:
-        """Scores of development trials: of speakers of their own, or of background speakers left out in turn."""
+        """Scores of development trials: of speakers of their own, or of background speakers left out in turn.
+
+        `copies` are the background and the same at other speeds: a speaker is left out with all copies.
+        """
         from phonaut.training.stages import train_to_the_end, utterances_of
 
         genders = data.prepared.genders
@@ -227,7 +236,7 @@ class Verification(Task):
         turns = data.turns()
         if not turns:
             return None
-        background = utterances_of(model, data, "train")
+        background = copies[0]
         parts = []
         for n, trials in enumerate(turns, 1):
             named = trials.named()
@@ -235,7 +244,7 @@ class Verification(Task):
             fresh = build.speech_model(config, len(data.classes)).network
             assert isinstance(fresh, VerificationSystem)
             print(f"development turn {n} of {len(turns)}: {int(out.sum()):,} recordings left out", flush=True)
-            rest = background.select(~out)
+            rest = Utterances.joined([copy.select(~out) for copy in copies])
             train_to_the_end(fresh, rest, config.seed)
             left = self._cohort(fresh, fresh.represent(rest))
             parts.append(self.scored(fresh, left, background.select(out), trials, genders))

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     from phonaut.data.datamodule import SpeechData
 
 RESIDUE = 1e-3  # of the margin, that would be missing at the end of an exponential without its last correction
+SPEEDS = Rule(
+    "must be different multiples of 0.025 from 0.5 to 2, without 1",
+    lambda speeds: (
+        all(0.5 <= speed <= 2 and speed != 1 and abs(speed * STEPS - round(speed * STEPS)) < 1e-6 for speed in speeds)
+        and len(set(speeds)) == len(speeds)
+    ),
+)
 SHARE = Rule("must be a share of training, 0 to 1", lambda value: 0 <= value <= 1)
 
 
@@ -64,16 +71,7 @@ class SpeakerEmbedding(SpeechClassifier):
         "margin": within(0, 1.5),
         **dict.fromkeys(("margin_begin", "margin_end"), SHARE),
         "crop_s": within(0.01, 3600),
-        "speeds": Rule(
-            "must be different multiples of 0.025 from 0.5 to 2, without 1",
-            lambda speeds: (
-                all(
-                    0.5 <= speed <= 2 and speed != 1 and abs(speed * STEPS - round(speed * STEPS)) < 1e-6
-                    for speed in speeds
-                )
-                and len(set(speeds)) == len(speeds)
-            ),
-        ),
+        "speeds": SPEEDS,
         "n_averaged": within(1, 1000),
     }
 

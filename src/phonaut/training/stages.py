@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,11 +14,15 @@ from phonaut.models.frame_cache import FrameCache
 from phonaut.models.speakers import Utterances, VerificationSystem
 from phonaut.training.em import EMStep
 from phonaut.training.loop import Statistics, TrainingLoop
+from phonaut.training.speakers import SPEEDS
 from phonaut.training.trainer_options import n_processes
 
 if TYPE_CHECKING:
     from phonaut.data.trial_data import TrialData
     from phonaut.models.speech_model import SpeechModel
+
+
+SPEEDS_BY_DEFAULT = (0.9, 1.1)
 
 
 class StepStatistics(Statistics):
@@ -32,8 +36,14 @@ class StepStatistics(Statistics):
 class Stages(TrainingLoop):
     """Steps of a verification system until it is done, on frames that are computed once.
 
-    Arguments are those of `TrainingLoop`; those of gradient descent are not used.
+    Arguments are those of `TrainingLoop`, of which those of gradient descent are not used, and one more.
+
+    Args:
+        speeds: at which the background is heard besides, each time by other speakers (Yamamoto 2019, "Speaker
+            augmentation"): multiples of 0.025, none of them 1. None: 0.9 and 1.1 where there is audio.
     """
+
+    RULES: ClassVar = {"speeds": SPEEDS}
 
     shown = ("log_likelihood",)
     trains_encoders = False
@@ -69,8 +79,10 @@ class Stages(TrainingLoop):
         scheduler: Callable[..., Any] | None = None,
         interval: str = "step",
         seed: int = 0,
+        speeds: Sequence[float] | None = None,
     ) -> None:
         super().__init__(model, optimizer=optimizer, scheduler=scheduler, interval=interval, seed=seed)
+        self.speeds = speeds
         self.automatic_optimization = False
         self.system: VerificationSystem = self.model.network
         self.kept: dict[str, Any] | None = None
@@ -87,7 +99,7 @@ class Stages(TrainingLoop):
             return
         data: TrialData = self.trainer.datamodule  # type: ignore[attr-defined]
         data.whole_epochs = True
-        self.system.begin(utterances_of(self.model, data, "train"), self.seed)
+        self.system.begin(Utterances.joined(background_of(self.model, data, self.speeds)), self.seed)
         self.is_ready = True
 
     def configure_optimizers(self) -> Any:
@@ -136,9 +148,22 @@ class Stages(TrainingLoop):
         self.kept = checkpoint["phonaut"]["stages"]
 
 
-def utterances_of(model: Any, data: TrialData, split: str) -> Utterances:
+def background_of(model: Any, data: TrialData, speeds: Sequence[float] | None) -> list[Utterances]:
+    """The background as it is, and at each of the speeds by other speakers; row i is the same recording in all."""
+    background = utterances_of(model, data, "train")
+    if speeds is None:
+        speeds = SPEEDS_BY_DEFAULT if data.prepared.frames is None else ()
+    copies = []
+    for speed in speeds:
+        copy = utterances_of(model, data, "train", speed)
+        names = {name: np.array([f"{one} x{speed:g}" for one in copy[name].tolist()]) for name in ("id", "speaker")}
+        copies.append(copy.replaced(**names))
+    return [background, *copies]
+
+
+def utterances_of(model: Any, data: TrialData, split: str, speed: float = 1.0) -> Utterances:
     """The frames of all recordings of a split, with ids, speakers, phrases and texts, in the order of the corpus."""
-    segments = FrameCache(model, data).segments(split)
+    segments = FrameCache(model, data, speed).segments(split)
     table = data.prepared.utterances(split)
     rows = data.spans[split].row.tolist()
     return Utterances(
@@ -149,7 +174,7 @@ def utterances_of(model: Any, data: TrialData, split: str) -> Utterances:
             "speaker": segments.speakers,
             "phrase": np.array(data.phrases(split), np.str_),
             "text": np.array([table.text(row) for row in rows], np.str_),
-            "speech_s": data.spans[split].end_s - data.spans[split].start_s,
+            "speech_s": (data.spans[split].end_s - data.spans[split].start_s) / speed,
         },
     )
 
