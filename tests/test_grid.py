@@ -52,6 +52,7 @@ FEATURES = {
 PRETRAINED = {"mockingjay_base", "mockingjay_large", "mockingjay_small"}  # in tests/runs/test_pretraining.py
 VERIFY = {"gmm_ubm", "gmm_ubm_diag", "gmm_ubm_full", "ivector", "supervector", "dtw_verification", "phone_hmm",
           "sentence_hmm", "ecapa", "redimnet"}  # in tests/tasks/test_verification.py  # fmt: skip
+GENERATORS = {"cvae"}  # in tests/models/generators and tests/training/test_generation.py
 # melspec, spectrogram, melspec_kaldi and mfcc with other numbers
 SAME_AS_OTHERS = {"mel", "linear", "fbank", "mfcc39", "mfcc60"}
 FAMILIES = (
@@ -107,7 +108,7 @@ def of_model(model: str, target: str) -> list[str]:
 
 
 def test_every_model_and_front_end_is_in_the_grid() -> None:
-    assert set(SMALL) | PRETRAINED | VERIFY == set(choices()["model"])
+    assert set(SMALL) | PRETRAINED | VERIFY | GENERATORS == set(choices()["model"])
     assert set(FEATURES) | SAME_AS_OTHERS | {"frames"} == set(choices()["features"])
 
 

@@ -17,6 +17,7 @@ from phonaut.config import trust
 from phonaut.config.compose import ConfigurationError, as_text, choices, compose, draft
 from phonaut.config.nodes import instantiate
 from phonaut.models import GenerativeClassifier
+from phonaut.models.generators import Generator
 from phonaut.training import EM, Hybrid, SpeakerEmbedding, SpeechClassifier
 from phonaut.training.representation import compiler_problems as without_compiler
 
@@ -28,6 +29,7 @@ WITH_MODEL = {
     "module=em": ["model=gmmhmm"],
     "module=hybrid": ["model=dnnhmm"],
     "module=representation": PRETRAINING,
+    "module=generation": ["model=cvae"],
     "module=speaker_embedding": ["model=ecapa"],
     "module=stages": ["model=gmm_ubm"],
     "task=verification": ["model=gmm_ubm"],
@@ -88,6 +90,8 @@ def taken_by(part: Any) -> dict[str, Any]:
     """The keys of a class; what it hands on to another counts as its own."""
     cls = get_object(part["_target_"])
     taken = dict(inspect.signature(cls).parameters)
+    if issubclass(cls, Generator):
+        return dict(inspect.signature(Generator).parameters) | taken
     if cls not in (GenerativeClassifier, EM, Hybrid, SpeakerEmbedding):
         return taken
     more = dict(inspect.signature(get_object(part["density"]) if "density" in part else SpeechClassifier).parameters)
@@ -150,7 +154,7 @@ def test_everything_wrong_is_said_at_once_with_the_nearest_name() -> None:
     for expected in (
         "unknown key optimiser.lr; did you mean optimizer.lr?",
         "unknown key trainer.max_epoch; did you mean trainer.max_epochs?",
-        "model=tc_res8 is not a choice; did you mean tc-res8? (model: dnnhmm, dtw, dtw_verification,",
+        "model=tc_res8 is not a choice; did you mean tc-res8? (model: cvae, dnnhmm, dtw, dtw_verification,",
         "f_max=9000 is above half of sample_rate=16000",
         "n_mfcc=50 is more than n_mels=40",
         "batch_size=many must be a whole number",

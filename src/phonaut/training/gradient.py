@@ -16,6 +16,7 @@ from phonaut.data.prepared import UtteranceTable
 from phonaut.metrics import rates_from_confusion
 from phonaut.models import EMClassifier
 from phonaut.models.dnnhmm import DNNHMM
+from phonaut.models.generators.generator import Generator
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.mockingjay import Mockingjay
 from phonaut.training.loop import Statistics, TrainingLoop
@@ -67,8 +68,8 @@ class SpeechClassifier(TrainingLoop):
 
     @classmethod
     def trains(cls, network: type) -> bool:
-        """True for networks that give scores; what is fitted by EM, and encoders, have loops of their own."""
-        return not issubclass(network, (EMClassifier, DNNHMM, Mockingjay))
+        """True for networks that give scores; what is fitted by EM, encoders and generators have loops of their own."""
+        return not issubclass(network, (EMClassifier, DNNHMM, Mockingjay, Generator))
 
     def __init__(
         self,

@@ -125,12 +125,24 @@ class TrainingLoop(L.LightningModule):
         Raises:
             ValueError: the scheduler ends before training does.
         """
-        optimizer = self.make_optimizer([p for p in self.parameters() if p.requires_grad])
+        return self.optimizer_over([p for p in self.parameters() if p.requires_grad])
+
+    def optimizer_over(self, parameters: list[nn.Parameter], every: int = 1) -> Any:
+        """The optimizer over some parameters, and its scheduler, as Lightning takes them.
+
+        Args:
+            parameters: that it changes.
+            every: batches to one of its steps.
+
+        Raises:
+            ValueError: the scheduler ends before training does.
+        """
+        optimizer = self.make_optimizer(parameters)
         if self.make_scheduler is None:
             return optimizer
-        plan = int(
-            (self.trainer.estimated_stepping_batches if self.interval == "step" else self.trainer.max_epochs) or 1
-        )
+        n_steps = self.trainer.estimated_stepping_batches
+        plan = int((n_steps if self.interval == "step" else self.trainer.max_epochs) or 1)
+        plan = max(1, plan // every) if self.interval == "step" else plan
         scheduler = self.make_scheduler(optimizer, planned_length=plan)
         length = getattr(scheduler, "total_steps", plan)
         if length < plan:  # after its end one-cycle raises, and warm-up is at a rate of zero
@@ -138,8 +150,8 @@ class TrainingLoop(L.LightningModule):
                              "leave it out, then the schedule is as long as that")  # fmt: skip
         entry = {"scheduler": scheduler, "interval": self.interval}
         if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-            every = self.trainer.check_val_every_n_epoch or 1  # the loss of an earlier epoch would count as no progress
-            entry |= {"monitor": "validation/loss", "strict": True, "frequency": every}
+            every_n_epochs = self.trainer.check_val_every_n_epoch or 1  # an earlier loss would count as no progress
+            entry |= {"monitor": "validation/loss", "strict": True, "frequency": every_n_epochs}
         return {"optimizer": optimizer, "lr_scheduler": entry}
 
     def configure_gradient_clipping(

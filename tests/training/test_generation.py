@@ -1,0 +1,103 @@
+"""Training of generators: means over windows, exact resuming, and draws that nothing but their window decides."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+
+from helpers.windows_of_numbers import Batches, loop_of, trainer_in
+from phonaut.models.generators import CVAE, Generator
+from phonaut.training import Generation, SpeechClassifier
+from phonaut.training.checkpointing import ResumePoint
+from phonaut.training.generation import TermSums
+
+SMALL: dict[str, Any] = {"n_features": 3, "window_frames": 4, "channels": (4, 6), "hidden_size": 6, "latent_size": 2}
+N_TRAIN, BATCH = 26, 8  # the last batch has 2
+
+
+def table() -> torch.Tensor:
+    return torch.randn(N_TRAIN + 8, 4, 3, generator=torch.Generator().manual_seed(0))
+
+
+def made(name: str) -> Generator:
+    torch.manual_seed(0)
+    return {"cvae": lambda: CVAE(**SMALL)}[name]()
+
+
+class Stop(L.Callback):
+    """The process dies, so far as training knows, when a batch begins."""
+
+    def __init__(self, epoch: int, batch: int) -> None:
+        self.place = (epoch, batch)
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if (trainer.current_epoch, batch_idx) == self.place:
+            raise KeyboardInterrupt
+
+
+def trained(name: str, folder: Path, *callbacks: L.Callback, resume: Path | None = None, **options: Any) -> Generation:
+    loop = loop_of(made(name), table(), **options)
+    trainer_in(folder, *callbacks).fit(loop, datamodule=Batches(N_TRAIN, BATCH), ckpt_path=resume)
+    return loop
+
+
+NAMES = ["cvae"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_that_was_killed_and_resumed_has_the_weights_and_history_of_one_that_was_not(
+    name: str, tmp_path: Path
+) -> None:
+    whole = trained(name, tmp_path / "whole")
+    for place in ((1, 0), (1, 2)):
+        folder = tmp_path / f"{place}"
+        with pytest.raises(SystemExit):  # Lightning ends the process
+            trained(name, folder, ResumePoint(folder, minutes=0.0), Stop(*place))
+        resumed = trained(name, folder, resume=folder / "last.ckpt")
+        for key, value in whole.state_dict().items():
+            assert torch.equal(resumed.state_dict()[key], value), key
+        for ours, theirs in zip(resumed.history, whole.history, strict=True):
+            assert {**ours, "seconds": 0} == {**theirs, "seconds": 0}
+
+
+def test_figures_are_means_over_windows_and_a_smaller_last_batch_weighs_less() -> None:
+    sums = TermSums(["loss", "kl"])
+    sums.update({"loss": torch.tensor([1.0, 2.0, 3.0]), "kl": torch.ones(3)})
+    sums.update({"loss": torch.tensor([10.0])})
+    assert sums.summary() == {"loss": 4.0, "kl": 1.0}
+    assert "kl" not in TermSums(["kl"]).summary(), "what was never seen has no mean"
+
+
+def test_validation_is_on_validation_data_with_the_same_draws_in_every_epoch(tmp_path: Path) -> None:
+    loop = loop_of(made("cvae"), table(), optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.0))
+    trainer_in(tmp_path, max_epochs=2).fit(loop, datamodule=Batches(N_TRAIN, BATCH))
+    first, second = loop.history
+    assert first.keys() == second.keys() >= {f"{stage}/{term}" for stage in ("train", "validation")
+                                             for term in CVAE.terms}  # fmt: skip
+    assert first["train/reconstruction"] != second["train/reconstruction"], "other draws in another epoch"
+    loop.eval()
+    with torch.no_grad():
+        held = loop.windows(torch.arange(N_TRAIN, N_TRAIN + 8), "validation")
+        again = loop.network.losses(held)
+    assert second["validation/loss"] == pytest.approx(float(again["loss"].mean()), rel=1e-6)
+
+
+def test_the_loss_of_a_step_is_the_mean_over_its_windows(tmp_path: Path) -> None:
+    steps: list[torch.Tensor] = []
+
+    class Note(L.Callback):
+        def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, i: int) -> None:
+            steps.append(outputs["loss"].detach())
+
+    loop = loop_of(made("cvae"), table(), optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.0))
+    trainer_in(tmp_path, Note(), max_epochs=1).fit(loop, datamodule=Batches(N_TRAIN, BATCH))
+    weights = torch.tensor([8.0, 8.0, 8.0, 2.0])
+    assert loop.history[0]["train/loss"] == pytest.approx(float((torch.stack(steps) * weights).sum() / 26), rel=1e-5)
+
+
+def test_loops_know_what_they_train() -> None:
+    assert Generation.trains(CVAE)
+    assert not Generation.trains(torch.nn.Linear)
+    assert not SpeechClassifier.trains(CVAE)
