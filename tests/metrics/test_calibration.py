@@ -10,7 +10,9 @@ import pytest
 from phonaut.metrics.calibration import (
     PRIORS,
     Calibration,
+    Fusion,
     fit_calibration,
+    fit_fusion,
     of_many,
     quality_inputs,
     threshold_in_words,
@@ -213,3 +215,44 @@ def test_a_threshold_says_how_many_are_let_in_and_turned_away() -> None:
 )
 def test_rates_are_counts_of_a_round_number_no_larger_than_the_trials_call_for(rate: float, n: int, words: str) -> None:
     assert of_many(rate, n, "X", "in") == words
+
+
+@pytest.mark.oracle
+def test_a_fusion_is_the_ratio_to_the_mixture_of_impostors_and_wrong_phrases_which_no_weighted_sum_is() -> None:
+    inputs, condition = drawn(np.random.default_rng(12), 20_000)
+
+    def log_density(mean: tuple[float, float]) -> np.ndarray:
+        return -((inputs["speaker"] - mean[0]) ** 2 + (inputs["phrase"] - mean[1]) ** 2) / 2
+
+    others = np.logaddexp(log_density((-1.0, 1.5)), log_density((1.0, -1.5))) - math.log(2)
+    exact = log_density((1.0, 1.5)) - others
+    found = fit_fusion(inputs, condition)
+    assert found.priors == pytest.approx({"IC": 0.5, "TW": 0.5})
+    assert found.n_trials == {"TC": 20_000, "IC": 20_000, "TW": 20_000}
+    assert np.abs(found(inputs) - exact).mean() < 0.05
+    assert np.abs(fit_calibration(inputs, condition)(inputs) - exact).mean() > 0.5
+    assert cllr(found(inputs), condition == "TC") < cllr(fit_calibration(inputs, condition)(inputs), condition == "TC")
+
+
+def test_a_fusion_against_one_kind_is_its_calibration_survives_json_and_reads_those_of_earlier_runs() -> None:
+    inputs, condition = drawn(np.random.default_rng(13), 100, (1, 1, 0))
+    alone, found = fit_calibration(inputs, condition), fit_fusion(inputs, condition)
+    assert (found(inputs) == alone(inputs)).all()
+    both = fit_fusion(*drawn(np.random.default_rng(14), 100))
+    assert Fusion.from_dict(json.loads(json.dumps(asdict(both)))) == both
+    earlier = Fusion.from_dict(json.loads(json.dumps(asdict(alone))))
+    assert (earlier(inputs) == alone(inputs)).all()
+    assert earlier.n_trials == alone.n_trials
+    for damaged in ({}, {"against": 3, "priors": {}}, {"weights": {}}, {"against": {"IC": {"a": 1}}, "priors": {}}):
+        with pytest.raises(ValueError, match="no calibration"):
+            Fusion.from_dict(damaged)
+
+
+def test_infinite_scores_of_a_fusion_are_infinite() -> None:
+    one = Calibration({"a": 1.0}, 0.0, {}, {})
+    two = Calibration({"b": 1.0}, 0.0, {}, {})
+    inf = math.inf
+    ratios = Fusion({"IC": one, "TW": two}, {"IC": 0.5, "TW": 0.5})(
+        {"a": [inf, -inf, inf, 0.0], "b": [inf, 2.0, 2.0, 0.0]}
+    )
+    assert ratios.tolist() == pytest.approx([inf, -inf, 2.0 + math.log(2), 0.0])

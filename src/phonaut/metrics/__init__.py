@@ -1,7 +1,14 @@
 """Arrays in, figures with 95 % intervals out."""
 
 from phonaut.metrics.builtin import ClassMetric, DetectionFigure, FrameAccuracy
-from phonaut.metrics.calibration import Calibration, fit_calibration, quality_inputs, threshold_in_words
+from phonaut.metrics.calibration import (
+    Calibration,
+    Fusion,
+    fit_calibration,
+    fit_fusion,
+    quality_inputs,
+    threshold_in_words,
+)
 from phonaut.metrics.classification import (
     ClassRates,
     accuracy,
@@ -53,6 +60,7 @@ __all__ = [
     "Disagreement",
     "Estimate",
     "FrameAccuracy",
+    "Fusion",
     "McNemar",
     "Metric",
     "Scored",
@@ -77,6 +85,7 @@ __all__ = [
     "evaluate_metrics",
     "f1",
     "fit_calibration",
+    "fit_fusion",
     "from_configs",
     "mcnemar",
     "mcnemar_of_predictions",

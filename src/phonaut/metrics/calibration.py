@@ -1,8 +1,9 @@
 """Scores of verification as log-likelihood ratios: logistic calibration and fusion, and what a threshold means.
 
-An affine map of one score (calibration), or of several scores and quality inputs (fusion), whose value plus the prior
-log odds is the logit of a target (Brummer 2005, "FoCal"; Pigeon et al. 2000). A Bayes threshold then follows from costs
-alone (`Cost.threshold`), and is no number that somebody has found on some data.
+An affine map of one score or of several scores and quality inputs, whose value plus the prior log odds is the logit of
+a target (Brummer 2005, "FoCal"; Pigeon et al. 2000). There is one against each kind of non-targets, and the ratio
+against all of them is that of their mixture. A Bayes threshold then follows from costs alone (`Cost.threshold`), and is
+no number that somebody has found on some data.
 """
 
 from __future__ import annotations
@@ -63,6 +64,64 @@ class Calibration:
         if np.isnan(ratios).any():
             raise ValueError(f"infinite inputs must not cancel; they do in row {int(np.isnan(ratios).argmax())}")
         return ratios
+
+
+@dataclass(frozen=True)
+class Fusion:
+    r"""Log-likelihood ratio of a target to a mixture of kinds of non-targets, each of which has a calibration.
+
+        log p(x | target) - log sum_k pi_k p(x | k) = -log sum_k pi_k exp(-r_k),   r_k = log p(x | target) / p(x | k)
+
+    An owner's wrong phrase is told by the phrase score, an impostor by the speaker score: the mixture is near the
+    smaller ratio, so that neither score makes up for the other, as it does in one sum of both. Against a single kind it
+    is that calibration.
+
+    Source: of such mixtures for spoofs beside impostors, Wang et al. 2024, arXiv 2406.10836.
+
+    Attributes:
+        against: the calibration against each kind of non-targets.
+        priors: `pi_k` of the kinds, adding up to 1.
+    """
+
+    against: dict[str, Calibration]
+    priors: dict[str, float]
+
+    def __call__(self, inputs: Mapping[str, ArrayLike]) -> Array:
+        """Log-likelihood ratios of trials, `(N,)`; arguments and errors as of `Calibration`."""
+        parts = [math.log(self.priors[kind]) - one(inputs) for kind, one in self.against.items()]
+        return parts[0] * -1 if len(parts) == 1 else -np.logaddexp.reduce(parts, axis=0)
+
+    @property
+    def n_trials(self) -> dict[str, int]:
+        """Trials of each condition that it was fitted on."""
+        return {kind: n for one in self.against.values() for kind, n in one.n_trials.items()}
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> Fusion:
+        """What `dataclasses.asdict` made, or made of the one calibration of earlier runs.
+
+        Raises:
+            ValueError: it is none.
+        """
+        try:
+            if "weights" in kept:
+                return cls({"": Calibration(**kept)}, {"": 1.0})
+            return cls({kind: Calibration(**one) for kind, one in kept["against"].items()}, dict(kept["priors"]))
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            raise ValueError(f"this is no calibration: {error}") from error
+
+
+def fit_fusion(
+    inputs: Mapping[str, ArrayLike], condition: ArrayLike, *, priors: Mapping[str, float] = PRIORS, ridge: float = RIDGE
+) -> Fusion:
+    """Fit a calibration against each kind of non-targets; arguments and errors as of `fit_calibration`."""
+    kinds = np.asarray(condition)
+    shares, _ = used_priors(priors, kinds)
+    target = shares.pop(TARGET)
+    against = {
+        kind: fit_calibration(inputs, kinds, priors={TARGET: target, kind: 1 - target}, ridge=ridge) for kind in shares
+    }
+    return Fusion(against, {kind: share / (1 - target) for kind, share in shares.items()})
 
 
 def fit_calibration(

@@ -28,7 +28,7 @@ from phonaut.models.speakers.utterances import Utterances
 from phonaut.names import did_you_mean, shown
 from phonaut.runs.enrolment_gate import Gate, Heard
 from phonaut.runs.speaker_store import SpeakerStore, Take, Voice, name_of
-from phonaut.tasks.verification import Verification, cohort_of, system_of
+from phonaut.tasks.verification import Verification, calibration_of, cohort_of, system_of
 
 if TYPE_CHECKING:
     from phonaut.runs.load import LoadedRun
@@ -162,8 +162,9 @@ class Speakers:
     @property
     def is_text_dependent(self) -> bool:
         """Whether the run verifies a phrase together with its speaker."""
-        of_trials = (self.run.about.get("calibration") or {}).get("n_trials", {})
-        return bool(self.run.config.protocol.get("text_dependent", "TW" in of_trials))
+        calibration = calibration_of(self.run.about)
+        is_known = calibration is not None and "TW" in calibration.n_trials
+        return bool(self.run.config.protocol.get("text_dependent", is_known))
 
     @property
     def phrases(self) -> set[str]:

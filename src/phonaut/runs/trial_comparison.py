@@ -10,13 +10,13 @@ import numpy as np
 
 from phonaut.data.trials import TrialList, keys_of
 from phonaut.metrics import (
-    Calibration,
     Cost,
     Difference,
     Estimate,
+    Fusion,
     detection_differences,
     detection_figures,
-    fit_calibration,
+    fit_fusion,
 )
 from phonaut.runs.comparison import short_names
 from phonaut.runs.folds import Folds, listed, open_run
@@ -37,7 +37,7 @@ class ComparedTrials:
         scored: its scores, in the order of the trials of the first run.
         figures: of all conditions, by the names of `detection_figures`.
         differences: to the first run; empty of the first.
-        calibration: of the fusion: weights of the runs.
+        calibration: of the fusion: see `phonaut.metrics.Fusion`.
     """
 
     name: str
@@ -45,7 +45,7 @@ class ComparedTrials:
     scored: TrialScores
     figures: dict[str, Estimate]
     differences: dict[str, Difference]
-    calibration: Calibration | None = None
+    calibration: Fusion | None = None
 
 
 @dataclass(frozen=True)
@@ -193,8 +193,8 @@ def one_compared(name: str, run: Run | None, table: TrialScores, first: TrialSco
     return ComparedTrials(name, run, table, figures, differences)
 
 
-def fused(runs: Sequence[Run], names: Sequence[str], tables: Sequence[TrialScores]) -> tuple[TrialScores, Calibration]:
-    """The logistic fusion of runs: weights of all their inputs, fitted on development trials.
+def fused(runs: Sequence[Run], names: Sequence[str], tables: Sequence[TrialScores]) -> tuple[TrialScores, Fusion]:
+    """The logistic fusion of runs: of all their inputs, against each kind of non-targets, fitted on development trials.
 
     Raises:
         ValueError: a run has no development trials, or others than the first.
@@ -203,7 +203,7 @@ def fused(runs: Sequence[Run], names: Sequence[str], tables: Sequence[TrialScore
         raise ValueError(f"{missing[0]} has no development trials to fit a fusion on: train with protocol.turns=3, or "
                          "with protocol.validation_speakers")  # fmt: skip
     development = in_order([TrialScores.load(run.folder, DEVELOPMENT) for run in runs], names)
-    calibration = fit_calibration(inputs_of(development, names), development[0].condition)
+    calibration = fit_fusion(inputs_of(development, names), development[0].condition)
     ratios = calibration(inputs_of(tables, names))
     return replace(tables[0], scores=ratios, is_ratio=True, inputs={}), calibration
 

@@ -19,10 +19,10 @@ from phonaut.data.trial_files import read_enrolment, read_trials
 from phonaut.data.trials import TrialList
 from phonaut.files import read_arrays, write_arrays
 from phonaut.metrics import (
-    Calibration,
     Cost,
+    Fusion,
     detection_figures,
-    fit_calibration,
+    fit_fusion,
     threshold_in_words,
 )
 from phonaut.models.speakers import Utterances, VerificationSystem
@@ -186,11 +186,11 @@ class Verification(Task):
         if cohort is not None:
             write_arrays(folder / COHORT, cohort.arrays(), compressed=False)
         metrics: Metrics = {}
-        calibration: Calibration | None = None
+        calibration: Fusion | None = None
         development = self._development(config, model, data, system, cohort, background)
         if development is not None:
             if len(set(development.condition.tolist()) - {"TC"}):
-                calibration = fit_calibration(development.inputs, development.condition)
+                calibration = fit_fusion(development.inputs, development.condition)
             scored = with_ratios(development, calibration)
             scored.save(folder, "validation")
             metrics["validation"] = self.figures(scored)
@@ -438,7 +438,7 @@ def cohort_of(folder: Path) -> Cohort | None:
     return Cohort.from_arrays(read_arrays(path)) if path.exists() else None
 
 
-def calibration_of(about: Mapping[str, Any]) -> Calibration | None:
+def calibration_of(about: Mapping[str, Any]) -> Fusion | None:
     """The calibration of a run, by its `model.json`; None: there was nothing to fit one on.
 
     Raises:
@@ -446,9 +446,9 @@ def calibration_of(about: Mapping[str, Any]) -> Calibration | None:
     """
     kept = about.get("calibration")
     try:
-        return None if kept is None else Calibration(**kept)
-    except TypeError as error:
-        raise ValueError(f"model.json is damaged: its calibration is none ({error})") from error
+        return None if kept is None else Fusion.from_dict(kept)
+    except ValueError as error:
+        raise ValueError(f"model.json is damaged: {error}") from error
 
 
 def folder_of_trials(folder: Path, words: Sequence[str], text_dependent: bool) -> Config:
@@ -467,7 +467,7 @@ def system_of(model: SpeechModel) -> VerificationSystem:
     return EmbeddingScorer(model.network, model.front_end.n_features)
 
 
-def with_ratios(scored: TrialScores, calibration: Calibration | None) -> TrialScores:
+def with_ratios(scored: TrialScores, calibration: Fusion | None) -> TrialScores:
     """The scores as log-likelihood ratios, where there is a calibration."""
     if calibration is None:
         return scored

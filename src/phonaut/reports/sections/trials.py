@@ -15,6 +15,7 @@ from phonaut.reports.record import Record
 from phonaut.reports.sections import Section
 from phonaut.reports.sections.mistakes import Sound, excerpt, find
 from phonaut.tasks.trial_scores import FOLDER, TrialScores
+from phonaut.tasks.verification import calibration_of
 
 N_SHOWN = 12  # errors
 FIGURES = ("eer", "min_dcf", "dcf", "cllr", "min_cllr")
@@ -76,7 +77,7 @@ def render(record: Record) -> Section | None:
         "pictures": {name: data_uri("image/png", data) for name, data in pictures.items() if data},
         "threshold": threshold,
         "in_words": None if threshold is None else threshold_in_words(scored.scores, scored.condition, threshold),
-        "calibration": record.run.model.get("calibration"),
+        "calibration": calibration_of(record.run.model),
         "errors": errors,
         "n_errors": n_errors,
         "no_sound": no_sound,
