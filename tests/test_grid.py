@@ -52,7 +52,8 @@ FEATURES = {
 PRETRAINED = {"mockingjay_base", "mockingjay_large", "mockingjay_small"}  # in tests/runs/test_pretraining.py
 VERIFY = {"gmm_ubm", "gmm_ubm_diag", "gmm_ubm_full", "ivector", "supervector", "dtw_verification", "phone_hmm",
           "sentence_hmm", "ecapa", "redimnet"}  # in tests/tasks/test_verification.py  # fmt: skip
-GENERATORS = {"cvae"}  # in tests/models/generators and tests/training/test_generation.py
+# in tests/models/generators and tests/training/test_generation.py
+GENERATORS = {"cvae", "gated_vae", "lstm_vae", "fhvae", "wae_gan", "wae_mmd", "wgan_gp", "flow_matching"}
 # melspec, spectrogram, melspec_kaldi and mfcc with other numbers
 SAME_AS_OTHERS = {"mel", "linear", "fbank", "mfcc39", "mfcc60"}
 FAMILIES = (

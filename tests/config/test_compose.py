@@ -91,7 +91,8 @@ def taken_by(part: Any) -> dict[str, Any]:
     cls = get_object(part["_target_"])
     taken = dict(inspect.signature(cls).parameters)
     if issubclass(cls, Generator):
-        return dict(inspect.signature(Generator).parameters) | taken
+        return {name: one for base in cls.__mro__[::-1] if issubclass(base, Generator)
+                for name, one in inspect.signature(base).parameters.items()}  # fmt: skip
     if cls not in (GenerativeClassifier, EM, Hybrid, SpeakerEmbedding):
         return taken
     more = dict(inspect.signature(get_object(part["density"]) if "density" in part else SpeechClassifier).parameters)
@@ -100,11 +101,20 @@ def taken_by(part: Any) -> dict[str, Any]:
     return more | {name: p for name, p in taken.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
 
 
+OUR_OPTIONS = {
+    "adamw": ("lr", "fused"),
+    "pretraining": ("lr", "fused"),
+    "vae": ("betas", "weight_decay", "fused"),
+    "wae": ("betas", "fused"),
+    "wgan_gp": ("lr", "betas", "fused"),
+}
+
+
 @pytest.mark.parametrize("name", choices()["optimizer"])
 def test_an_optimizer_has_pytorchs_own_defaults(name: str) -> None:
     config, _ = draft([f"optimizer={name}"])
     for key, parameter in inspect.signature(get_object(config.optimizer["_target_"])).parameters.items():
-        if key == "params" or (name in ("adamw", "pretraining") and key in ("lr", "fused")):
+        if key == "params" or key in OUR_OPTIONS.get(name, ()):
             continue
         ours, theirs = config.optimizer[key], parameter.default
         assert ours == (list(theirs) if isinstance(theirs, tuple) else theirs), key

@@ -8,12 +8,20 @@ import pytest
 import torch
 
 from helpers.windows_of_numbers import Batches, loop_of, trainer_in
-from phonaut.models.generators import CVAE, Generator
+from phonaut.models.generators import CVAE, FHVAE, WAEGAN, WAEMMD, WGANGP, FlowMatching, Generator
 from phonaut.training import Generation, SpeechClassifier
 from phonaut.training.checkpointing import ResumePoint
 from phonaut.training.generation import TermSums
 
 SMALL: dict[str, Any] = {"n_features": 3, "window_frames": 4, "channels": (4, 6), "hidden_size": 6, "latent_size": 2}
+NAMES: dict[str, Any] = {
+    "cvae": CVAE,
+    "fhvae": FHVAE,
+    "wae_gan": WAEGAN,
+    "wae_mmd": WAEMMD,
+    "wgan_gp": WGANGP,
+    "flow_matching": FlowMatching,
+}
 N_TRAIN, BATCH = 26, 8  # the last batch has 2
 
 
@@ -23,7 +31,10 @@ def table() -> torch.Tensor:
 
 def made(name: str) -> Generator:
     torch.manual_seed(0)
-    return {"cvae": lambda: CVAE(**SMALL)}[name]()
+    if name == "flow_matching":
+        return FlowMatching(**{key: value for key, value in SMALL.items() if key != "latent_size"})
+    options = {"fhvae": {"sequence_latents": 1, "n_sequences": N_TRAIN}, "wae_gan": {"discriminator_size": 4}}
+    return NAMES[name](**SMALL, **options.get(name, {}))
 
 
 class Stop(L.Callback):
@@ -41,9 +52,6 @@ def trained(name: str, folder: Path, *callbacks: L.Callback, resume: Path | None
     loop = loop_of(made(name), table(), **options)
     trainer_in(folder, *callbacks).fit(loop, datamodule=Batches(N_TRAIN, BATCH), ckpt_path=resume)
     return loop
-
-
-NAMES = ["cvae"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -95,6 +103,57 @@ def test_the_loss_of_a_step_is_the_mean_over_its_windows(tmp_path: Path) -> None
     trainer_in(tmp_path, Note(), max_epochs=1).fit(loop, datamodule=Batches(N_TRAIN, BATCH))
     weights = torch.tensor([8.0, 8.0, 8.0, 2.0])
     assert loop.history[0]["train/loss"] == pytest.approx(float((torch.stack(steps) * weights).sum() / 26), rel=1e-5)
+
+
+def changed(before: dict[str, torch.Tensor], module: torch.nn.Module) -> bool:
+    return any(not torch.equal(before[key], value) for key, value in module.named_parameters())
+
+
+class Turns(L.Callback):
+    """Notes of each batch which parts of a model have changed."""
+
+    def __init__(self, *parts: str) -> None:
+        self.parts = parts
+        self.seen: list[tuple[bool, ...]] = []
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.before = {part: {key: value.clone() for key, value in getattr(pl_module.network, part).named_parameters()}
+                       for part in self.parts}  # fmt: skip
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.seen.append(tuple(changed(self.before[part], getattr(pl_module.network, part)) for part in self.parts))
+
+
+def test_the_critic_takes_five_steps_to_one_of_the_generator_over_the_ends_of_epochs(tmp_path: Path) -> None:
+    turns = Turns("critic", "decoder")
+    loop = trained("wgan_gp", tmp_path, turns)
+    assert turns.seen == [(True, (i + 1) % 5 == 0) for i in range(3 * 4)]
+    lines = loop.history
+    assert [f"train/{WGANGP.terms[3]}" in line for line in lines] == [False, True, True], "in four batches, no fifth"
+    assert all({"train/loss", "train/critic_loss", "validation/loss"} <= line.keys() for line in lines)
+
+
+def test_discriminator_and_autoencoder_take_turns_with_every_batch(tmp_path: Path) -> None:
+    turns = Turns("discriminator", "encoder", "decoder")
+    loop = trained("wae_gan", tmp_path, turns)
+    assert turns.seen == [(True, True, True)] * 12
+    assert all({f"train/{term}" for term in WAEGAN.terms} <= line.keys() for line in loop.history)
+
+
+def test_turns_of_one_batch_are_those_of_the_paper_by_hand(tmp_path: Path) -> None:
+    loop = loop_of(made("wae_gan"), table(), optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.01))
+    trainer_in(tmp_path, max_epochs=1, limit_train_batches=2).fit(loop, datamodule=Batches(N_TRAIN, BATCH))
+    model: Any = made("wae_gan")
+    order = torch.randperm(N_TRAIN, generator=torch.Generator().manual_seed(0)).split(BATCH)
+    for batch in order[:2]:
+        windows = loop.model.windows(batch, seed=0, epoch=0, stage="train")
+        for player in model.players():
+            gradients = torch.autograd.grad(player.terms(windows, 1.0)[player.loss].mean(), player.parameters)
+            with torch.no_grad():
+                for parameter, gradient in zip(player.parameters, gradients, strict=True):
+                    parameter -= 0.01 * gradient
+    for key, value in model.named_parameters():
+        torch.testing.assert_close(loop.network.get_parameter(key), value, rtol=1e-5, atol=1e-6)
 
 
 def test_loops_know_what_they_train() -> None:
