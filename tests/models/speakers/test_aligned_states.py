@@ -10,7 +10,7 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import norm
 
-from phonaut.models.speakers import Utterances, aligned_states
+from phonaut.models.speakers import Utterances, aligned_states, state_models
 from phonaut.models.speakers.aligned_states import AlignedStates, StateAlignment
 from phonaut.models.speakers.phone_hmm import PhoneHMM
 from phonaut.models.speakers.phrase_units import SKIP
@@ -342,7 +342,8 @@ def test_neither_order_nor_blocks_nor_other_trials_change_a_score(make: Any, mon
     whole = made.score(references, tested, model, recording)
     order = RNG(2).permutation(len(tested))
     place = np.argsort(order)
-    monkeypatch.setattr(aligned_states, "BLOCK_CELLS", 500)
+    for module in (aligned_states, state_models):
+        monkeypatch.setattr(module, "BLOCK_CELLS", 500)
     mixed = RNG(3).permutation(len(enrolled))
     again = made.score(made.enrol(enrolled.select(mixed), of[mixed]), tested.select(order), model, place[recording])
     one_by_one = [made.score(references, tested.select([r]), np.array([m]), np.array([0])) for m, r in

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from phonaut.arrays import Array, Index
 from phonaut.checks import refuse, within
-from phonaut.models.speakers.aligned_states import StateAlignment, as_bytes, as_texts
+from phonaut.models.speakers.aligned_states import StateAlignment
 from phonaut.models.speakers.backends import PLDA, class_sums, lda, length_normalised, products, wccn
+from phonaut.models.speakers.state_models import as_bytes, as_texts
 from phonaut.models.speakers.statistics import Alignment, UBMAlignment
 from phonaut.models.speakers.streams import stream as stream_of
 from phonaut.models.speakers.system import PHRASE, SPEAKER, VerificationSystem

@@ -14,9 +14,10 @@ from torch import Tensor
 from phonaut.arrays import Index
 from phonaut.checks import within
 from phonaut.data.lexicon import Pronunciations, entries_of, merge
-from phonaut.models.speakers.aligned_states import AlignedStates, Stream, as_bytes, as_texts
+from phonaut.models.speakers.aligned_states import AlignedStates
 from phonaut.models.speakers.frame_network import FrameNetwork
 from phonaut.models.speakers.phrase_units import SILENCE, UnitGraphs, shared_loops, units_of
+from phonaut.models.speakers.state_models import Stream, as_bytes, as_texts
 from phonaut.models.speakers.utterances import Utterances
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from phonaut.arrays import Array, Index
-from phonaut.models.speakers.aligned_states import UNITS, AlignedStates, Block, Stream, Training, emissions_of
+from phonaut.models.speakers.aligned_states import UNITS, AlignedStates
 from phonaut.models.speakers.phrase_units import ANY, UNKNOWN, UnitGraphs
+from phonaut.models.speakers.state_models import Block, Stream, Training, emissions_of
 from phonaut.models.speakers.utterances import Utterances
 
 OWN_STEPS = 3  # of adaptation of a phrase that the background has not
