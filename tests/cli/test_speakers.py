@@ -76,6 +76,11 @@ def test_a_speaker_from_enrolment_to_deletion(capsys: pytest.CaptureFixture[str]
         (["speakers", "store", "list"], "store is no store of speakers yet"),
         (["speakers", "store", "lst"], "got lst; did you mean list"),
         (["speakers", "store", "rename", "anna"], "usage: phonaut speakers STORE rename OLD NEW"),
+        (
+            ["enroll", "runs/toy", "store", "x" * 300, "0.wav", "phrase=rise"],
+            "a speaker's name must be printable text of",
+        ),
+        (["verify", "runs/toy", "store", "x" * 300, "0.wav"], "store has no speaker xxxxx"),
         (["speakers", "store", "list", "take=1"], "take= goes with delete, not with list"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -92,6 +97,8 @@ def test_a_run_that_is_gone_or_was_trained_anew_adds_nothing(
     shutil.copytree("runs", tmp_path / "runs")
     store = str(tmp_path / "store")
     assert phonaut("enroll", str(tmp_path / "runs" / "toy"), store, "anna", "0.wav", "1.wav", "phrase=rise") == 0
+    assert phonaut("speakers", store, "add", "anna", "2.wav", "run_folder=nope") == 2
+    assert "phonaut: run_folder=nope: there is no such folder" in capsys.readouterr().err
     (tmp_path / "runs").rename(tmp_path / "moved")
     assert phonaut("speakers", store, "add", "anna", "2.wav") == 2
     assert "is not there any more: say where it is (run_folder=RUN)" in capsys.readouterr().err

@@ -159,7 +159,7 @@ def test_a_take_that_does_not_agree_with_those_that_are_there_is_not_added(store
     store.enroll("anna", list(TAKES[:2]), phrase="rise")
     before = everything(store.store.folder)
     with pytest.raises(EnrolmentRefusedError, match=r"take 3 \(array 1\) does not agree"):
-        store.add("anna", spoken(3, "fall", 0))
+        store.add("anna", spoken(3, "rise", 0))
     assert everything(store.store.folder) == before
 
 
@@ -358,3 +358,92 @@ def test_what_answers_for_one_file_loads_no_lightning_and_no_plots(home: Path, r
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+# --- what may not be stored
+
+
+def test_takes_of_another_phrase_than_the_one_named_are_refused(store: Speakers) -> None:
+    with pytest.raises(EnrolmentRefusedError) as refused:
+        store.enroll("anna", list(TAKES), phrase="fall")
+    said = [f"take {n} (array {n}) resembles the phrase rise more than fall: it scores " for n in (1, 2, 3)]
+    assert [problem.startswith(begin) for problem, begin in zip(refused.value.problems, said, strict=True)] == 3 * [
+        True
+    ]
+    assert set(everything(store.store.folder)) <= {".lock"}
+    done = store.enroll("anna", list(TAKES), phrase="fall", force=True)
+    assert done.remarks[0].startswith("in spite of the gate: take 1 (array 1) resembles the phrase rise")
+    store.enroll("ben", list(TAKES), phrase="rise")
+    with pytest.raises(EnrolmentRefusedError, match=r"take 4 \(array 1\) resembles the phrase fall more than rise"):
+        store.add("ben", spoken(11, "fall", 0))
+
+
+def test_a_run_without_a_score_of_phrases_says_that_it_did_not_judge_them(
+    store: Speakers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(store.run.model.network), "scores", ("speaker",))
+    done = store.enroll("anna", list(TAKES), phrase="fall", gate=Gate(agreement=False))
+    assert done.remarks == ("the run's model has no score of phrases: whether the takes say fall was not judged",)
+
+
+@pytest.mark.parametrize(
+    "silence",
+    [np.zeros(RATE), np.random.default_rng(0).normal(0, 1e-4, RATE), np.sin(np.arange(RATE) / 7)],
+    ids=["zeros", "noise", "tone"],
+)
+def test_without_speech_nothing_is_enrolled_by_force_or_verified(store: Speakers, silence: np.ndarray) -> None:
+    with pytest.raises(EnrolmentRefusedError, match=r"force=true stores no take without speech: take 2 \(array 2\)"):
+        store.enroll("anna", [TAKES[0], silence], phrase="rise", force=True)
+    assert set(everything(store.store.folder)) <= {".lock"}
+    store.enroll("anna", list(TAKES), phrase="rise")
+    with pytest.raises(
+        ValueError, match=r"array 1 (is silent|has no speech that stands out).*: there is nothing to ver"
+    ):
+        store.verify("anna", silence)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((5, [TAKES[0]]), "a speaker's name must be text, got 5"),
+        ((None, [TAKES[0]]), "a speaker's name must be text, got None"),
+        (("anna", 5), "recordings must be files or arrays of samples, one or several; got 5"),
+        (("anna", [5]), "5: neither a file nor an array of samples, but int"),
+        (("anna", [np.zeros((2, 2, 2))]), r"array 1: samples must be real numbers, .* got float64, \(2, 2, 2\)"),
+        (("anna", [np.array(["a"])]), "array 1: samples must be real numbers"),
+        (("anna", ["x" * 5000 + ".wav"]), "no such recording"),
+        (("anna", []), "there must be recordings; got none"),
+    ],
+    ids=lambda value: "" if isinstance(value, tuple) else str(value)[:30],
+)
+def test_arguments_that_cannot_be_are_named_in_a_sentence(store: Speakers, arguments: tuple, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        store.enroll(*arguments, phrase="rise")
+
+
+def test_other_arguments_that_cannot_be_are_named_in_a_sentence(store: Speakers) -> None:
+    with pytest.raises(ValueError, match="phrase must be text, got 5"):
+        store.enroll("anna", [TAKES[0]], phrase=5)  # type: ignore[arg-type]
+    for name in (5, "x" * 5000):
+        with pytest.raises(ValueError, match=r"(name must be text, got 5|has no speaker x{60} \.\.\.;)"):
+            store.verify(name, TAKES[0])  # type: ignore[arg-type]
+    for folder, what in ((5, "is a folder, got 5"), ("x" * 5000, "cannot be read as a store of speakers: File name")):
+        with pytest.raises(ValueError, match=what):
+            SpeakerStore(folder)  # type: ignore[arg-type]
+
+
+def test_a_store_that_may_not_be_written_stays_and_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = SpeakerStore(tmp_path / "store")
+    put(store, "anna")
+    before = everything(store.folder)
+
+    def refuse(*arguments: object) -> None:
+        raise PermissionError(13, "Permission denied", str(arguments[0]))
+
+    monkeypatch.setattr("phonaut.runs.speaker_store.locked", refuse)
+    for change in (lambda: store.delete("anna"), lambda: store.rename("anna", "b"), lambda: put(store, "ben")):
+        with pytest.raises(
+            OSError, match=r"/store cannot be written, and nothing in it was changed: Permission denied$"
+        ):
+            change()
+    assert everything(store.folder) == before

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from phonaut.cli.options import Command, option
 
@@ -40,7 +40,7 @@ class Enroll(Command):
     def run(self) -> int:
         """Enrol, and print what is stored."""
         folder, store, name, *files = self.paths
-        if Path(name).is_file():
+        if os.path.isfile(name):  # of a name that is too long for a file, Path.is_file raises
             raise ValueError(
                 f"{name} is a file where the speaker's name should be: phonaut enroll RUN STORE NAME FILE ..."
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -142,7 +143,7 @@ def parse(name: str, command: type[Command], words: Iterable[str]) -> Command:
     remaining = iter(words)
     for word in remaining:
         key, sign, text = word.partition("=")
-        if command.arguments and Path(word).exists():
+        if command.arguments and os.path.exists(word):
             paths.append(word)
         elif key in flags:
             values[flags[key][0]] = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,8 @@ class Speakers(Command):
         """Add takes to a speaker by the run that made the store."""
         from phonaut.runs.load import load
 
+        if self.run_folder is not None and not os.path.isdir(run):
+            raise ValueError(f"run_folder={run}: there is no such folder")
         if not run.exists():
             raise ValueError(f"{run} made the store, and is not there any more: say where it is (run_folder=RUN)")
         done = load(run).speakers(store.folder).add(name, files, force=self.force)

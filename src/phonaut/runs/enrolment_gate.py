@@ -13,6 +13,7 @@ from phonaut.checks import Rule, refuse, within
 from phonaut.features.vad import Activity
 
 FULL = 0.999  # of full scale: a sample that is clipped, where its neighbour is as well
+LEAST_RANGE_DB = 6.0  # with less there is no speech at all: stationary noise has 1 dB, noise of rooms up to 6
 
 
 class Heard(NamedTuple):
@@ -27,6 +28,11 @@ class Heard(NamedTuple):
     name: str
     audio: NDArray[np.float32]
     activity: Activity
+
+    @property
+    def has_speech(self) -> bool:
+        """Whether anything in it may be speech."""
+        return bool(self.audio.any()) and self.activity.range_db >= LEAST_RANGE_DB
 
 
 @dataclass(frozen=True)

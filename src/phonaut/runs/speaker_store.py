@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from phonaut.files import composed, expanded, locked, read_arrays, read_json, sweep, write_arrays, write_json
 from phonaut.models.speakers.utterances import Utterances
-from phonaut.names import did_you_mean, shown
+from phonaut.names import did_you_mean, excerpt, shown
 
 FORMAT = 1
 STORE, LOCK = "store.json", ".lock"
@@ -96,16 +96,23 @@ class SpeakerStore:
     """
 
     def __init__(self, folder: Path | str) -> None:
-        self.folder = expanded(folder)
-        if (self.folder.exists() and not self.folder.is_dir()) or (
-            self.folder.is_dir()
-            and not (self.folder / STORE).exists()
-            and any(not path.name.startswith(".") for path in self.folder.iterdir())
-        ):
+        if not isinstance(folder, (str, Path)):
+            raise ValueError(f"a store of speakers is a folder, got {folder!r:.40}")
+        try:
+            self.folder = expanded(folder)
+            if (self.folder.exists() and not self.folder.is_dir()) or (
+                self.folder.is_dir()
+                and not (self.folder / STORE).exists()
+                and any(not path.name.startswith(".") for path in self.folder.iterdir())
+            ):
+                raise ValueError(
+                    f"{self.folder} is no store of speakers: there is something else; name a folder of its own"
+                )
+            self.content()
+        except OSError as error:
             raise ValueError(
-                f"{self.folder} is no store of speakers: there is something else; name a folder of its own"
-            )
-        self.content()
+                f"{excerpt(str(folder))} cannot be read as a store of speakers: {error.strerror}"
+            ) from error
 
     def content(self) -> Content | None:
         """What the store lists; None before the first speaker.
@@ -146,10 +153,10 @@ class SpeakerStore:
         Raises:
             ValueError: there is none of this name.
         """
-        known, name = self.speakers, composed(name)
+        known, name = self.speakers, text_of_name(name)
         if name not in known:
             there = did_you_mean(name, known) if known else "; it has no speaker yet"
-            raise ValueError(f"{self.folder} has no speaker {shown(name)}{there}")
+            raise ValueError(f"{self.folder} has no speaker {excerpt(shown(name))}{there}")
         return known[name]
 
     def voice(self, name: str) -> Voice:
@@ -184,10 +191,14 @@ class SpeakerStore:
     @contextmanager
     def changing(self) -> Iterator[None]:
         """Keep other processes from changing the store."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with locked(self.folder / LOCK):
-            sweep(self.folder)
-            yield
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with locked(self.folder / LOCK):
+                sweep(self.folder)
+                yield
+        except OSError as error:
+            raise OSError(f"{self.folder} cannot be written, and nothing in it was changed: "
+                          f"{error.strerror or error}") from error  # fmt: skip
 
     def put(self, name: str, phrase: str, takes: Sequence[Take], voice: Voice, *, run: Path, model: str) -> None:
         """Add a speaker, or replace the takes of one; within `changing`.
@@ -222,7 +233,7 @@ class SpeakerStore:
         Raises:
             ValueError: there is no such speaker, or the new name is taken or none.
         """
-        old, new = composed(old), name_of(new)
+        old, new = text_of_name(old), name_of(new)
         self.speaker(old)
         with self.changing():
             self.speaker(old)
@@ -245,7 +256,7 @@ class SpeakerStore:
             ValueError: there is no such speaker or take, or it is the only one.
         """
         self.speaker(name)
-        name = composed(name)
+        name = text_of_name(name)
         with self.changing():
             speaker, found = self.speaker(name), self.content()
             assert found is not None
@@ -303,6 +314,17 @@ def take_of(kept: Mapping[str, Any]) -> Take:
     return Take(text_of(kept["name"]), float(kept["speech_s"]), text_of(kept["added"]))
 
 
+def text_of_name(name: object) -> str:
+    """A name that may be in a store, composed.
+
+    Raises:
+        ValueError: it is no text.
+    """
+    if not isinstance(name, str):
+        raise ValueError(f"a speaker's name must be text, got {name!r:.40}")
+    return composed(name)
+
+
 def name_of(name: str) -> str:
     """A name of a speaker, composed.
 
@@ -312,7 +334,7 @@ def name_of(name: str) -> str:
     >>> name_of("Zoë of the north")
     'Zoë of the north'
     """
-    made = composed(name)
+    made = text_of_name(name)
     if not made.strip() or made != made.strip() or not made.isprintable() or len(made) > LONGEST_NAME:
         raise ValueError(f"a speaker's name must be printable text of 1 to {LONGEST_NAME} characters, without spaces "
                          f"at its ends; got {shown(name)[:60] or 'nothing'}")  # fmt: skip

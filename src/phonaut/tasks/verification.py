@@ -27,7 +27,7 @@ from phonaut.metrics import (
 )
 from phonaut.models.speakers import Utterances, VerificationSystem
 from phonaut.models.speakers.scoring import NORMALIZATIONS, Cohort, Enrolled, fusion_inputs
-from phonaut.models.speakers.system import SPEAKER
+from phonaut.models.speakers.system import PHRASE, SPEAKER
 from phonaut.models.speech_model import SpeechModel
 from phonaut.tasks import build
 from phonaut.tasks.base import Metrics, Request, Task, Trained
@@ -210,8 +210,8 @@ class Verification(Task):
         return metrics, about
 
     def _cohort(self, system: VerificationSystem, background: Utterances) -> Cohort | None:
-        """The cohort of a normalisation; None where there is none."""
-        if self.normalization == "none" or SPEAKER not in system.scores:
+        """The cohort, by which scores are normalised and phrases known; None where the system needs neither."""
+        if PHRASE not in system.scores and (self.normalization == "none" or SPEAKER not in system.scores):
             return None
         return Cohort.of(system, background, self.n_cohort_takes, self.n_cohort)
 
