@@ -351,10 +351,35 @@ def test_infinite_cllr_has_no_ends_and_leaves_other_figures_theirs() -> None:
     found, plain = (detection_figures(system, trials, n_resamples=30) for system in (certain, scores))
     assert found["cllr/IC"][:3] == found["cllr"][:3] == (INF, 0.0, INF)
     assert found["cllr/TW"] == plain["cllr/TW"]
-    assert all(np.isfinite(estimate).all() for name, estimate in found.items() if name.split("/")[0] != "cllr")
+    assert all(np.isfinite(estimate[:4]).all() for name, estimate in found.items() if name.split("/")[0] != "cllr")
     for first, other, value in ((scores, certain, INF), (certain, scores, -INF), (certain, certain - 1, math.nan)):
         moved = detection_differences(first, other, trials, n_resamples=5)["cllr/IC"]
         np.testing.assert_equal(moved[:4], (value, -INF, INF, math.nan))
+
+
+def test_each_interval_says_how_it_was_made_and_cllr_of_two_speakers_has_none() -> None:
+    scores, trials = simulated(np.random.default_rng(4), 6)
+    found = detection_figures(scores, trials, n_resamples=50)
+    perfect = detection_figures(np.where(trials.condition == "TC", 9.0, -9.0), trials, n_resamples=50)
+    assert found["cllr"].method == "bootstrap over 6 speakers"
+    for figures in (found, perfect):
+        for suffix in ("", "/TW", "/IC"):
+            kinds = ["TC", *((suffix[1:],) if suffix else ("TW", "IC", "IW"))]
+            n_targets = int((trials.condition == "TC").sum())
+            n_others = int(np.isin(trials.condition, kinds[1:]).sum())
+            rate, n = figures[f"eer{suffix}"], 4 / (1 / n_targets + 1 / n_others)
+            z2 = 1.959963984540054**2
+            half = math.sqrt(z2 * (rate.value * (1 - rate.value) / n + z2 / (4 * n**2))) / (1 + z2 / n)
+            is_wilson = rate.high - rate.low == pytest.approx(2 * half)
+            assert rate.method.startswith("Wilson's over trials" if is_wilson else "bootstrap over 6 speakers")
+    assert perfect["eer"].method.startswith("Wilson's")
+    first_two = np.unique(trials.enrolled)[:2]
+    rows = np.isin(trials.enrolled, first_two) & np.isin(trials.tested, first_two)
+    pair = Trials(*(column[rows] for column in (trials.condition, trials.enrolled, trials.tested)))
+    assert detection_figures(scores[rows], pair, n_resamples=50)["cllr/IC"].method == "no interval (2 speakers)"
+    rows &= (trials.enrolled == first_two[0]) & (trials.tested == first_two[0])
+    alone = Trials(*(column[rows] for column in (trials.condition, trials.enrolled, trials.tested)))
+    assert detection_figures(scores[rows], alone)["cllr"].method == f"bootstrap over {rows.sum()} trials of one speaker"
 
 
 def test_differences_are_paired_by_the_same_resamples() -> None:

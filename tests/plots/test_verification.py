@@ -15,8 +15,8 @@ def test_curves_and_operating_points_lie_at_the_probits_of_their_rates() -> None
     figure = det_curves(CURVES, operating_points={"gmm": (0.05, 0.2)})
     plot = figure.axes[0]
     lines = {line.get_label(): line for line in plot.lines}
-    np.testing.assert_allclose(lines["dtw"].get_xydata()[1:3], norm.ppf([[0.4, 0.02], [0.1, 0.3]]))
-    np.testing.assert_allclose(lines["gmm"].get_xydata()[1], norm.ppf([0.05, 0.05]))
+    np.testing.assert_allclose(lines["dtw"].get_xydata(), norm.ppf([[0.4, 0.02], [0.1, 0.3]]))
+    np.testing.assert_allclose(lines["gmm"].get_xydata(), norm.ppf([[0.05, 0.05]]))
     dots = [line for line in plot.lines if line.get_marker() == "o"]
     np.testing.assert_allclose([dot.get_xydata()[0] for dot in dots], [norm.ppf([0.05, 0.2])])
     assert dots[0].get_color() == lines["gmm"].get_color() != lines["dtw"].get_color()
@@ -48,6 +48,13 @@ def test_rates_of_nothing_and_of_all_can_be_drawn_and_points_stay_inside(
     (dot,) = (line.get_xydata()[0] for line in plot.lines if line.get_marker() == "o")
     assert plot.get_xlim()[0] <= dot[0] <= plot.get_xlim()[1]
     assert plot.get_ylim()[0] <= dot[1] <= plot.get_ylim()[1]
+    ends = min(point) == 0
+    fill = next(line.get_markerfacecolor() for line in plot.lines if line.get_marker() == "o")
+    assert (fill == "white") == ends, "a rate of 0 is not one that was measured"
+    drawn = [x for x, y in zip(alarm, miss, strict=True) if x > 0 and y > 0]
+    (curve,) = (line for line in plot.lines if line.get_label().startswith("x"))
+    assert len(curve.get_xydata()) == len(drawn)
+    assert curve.get_label() == ("x" if drawn else "x: no errors of one kind")
     assert png(figure).startswith(b"\x89PNG")
 
 

@@ -31,6 +31,7 @@ class TrialData(SpeechData):
 
     def __init__(self, prepared: PreparedCorpus, *, trim: bool, **options: Any) -> None:
         self.trim = trim
+        self.trials_left_out: dict[str, int] = {}
         super().__init__(prepared, target="speaker", **options)
 
     def read_spans(self, split: str) -> None:
@@ -46,15 +47,21 @@ class TrialData(SpeechData):
     def trials(self, split: str) -> TrialList | None:
         """The trials of a split whose recordings there are; None: there are none.
 
-        Recordings of lists that were refused are missing; their trials are left out, and `n_left_out` counts them.
+        Recordings of lists that were refused are missing; their trials are left out, and counted.
         """
         trials = self.prepared.trials(split)
         if trials is None:
             return None
         of = "train" if split.startswith(TURN.format("")) else split
         kept = trials.keeping(set(self.ids(of)))
-        self.n_left_out[split] = len(trials) - len(kept)
+        self.trials_left_out[split] = len(trials) - len(kept)
         return kept if len(kept) else None
+
+    def n_trials_left_out(self, split: str) -> int:
+        """Trials of a split whose recordings were refused; of development in turns, of all turns."""
+        if self.prepared.trials(split) is None and split == "validation":
+            return sum(n for name, n in self.trials_left_out.items() if name.startswith(TURN.format("")))
+        return self.trials_left_out.get(split, 0)
 
     def turns(self) -> list[TrialList]:
         """The trials of the turns in which background speakers are left out; none where development has its own."""

@@ -17,16 +17,18 @@ MAX_CELLS = 2**22  # of one array of the bootstrap: 32 MB
 
 
 class Estimate(NamedTuple):
-    """A figure, its 95 % interval, and how many items it rests on."""
+    """A figure, its 95 % interval, and how many items it rests on; of some also how the interval was made, in words."""
 
     value: float
     low: float
     high: float
     n: int
+    method: str = ""
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, Any]:
         """As `metrics.json` keeps it."""
-        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+        about = {"method": self.method} if self.method else {}
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n, **about}
 
 
 def wilson(n_right: float, n: float, *, z: float = Z) -> tuple[float, float]:

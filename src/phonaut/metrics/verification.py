@@ -355,7 +355,8 @@ class Part(NamedTuple):
         target: `(N,)`.
         enrolled: number of the enrolled speaker, `(N,)`.
         tested: number of the tested one, `(N,)`.
-        n_groups: speakers.
+        n_groups: speakers; of one alone, trials.
+        is_of_speakers: the groups are speakers.
     """
 
     rows: Index
@@ -363,6 +364,7 @@ class Part(NamedTuple):
     enrolled: Index
     tested: Index
     n_groups: int
+    is_of_speakers: bool = True
 
 
 def parts_of(trials: Trials) -> Iterator[tuple[str, Part]]:
@@ -390,7 +392,7 @@ def part_of(rows: Index, target: Mask, enrolled: Index, tested: Index) -> Part:
     n_groups = int(there.sum())
     if n_groups < 2:
         alone = np.arange(len(rows))
-        return Part(rows, target, alone, alone, len(rows))
+        return Part(rows, target, alone, alone, len(rows), is_of_speakers=False)
     number = np.cumsum(there) - 1
     return Part(rows, target, number[enrolled], number[tested], n_groups)
 
@@ -401,6 +403,11 @@ def numbered(*columns: NDArray[Any]) -> list[Index]:
     number = {name: i for i, name in enumerate(sorted({name for names in lists for name in names}))}
     return [np.fromiter(map(number.__getitem__, names), np.int64, len(names)) for names in lists]
 
+
+WILSON = "Wilson's over trials, wider than the bootstrap over speakers"
+WILSON_OF_BOTH = "Wilson's of both rates over trials, put together, wider than the bootstrap over speakers"
+ENTROPY = "from 0 to the entropy of the upper end of the equal error rate, as resamples of {} do not differ"
+NO_INTERVAL = "no interval ({})"  # too few, or all alike: resamples do not differ
 
 COLUMNS = ("eer", "min_dcf", "min_cllr", "dcf", "cllr", "best_miss", "best_false_alarm", "miss", "false_alarm")
 
@@ -491,9 +498,11 @@ def estimates(figures: Array, drawn: Array, part: Part, cost: Cost) -> dict[str,
     Wilson's interval of the equal error rate takes `4 / (1 / targets + 1 / non-targets)` trials, which gives it its
     variance where both kinds are equally dense at the threshold. Those of costs put Wilson's of both rates together:
     the distances of their ends, squared and added (Zou and Donner 2008). Cllr has none: where resamples do not differ,
-    its interval is all there is, and that of its minimum ends at the entropy of the upper end of the equal error rate,
-    which no perfect calibration exceeds.
+    it has no interval, and that of its minimum ends at the entropy of the upper end of the equal error rate, which no
+    perfect calibration exceeds. Each estimate says which interval it has.
     """
+    groups = f"{part.n_groups:,} speakers" if part.is_of_speakers else f"{part.n_groups:,} trials of one speaker"
+    of_groups = f"bootstrap over {groups}"
     value = dict(zip(COLUMNS, figures.tolist(), strict=True))
     n, n_targets = len(part.rows), int(part.target.sum())
     n_groups = part.n_groups
@@ -505,7 +514,9 @@ def estimates(figures: Array, drawn: Array, part: Part, cost: Cost) -> dict[str,
     for name in ("min_dcf", "min_cllr"):
         ends[name] = 2 * value[name] - ends[name][1], 2 * value[name] - ends[name][0]
     n_independent = 4 * n_targets * (n - n_targets) / n
-    result = {"eer": estimate(value["eer"], n, n_independent=n_independent, low=ends["eer"][0], high=ends["eer"][1])}
+    first = estimate(value["eer"], n, n_independent=n_independent, low=ends["eer"][0], high=ends["eer"][1])
+    is_wilson = (first.low, first.high) == wilson(value["eer"] * n_independent, n_independent)
+    result = {"eer": first._replace(method=WILSON if is_wilson else of_groups)}
     for name, of in (("min_dcf", "best_"), ("dcf", "")):
         rates = ((value[of + "miss"], n_targets), (value[of + "false_alarm"], n - n_targets))
         reach = [0.0, 0.0]
@@ -514,13 +525,17 @@ def estimates(figures: Array, drawn: Array, part: Part, cost: Cost) -> dict[str,
             reach = [math.hypot(r, weight * (rate - end)) for r, end in zip(reach, ends_of_rate, strict=True)]
         by_trials = value[name] - reach[0], value[name] + reach[1]
         most = 1.0 if name == "min_dcf" else math.inf
-        result[name] = wider(value[name], ends[name], by_trials, n, most=most)
+        found = wider(value[name], ends[name], by_trials, n, most=most)
+        is_wilson = found == wider(value[name], by_trials, by_trials, n, most=most)
+        result[name] = found._replace(method=WILSON_OF_BOTH if is_wilson else of_groups)
     least = min(result["eer"].high, 0.5)
     entropy = -(least * math.log2(least) + (1 - least) * math.log2(1 - least))
     for name, most in (("min_cllr", entropy), ("cllr", math.inf)):
         spread = ends[name][1] > ends[name][0]
         every = 1.0 if name == "min_cllr" else math.inf
-        result[name] = wider(value[name], ends[name], ends[name] if spread else (0.0, most), n, most=every)
+        found = wider(value[name], ends[name], ends[name] if spread else (0.0, most), n, most=every)
+        none = NO_INTERVAL if name == "cllr" else ENTROPY
+        result[name] = found._replace(method=of_groups if spread else none.format(groups))
     return result
 
 

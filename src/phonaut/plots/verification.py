@@ -43,7 +43,9 @@ def det_curves(
 ) -> Figure:
     """Misses against false alarms on axes of probits, where Gaussian scores give straight lines (Martin et al. 1997).
 
-    Rates from the least that there is to 50 % are shown: 0 lies on the edge, and so does a dot that is farther out.
+    Rates from the least that there is to 50 % are shown. A curve ends at the last threshold with errors of both kinds,
+    for a rate of 0 has no probit; where there is none, the legend says so. A dot that is farther out lies on the edge,
+    and is hollow where one of its rates is 0.
 
     Args:
         curves: name -> false alarms and misses at rising thresholds, `(K,)` each.
@@ -71,15 +73,19 @@ def det_curves(
     plot = figure.subplots()
     plot.plot(edges, edges, color="0.8", linewidth=0.8)
     for i, (name, rate) in enumerate(rates.items()):
-        alarm, miss = ndtri(np.clip(rate, low, 1 - 1e-9))
+        measured = rate[:, (rate > 0).all(axis=0)]
+        alarm, miss = ndtri(np.clip(measured, LOWEST / 10, 1 - 1e-9))
+        label = name if measured.size else f"{name}: no errors of one kind"
         style: dict[str, Any] = {
             "color": COLOURS[i % len(COLOURS)],
             "linestyle": DASHES[i // len(COLOURS) % len(DASHES)],
         }
-        plot.plot(alarm, miss, linewidth=1.5, label=name, **style)
+        plot.plot(alarm, miss, linewidth=1.5, label=label, **style)
         if name in points:
             at = np.clip(ndtri(np.clip(points[name], 1e-12, 1 - 1e-12)), *edges)
-            plot.plot(*at[:, None], marker="o", markersize=6, color=style["color"], clip_on=False, zorder=5)
+            fill = "white" if min(points[name]) == 0 else style["color"]
+            plot.plot(*at[:, None], marker="o", markersize=6, color=style["color"], markerfacecolor=fill,
+                      clip_on=False, zorder=5)  # fmt: skip
     ticks = [tick for tick in TICKS if low <= tick <= high]
     labels = [f"{100 * tick:g}" for tick in ticks]
     plot.set_xticks(ndtri(ticks), labels, fontsize=8)

@@ -11,13 +11,14 @@ from rich.text import Text
 from phonaut.metrics import Estimate
 from phonaut.plots.verification import CONDITIONS
 from phonaut.reports.record import Evaluation, Record, read
-from phonaut.reports.sections.headline import interval_method, unknown_labels
+from phonaut.reports.sections.headline import absent_trials, interval_method, unknown_labels
 from phonaut.reports.sections.setup import model_size
 from phonaut.reports.sections.training import checkpoint_criterion
 from phonaut.reports.text import interval, percent, print_line, seconds, things, trained_speakers, value
 from phonaut.runs.extraction import Extracted
 from phonaut.runs.run import Run
 from phonaut.tasks.noise_test import parsed
+from phonaut.tasks.trial_scores import LEFT_OUT
 
 LABEL_WIDTH = 13
 CUTS = "cuts.txt.gz"  # of pre-training
@@ -86,6 +87,10 @@ def lines(record: Record, name: str | None) -> list[Line]:
     if frames := evaluation.rates.get("frame_accuracy"):
         about = f"   95 % interval {interval(frames)} on {things(frames.n, 'frame')}, each on its own"
         result.append(("frames", percent(frames.value), about))
+    if absent := absent_trials(record, evaluation):
+        result.append(("absent", "", absent))
+    if left_out := evaluation.rates.get(LEFT_OUT):
+        result.append(("left out", things(left_out.value, "trial"), f" of {left_out.n:,}, as recordings were refused"))
     result += noise_lines(evaluation) + trial_lines(record, evaluation)
     if unknown := unknown_labels(evaluation):
         words = ", ".join(f"{word} {n}" for word, n in unknown.most_common(10)) + (" ..." if len(unknown) > 10 else "")

@@ -70,11 +70,13 @@ def value(number: float, format: str = "percent") -> str:
 
 
 def interval(rate: Estimate, format: str = "percent") -> str:
-    """The 95 % interval of an estimate.
+    """The 95 % interval of an estimate, or that it has none.
 
     >>> interval(Estimate(0.9933, 0.9761, 0.9982, 300)), interval(Estimate(0.5, 0.45, 0.561, 9), "number")
     ('97.6 to 99.8 %', '0.45 to 0.561')
     """
+    if rate.method.startswith("no interval"):
+        return rate.method
     if format != "percent":
         return f"{figure(rate.low)} to {figure(rate.high)}" if rate.n else NONE
     return f"{100 * rate.low:.{decimals(rate.low)}f} to {percent(rate.high)}" if rate.n else NONE

@@ -22,7 +22,7 @@ from phonaut.metrics import (
     disagreements,
     mcnemar_of_predictions,
 )
-from phonaut.runs.folds import Folds, open_run
+from phonaut.runs.folds import Folds, check_one_task, open_run
 from phonaut.runs.pairing import paired
 from phonaut.runs.run import Run
 from phonaut.tasks.noise_test import NOISE_FILE, parsed
@@ -117,6 +117,7 @@ def compare(folders: Sequence[Path | str], *, split: str = "test", metric: str =
         raise ValueError(f"metric={metric}: it is one of {', '.join(registered)}")
     figure = registered[metric]
     runs = [open_run(folder) for folder in folders]
+    check_one_task(runs)
     for i, run in enumerate(runs):
         if run.folder.resolve() in [other.folder.resolve() for other in runs[:i]]:
             raise ValueError(f"{run.folder} is named twice; each run is named once")

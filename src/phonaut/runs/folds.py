@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -145,6 +146,22 @@ def open_run(folder: Path | str) -> Run | Folds:
     if any(folder.glob("*/*/config.yaml")) and not (folder / "config.yaml").exists():
         return Folds(folder)
     return Run(folder)
+
+
+def check_one_task(runs: Sequence[Run | Folds]) -> None:
+    """Refuse to compare runs of different tasks.
+
+    Raises:
+        ValueError: they are; one of each is named.
+    """
+    first = runs[0]
+    task = first.config.choices.get("task")
+    for run in runs[1:]:
+        if (other := run.config.choices.get("task")) != task:
+            raise ValueError(
+                f"{first.folder} is of task={task}, and {run.folder} of task={other}: what they score has no figure in "
+                "common, and cannot stand in one table"
+            )
 
 
 def members(folder: Path | str) -> list[Path]:

@@ -19,7 +19,7 @@ from phonaut.metrics import (
     fit_fusion,
 )
 from phonaut.runs.comparison import short_names
-from phonaut.runs.folds import Folds, listed, open_run
+from phonaut.runs.folds import Folds, check_one_task, listed, open_run
 from phonaut.runs.run import Run
 from phonaut.tasks.trial_scores import FOLDER, TrialScores
 
@@ -77,7 +77,11 @@ def compare_trials(folders: Sequence[Path | str], *, split: str = "test", fusion
         ValueError: fewer than two runs, an unfinished one, or runs of other trials; a fusion of runs without
             development trials, or of other ones.
     """
+    if fusion and split == DEVELOPMENT:
+        raise ValueError(f"split={split} fusion=true: the fusion is fitted on these trials, and would score them too "
+                         "well; leave split out, for the test, or fusion")  # fmt: skip
     runs = [open_run(folder) for folder in folders]
+    check_one_task(runs)
     if len(runs) < 2:
         raise ValueError(f"compare takes two runs or more; it got {len(runs)}: phonaut compare RUN RUN")
     for i, run in enumerate(runs):
@@ -93,6 +97,8 @@ def compare_trials(folders: Sequence[Path | str], *, split: str = "test", fusion
     tables = in_order(tables, names)
     compared = [one_compared(*row, tables[0], cost) for row in zip(names, singles, tables, strict=True)]
     remarks = []
+    if split == DEVELOPMENT and any(table.is_ratio for table in tables):
+        remarks.append("Calibrations were fitted on these trials, and flatter them: the test says what they are worth.")
     if fusion:
         table, calibration = fused(singles, names, tables)
         made = one_compared(FUSION, None, table, tables[0], cost)
@@ -111,8 +117,6 @@ def cost_of(runs: Sequence[Run]) -> Cost:
     """
     costs = []
     for run in runs:
-        if run.config.choices.get("task") != "verification":
-            raise ValueError(f"{run.folder} is no verification run: runs of one task are compared")
         if not run.finished:
             raise ValueError(f"{run.folder} is not finished: its training can be resumed, or left out here")
         task = run.config.task

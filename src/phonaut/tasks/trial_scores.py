@@ -20,6 +20,7 @@ from phonaut.metrics import Trials
 FOLDER = "trials"  # of a run
 INPUT = "input/"  # names of what went into the ratios
 GENDERS = "genders"  # rows of a speaker and a gender; files of before have none
+LEFT_OUT = "n_left_out"  # likewise
 OURS = ("model_speaker", "recording_speaker", "scores", "is_ratio")
 
 
@@ -35,6 +36,7 @@ class TrialScores:
         is_ratio: a calibration was fitted on development trials.
         inputs: what went into them, such as `speaker` and `phrase`, `(N,)` each.
         genders: `f` or `m` of the speakers whose gender is known.
+        n_left_out: trials of the list that were not scored, as their recordings were refused.
     """
 
     trials: TrialList
@@ -44,6 +46,13 @@ class TrialScores:
     is_ratio: bool = False
     inputs: Mapping[str, Array] = field(default_factory=dict)
     genders: Mapping[str, str] = field(default_factory=dict)
+    n_left_out: int = 0
+
+    @property
+    def absent(self) -> list[str]:
+        """Those of TC, TW, IC and IW that have no trial; none of text-independent trials but TC or IC."""
+        names = CONDITIONS if len(self.trials.conditions) == len(CONDITIONS) else ("TC", "IC")
+        return [name for name in names if not (self.condition == name).any()]
 
     @property
     def condition(self) -> NDArray[np.str_]:
@@ -68,8 +77,9 @@ class TrialScores:
         place.mkdir(parents=True, exist_ok=True)
         ours = {name: np.asarray(getattr(self, name)) for name in OURS}
         inputs = {f"{INPUT}{name}": column for name, column in self.inputs.items()}
-        genders = {GENDERS: np.array(sorted(self.genders.items()), np.str_).reshape(-1, 2)}
-        write_arrays(place / f"{split}.npz", {**self.trials.arrays(), **ours, **inputs, **genders})
+        more = {GENDERS: np.array(sorted(self.genders.items()), np.str_).reshape(-1, 2)}
+        more |= {LEFT_OUT: np.array(self.n_left_out)}
+        write_arrays(place / f"{split}.npz", {**self.trials.arrays(), **ours, **inputs, **more})
         write_scores(place / f"{split}.txt", writable(self.trials), self.scores)
 
     @classmethod
@@ -106,7 +116,11 @@ class TrialScores:
         pairs = arrays.get(GENDERS, np.empty((0, 2), np.str_))
         if pairs.ndim != 2 or pairs.shape[1] != 2:
             raise ValueError(f"{path} is damaged: {GENDERS} are not rows of a speaker and a gender")
-        return cls(trials, **named, is_ratio=bool(arrays["is_ratio"]), inputs=inputs, genders=dict(pairs.tolist()))
+        left_out = arrays.get(LEFT_OUT, np.zeros((), np.int64))
+        if left_out.shape != () or left_out.dtype.kind != "i":
+            raise ValueError(f"{path} is damaged: {LEFT_OUT} is no whole number")
+        return cls(trials, **named, is_ratio=bool(arrays["is_ratio"]), inputs=inputs, genders=dict(pairs.tolist()),
+                   n_left_out=int(left_out))  # fmt: skip
 
 
 def writable(trials: TrialList) -> TrialList:

@@ -20,6 +20,7 @@ from phonaut.data.trials import TrialList
 from phonaut.files import read_arrays, write_arrays
 from phonaut.metrics import (
     Cost,
+    Estimate,
     Fusion,
     detection_figures,
     fit_fusion,
@@ -31,7 +32,7 @@ from phonaut.models.speakers.system import PHRASE, SPEAKER
 from phonaut.models.speech_model import SpeechModel
 from phonaut.tasks import build
 from phonaut.tasks.base import Metrics, Request, Task, Trained
-from phonaut.tasks.trial_scores import TrialScores
+from phonaut.tasks.trial_scores import LEFT_OUT, TrialScores
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
@@ -53,6 +54,7 @@ class Verification(Task):
         n_cohort_takes: recordings of each of them.
         top_n: of `as`: the largest cohort scores that count.
         durations: speech of both sides goes into the calibration.
+        cohort_scores: means and deviations of the cohort's scores go into it.
         p_target: prior of an owner.
         c_miss: cost of an owner turned away.
         c_false_alarm: cost of somebody else let in.
@@ -80,11 +82,13 @@ class Verification(Task):
         n_cohort_takes: int = 3,
         top_n: int = 20,
         durations: bool = False,
+        cohort_scores: bool = False,
         p_target: float = 0.5,
         c_miss: float = 1.0,
         c_false_alarm: float = 1.0,
     ) -> None:
-        self.trim, self.normalization, self.durations = trim, normalization, durations
+        self.trim, self.normalization = trim, normalization
+        self.durations, self.cohort_scores = durations, cohort_scores
         self.n_cohort, self.n_cohort_takes, self.top_n = n_cohort, n_cohort_takes, top_n
         self.p_target, self.c_miss, self.c_false_alarm = p_target, c_miss, c_false_alarm
 
@@ -122,6 +126,8 @@ class Verification(Task):
             wrong.append(f"target={config.target}: verification is of speakers; leave target out")
         if config.protocol.get("turns") and not issubclass(network, VerificationSystem):
             wrong.append(f"protocol.turns trains model={model} several times: use protocol.validation_speakers")
+        if self.cohort_scores and self.normalization == "none":
+            wrong.append("task.cohort_scores=true has no effect with task.normalization=none, which scores no cohort")
         return wrong + TrialData.problems(n_workers=config.n_workers, max_recording_s=config.max_recording_s)
 
     # --- training
@@ -133,10 +139,11 @@ class Verification(Task):
             ValueError: there are no trials, or none is left.
         """
         data = self._data(config, build.prepared_corpus(config))
-        if data.trials("test") is None:
+        if (trials := data.trials("test")) is None:
             raise ValueError(
                 f"protocol={config.choices['protocol']} makes no trials of {data.prepared.name}: type protocol=trials"
             )
+        refuse_one_kind(trials, "the test")
         return data
 
     def _data(self, config: Config, prepared: Any, classes: Sequence[str] | None = None) -> TrialData:
@@ -189,20 +196,25 @@ class Verification(Task):
         calibration: Fusion | None = None
         development = self._development(config, model, data, system, cohort, background)
         if development is not None:
-            if len(set(development.condition.tolist()) - {"TC"}):
+            kinds = set(development.condition.tolist())
+            if "TC" in kinds and kinds & {"TW", "IC"}:  # IW has no prior
                 calibration = fit_fusion(development.inputs, development.condition)
+            else:
+                print(f"development trials are of {', '.join(sorted(kinds))} alone, and fit no calibration", flush=True)
             scored = with_ratios(development, calibration)
+            scored = replace(scored, n_left_out=data.n_trials_left_out("validation"))
             scored.save(folder, "validation")
-            metrics["validation"] = self.figures(scored)
-        if calibration is None:
+            if figures := self.figures(scored):
+                metrics["validation"] = figures
+        if development is None:
             print("no development trials: scores are not calibrated, and have no threshold", flush=True)
-        else:
+        if calibration is not None:
             about |= {"calibration": asdict(calibration), "threshold": self.cost.threshold}
         trials = data.trials("test")
         assert trials is not None
         genders = data.prepared.genders
         evaluated = self.scored(system, cohort, utterances_of(model, data, "test"), trials, genders)
-        scored = with_ratios(evaluated, calibration)
+        scored = replace(with_ratios(evaluated, calibration), n_left_out=data.n_trials_left_out("test"))
         scored.save(folder, "test")
         metrics["test"] = self.figures(scored)
         if calibration is not None:
@@ -291,6 +303,7 @@ class Verification(Task):
         return fusion_inputs(
             system, cohort, enrolled, tested, trials,
             normalization=self.normalization, top_n=self.top_n, durations=self.durations,
+            cohort_scores=self.cohort_scores,
         )  # fmt: skip
 
     def score(self, run: Trained, cohort: Cohort | None, takes: Utterances, tested: Utterances) -> float:
@@ -318,7 +331,10 @@ class Verification(Task):
         if len(np.unique(scored.trials.condition == 0)) < 2:
             return {}
         found = detection_figures(scored.scores, scored.tried, self.cost, ratios=scored.is_ratio)
-        return {name: estimate.as_dict() for name, estimate in found.items()}
+        figures = {name: estimate.as_dict() for name, estimate in found.items()}
+        if n := scored.n_left_out:  # of how many
+            figures[LEFT_OUT] = Estimate(n, n, n, n + len(scored.trials), "a count").as_dict()
+        return figures
 
     def evaluate(self, run: Trained, request: Request) -> tuple[str, dict[str, dict[str, float]]]:
         """Score a split again, other lists of trials, or a folder of recordings, with or without lists.
@@ -373,10 +389,10 @@ class Verification(Task):
         recordings = utterances_of(run.model, data, split)
         cohort = cohort_of(run.folder)
         evaluated = self.scored(system_of(run.model), cohort, recordings, trials, prepared.genders)
-        scored = with_ratios(evaluated, calibration_of(run.about))
-        if not (figures := self.figures(scored)):
-            kind = "targets" if scored.trials.is_target.all() else "non-targets"
-            raise ValueError(f"all {len(scored.trials):,} trials of {name} are {kind}: error rates need both")
+        n_left_out = 0 if request.trials else data.n_trials_left_out(split)
+        scored = replace(with_ratios(evaluated, calibration_of(run.about)), n_left_out=n_left_out)
+        refuse_one_kind(scored.trials, name)
+        figures = self.figures(scored)
         scored.save(run.folder, name)
         if request.data_folder is not None:
             background = str(run.corpus.get("folder", ""))
@@ -386,6 +402,17 @@ class Verification(Task):
     def predict(self, run: Trained, recordings: list[Path]) -> list[Any]:
         """No answer: a recording is verified against a model."""
         raise ValueError("verification answers for a recording and a model: enroll a speaker first (phonaut enroll)")
+
+
+def refuse_one_kind(trials: TrialList, name: str) -> None:
+    """Refuse trials of targets alone, or of none.
+
+    Raises:
+        ValueError: they are.
+    """
+    if len(np.unique(trials.is_target)) < 2:
+        kind = "targets" if trials.is_target.all() else "non-targets"
+        raise ValueError(f"all {len(trials):,} trials of {name} are {kind}: error rates need both")
 
 
 def options_of_test(config: Config, words: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -140,6 +140,25 @@ def test_phrase_scores_are_not_normalised_and_lengths_are_inputs(system: ToyVeri
     assert (bare["speaker"] == raw["speaker"]).all()
 
 
+def test_what_scores_are_normalised_by_are_inputs_where_that_is_asked_for(system: ToyVerifier, cohort: Cohort) -> None:
+    enrolled, tested, trials = enrolled_and_tested(system)
+    inputs = fusion_inputs(system, cohort, enrolled, tested, trials, normalization="s", cohort_scores=True)
+    sides = ("enrolled", "tested")
+    assert set(inputs) >= {f"cohort {what} {side}" for what in ("mean", "deviation") for side in sides}
+    model, recording = trials.model.astype(int), trials.recording.astype(int)
+    raw = raw_scores(system, enrolled.references, tested, model, recording)["speaker"]
+    for i, (m, r) in enumerate(zip(model, recording, strict=True)):
+        said = cohort.recordings["phrase"] == enrolled.phrase[m]
+        z = cosine(np.repeat(enrolled.references["level"][m][None], said.sum(), 0), cohort.recordings["level"][said])
+        models = cohort.references["level"][cohort.model_phrase == enrolled.phrase[m]]
+        t = cosine(models, np.repeat(tested["level"][r][None], len(models), 0))
+        found = [inputs[f"cohort {what} {side}"][i] for side in sides for what in ("mean", "deviation")]
+        assert found == pytest.approx([z.mean(), z.std(), t.mean(), t.std()], rel=1e-9)
+        by_hand = ((raw[i] - found[0]) / found[1] + (raw[i] - found[2]) / found[3]) / 2
+        assert inputs["speaker"][i] == pytest.approx(by_hand)
+    assert "cohort mean tested" not in fusion_inputs(system, cohort, enrolled, tested, trials, normalization="s")
+
+
 def test_order_and_number_of_trials_at_once_change_nothing(
     system: ToyVerifier, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:

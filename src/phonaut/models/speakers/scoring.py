@@ -24,6 +24,7 @@ NORMALIZATIONS = ("none", "z", "t", "s", "as")
 AT_ONCE = 2**20  # trials that are scored at once
 FEWEST = 2  # of a cohort, whose scores have a deviation
 MEAN, DEVIATION = "cohort mean", "cohort deviation"
+SIDES = {"z": "enrolled", "t": "tested"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +176,8 @@ def normalised(
         top_n: of `as`.
 
     Returns:
-        The scores, `(N,)`, and inputs of a fusion: means of the cohort scores, `(N,)`.
+        The scores, `(N,)`, and inputs of a fusion: means and deviations of the cohort scores of the enrolled model and
+        of the tested recording, `(N,)` each.
     """
     used = np.unique(model)
     sides: dict[str, CohortStatistics] = {}
@@ -204,7 +206,9 @@ def normalised(
         result = t_norm(scores, sides["t"])
     else:
         result = s_norm(scores, sides["z"], sides["t"])
-    return result, {f"{MEAN} {side}": one.mean for side, one in sides.items()}
+    named = [(SIDES[side], one) for side, one in sides.items()]
+    means = {f"{MEAN} {side}": one.mean for side, one in named}
+    return result, means | {f"{DEVIATION} {side}": one.deviation for side, one in named}
 
 
 def members(phrases: NDArray[np.str_], phrase: str) -> Index:
@@ -243,19 +247,21 @@ def fusion_inputs(
     normalization: str,
     top_n: int | None = None,
     durations: bool = True,
+    cohort_scores: bool = False,
 ) -> dict[str, Array]:
     """What a calibration is fitted on and applied to, by name, `(N,)` each.
 
     `speaker` (normalised) and `phrase` (not normalised), as far as the system gives them; with `durations`, logarithms
-    of the speech of both sides.
+    of the speech of both sides; with `cohort_scores`, what speaker scores are normalised by.
     """
     model, recording = trials.model.astype(np.int64), trials.recording.astype(np.int64)
     scores = raw_scores(system, enrolled.references, tested, model, recording)
     inputs: dict[str, Array] = {}
+    quality: dict[str, Array] = {}
     if SPEAKER in scores:
         inputs[SPEAKER] = scores[SPEAKER]
         if normalization != "none" and cohort is not None:
-            inputs[SPEAKER], _ = normalised(
+            inputs[SPEAKER], quality = normalised(
                 system, cohort, enrolled, tested, model, recording, scores[SPEAKER], normalization, top_n
             )
     if PHRASE in scores:
@@ -264,4 +270,4 @@ def fusion_inputs(
         lengths = quality_inputs("speech", enrolled.speech_s[model], tested["speech_s"][recording])
         inputs["speech ratio"] = np.log(lengths["speech ratio"])
         inputs["speech least"] = np.log(lengths["speech least"])
-    return inputs
+    return inputs | (quality if cohort_scores else {})

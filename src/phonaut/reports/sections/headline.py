@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 
 from phonaut.metrics import wilson
+from phonaut.plots.verification import CONDITIONS
 from phonaut.reports.html import render as rendered
 from phonaut.reports.record import Evaluation, Record
 from phonaut.reports.sections import Section
@@ -14,6 +15,7 @@ from phonaut.reports.sections.classes import RateRow, class_rows, scale_start, s
 from phonaut.reports.sections.confusions import confused
 from phonaut.reports.sections.setup import model_size, moment
 from phonaut.reports.text import seconds, things, whole
+from phonaut.tasks.trial_scores import FOLDER, TrialScores
 
 FEW_SPEAKERS = 5
 
@@ -35,6 +37,7 @@ def render(record: Record) -> Section:
         "n_right": (round(rate.value * rate.n) if rate.n else 0) if metric.name == "accuracy" else None,
         "n_speakers": evaluation.n_speakers if counted else None,
         "how": interval_method(record, evaluation),
+        "absent": absent_trials(record, evaluation),
         "chance": evaluation.confusion.sum(axis=1).max() / evaluation.confusion.sum() if counted else None,
         "floor": scale_start([rate]),
         "confused": next(iter(confused(evaluation)), None) if counted else None,
@@ -43,6 +46,15 @@ def render(record: Record) -> Section:
         "strip": costs + ([("Trained in", seconds(model["train_seconds"]))] if "train_seconds" in model else []),
     }
     return Section(rendered("headline.html", content))
+
+
+def absent_trials(record: Record, evaluation: Evaluation) -> str:
+    """Sentence on the kinds of trials that an evaluation of verification has not, and what was left out; or nothing."""
+    if record.target != "verification" or not (record.run.folder / FOLDER / f"{evaluation.name}.npz").exists():
+        return ""
+    absent = TrialScores.load(record.run.folder, evaluation.name).absent
+    kinds = "; ".join(CONDITIONS[name] for name in absent)
+    return f"no trials of {kinds}: the rates say nothing of these" if absent else ""
 
 
 def imperfect(rows: list[RateRow]) -> RateRow | None:
@@ -55,6 +67,8 @@ def interval_method(record: Record, evaluation: Evaluation) -> str:
     rate, item = evaluation.rates[evaluation.metric.name], record.item
     if evaluation.classified:
         return method_over_speakers(evaluation, item) if rate.n else ""
+    if rate.method:
+        return rate.method
     if "classes" in record.run.model:
         return ""
     splits = record.run.corpus.get("summary", {}).get("splits", {})

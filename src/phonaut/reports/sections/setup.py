@@ -61,7 +61,10 @@ def model_size(record: Record) -> list[tuple[str, str, str]]:
         ("macs", "Multiply-accumulates", short, f"for {length}, in convolutions, linear and recurrent layers"),
         ("activation_bytes", "Activation memory", bytes_, "the most that one layer reads and writes, in float32"),
     )
-    return [(name, text(model[key]), meaning) for key, name, text, meaning in facts if key in model]
+    there = {key for key, *_ in facts if key in model}
+    if not model.get("activation_bytes"):  # a system without a network has no activations
+        there -= {"activation_bytes"}
+    return [(name, text(model[key]), meaning) for key, name, text, meaning in facts if key in there]
 
 
 def settings(record: Record) -> list[tuple[str, str]]:

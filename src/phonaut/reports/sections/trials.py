@@ -11,10 +11,11 @@ from phonaut.plots import png
 from phonaut.plots.verification import CONDITIONS, GENDERS, det_curves, in_words, score_histograms
 from phonaut.reports.html import render as rendered
 from phonaut.reports.media import data_uri
-from phonaut.reports.record import Record
+from phonaut.reports.record import Evaluation, Record
 from phonaut.reports.sections import Section
+from phonaut.reports.sections.headline import absent_trials
 from phonaut.reports.sections.mistakes import Sound, excerpt, find
-from phonaut.tasks.trial_scores import FOLDER, TrialScores
+from phonaut.tasks.trial_scores import FOLDER, LEFT_OUT, TrialScores
 from phonaut.tasks.verification import calibration_of
 
 N_SHOWN = 12  # errors
@@ -52,6 +53,27 @@ class Row:
     rates: dict[str, Estimate]
 
 
+@dataclass(frozen=True)
+class Table:
+    """Figures of an evaluation.
+
+    Attributes:
+        name: of the split, the list or the folder.
+        rows: conditions.
+        figures: columns.
+        methods: of the intervals; figures name them by their numbers.
+        left_out: trials of refused recordings, where there are any.
+        absent: kinds of trials that there are none of, in words.
+    """
+
+    name: str
+    rows: list[Row]
+    figures: list[str]
+    methods: list[str]
+    left_out: Estimate | None
+    absent: str
+
+
 def render(record: Record) -> Section | None:
     """The section; None where the scores have gone."""
     if not (record.run.folder / FOLDER / f"{record.main.name}.npz").exists():
@@ -72,8 +94,7 @@ def render(record: Record) -> Section | None:
     errors, n_errors, no_sound = worst_errors(record, scored, threshold)
     content = {
         "record": record,
-        "rows": rows(record),
-        "figures": [name for name in FIGURES if name in record.main.rates],
+        "evaluations": [table(record, evaluation) for evaluation in record.evaluations],
         "pictures": {name: data_uri("image/png", data) for name, data in pictures.items() if data},
         "threshold": threshold,
         "in_words": None if threshold is None else threshold_in_words(scored.scores, scored.condition, threshold),
@@ -82,18 +103,23 @@ def render(record: Record) -> Section | None:
         "n_errors": n_errors,
         "no_sound": no_sound,
         "cost": cost_of(record),
-        "genders": any(name.rpartition("/")[2] in GENDERS for name in record.main.rates),
+        "genders": any(name.rpartition("/")[2] in GENDERS for one in record.evaluations for name in one.rates),
     }
     return Section(rendered("trials.html", content), {"trials": "Trials"})
 
 
-def rows(record: Record) -> list[Row]:
-    """The figures of each condition, the pooled ones first."""
+def table(record: Record, evaluation: Evaluation) -> Table:
+    """The figures of each condition of an evaluation, the pooled ones first."""
     by_condition: dict[str, dict[str, Estimate]] = {}
-    for name, rate in record.main.rates.items():
+    for name, rate in evaluation.rates.items():
         figure, _, condition = name.partition("/")
-        by_condition.setdefault(condition, {})[figure] = rate
-    return [Row(in_words(condition), next(iter(rates.values())).n, rates) for condition, rates in by_condition.items()]
+        if figure in FIGURES:
+            by_condition.setdefault(condition, {})[figure] = rate
+    rows = [Row(in_words(condition), next(iter(rates.values())).n, rates) for condition, rates in by_condition.items()]
+    figures = [name for name in FIGURES if name in evaluation.rates]
+    methods = list(dict.fromkeys(rate.method for row in rows for rate in row.rates.values() if rate.method))
+    left_out, absent = evaluation.rates.get(LEFT_OUT), absent_trials(record, evaluation)
+    return Table(evaluation.name, rows, figures, methods, left_out, absent)
 
 
 def cost_of(record: Record) -> Cost:
