@@ -134,11 +134,10 @@ def is_number(value: object) -> bool:
 
 def is_rate(value: object) -> bool:
     """True for a figure with its interval."""
-    return (
-        isinstance(value, dict)
-        and value.keys() == {"value", "low", "high", "n"}
-        and all(map(is_number, value.values()))
-    )
+    if not isinstance(value, dict) or value.keys() - {"method"} != {"value", "low", "high", "n"}:
+        return False
+    numbers = [one for key, one in value.items() if key != "method"]
+    return isinstance(value.get("method", ""), str) and all(map(is_number, numbers))
 
 
 def default_experiment_id(dataset: str, target: str) -> str:
