@@ -335,7 +335,7 @@ def test_what_was_not_tried_or_left_out_is_said_on_the_terminal_and_in_the_repor
     assert "Activation memory" not in page
     assert "bootstrap over 15 trials of one speaker" in page
     owners = runs.folder / "owners"
-    with pytest.raises(ValueError, match="all 6 trials of the test are targets: error rates need both"):
+    with pytest.raises(ValueError, match="all 10 trials of the test are targets: error rates need both"):
         train(compose([*only, "protocol.test_speakers=[s6]", "protocol.text_dependent=false"]), owners, ["x"])
 
 
