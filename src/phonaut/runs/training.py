@@ -26,9 +26,8 @@ from phonaut.config.compose import to_yaml
 from phonaut.config.nodes import instantiate
 from phonaut.config.schema import Config
 from phonaut.files import locked, sweep, unless_refused, write_json, write_text
-from phonaut.models import EMClassifier, SpeechModel
+from phonaut.models import SpeechModel
 from phonaut.models.encoded import EncodedFrontEnd
-from phonaut.models.speakers import VerificationSystem
 from phonaut.networks import ModelSize, count
 from phonaut.runs.resume import as_begun, state_of
 from phonaut.runs.run import Run, empty
@@ -193,7 +192,7 @@ def size_of(model: SpeechModel, data: Any) -> dict[str, int]:
     if isinstance(model.front_end, EncodedFrontEnd):
         front_end, encoder = model.front_end.front_end, model.front_end.network
         sizes.append(count(encoder, int(front_end.n_frames(samples)[0]), front_end.n_features))
-    if isinstance(model.network, (EMClassifier, VerificationSystem)):
+    if hasattr(model.network, "size"):
         sizes.append(ModelSize(*model.network.size(n_frames), activation_bytes=0, layers=()))
     else:
         sizes.append(count(model.network, n_frames, model.front_end.n_features))

@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from phonaut.checks import below, refuse, within
 from phonaut.data import draws
 from phonaut.networks.conv_autoencoder import Activation, ConvDecoder, ConvEncoder
 from phonaut.networks.lstm_autoencoder import LSTMDecoder, LSTMEncoder
+from phonaut.networks.network import evaluating
 
 Draw = Callable[[str, int], Tensor]
 
@@ -198,7 +200,13 @@ class Generator(nn.Module):
         """Do what belongs between the steps of an optimizer, such as averaging weights."""
         return
 
-    # --- checks
+    # --- sizes and checks
+
+    def size(self, n_frames: int) -> tuple[int, int]:
+        """Parameters, and multiplications with additions to make one window."""
+        with evaluating(self), torch.no_grad(), FlopCounterMode(display=False) as counter:
+            self.decode(self.like.new_zeros(1, self.latent_size), self.like.new_zeros(1, self.condition_size))
+        return sum(p.numel() for p in self.parameters()), counter.get_total_flops() // 2
 
     @property
     def like(self) -> Tensor:

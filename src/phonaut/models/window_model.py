@@ -1,0 +1,92 @@
+"""Front end, normalisation of windows and generator: what generators are trained and used as."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from phonaut.data.frame_windows import WindowBatch
+from phonaut.features import FrontEnd
+from phonaut.models.encoded import EncodedFrontEnd
+from phonaut.models.generators import Generator, Windows, keyed_draw
+from phonaut.models.speech_model import SpeechModel
+
+LEAST_DEVIATION = 1e-5  # of a feature that never varies
+
+
+class WindowModel(SpeechModel):
+    """A generator of windows with what stands before it: `audio -> frames -> normalised windows`.
+
+    Features are normalised one by one, `(x - mean) / deviation` over all frames of training, kept with the weights, so
+    that what is generated can be brought back. Frames beyond the ends of a recording are then 0, the mean.
+
+    Args:
+        front_end: as of `SpeechModel`.
+        network: the generator.
+        normalizer: as of `SpeechModel`: what it takes from a recording is not given back to what is generated.
+        labels: names of classes that windows are conditioned on.
+        speakers: names of speakers that they are conditioned on.
+
+    Raises:
+        ValueError: the generator takes a condition of another size.
+    """
+
+    network: Generator
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self,
+        front_end: FrontEnd | EncodedFrontEnd,
+        network: Generator,
+        normalizer: nn.Module | None = None,
+        *,
+        labels: Sequence[str] = (),
+        speakers: Sequence[str] = (),
+    ) -> None:
+        super().__init__(front_end, network, normalizer)
+        self.labels, self.speakers = list(labels), list(speakers)
+        if network.condition_size != len(self.labels) + len(self.speakers):
+            raise ValueError(f"the generator takes a condition of {network.condition_size} values, and there are "
+                             f"{len(self.labels)} classes and {len(self.speakers)} speakers")  # fmt: skip
+        self.register_buffer("mean", torch.zeros(network.n_features))
+        self.register_buffer("deviation", torch.ones(network.n_features))
+
+    def fit_normalization(self, frames: NDArray[np.float32]) -> None:
+        """Take mean and deviation of each feature from frames `(N, D)`."""
+        mean = frames.mean(axis=0, dtype=np.float64)
+        deviation = np.sqrt(np.maximum(np.square(frames, dtype=np.float64).mean(axis=0) - mean**2, 0.0))
+        self.mean.copy_(torch.from_numpy(mean))
+        self.deviation.copy_(torch.from_numpy(np.maximum(deviation, LEAST_DEVIATION)))
+
+    def normalised(self, frames: Tensor) -> Tensor:
+        """Frames `(..., D)` of the front end as the generator takes them."""
+        return (frames - self.mean) / self.deviation
+
+    def restored(self, windows: Tensor) -> Tensor:
+        """Frames `(..., D)` as the front end gives them: the inverse of `normalised`."""
+        return windows * self.deviation + self.mean
+
+    def condition(self, labels: Tensor, speakers: Tensor) -> Tensor:
+        """One-hot classes and speakers side by side, `(B, K)`; all zero where one is unknown (-1)."""
+        parts = []
+        for index, names in ((labels, self.labels), (speakers, self.speakers)):
+            if names:
+                one_hot = torch.nn.functional.one_hot(index.clamp(min=0), len(names)).to(self.mean)
+                parts.append(one_hot * (index >= 0)[:, None])
+        return torch.cat(parts, dim=1) if parts else self.mean.new_zeros(len(labels), 0)
+
+    def windows(self, batch: WindowBatch, *, seed: int = 0, epoch: int = 0, stage: str = "test") -> Windows:
+        """A batch as generators take it, with the draws of (seed, epoch, stage) for its windows."""
+        frames = self.normalised(batch.frames).masked_fill(~batch.inside[:, :, None], 0.0)
+        return Windows(
+            frames,
+            self.condition(batch.labels, batch.speakers),
+            batch.sequence,
+            keyed_draw(batch.draw_keys, seed=seed, epoch=epoch, stage=stage, like=frames),
+            batch.sequence_size,
+        )

@@ -1,0 +1,244 @@
+"""Generation: a model learns to make windows of frames, and is measured by what it makes and what it rebuilds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phonaut.arrays import Array
+from phonaut.checks import Rule, within
+from phonaut.config.nodes import class_of, instantiate
+from phonaut.config.schema import Config
+from phonaut.data.datamodule import SpeechData
+from phonaut.data.frame_windows import FrameWindows, WindowBatch, WindowData
+from phonaut.files import write_arrays
+from phonaut.metrics import mean_over
+from phonaut.models.frame_cache import FrameCache
+from phonaut.models.generators import Generator
+from phonaut.models.window_model import WindowModel
+from phonaut.tasks import build
+from phonaut.tasks.base import Metrics, Request, Task, Trained
+from phonaut.tasks.classification import speech_data
+
+if TYPE_CHECKING:
+    from lightning.pytorch.callbacks import Callback
+
+    from phonaut.training.loop import TrainingLoop
+
+KINDS = ("auto", "segments", "sliding")
+CONDITIONS = ("label", "speaker")
+SILENCES = ("sil", "SIL", "silence", "sp", "spn", "pau", "h#")
+LABEL, SPEAKER = "label ", "speaker "  # before names of conditions in model.json
+AT_ONCE = 512  # windows
+
+
+class Generation(Task):
+    """Windows of frames: their likelihood where there is one, how they are reconstructed, and what is drawn at random.
+
+    Args:
+        window_frames: T.
+        windows: `segments`: around the middle of each segment; `sliding`: over whole recordings; `auto`: of phones the
+            first, else the second.
+        shift_frames: of sliding windows.
+        normalize: each feature with mean 0 and variance 1 over training; the statistics are kept with the weights.
+        condition: what windows are made for: `label` (the phone, the word), `speaker`, both or nothing.
+    """
+
+    RULES: ClassVar = {
+        "window_frames": within(4, 10_000),
+        "shift_frames": within(1, 10_000),
+        "windows": Rule(f"must be one of {', '.join(KINDS)}", lambda kind: kind in KINDS),
+        "condition": Rule(
+            f"must be a list of {', '.join(CONDITIONS)}",
+            lambda names: all(name in CONDITIONS for name in names) and len(set(names)) == len(names),
+        ),
+    }
+    unused = "labels_pct labels_each batch_frames context_s probe leave_out_speakers objective"
+    metrics = ("snr_db", "elbo")
+    report = ("headline", "training", "setup")
+
+    def __init__(
+        self,
+        *,
+        window_frames: int = 20,
+        windows: str = "auto",
+        shift_frames: int = 5,
+        normalize: bool = True,
+        condition: Sequence[str] = (),
+    ) -> None:
+        self.window_frames, self.windows, self.shift_frames = window_frames, windows, shift_frames
+        self.normalize, self.condition = normalize, tuple(condition)
+
+    # --- configuration
+
+    def name(self, config: Config) -> str:
+        """The target."""
+        return f"generation-{config.target}"
+
+    def check(self, config: Config) -> list[str]:
+        """All problems of a configuration of generation."""
+        wrong = []
+        if not issubclass(class_of(config.model), Generator):
+            wrong.append(f"model={config.choices['model']} generates nothing: use model=cvae, or see phonaut --help")
+        names = ("batch_size", "n_workers", "max_recording_s")
+        return wrong + SpeechData.problems(**{name: getattr(config, name) for name in names})
+
+    # --- training
+
+    def data(self, config: Config) -> WindowData:
+        """Windows of the corpus.
+
+        Raises:
+            ValueError: there is nothing to learn from.
+        """
+        return self.data_of(config, build.prepared_corpus(config))
+
+    def data_of(self, config: Config, prepared: Any, classes: Sequence[str] | None = None) -> WindowData:
+        """Windows of a corpus; `classes` are those of a trained model."""
+        front_end = build.front_end_of(config)
+        known = None if classes is None else [name.removeprefix(LABEL) for name in classes if name.startswith(LABEL)]
+        speech = speech_data(config, prepared, known or None)
+        kind = ("segments" if config.target == "phone" else "sliding") if self.windows == "auto" else self.windows
+        data = WindowData(
+            speech,
+            window_frames=self.window_frames,
+            kind=kind,  # type: ignore[arg-type]
+            shift_frames=self.shift_frames,
+            left_out=SILENCES if config.target == "phone" else (),
+            frame_shift_s=front_end.frame_shift_s,
+            frame_offset_s=front_end.frame_offset_s,
+        )
+        if classes is not None and (names := [n.removeprefix(SPEAKER) for n in classes if n.startswith(SPEAKER)]):
+            data.speakers = names
+        data.classes = self.classes_of(data)
+        return data
+
+    def classes_of(self, data: WindowData) -> list[str]:
+        """Names of what windows are conditioned on."""
+        names = []
+        if "label" in self.condition:
+            names += [LABEL + name for name in data.labels]
+        if "speaker" in self.condition:
+            names += [SPEAKER + name for name in data.speakers]
+        return names
+
+    def model(self, config: Config, classes: list[str]) -> WindowModel:
+        """Front end, normalisation of windows and generator."""
+        front_end = build.front_end_of(config)
+        torch.manual_seed(config.seed)  # after an encoder, which draws weights too
+        network = instantiate(
+            config.model,
+            n_features=front_end.n_features,
+            window_frames=self.window_frames,
+            condition_size=len(classes),
+        )
+        labels = [name.removeprefix(LABEL) for name in classes if name.startswith(LABEL)]
+        speakers = [name.removeprefix(SPEAKER) for name in classes if name.startswith(SPEAKER)]
+        normalizer = build.optional(config.normalizer)
+        return WindowModel(front_end, network, normalizer, labels=labels, speakers=speakers)
+
+    def loop(self, config: Config, model: WindowModel, data: WindowData) -> TrainingLoop:
+        """The loop around a model, on frames that are computed once.
+
+        Raises:
+            ValueError: a split has no windows.
+        """
+        data.frames_of = FrameCache(model, data.speech).frames
+        for split in ("train", "validation"):
+            if not len(data.windows(split)):
+                raise ValueError(f"{data.prepared.name} has no windows in its {split} split for target={config.target}")
+        train = data.windows("train")
+        if self.normalize:
+            model.fit_normalization(train.frames)
+        if begin := getattr(model.network, "set_sequences", None):  # a table of them
+            begin(train.n_sequences)
+        return build.training_loop(config, model)
+
+    def callbacks(self, config: Config, folder: Path) -> list[Callback]:
+        """None."""
+        return []
+
+    # --- evaluation
+
+    def conclude(
+        self, config: Config, folder: Path, loop: TrainingLoop, data: WindowData
+    ) -> tuple[Metrics, dict[str, Any]]:
+        """Figures of validation and test windows, and windows for the report."""
+        model: WindowModel = loop.model.cpu().eval()
+        about = {"classes": data.classes, "labels": data.labels, **loop.conclude(data)}
+        metrics, shown = {}, dict[str, NDArray[Any]]()
+        for split in ("train", "validation", "test"):
+            windows = data.windows(split)
+            if not len(windows):
+                continue
+            if split != "train":
+                metrics[split] = self.figures(model, data, split)
+            shown |= {f"{split}/{name}": array for name, array in examples(model, windows).items()}
+        write_arrays(folder / "samples.npz", shown)
+        return metrics, about
+
+    def figures(self, model: WindowModel, data: WindowData, split: str) -> dict[str, dict[str, float]]:
+        """Figures of the windows of a split, with intervals over speakers.
+
+        `elbo`: nats a frame. `snr_db` compares the reconstruction with the window in normalised features.
+        """
+        windows, table = data.windows(split), data.prepared.utterances(split)
+        sums: dict[str, list[Array]] = {}
+        with torch.inference_mode():
+            for batch in batches_of(windows):
+                for name, values in measured(model, batch).items():
+                    sums.setdefault(name, []).append(values)
+        speakers = np.array([table.speaker_name(row) for row in windows.row.tolist()], np.str_)
+        return {name: mean_over(np.concatenate(parts), speakers).as_dict() for name, parts in sums.items()}
+
+    def evaluate(self, run: Trained, request: Request) -> tuple[str, dict[str, dict[str, float]]]:
+        """Figures of a split of the run's own corpus."""
+        from phonaut.tasks.classification import find_files, own_corpus
+
+        if request.data_folder is not None or request.trials is not None or request.noise is not None:
+            raise ValueError(f"{run.folder} generates windows: name one of its own splits, split=validation")
+        find_files(run.config, list(request.overrides))
+        data = self.data_of(run.config, own_corpus(run.config, run.folder), list(run.about["classes"]))
+        model: Any = run.model
+        data.frames_of = FrameCache(model, data.speech).frames
+        return request.split, self.figures(model, data, request.split)
+
+    def predict(self, run: Trained, recordings: list[Path]) -> list[Any]:
+        """No answer: `phonaut generate` makes and changes recordings."""
+        raise ValueError(f"{run.folder} is a generator: phonaut generate reconstructs, converts and samples")
+
+
+def batches_of(windows: FrameWindows) -> Iterator[WindowBatch]:
+    """All windows, in their order."""
+    for first in range(0, len(windows), AT_ONCE):
+        yield windows[np.arange(first, min(first + AT_ONCE, len(windows)))]
+
+
+def measured(model: WindowModel, batch: WindowBatch) -> dict[str, Array]:
+    """Figures of windows: numerator and denominator of each, `(B, 2)`."""
+    windows = model.windows(batch)
+    network, found = model.network, dict[str, Array]()
+    elbo = network.elbo(windows)
+    if elbo is not None:
+        n = np.full(len(windows), float(windows.frames.shape[1]))
+        found["elbo"] = np.stack([elbo.double().numpy(), n], axis=1)
+    return found
+
+
+def examples(model: WindowModel, windows: FrameWindows, n: int = 24) -> dict[str, NDArray[Any]]:
+    """Some windows and their reconstructions, as the front end gives frames, `(n, T, D)`."""
+    rows = np.unique(np.linspace(0, len(windows) - 1, n).round().astype(np.int64))
+    with torch.inference_mode():
+        batch = model.windows(windows[rows])
+        shown = {"true": model.restored(batch.frames).numpy(), "label": windows.labels[rows]}
+        try:
+            codes = model.network.encode(batch.frames, batch.condition)
+        except NotImplementedError:
+            return shown
+        shown["reconstructed"] = model.restored(model.network.decode(codes, batch.condition)).numpy()
+    return shown
