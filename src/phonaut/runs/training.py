@@ -192,8 +192,9 @@ def size_of(model: SpeechModel, data: Any) -> dict[str, int]:
     if isinstance(model.front_end, EncodedFrontEnd):
         front_end, encoder = model.front_end.front_end, model.front_end.network
         sizes.append(count(encoder, int(front_end.n_frames(samples)[0]), front_end.n_features))
-    if hasattr(model.network, "size"):
-        sizes.append(ModelSize(*model.network.size(n_frames), activation_bytes=0, layers=()))
+    if (size := getattr(model.network, "size", None)) is not None:
+        parameters, macs = size(n_frames)
+        sizes.append(ModelSize(parameters, macs, activation_bytes=0, layers=()))
     else:
         sizes.append(count(model.network, n_frames, model.front_end.n_features))
     totals = {name: sum(getattr(size, name) for size in sizes) for name in ("parameters", "macs")}
