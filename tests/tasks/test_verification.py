@@ -278,7 +278,9 @@ def test_runs_are_compared_on_the_same_trials_with_their_fusion(run: Run, runs: 
     }  # fmt: skip
     assert main(["compare", str(run.folder), str(other.folder), "fusion=true", f"output={tmp_path / 'out'}"]) == 0
     assert "fusion" in (tmp_path / "out" / "compare.html").read_text()
+    assert "bootstrap over 3 speakers" in (tmp_path / "out" / "compare.html").read_text()
     table = (tmp_path / "out" / "compare.csv").read_text().splitlines()
+    assert "eer_interval" in table[0]
     assert len(table) == 1 + 3 * 4
 
 

@@ -49,7 +49,8 @@ def as_csv(comparison: TrialComparison) -> str:
             for figure in LABELS:
                 rate, difference = run.figures.get(figure + suffix), run.differences.get(figure + suffix)
                 cells |= {figure: rate and rate.value, f"{figure}_low": rate and rate.low,
-                          f"{figure}_high": rate and rate.high, "n": rate.n if rate else cells.get("n"),
+                          f"{figure}_high": rate and rate.high, f"{figure}_interval": rate and rate.method,
+                          "n": rate.n if rate else cells.get("n"),
                           f"{figure}_difference": difference and difference.value,
                           f"{figure}_difference_low": difference and difference.low,
                           f"{figure}_difference_high": difference and difference.high}  # fmt: skip
@@ -71,6 +72,7 @@ def page(comparison: TrialComparison) -> str:
             "comparison": comparison,
             "conditions": [(suffix, in_words(suffix.removeprefix("/"))) for suffix in comparison.conditions],
             "labels": LABELS,
+            "methods": methods(comparison),
             "formats": FORMATS,
             "protocol": notes[:2],
             "n": len(first.scored.trials),
@@ -78,6 +80,13 @@ def page(comparison: TrialComparison) -> str:
             "fusion": next((run for run in comparison.runs if run.calibration), None),
         },
     )
+
+
+def methods(comparison: TrialComparison) -> list[str]:
+    """How the intervals that are shown were made, each once; figures name them by their numbers."""
+    shown = {f"eer{suffix}" for suffix in comparison.conditions} | {*LABELS}
+    rates = (rate for run in comparison.runs for name, rate in run.figures.items() if name in shown)
+    return list(dict.fromkeys(rate.method for rate in rates))
 
 
 def curves(comparison: TrialComparison) -> Iterator[tuple[str, bytes]]:
