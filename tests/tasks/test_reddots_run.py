@@ -107,7 +107,14 @@ def run(known: dict[str, Run], tree: Path, toy: Path, tmp_path_factory: pytest.T
     """Trained by the command, as a user does."""
     if "audio" not in known:
         out = tmp_path_factory.mktemp("runs")
-        words = ["dataset=reddots", f"dataset.data_folder={tree}", "protocol.turns=2", *WORDS, f"output_dir={out}"]
+        words = [
+            "dataset=reddots",
+            f"dataset.data_folder={tree}",
+            "protocol.turns=2",
+            "module.speeds=[]",
+            *WORDS,
+            f"output_dir={out}",
+        ]
         assert main(["train", *words, "experiment_id=audio", "--config-dir", str(toy)]) == 0
         known["audio"] = Run(out / "audio")
     return known["audio"]
