@@ -77,14 +77,14 @@ class Framing:
         after = end + torch.arange(self.n_fft, device=audio.device)
         if self.mode == "center" and self.pad_mode != "constant":
             before = torch.arange(-n_before, 0, device=audio.device).expand(len(audio), -1)
-            head, tail = audio.gather(1, self._inside(before, end)), audio.gather(1, self._inside(after, end))
+            head, tail = audio.gather(1, self.source_of(before, end)), audio.gather(1, self.source_of(after, end))
         else:
             head, tail = audio.new_zeros(len(audio), n_before), audio.new_zeros(len(audio), self.n_fft)
         padded = torch.cat([head, audio, audio.new_zeros(len(audio), self.n_fft)], dim=1)
         padded = padded.scatter_(1, after + n_before, tail)
         return padded.unfold(1, self.n_fft, self.hop_length)[:, : self.n_frames(n_samples)]
 
-    def _inside(self, sample: Tensor, n_samples: Tensor) -> Tensor:
+    def source_of(self, sample: Tensor, n_samples: Tensor) -> Tensor:
         """The sample of the recording that replaces `sample`, which may lie beyond its ends."""
         last = n_samples - 1
         if self.pad_mode == "replicate":
