@@ -11,6 +11,8 @@ from phonaut.config.schema import Config
 def problems(config: Config, overrides: Sequence[str]) -> list[str]:
     """All problems of an encoder in front; empty if there is none."""
     from phonaut.models.encoded import use_problems
+    from phonaut.models.encoded_windows import window_problems
+    from phonaut.models.generators import Generator
 
     chosen = config.encoder
     if not chosen.run or chosen.built is None:
@@ -20,13 +22,20 @@ def problems(config: Config, overrides: Sequence[str]) -> list[str]:
     assert encoder is not None
     if instantiate(config.task).has_encoder:
         return [f"{run} stands in front of other models; model={config.choices['model']} is an encoder itself"]
-    wrong = use_problems(chosen.mode, chosen.layer, int(encoder["n_layers"]))
+    kind = class_of(encoder)
+    is_generator = issubclass(kind, Generator)
+    if is_generator and not kind.has_encoder:
+        return [f"{run} has no encoder: a {kind.__name__} makes windows of draws, and codes none"]
+    if is_generator:
+        wrong = window_problems(chosen.mode, chosen.layer)
+    else:
+        wrong = use_problems(chosen.mode, chosen.layer, int(encoder["n_layers"]))
     typed = [text for text in overrides if text.lstrip("+~").startswith(("features=", "features."))]
     if typed and typed != [f"features={features}"]:
         wrong.append(f"{typed[0]}: the features are those of {run}, {features}; leave it out")
     if hasattr(class_of(config.dataset), "frame_layout"):
         wrong.append(f"{run} begins with recordings, and dataset={config.choices['dataset']} has frames: leave one out")
-    if config.streaming and not (encoder["causal"] and config.features.get("framing") == "causal"):
+    if config.streaming and not (encoder.get("causal") and config.features.get("framing") == "causal"):
         wrong.append(f"streaming=true: {run} sees later frames; pre-train with objective=apc streaming=true")
     if chosen.mode != "frozen" and not class_of(config.module).trains_encoders:
         wrong.append(
@@ -35,7 +44,11 @@ def problems(config: Config, overrides: Sequence[str]) -> list[str]:
         )
     if chosen.mode == "frozen" and chosen.layer == "weighted":
         wrong.append("encoder.layer=weighted needs weights that are trained: type encoder.mode=weighted")
-    n, most = chosen.n_components, encoder["hidden_size"] * (encoder["n_layers"] + 1 if chosen.layer == "all" else 1)
+    if is_generator:
+        most = int(encoder["latent_size"])
+    else:
+        most = encoder["hidden_size"] * (encoder["n_layers"] + 1 if chosen.layer == "all" else 1)
+    n = chosen.n_components
     if n is not None and not 1 <= n <= most:
         wrong.append(f"encoder.n_components={n}: must be from 1 to {most}, the features of the encoder")
     if n is not None and chosen.mode != "frozen":

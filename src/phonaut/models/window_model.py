@@ -15,6 +15,7 @@ from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.generators import Generator, Windows, keyed_draw
 from phonaut.models.speech_model import SpeechModel
 
+CODES_AT_ONCE = 1024  # windows
 LEAST_DEVIATION = 1e-5  # of a feature that never varies
 
 
@@ -90,3 +91,50 @@ class WindowModel(SpeechModel):
             keyed_draw(batch.draw_keys, seed=seed, epoch=epoch, stage=stage, like=frames),
             batch.sequence_size,
         )
+
+    # --- whole recordings
+
+    @torch.inference_mode()
+    def rebuilt(
+        self,
+        frames: Tensor,
+        *,
+        shift_frames: int,
+        heard: Tensor | None = None,
+        made: Tensor | None = None,
+        move: Tensor | None = None,
+    ) -> Tensor:
+        """A recording taken apart and put together again, windows overlapping: frames `(N, D)` to frames `(N, D)`.
+
+        Each frame is the mean over the windows that hold it, weighted by how near it is to their middle (a triangle).
+
+        Args:
+            frames: as the front end gives them.
+            shift_frames: from one window to the next; at most T.
+            heard: condition of the windows that are encoded, `(K,)`; None: unknown.
+            made: condition of those that are decoded, `(K,)`; None: the same.
+            move: added to every code, `(Z,)`; None: nothing.
+
+        Raises:
+            ValueError: windows would not touch, or the generator has no encoder.
+        """
+        t, n = self.network.window_frames, len(frames)
+        if not 1 <= shift_frames <= t:
+            raise ValueError(f"shift_frames must be from 1 to {t}, the frames of a window; got {shift_frames}")
+        begins = torch.arange(-(t // 2), n - t // 2 + shift_frames - 1, shift_frames)
+        rows = begins[:, None] + torch.arange(t)
+        inside = (rows >= 0) & (rows < n)
+        windows = self.normalised(frames)[rows.clamp(0, n - 1)].masked_fill(~inside[:, :, None], 0.0)
+        nothing = self.mean.new_zeros(self.network.condition_size)
+        heard = nothing if heard is None else heard
+        made = heard if made is None else made
+        weight = 1.0 - (torch.arange(t) - (t - 1) / 2).abs() / ((t + 1) / 2)
+        total, weights = torch.zeros(n, frames.shape[1]), torch.zeros(n)
+        for part in torch.split(torch.arange(len(begins)), CODES_AT_ONCE):
+            codes = self.network.encode(windows[part], heard.expand(len(part), -1))
+            decoded = self.network.decode(codes if move is None else codes + move, made.expand(len(part), -1))
+            at, there = rows[part], inside[part]
+            which, by = at[there], weight.expand(len(part), -1)[there]
+            total.index_add_(0, which, decoded[there] * by[:, None])
+            weights.index_add_(0, which, by)
+        return self.restored(total / weights[:, None])

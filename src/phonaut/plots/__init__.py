@@ -15,11 +15,13 @@ from phonaut.plots.hmm import (  # noqa: E402
 )
 from phonaut.plots.noise import against_snr  # noqa: E402
 from phonaut.plots.verification import det_curves, score_histograms  # noqa: E402
+from phonaut.plots.windows import code_map, window_grid  # noqa: E402
 
 __all__ = [
     "against_snr",
     "attention_maps",
     "coarse",
+    "code_map",
     "confusion_matrix",
     "det_curves",
     "hidden_layers",
@@ -34,4 +36,5 @@ __all__ = [
     "score_histograms",
     "spectrogram",
     "spectrograms",
+    "window_grid",
 ]

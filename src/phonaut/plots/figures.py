@@ -46,7 +46,7 @@ def spectrogram(
 
 def spectrograms(
     pictures: Mapping[str, ArrayLike],
-    chosen: ArrayLike,
+    chosen: ArrayLike = (),
     *,
     frame_shift_s: float,
     size: tuple[float, float] = (5.0, 4.5),

@@ -191,14 +191,18 @@ def size_of(model: SpeechModel, data: Any) -> dict[str, int]:
     sizes: list[ModelSize] = []
     if isinstance(model.front_end, EncodedFrontEnd):
         front_end, encoder = model.front_end.front_end, model.front_end.network
-        sizes.append(count(encoder, int(front_end.n_frames(samples)[0]), front_end.n_features))
-    if (size := getattr(model.network, "size", None)) is not None:
-        parameters, macs = size(n_frames)
-        sizes.append(ModelSize(parameters, macs, activation_bytes=0, layers=()))
-    else:
-        sizes.append(count(model.network, n_frames, model.front_end.n_features))
+        sizes.append(counted(encoder, int(front_end.n_frames(samples)[0]), front_end.n_features))
+    sizes.append(counted(model.network, n_frames, model.front_end.n_features))
     totals = {name: sum(getattr(size, name) for size in sizes) for name in ("parameters", "macs")}
     return totals | {"activation_bytes": max(size.activation_bytes for size in sizes)}
+
+
+def counted(network: Any, n_frames: int, n_features: int) -> ModelSize:
+    """The size of a network, as it says itself or by a run of it."""
+    if (size := getattr(network, "size", None)) is None:
+        return count(network, n_frames, n_features)
+    parameters, macs = size(n_frames)
+    return ModelSize(parameters, macs, activation_bytes=0, layers=())
 
 
 def environment(seed: int, command: str) -> dict[str, Any]:

@@ -110,6 +110,14 @@ class Task(ABC):
         """All problems of a configuration for this task."""
         return []
 
+    def sizes_of_model(self, folder: Path) -> dict[str, Any] | None:
+        """Sizes of a trained run's model that follow from its task and data, where it stands in front of another.
+
+        Raises:
+            ValueError: the model encodes nothing.
+        """
+        return None
+
     # --- training
 
     @abstractmethod

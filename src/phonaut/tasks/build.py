@@ -14,6 +14,8 @@ from phonaut.config.schema import Config
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.features import FrontEnd
 from phonaut.models.encoded import EncodedFrontEnd
+from phonaut.models.encoded_windows import EncodedWindows
+from phonaut.models.generators import Generator
 from phonaut.models.speakers import VerificationSystem
 from phonaut.models.speech_model import SpeechModel
 
@@ -97,7 +99,8 @@ def encoder_of(built: dict[str, Node | None], **use: Any) -> EncodedFrontEnd:
     assert built["model"] is not None
     front_end = instantiate(built["features"])
     network = instantiate(built["model"], n_features=front_end.n_features)
-    return EncodedFrontEnd(front_end, network, optional(built.get("normalizer")), **use)
+    kind = EncodedWindows if isinstance(network, Generator) else EncodedFrontEnd
+    return kind(front_end, network, optional(built.get("normalizer")), **use)
 
 
 def speech_model(config: Config, n_classes: int) -> SpeechModel:

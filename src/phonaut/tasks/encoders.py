@@ -13,6 +13,7 @@ from phonaut.checkpoints.state_dict import check_state_dict, read_weights
 from phonaut.data.datamodule import SpeechData
 from phonaut.files import expanded, run_folder
 from phonaut.models.encoded import EncodedFrontEnd
+from phonaut.models.encoded_windows import EncodedWindows
 from phonaut.models.frame_cache import FrameCache
 from phonaut.models.speech_model import SpeechModel
 
@@ -26,6 +27,9 @@ def load_encoder(encoder: EncodedFrontEnd, path: Path | str) -> None:
     Raises:
         ValueError: there are none, they are damaged or do not fit; the names that differ are given.
     """
+    if isinstance(encoder, EncodedWindows):
+        encoder.adopt(read_weights(trained_file(expanded(path))))
+        return
     weights = encoder_weights(expanded(path))
     check_state_dict(encoder.network.state_dict(), weights, str(path))
     encoder.network.load_state_dict(weights)
@@ -39,10 +43,20 @@ def encoder_weights(path: Path) -> dict[str, Tensor]:
     """
     if path.is_file():
         return pretrained.read(path).weights
+    file = trained_file(path)
+    return {name.removeprefix(ENCODER): value for name, value in read_weights(file).items() if name.startswith(ENCODER)}
+
+
+def trained_file(path: Path) -> Path:
+    """The weights of a run.
+
+    Raises:
+        ValueError: it has none yet.
+    """
     file = run_folder(path) / "model.safetensors"
     if not file.exists():
         raise ValueError(f"{path} has no trained encoder yet: let its training end")
-    return {name.removeprefix(ENCODER): value for name, value in read_weights(file).items() if name.startswith(ENCODER)}
+    return file
 
 
 def prepare_encoder(model: SpeechModel, data: SpeechData, path: Path | str, *, seed: int, augmented: bool) -> None:

@@ -16,14 +16,15 @@ from phonaut.config.nodes import class_of, instantiate
 from phonaut.config.schema import Config
 from phonaut.data.datamodule import SpeechData
 from phonaut.data.frame_windows import FrameWindows, WindowBatch, WindowData
-from phonaut.files import write_arrays
+from phonaut.files import read_json, write_arrays
 from phonaut.metrics import mean_over
 from phonaut.models.frame_cache import FrameCache
-from phonaut.models.generators import Generator
+from phonaut.models.generators import FHVAE, Generator
 from phonaut.models.window_model import WindowModel
 from phonaut.tasks import build
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.classification import speech_data
+from phonaut.tasks.latents import write_latents
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
@@ -58,6 +59,7 @@ class Generation(Task):
             lambda names: all(name in CONDITIONS for name in names) and len(set(names)) == len(names),
         ),
     }
+    has_encoder = True
     unused = "labels_pct labels_each batch_frames context_s probe leave_out_speakers objective"
     metrics = ("snr_db", "elbo")
     report = ("headline", "training", "setup")
@@ -87,6 +89,11 @@ class Generation(Task):
             wrong.append(f"model={config.choices['model']} generates nothing: use model=cvae, or see phonaut --help")
         names = ("batch_size", "n_workers", "max_recording_s")
         return wrong + SpeechData.problems(**{name: getattr(config, name) for name in names})
+
+    def sizes_of_model(self, folder: Path) -> dict[str, Any] | None:
+        """Frames of a window, and values of the condition."""
+        classes = read_json(folder / "model.json", dict[str, Any]()).get("classes", [])
+        return {"window_frames": self.window_frames, "condition_size": len(classes)}
 
     # --- training
 
@@ -155,8 +162,8 @@ class Generation(Task):
         train = data.windows("train")
         if self.normalize:
             model.fit_normalization(train.frames)
-        if begin := getattr(model.network, "set_sequences", None):  # a table of them
-            begin(train.n_sequences)
+        if isinstance(model.network, FHVAE):
+            model.network.set_sequences(train.n_sequences)
         return build.training_loop(config, model)
 
     def callbacks(self, config: Config, folder: Path) -> list[Callback]:
@@ -180,6 +187,8 @@ class Generation(Task):
                 metrics[split] = self.figures(model, data, split)
             shown |= {f"{split}/{name}": array for name, array in examples(model, windows).items()}
         write_arrays(folder / "samples.npz", shown)
+        if model.network.has_encoder:
+            write_latents(folder, model, data)
         return metrics, about
 
     def figures(self, model: WindowModel, data: WindowData, split: str) -> dict[str, dict[str, float]]:
@@ -236,9 +245,8 @@ def examples(model: WindowModel, windows: FrameWindows, n: int = 24) -> dict[str
     with torch.inference_mode():
         batch = model.windows(windows[rows])
         shown = {"true": model.restored(batch.frames).numpy(), "label": windows.labels[rows]}
-        try:
-            codes = model.network.encode(batch.frames, batch.condition)
-        except NotImplementedError:
+        if not model.network.has_encoder:
             return shown
+        codes = model.network.encode(batch.frames, batch.condition)
         shown["reconstructed"] = model.restored(model.network.decode(codes, batch.condition)).numpy()
     return shown

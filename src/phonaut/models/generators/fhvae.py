@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -93,6 +94,15 @@ class FHVAE(Generator):
         self.likelihood = GaussianLikelihood(decoder_variance)
         self.decoder = self.make_decoder(values_per_bin=self.likelihood.values_per_bin)
         self.vectors = nn.Parameter(torch.zeros(n_sequences, sequence_latents))
+
+    def set_sequences(self, n: int) -> None:
+        """A table of vectors for `n` sequences of training, at 0."""
+        self.vectors = nn.Parameter(self.vectors.new_zeros(n, self.sequence_latents))
+
+    def adopt(self, weights: Mapping[str, Tensor], prefix: str = "") -> None:
+        """Make the table as long as that of a trained model, by its `state_dict`."""
+        if (table := weights.get(f"{prefix}vectors")) is not None:
+            self.set_sequences(len(table))
 
     # --- generation
 

@@ -108,12 +108,14 @@ class Generator(nn.Module):
         activation: of the convolutional network: `leaky_relu`, `tanh` or `gated`.
 
     Attributes:
+        has_encoder: windows have codes; a WGAN's have none.
         terms: names of what `losses`, and the players, tell of a window, in the order of the logs.
 
     Raises:
         ValueError: for sizes that are not positive, or windows of less than 4 frames.
     """
 
+    has_encoder: ClassVar[bool] = True
     terms: ClassVar[tuple[str, ...]] = ("loss",)
     RULES: ClassVar = {"latent_size": within(1, 1e5), "channels": within(1, 1e5), "hidden_size": within(1, 1e6)}
 

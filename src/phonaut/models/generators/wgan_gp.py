@@ -37,6 +37,7 @@ class WGANGP(Generator):
     """
 
     terms = ("loss", "critic_loss", "gradient_penalty", "generator_loss")
+    has_encoder = False
     RULES: ClassVar = {**Generator.RULES, "critic_steps": at_least(1), "lambda_gradient": within(0, 1e6)}
 
     def __init__(

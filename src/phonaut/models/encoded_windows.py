@@ -1,0 +1,112 @@
+"""A generator's encoder in place of a front end: recordings in, the code of the window around each frame out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from phonaut.checks import refuse
+from phonaut.features import FrontEnd
+from phonaut.features.functional import length_mask
+from phonaut.models.encoded import EncodedFrontEnd, Projection
+from phonaut.models.generators import Generator
+from phonaut.models.window_model import WindowModel
+
+CODES_AT_ONCE = 2048  # windows
+
+
+class EncodedWindows(EncodedFrontEnd):
+    """Front end, normaliser and the encoder of a generator in a row; frames are as many as the front end's.
+
+    Each is the code of the window around it, as `WindowModel` gives it without knowing class or speaker.
+
+    Args:
+        front_end: of the generator.
+        network: the generator.
+        normalizer: between the two, or None.
+        mode: `frozen`; a generator is not trained again.
+        layer: `last`; it has one code.
+        n_components: principal components that are kept; None: no projection.
+
+    Raises:
+        ValueError: for another mode or layer, or a generator without an encoder.
+    """
+
+    def __init__(
+        self,
+        front_end: FrontEnd,
+        network: Generator,
+        normalizer: nn.Module | None = None,
+        *,
+        mode: str = "frozen",
+        layer: str | int = "last",
+        n_components: int | None = None,
+    ) -> None:
+        nn.Module.__init__(self)
+        refuse(window_problems(mode, layer))
+        self.mode, self.layer, self.layer_weights = mode, layer, None
+        self.front_end, self.normalizer = front_end, normalizer
+        self.windows = WindowModel(front_end, network, normalizer, labels=[""] * network.condition_size)
+        self.network = network  # type: ignore[assignment]
+        for parameter in self.windows.parameters():
+            parameter.requires_grad_(False)
+        self.width = network.latent_size
+        self.projection = None if n_components is None else Projection(self.width, n_components)
+        self.sample_rate = front_end.sample_rate
+        self.frame_shift_s, self.frame_offset_s = front_end.frame_shift_s, front_end.frame_offset_s
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """As every module, but the generator is always in evaluation mode."""
+        nn.Module.train(self, mode)
+        self.windows.eval()
+        return self
+
+    def adopt(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the weights of a trained `WindowModel`.
+
+        Raises:
+            RuntimeError: they do not fit.
+        """
+        if (adopt := getattr(self.windows.network, "adopt", None)) is not None:
+            adopt(weights, prefix="network.")
+        self.windows.load_state_dict(dict(weights))
+        for parameter in self.windows.parameters():
+            parameter.requires_grad_(False)
+
+    def n_frames(self, audio_lengths: Tensor) -> Tensor:
+        """Codes of recordings of `audio_lengths` samples."""
+        return self.front_end.n_frames(audio_lengths)
+
+    @torch.no_grad()
+    def forward(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes `(B, T', Z)`, zero past their lengths `(B,)`."""
+        frames, lengths = self.frames(audio, audio_lengths)
+        t = self.windows.network.window_frames
+        inside = length_mask(lengths, frames.shape[1])
+        normalised = self.windows.normalised(frames).masked_fill(~inside[:, :, None], 0.0)
+        padded = nn.functional.pad(normalised, (0, 0, t // 2, t - 1 - t // 2))
+        windows = padded.unfold(1, t, 1)[inside].transpose(1, 2)  # (N, T, D)
+        condition = frames.new_zeros(1, self.windows.network.condition_size)
+        codes = torch.cat(
+            [
+                self.windows.network.encode(part, condition.expand(len(part), -1))
+                for part in torch.split(windows, CODES_AT_ONCE)
+            ]
+        )
+        if self.projection is not None:
+            codes = self.projection(codes)
+        result = codes.new_zeros(*frames.shape[:2], codes.shape[1])
+        result[inside] = codes
+        return result, lengths
+
+
+def window_problems(mode: str, layer: str | int) -> list[str]:
+    """Problems of the use of a generator as an encoder."""
+    problems = [] if mode == "frozen" else [f"encoder.mode={mode}: the encoder of a generator is frozen; leave it out"]
+    if layer != "last":
+        problems.append(f"encoder.layer={layer}: a generator has one code, and no layers; leave it out")
+    return problems

@@ -1,0 +1,313 @@
+"""What a trained generator makes: samples, recordings that are taken apart and put together again, conversions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from phonaut.files import write_bytes
+from phonaut.models.window_model import WindowModel
+from phonaut.names import did_you_mean
+from phonaut.tasks.latents import ATTRIBUTES, Latents
+from phonaut.tasks.recordings import prepared_files
+
+if TYPE_CHECKING:
+    from phonaut.runs.load import LoadedRun
+
+SHARPNESS = 110  # dots per inch
+PAUSE_S = 0.15  # between windows that are heard one after another
+OVERLAP = 4  # windows that hold a frame of a recording
+
+
+@dataclass(frozen=True)
+class Made:
+    """Frames that a generator made, and the recording that they come from, if they come from one.
+
+    Attributes:
+        name: of the files that are written.
+        title: for people.
+        frames: `(T, D)`, as the front end gives them.
+        source: frames of the recording, `(T, D)`, or None.
+        audio: of the recording, `(S,)`, or None: its phase is what inversion starts from.
+    """
+
+    name: str
+    title: str
+    frames: NDArray[np.float32]
+    source: NDArray[np.float32] | None = None
+    audio: NDArray[np.float32] | None = None
+
+
+class Generating:
+    """A trained generator, to make things with.
+
+    >>> # run = phonaut.load("trained_models/ID"); run.generator().reconstruct(["a.wav"])[0].frames
+
+    Args:
+        run: that is trained.
+
+    Raises:
+        ValueError: it generates nothing.
+    """
+
+    def __init__(self, run: LoadedRun) -> None:
+        if not isinstance(run.model, WindowModel):
+            raise ValueError(f"{run.folder} generates no windows: train a generator, such as model=cvae")
+        self.run, self.model = run, run.model
+
+    # --- what is asked for
+
+    def condition(self, label: str | None = None, speaker: str | None = None) -> Tensor:
+        """The condition `(K,)` of a class and a speaker by their names; zero where one is not said.
+
+        Raises:
+            ValueError: the generator is not conditioned on it, or does not know it.
+        """
+        index = {}
+        for what, name, names in (("label", label, self.model.labels), ("speaker", speaker, self.model.speakers)):
+            if name is not None and not names:
+                raise ValueError(
+                    f"{what}={name}: {self.run.folder} was not made for it; train with task.condition=[{what}]"
+                )
+            if name is not None and name not in names:
+                raise ValueError(f"{what}={name} is none of its {len(names)}{did_you_mean(name, names)}")
+            index[what] = torch.tensor([names.index(name) if name is not None else -1])
+        return self.model.condition(index["label"], index["speaker"])[0]
+
+    def read(self, files: Sequence[Path]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Audio `(S,)` and frames `(T, D)` of recordings.
+
+        Raises:
+            ValueError: one is not there, or cannot be used.
+        """
+        found = []
+        with prepared_files(files, int(self.model.front_end.sample_rate)) as prepared:
+            table = prepared.utterances("test")
+            for row in range(len(table)):
+                audio = table.audio(row)
+                with torch.inference_mode():
+                    frames, _ = self.model.frames(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))
+                found.append((audio, frames[0].numpy()))
+        return found
+
+    # --- what is made
+
+    def sample(
+        self,
+        n: int = 16,
+        *,
+        label: str | None = None,
+        speaker: str | None = None,
+        seed: int = 0,
+        prior: str | Path | None = None,
+    ) -> list[Made]:
+        """Windows of draws of the generator's own prior, or of a density that was trained on its codes.
+
+        Args:
+            n: windows.
+            label: the class that they are drawn for.
+            speaker: the speaker, likewise.
+            seed: of the draws.
+            prior: a run with `encoder.run=` this generator.
+
+        Raises:
+            ValueError: the generator is not conditioned on what is asked for, or the prior is none of its codes.
+        """
+        condition = self.condition(label, speaker)
+        rng = torch.Generator().manual_seed(seed)
+        with torch.inference_mode():
+            if prior is None:
+                windows = self.model.network.sample(n, condition.expand(n, -1), rng)
+            else:
+                codes = torch.from_numpy(drawn_codes(self, prior, n, seed, label if not self.model.labels else None))
+                windows = self.model.network.decode(codes, condition.expand(n, -1))
+            frames = self.model.restored(windows).numpy()
+        return [Made(f"sample_{i + 1:03d}", f"sample {i + 1}", one) for i, one in enumerate(frames)]
+
+    def reconstruct(
+        self,
+        files: Sequence[Path | str],
+        *,
+        source: str | None = None,
+        target: str | None = None,
+    ) -> list[Made]:
+        """Recordings taken apart into windows and put together again, converted on the way where that is asked for.
+
+        Where the generator is conditioned on what is converted, the condition is exchanged; else the difference of the
+        mean codes of both values is added to every code (Hsu, Zhang and Glass 2017, section 4.2).
+
+        Args:
+            files: recordings.
+            source: `speaker:NAME`, `gender:f` or `label:NAME` that they are; None: not known.
+            target: what they become; None: nothing else.
+
+        Raises:
+            ValueError: a value is not known, or the generator has no encoder.
+        """
+        heard, made, move = None, None, None
+        if target is not None:
+            attribute, name = attribute_of(target)
+            start = None if source is None else attribute_of(source)
+            if start is not None and start[0] != attribute:
+                raise ValueError(f"source={source} and target={target}: both must be of one kind")
+            names = {"label": self.model.labels, "speaker": self.model.speakers}.get(attribute, [])
+            if names:
+                made = self.condition(**{attribute: name})
+                heard = None if start is None else self.condition(**{attribute: start[1]})
+            else:
+                moved = Latents(self.run.folder).move(attribute, None if start is None else start[1], name)
+                move = torch.from_numpy(moved.astype(np.float32))
+        elif source is not None:
+            raise ValueError(f"source={source} says what recordings are; target= says what they become")
+        shift = max(1, self.model.network.window_frames // OVERLAP)
+        paths = [Path(file) for file in files]
+        results = []
+        for path, (audio, frames) in zip(paths, self.read(paths), strict=True):
+            how: dict[str, Any] = {"shift_frames": shift, "heard": heard, "made": made, "move": move}
+            rebuilt = self.model.rebuilt(torch.from_numpy(frames), **how)
+            what = "reconstructed" if target is None else f"to_{target.replace(':', '_')}"
+            results.append(Made(f"{path.stem}_{what}", f"{path.name}, {what}", rebuilt.numpy(), frames, audio))
+        return results
+
+    def interpolate(self, first: Path | str, second: Path | str, n: int = 7) -> list[Made]:
+        """Windows between the middles of two recordings, their codes on a straight line."""
+        t = self.model.network.window_frames
+        windows = []
+        for _, frames in self.read([Path(first), Path(second)]):
+            if len(frames) < t:
+                raise ValueError(f"a window has {t} frames, and one of the recordings has {len(frames)}")
+            begin = (len(frames) - t) // 2
+            windows.append(frames[begin : begin + t])
+        nothing = self.model.mean.new_zeros(2, self.model.network.condition_size)
+        with torch.inference_mode():
+            ends = self.model.network.encode(self.model.normalised(torch.from_numpy(np.stack(windows))), nothing)
+            share = torch.linspace(0, 1, n)[:, None]
+            codes = (1 - share) * ends[:1] + share * ends[1:]
+            frames = self.model.restored(self.model.network.decode(codes, nothing[:1].expand(n, -1))).numpy()
+        return [Made(f"between_{i + 1:03d}", f"{s:.0%} of the way", one) for i, (s, one) in enumerate(
+            zip(share[:, 0].tolist(), frames, strict=True))]  # fmt: skip
+
+    # --- what is written
+
+    def audio(self, made: Made, *, n_iterations: int = 32) -> NDArray[np.float32]:
+        """Audio `(S,)` of frames, ready to be heard; inversion starts from the phase of the recording if there is one.
+
+        Raises:
+            ValueError: the front end cannot be inverted, or a normaliser took from recordings what is not known.
+        """
+        from phonaut.features import FrontEnd
+        from phonaut.features.inversion import invert
+        from phonaut.features.loudness import playable
+
+        front_end = self.model.front_end
+        if self.model.normalizer is not None:
+            raise ValueError(f"normalizer={self.run.config.choices['normalizer']} takes from each recording what "
+                             "inversion would need: train without one to hear what is generated")  # fmt: skip
+        assert isinstance(front_end, FrontEnd)
+        frames = torch.from_numpy(made.frames)[None]
+        phase = None if made.audio is None else torch.from_numpy(made.audio)[None]
+        n = torch.tensor([frames.shape[1]])
+        made_audio = invert(front_end, frames, n, phase_of=phase, n_iterations=n_iterations)
+        return playable(made_audio.audio[0].numpy(), front_end.sample_rate)
+
+
+def drawn_codes(
+    generating: Generating, prior: str | Path, n: int, seed: int, label: str | None = None
+) -> NDArray[np.float32]:
+    """Codes `(n, Z)` drawn from a density that was trained on those of a generator.
+
+    Of a density that has classes, those of `label`; without one, classes are drawn as they were in training.
+
+    Raises:
+        ValueError: the run is no density of codes of this generator.
+    """
+    from phonaut.models.encoded_windows import EncodedWindows
+    from phonaut.models.generative_classifier import GenerativeClassifier
+    from phonaut.runs.load import load
+
+    run = load(prior)
+    encoder, network = run.model.front_end, run.model.network
+    if not (isinstance(encoder, EncodedWindows) and isinstance(network, GenerativeClassifier)):
+        raise ValueError(f"prior={prior} is no density of codes: train one, phonaut train model=gmm "
+                         f"encoder.run={generating.run.folder}")  # fmt: skip
+    ours, theirs = generating.model.network.state_dict(), encoder.windows.network.state_dict()
+    if ours.keys() != theirs.keys() or any(not torch.equal(ours[key], theirs[key]) for key in ours):
+        raise ValueError(f"prior={prior} is of the codes of another generator than {generating.run.folder}")
+    names = list(run.about["classes"])
+    if label is not None and label not in names:
+        raise ValueError(f"label={label} is no class of prior={prior}{did_you_mean(label, names)}")
+    rng = np.random.default_rng(seed)
+    share = network.decision.log_prior.exp().double().numpy()
+    chosen = rng.choice(len(names), n, p=share / share.sum()) if label is None else np.full(n, names.index(label))
+    drawn = np.stack([np.asarray(network.sample(int(c), 1, rng))[0] for c in chosen]).astype(np.float32)
+    if encoder.projection is not None:
+        components = encoder.projection.components.numpy()
+        drawn = drawn @ components + encoder.projection.mean.numpy()
+    if run.model.normalizer is not None:
+        raise ValueError(f"prior={prior} normalises codes by recording, which draws cannot undo: train it with "
+                         "normalizer=null")  # fmt: skip
+    return drawn
+
+
+def attribute_of(text: str) -> tuple[str, str]:
+    """`speaker:NAME` as a pair.
+
+    Raises:
+        ValueError: it is none.
+    """
+    attribute, colon, name = text.partition(":")
+    if not colon or attribute not in ATTRIBUTES or not name:
+        raise ValueError(f"{text!r}: must be speaker:NAME, gender:f, gender:m or label:NAME")
+    return attribute, name
+
+
+def write(generating: Generating, made: Sequence[Made], folder: Path) -> list[Path]:
+    """Frames, pictures and audio of what was made, whole files each.
+
+    Recordings have a picture and a WAV file each. Windows are pictures in one grid, and are heard one after another.
+
+    Returns:
+        The files.
+    """
+    import io
+
+    import soundfile
+
+    from phonaut.files import write_arrays
+    from phonaut.plots import png, spectrograms, window_grid
+
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / "frames.npz"]
+    write_arrays(files[0], {one.name: one.frames for one in made})
+    front_end = generating.model.front_end
+    rate = int(front_end.sample_rate)
+    pause = np.zeros(round(PAUSE_S * rate), np.float32)
+    windows = [one for one in made if one.source is None]
+    heard = {one.name: generating.audio(one) for one in made if one.source is not None}
+    figures = {
+        one.name: spectrograms(
+            {"recording": one.source, one.title: one.frames}, frame_shift_s=front_end.frame_shift_s, size=(9.0, 5.0)
+        )
+        for one in made
+        if one.source is not None
+    }
+    if windows:
+        name = windows[0].name.rpartition("_")[0] + "s"
+        figures[name] = window_grid({"": np.stack([one.frames for one in windows])})
+        heard[name] = np.concatenate([part for one in windows for part in (generating.audio(one), pause)])
+    for name, figure in figures.items():
+        files.append(folder / f"{name}.png")
+        write_bytes(files[-1], png(figure, dpi=SHARPNESS))
+    for name, samples in heard.items():
+        file = io.BytesIO()
+        soundfile.write(file, samples, rate, format="WAV", subtype="PCM_16")
+        files.append(folder / f"{name}.wav")
+        write_bytes(files[-1], file.getvalue())
+    return files
