@@ -105,7 +105,7 @@ OUR_OPTIONS = {
     "adamw": ("lr", "fused"),
     "pretraining": ("lr", "fused"),
     "vae": ("betas", "weight_decay", "fused"),
-    "wae": ("lr", "betas", "fused"),
+    "wae_gan": ("lr", "betas", "fused"),
     "wgan_gp": ("lr", "betas", "fused"),
 }
 

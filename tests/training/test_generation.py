@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from helpers.windows_of_numbers import Batches, loop_of, trainer_in
-from phonaut.models.generators import CVAE, FHVAE, WAEGAN, WAEMMD, WGANGP, FlowMatching, Generator
+from phonaut.models.generators import CVAE, FHVAE, WAEGAN, WAEMMD, WGANGP, FlowMatching, Generator, Windows
 from phonaut.training import Generation, SpeechClassifier
 from phonaut.training.checkpointing import ResumePoint
 from phonaut.training.generation import TermSums
@@ -154,6 +154,41 @@ def test_turns_of_one_batch_are_those_of_the_paper_by_hand(tmp_path: Path) -> No
                     parameter -= 0.01 * gradient
     for key, value in model.named_parameters():
         torch.testing.assert_close(loop.network.get_parameter(key), value, rtol=1e-5, atol=1e-6)
+
+
+def test_the_share_of_training_that_is_done_rises_from_zero_and_validation_has_all_of_it(tmp_path: Path) -> None:
+    told: list[tuple[bool, float]] = []
+
+    class Noting(CVAE):
+        def losses(self, windows: Windows, progress: float = 1.0) -> dict[str, torch.Tensor]:
+            told.append((self.training, progress))
+            return super().losses(windows, progress)
+
+    loop = loop_of(Noting(**SMALL), table())
+    trainer_in(tmp_path).fit(loop, datamodule=Batches(N_TRAIN, BATCH))
+    assert [progress for training, progress in told if training] == pytest.approx([i / 12 for i in range(12)])
+    assert {progress for training, progress in told if not training} == {1.0}
+
+
+def test_weights_are_averaged_after_every_step(tmp_path: Path) -> None:
+    loop: Any = trained("flow_matching", tmp_path)
+    assert int(loop.network.average.n_averaged) == 12
+
+
+@pytest.mark.parametrize(("interval", "critic", "generator"), [("step", 12, 2), ("epoch", 3, 3)])
+def test_each_player_has_a_schedule_of_its_own_that_moves_with_its_steps(
+    interval: str, critic: int, generator: int, tmp_path: Path
+) -> None:
+    planned: list[int] = []
+
+    def scheduler(optimizer: torch.optim.Optimizer, planned_length: int) -> Any:
+        planned.append(planned_length)
+        return torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+
+    loop = trained("wgan_gp", tmp_path, scheduler=scheduler, interval=interval)
+    assert planned == [critic, generator]
+    rates = [optimizer.param_groups[0]["lr"] for optimizer in loop.trainer.optimizers]
+    assert rates == pytest.approx([0.01 * 0.5**critic, 0.01 * 0.5**generator])
 
 
 def test_loops_know_what_they_train() -> None:

@@ -41,10 +41,22 @@ def test_points_between_lie_on_the_straight_line_of_a_window_by_one_share() -> N
     torch.testing.assert_close(found, share[:, :, None].expand(5, 4, 3), rtol=1e-3, atol=1e-3)
 
 
-def test_shares_are_drawn_for_each_window_and_uniform() -> None:
-    windows = windows_of(torch.zeros(2000, 4, 3))
-    share = windows.uniform("interpolation", 1)
-    assert share.shape == (2000, 1)
+def test_the_critics_shares_are_one_for_each_window_and_uniform() -> None:
+    torch.manual_seed(0)
+    model = WGANGP(**SMALL)
+    windows = windows_of(torch.randn(2000, 4, 3))
+    seen: list[Tensor] = []
+    value = model.value
+
+    def noted(frames: Tensor, condition: Tensor) -> Tensor:
+        seen.append(frames.detach())
+        return value(frames, condition)
+
+    model.value = noted  # type: ignore[method-assign]
+    model.critic_terms(windows)
+    real, fake, between = seen
+    share = ((between - fake) / (real - fake)).flatten(1).median(dim=1).values
+    torch.testing.assert_close(between, share[:, None, None] * (real - fake) + fake, rtol=0, atol=1e-3)
     counts = torch.histc(share, 10, 0.0, 1.0)
     assert ((counts - 200).abs() < 60).all()
 
