@@ -1,9 +1,9 @@
 """Griffin-Lim from magnitudes: Phonaut against librosa at equal spectral convergence, on the same cores.
 
-Both get the magnitudes of the same recordings (gliding voices with noise) and begin with random phases, windows of 25 ms every 10, and as many
-iterations as librosa needs by default (32, momentum 0.99) or Phonaut to come as near. How near is measured alike for
-both, by librosa's transform of the audio they return. They take turns; the median over the rounds of (librosa's time /
-ours) is printed.
+Both get the magnitudes of the same recordings (gliding voices with noise), in windows of 25 ms every 10, begin with
+random phases, and take as many iterations as librosa does by default (32, momentum 0.99) or as Phonaut needs to come as
+near. How near is measured alike for both, by librosa's transform of the audio they return. They take turns; the
+median over the rounds of (librosa's time / ours) is printed.
 
     python benchmarks/inversion.py [--recordings 8] [--seconds 3] [--rounds 9] [--output FILE]
 """
