@@ -35,11 +35,11 @@ COST = Cost(0.5, 1.0, 1.0)
 # Settings of each row, the defaults first.
 TRIALS: dict[str, list[str]] = {
     "gmm_ubm": ["", "module.speeds=[]"],
-    "dtw_verification": ["", "module.speeds=[]"],
+    "dtw_verification": [""],
     "supervector": ["", "module.speeds=[]"],
     "ivector": ["", "module.speeds=[]"],
-    "sentence_hmm": ["", "module.speeds=[]"],
-    "phone_hmm": ["", "module.speeds=[]"],
+    "sentence_hmm": [""],
+    "phone_hmm": [""],
 }
 
 
