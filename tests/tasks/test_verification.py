@@ -466,3 +466,17 @@ def test_names_with_spaces_are_written_as_in_urls(tmp_path: Path) -> None:
 def test_a_system_of_verification_classifies_nothing() -> None:
     with pytest.raises(ConfigurationError, match="model=gmm_ubm verifies speakers, and classifies nothing"):
         compose(["model=gmm_ubm", "task=classification", "module=em"])
+
+
+def test_several_corpora_are_one_background_whose_speakers_have_the_names_of_their_corpora(runs: Runs) -> None:
+    part = f"name: folder, data_folder: {runs.glides}"
+    mix = f"dataset.corpora=[{{{part}, as: here}},{{{part}, as: there}}]"
+    speakers = "protocol.test_speakers=[here/s5,here/s6,there/s5]"
+    config = compose(
+        ["dataset=mix", mix, "model=toy_verifier", speakers, "protocol.turns=2", "protocol.enrol_takes=1-2"]
+    )
+    run = train(config, runs.folder / "mix", ["phonaut", "train"])
+    assert run is not None
+    scored = TrialScores.load(run.folder, "test")
+    assert set(scored.model_speaker) == {"here/s5", "here/s6", "there/s5"}
+    assert scored.trials.counts() == {"TC": 18, "TW": 36, "IC": 36, "IW": 72}

@@ -30,7 +30,7 @@ from phonaut.models.speakers import Utterances, VerificationSystem
 from phonaut.models.speakers.scoring import NORMALIZATIONS, Cohort, Enrolled, fusion_inputs
 from phonaut.models.speakers.system import PHRASE, SPEAKER
 from phonaut.models.speech_model import SpeechModel
-from phonaut.tasks import build
+from phonaut.tasks import build, mixes
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.trial_scores import LEFT_OUT, TrialScores
 
@@ -104,7 +104,13 @@ class Verification(Task):
         return "verification"
 
     def finish(self, config: Config) -> None:
-        """The speakers of the background are the classes of what is trained by gradients."""
+        """The speakers of the background are the classes of what is trained by gradients; several corpora are one.
+
+        Raises:
+            ValueError: a part of a mix is not described as it should be.
+        """
+        if mixes.is_mix(config):
+            mixes.finish(config, labelled=True)
         if config.target == "keyword":  # the default
             config.target = "speaker"
             if config.dataset.get("target") == "keyword":
