@@ -33,6 +33,7 @@ WITH_MODEL = {
     "module=speaker_embedding": ["model=ecapa"],
     "module=stages": ["model=gmm_ubm"],
     "task=verification": ["model=gmm_ubm"],
+    "task=generation": ["model=cvae"],
     "task=pretraining": PRETRAINING,
     "dataset=mix": PRETRAINING,
     "objective": PRETRAINING,
