@@ -41,6 +41,7 @@ WITH_MODEL = {
     "target_features=fbank": [*PRETRAINING, "features=fbank"],
     "target_features=mfcc": [*PRETRAINING, "features=mfcc"],
     "target_features=spectrogram": [*PRETRAINING, "features=mfcc"],
+    "dataset=logmel_mat": ["target=phone"],
     **{f"dataset={name}": ["target=speaker"] for name in ("librispeech", "speechocean762", "timit")},  # no keywords
 }
 
@@ -64,6 +65,7 @@ def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: st
         "sparse_adam",
         "needs dataset.train=",
         "needs dataset.frames_folder=",
+        "needs dataset.path=",
         "for dataset=" if name == "frames" else "sparse_adam",
     )
     allowed = [problem for problem in found if any(text in problem for text in wanted)]
@@ -408,7 +410,7 @@ def test_a_folder_without_frames_is_refused_before_any_work(tmp_path: Path) -> N
 def test_corpora_of_recordings_are_taken_with_any_front_end(name: str) -> None:
     _, found = draft([f"dataset={name}", "features=melspec"])
     assert any("has frames already" in problem for problem in found) == (
-        name in ("frames", "genhmm_data", "reddots_frames")
+        name in ("frames", "genhmm_data", "logmel_mat", "reddots_frames")
     )
 
 

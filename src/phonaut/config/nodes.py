@@ -12,7 +12,7 @@ from phonaut.checks import types_of
 
 Node = dict[str, Any]
 # Options of corpora that say where files lie.
-PLACES = ("data_folder", "frames_folder", "alignment", "train", "test", "validation", "codebook")
+PLACES = ("data_folder", "frames_folder", "alignment", "train", "test", "validation", "codebook", "path")
 
 
 def load_target(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Readers of text that corpora and alignments come in, and of the pickles of the GenHMM research code."""
+"""Readers of text that corpora and alignments come in, of the GenHMM research code's pickles, and of MATLAB files."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from helpers.fuzz import Reader
+from helpers.mat_files import WRITERS, logmel
 from phonaut.corpora import FolderCorpus, KeywordCorpus, LibriSpeech
 from phonaut.corpora.disk import Refused
 from phonaut.corpora.genhmm_data.files import read_research_file
+from phonaut.corpora.logmel_mat import checked_parts, labels_of, utterances_of
+from phonaut.corpora.mat_files import open_mat
 from phonaut.corpora.phone_alignments import Alignment
 from phonaut.corpora.protocols import Official
 from phonaut.corpora.reddots import read_script
@@ -176,6 +179,18 @@ def scores(path: Path) -> object:
     return read_scores(path, read_trials(path.parent / "x.ndx", read_enrolment(path.parent / "x.trn")))
 
 
+def matlab(folder: Path) -> list[Path]:
+    variables = logmel(4, n_utterances=(2, 1, 1))
+    return [write(folder / f"{version}.mat", variables) for version, write in WRITERS.items()]
+
+
+def frames_of_matlab(path: Path) -> None:
+    with open_mat(path) as file:
+        for part in checked_parts(file).values():
+            labels_of(file, part)
+            list(utterances_of(file, part))
+
+
 READERS = {
     "trials": Reader(trial_lists, trials),
     "scores": Reader(score_files, scores),
@@ -207,4 +222,5 @@ READERS = {
         books, lambda path: list(LibriSpeech(data_folder=path.parents[3], target="text").utterances())
     ),
     "genhmm pickles": Reader(research, read_research_file),
+    "matlab": Reader(matlab, frames_of_matlab),
 }
