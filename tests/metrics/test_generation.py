@@ -11,12 +11,15 @@ import pytest
 from phonaut.metrics import generation
 from phonaut.metrics.generation import (
     copying,
+    copying_estimate,
     direction_cosines,
     frechet_distance,
+    frechet_estimate,
     inception_score,
     log_spectral_distance,
     mel_cepstral_distortion,
     mmd,
+    nearest,
     neighbours,
     reconstruction_snr,
 )
@@ -185,6 +188,33 @@ def test_copies_of_training_data_are_nearer_than_what_was_held_out() -> None:
     copied = copying(training[:50] + 1e-3 * draws(50, 5, 3), training, held_out)
     assert copied.ratio < 0.01
     assert copied.nearer == 1.0
+
+
+def test_intervals_of_the_frechet_distance_are_as_wide_as_draws_of_speakers_differ() -> None:
+    """Items of a speaker are alike, which makes the distance vary far more than as many independent items would."""
+    found = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        speakers = np.repeat(np.arange(20), 10)
+        real = rng.standard_normal((20, 2))[speakers] + 0.3 * rng.standard_normal((200, 2))
+        found.append(frechet_estimate(real, speakers, 4 + rng.standard_normal((200, 2))))
+    spread = np.std([one.value for one in found])
+    half = np.mean([(one.high - one.low) / 2 for one in found])
+    assert half / 1.96 == pytest.approx(spread, rel=0.3)
+    last = frechet_distance(real, 4 + rng.standard_normal((200, 2)))
+    assert found[-1].value == pytest.approx(last.value, rel=0.2)
+    assert found[-1].n == 200
+
+
+def test_copying_has_an_interval_about_its_ratio() -> None:
+    training, unseen = draws(300, 3, 0), draws(80, 3, 1)
+    made = training[:50] + 0.01
+    ratio = copying(made, training, unseen).ratio
+    found = copying_estimate(nearest(made, training), nearest(unseen, training), np.arange(80) // 4)
+    assert found is not None
+    assert found.value == pytest.approx(ratio)
+    assert found.low <= ratio <= found.high < 0.2
+    assert copying_estimate(np.zeros(3), np.zeros(4), np.arange(4)) is None, "a ratio to nothing"
 
 
 def test_scores_of_classes_lie_between_one_and_their_number() -> None:

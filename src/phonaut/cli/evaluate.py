@@ -64,6 +64,10 @@ class Evaluate(Command):
         None, "verification: the recordings of its models (.trn, spk2utt)", otherwise="as the list has them"
     )
 
+    judge: Path | None = option(
+        None, "generation: a classifier that hears what is generated", otherwise="principal components alone"
+    )
+
     def run(self) -> int:
         """Score or probe."""
         is_probe = any(text.startswith(("dataset=", "target=")) for text in self.overrides)
@@ -71,6 +75,7 @@ class Evaluate(Command):
         from phonaut.reports import write_report
         from phonaut.reports.terminal import show_probes, summarize
         from phonaut.runs import evaluate, members
+        from phonaut.runs.load import load
         from phonaut.tasks.base import Request
         from phonaut.tasks.noise_test import NoiseTest
         from phonaut.training.callbacks.probing import PROBE_FILE
@@ -85,6 +90,7 @@ class Evaluate(Command):
             epoch=self.epoch,
             trials=self.trials,
             enrolment=self.enrolment,
+            judge=load(self.judge) if self.judge else None,
             progress=print_progress,
         )
         for member in members(self.paths[0]):
@@ -105,7 +111,8 @@ class Evaluate(Command):
             ValueError: one is given.
         """
         if is_probe:
-            of_splits = ("split", "batch_size", "epoch", "noise", "snr_db", "noise_folder", "trials", "enrolment")
+            of_splits = ("split", "batch_size", "epoch", "noise", "snr_db", "noise_folder", "trials", "enrolment",
+                         "judge")  # fmt: skip
             if needless := self.given(*of_splits):
                 raise ValueError(f"{needless[0]}= has no effect on a probe; leave it out")
             if len(self.paths) != 1:

@@ -1,6 +1,6 @@
 """Arrays in, figures with 95 % intervals out."""
 
-from phonaut.metrics.builtin import ClassMetric, DetectionFigure, FrameAccuracy
+from phonaut.metrics.builtin import ClassMetric, DetectionFigure, FrameAccuracy, of_task
 from phonaut.metrics.calibration import (
     Calibration,
     Fusion,
@@ -92,6 +92,7 @@ __all__ = [
     "mean_over",
     "min_cllr",
     "min_dcf",
+    "of_task",
     "quality_inputs",
     "rates_from_confusion",
     "recall",

@@ -97,6 +97,11 @@ class DetectionFigure:
         return detection_differences(first.scores[:, 0], other.scores[:, 0], trials)[self.figure]
 
 
+def of_task(scored: Scored) -> None:
+    """A figure that a task finds out by more than predictions, and writes down itself: nothing is computed here."""
+    return
+
+
 def trials_of(scored: Scored) -> Trials | None:
     """The trials that were scored; None: what was scored are no trials."""
     if not {"condition", "enrolled", "tested"} <= scored.columns.keys():

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phonaut.arrays import Array, Index
-from phonaut.metrics.intervals import Estimate, Z
+from phonaut.metrics.intervals import Estimate, Z, quantiles
 
 Kernel = Literal["rbf", "polynomial"]
 BLOCK_CELLS = 2**21  # of a block of distances: 16 MB
 N_FOR_MEDIAN = 1000  # items of each sample from which the width of a kernel is taken
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the items, at which a distance is computed to see how it falls
 N_DRAWS = 4  # of items for each share
+N_RESAMPLES = 200  # of two samples, for an interval
 
 
 class Frechet(NamedTuple):
@@ -121,6 +122,39 @@ def frechet_distance(first: Array, second: Array, *, seed: int = 0) -> Frechet:
             inverse.append(1 / share)
     slope = np.polyfit(inverse, found, 1)[0] if len(x) > 3 and len(y) > 3 else np.nan
     return Frechet(value, float(slope), float(value - slope), min(len(x), len(y)))
+
+
+def frechet_estimate(real: Array, speakers: NDArray[Any], generated: Array) -> Estimate:
+    """The Frechet distance with its interval `value ± 1.96 s`, s over resamples of speakers and of generated items.
+
+    A resample has fewer distinct items, and so a larger distance: its quantiles would lie too high, its spread does
+    not.
+    """
+    x, y = _samples(real, generated, at_least=2)
+    value = _frechet(x, y)
+    drawn = resampled_samples(lambda rows, others: _frechet(x[rows], y[others]), speakers, len(y))
+    half = Z * float(drawn.std(ddof=1))
+    method = "1.96 standard deviations over resampled speakers and samples"
+    return Estimate(value, max(0.0, value - half), value + half, min(len(x), len(y)), method)
+
+
+def resampled_samples(statistic: Callable[[Index, Index], float], speakers: NDArray[Any], n_others: int) -> Array:
+    """A statistic of the rows of two samples, each resampled, `(R,)`.
+
+    Args:
+        statistic: rows of the first and of the second sample to a figure.
+        speakers: of the items of the first, of which whole speakers are drawn, or items where there is one speaker.
+        n_others: items of the second, which are drawn one by one.
+    """
+    _, group = np.unique(speakers, return_inverse=True)
+    if group.max(initial=0) == 0:
+        group = np.arange(len(group))
+    rows_of = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+    rng, found = np.random.default_rng(0), []
+    for _ in range(N_RESAMPLES):
+        rows = np.concatenate([rows_of[i] for i in rng.integers(len(rows_of), size=len(rows_of))])
+        found.append(statistic(rows, rng.integers(n_others, size=n_others)))
+    return np.array(found)
 
 
 def _frechet(x: Array, y: Array) -> float:
@@ -239,13 +273,35 @@ def _kth_distance(x: Array, k: int) -> Array:
 
 def copying(generated: Array, training: Array, held_out: Array) -> Copying:
     """Whether generated items `(N, D)` are nearer to training items `(M, D)` than held-out ones `(L, D)` are."""
-    ours, known = _samples(generated, training, at_least=1)
-    theirs, known_too = _samples(held_out, training, at_least=1)
-    near = np.concatenate([block.min(axis=1) for block in _distances(ours, known)])
-    unseen = np.concatenate([block.min(axis=1) for block in _distances(theirs, known_too)])
+    near, unseen = nearest(generated, training), nearest(held_out, training)
     a, b = float(np.median(near)), float(np.median(unseen))
     ratio = a / b if b > 0 else np.nan
     return Copying(a, b, ratio, float((near < np.quantile(unseen, 0.05)).mean()))
+
+
+def copying_estimate(near: Array, unseen: Array, speakers: NDArray[Any]) -> Estimate | None:
+    """The ratio of `Copying` with its interval, a bootstrap over speakers and samples; None where it is none.
+
+    Args:
+        near: distances of generated items to their nearest training items, `(N,)`.
+        unseen: those of held-out items, `(L,)`.
+        speakers: of the held-out items, `(L,)`.
+    """
+    if not np.median(unseen) > 0:
+        return None
+    value = float(np.median(near) / np.median(unseen))
+    drawn = resampled_samples(
+        lambda rows, others: float(np.median(near[others]) / max(np.median(unseen[rows]), 1e-300)), speakers, len(near)
+    )
+    low, high = quantiles(drawn, 0.025)
+    method = "bootstrap over speakers and samples"
+    return Estimate(value, min(float(low), value), max(float(high), value), len(near), method)
+
+
+def nearest(items: Array, training: Array) -> Array:
+    """Distance of each item `(N, D)` to the nearest of `(M, D)`, `(N,)`."""
+    ours, known = _samples(items, training, at_least=1)
+    return np.concatenate([block.min(axis=1) for block in _distances(ours, known)])
 
 
 def inception_score(probabilities: Array) -> float:

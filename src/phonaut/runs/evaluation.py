@@ -32,6 +32,8 @@ def evaluate(folder: Path | str, request: Request | None = None) -> tuple[Run, s
         folder = copied(Run(folder).folder)
     loaded = load(folder, epoch=request.epoch)
     run = loaded.run
+    if request.judge is not None and not loaded.task.takes_judge:
+        raise ValueError(f"judge= is of generators, and {run.folder} is none")
     for place in (run.folder, run.folder / "predictions"):
         sweep(place)
     name, rates = loaded.task.evaluate(loaded, request)

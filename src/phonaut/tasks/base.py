@@ -55,6 +55,7 @@ class Request:
         epoch: whose weights are scored, from 1; None: the epoch that was kept.
         trials: a list of verification trials, in place of those of the split.
         enrolment: the recordings of the models of that list, where it names models.
+        judge: of generated windows: a trained classifier.
         progress: called with a line of text.
     """
 
@@ -66,6 +67,7 @@ class Request:
     epoch: int | None = None
     trials: Path | None = None
     enrolment: Path | None = None
+    judge: Trained | None = None
     progress: Callable[[str], None] = field(default=lambda text: None)
 
 
@@ -78,6 +80,7 @@ class Task(ABC):
     Attributes:
         targets: values of `target=` beside keyword, phone and speaker.
         has_encoder: the model is an encoder, which can stand in front of others.
+        takes_judge: what it makes can be heard by a classifier.
         optional_weights: prefix of weights that a trained model may lack: an encoder of another tool has no head.
         unused: keys of a configuration that have no effect on it, with spaces between.
         metrics: names of its metrics (`conf/metric/`); none: every one that the predictions allow.
@@ -87,6 +90,7 @@ class Task(ABC):
 
     targets: tuple[str, ...] = ()
     has_encoder = False
+    takes_judge = False
     optional_weights = ""
     unused = ""
     metrics: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,14 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phonaut.arrays import Array
 from phonaut.checks import Rule, within
 from phonaut.config.nodes import class_of, instantiate
 from phonaut.config.schema import Config
 from phonaut.data.datamodule import SpeechData
-from phonaut.data.frame_windows import FrameWindows, WindowBatch, WindowData
+from phonaut.data.frame_windows import FrameWindows, WindowData
 from phonaut.files import read_json, write_arrays
-from phonaut.metrics import mean_over
 from phonaut.models.frame_cache import FrameCache
 from phonaut.models.generators import FHVAE, Generator
 from phonaut.models.window_model import WindowModel
@@ -35,7 +33,6 @@ KINDS = ("auto", "segments", "sliding")
 CONDITIONS = ("label", "speaker")
 SILENCES = ("sil", "SIL", "silence", "sp", "spn", "pau", "h#")
 LABEL, SPEAKER = "label ", "speaker "  # before names of conditions in model.json
-AT_ONCE = 512  # windows
 
 
 class Generation(Task):
@@ -60,8 +57,9 @@ class Generation(Task):
         ),
     }
     has_encoder = True
+    takes_judge = True
     unused = "labels_pct labels_each batch_frames context_s probe leave_out_speakers objective"
-    metrics = ("snr_db", "elbo")
+    metrics = ("snr_db", "mmd", "frechet", "elbo", "lsd_db")
     report = ("headline", "training", "setup")
 
     def __init__(
@@ -178,32 +176,35 @@ class Generation(Task):
         """Figures of validation and test windows, and windows for the report."""
         model: WindowModel = loop.model.cpu().eval()
         about = {"classes": data.classes, "labels": data.labels, **loop.conclude(data)}
-        metrics, shown = {}, dict[str, NDArray[Any]]()
+        shown = dict[str, NDArray[Any]]()
+        metrics = self.figures(model, data, [split for split in ("validation", "test") if len(data.windows(split))])
         for split in ("train", "validation", "test"):
             windows = data.windows(split)
             if not len(windows):
                 continue
-            if split != "train":
-                metrics[split] = self.figures(model, data, split)
             shown |= {f"{split}/{name}": array for name, array in examples(model, windows).items()}
         write_arrays(folder / "samples.npz", shown)
         if model.network.has_encoder:
             write_latents(folder, model, data)
         return metrics, about
 
-    def figures(self, model: WindowModel, data: WindowData, split: str) -> dict[str, dict[str, float]]:
-        """Figures of the windows of a split, with intervals over speakers.
+    def figures(
+        self, model: WindowModel, data: WindowData, splits: Sequence[str], judge: Trained | None = None, **named: Any
+    ) -> Metrics:
+        """Figures of the windows of each split, with intervals over speakers; see `generation_figures.Figures`."""
+        from phonaut.tasks.generation_figures import Figures  # scikit-learn takes a second to load
+        from phonaut.tasks.judge import Judge
 
-        `elbo`: nats a frame. `snr_db` compares the reconstruction with the window in normalised features.
-        """
-        windows, table = data.windows(split), data.prepared.utterances(split)
-        sums: dict[str, list[Array]] = {}
+        heard_by = None if judge is None else Judge(judge, **named)
+        figures, found = Figures(model, data), Metrics()
         with torch.inference_mode():
-            for batch in batches_of(windows):
-                for name, values in measured(model, batch).items():
-                    sums.setdefault(name, []).append(values)
-        speakers = np.array([table.speaker_name(row) for row in windows.row.tolist()], np.str_)
-        return {name: mean_over(np.concatenate(parts), speakers).as_dict() for name, parts in sums.items()}
+            for split in splits:
+                samples = figures.samples(split)
+                numbers = figures.of_reconstructions(split) | figures.of_samples(split, samples)
+                if heard_by is not None:
+                    numbers |= heard_by.figures(figures, split, samples, data.speech.target)
+                found[split] = {name: one.as_dict() for name, one in numbers.items()}
+        return found
 
     def evaluate(self, run: Trained, request: Request) -> tuple[str, dict[str, dict[str, float]]]:
         """Figures of a split of the run's own corpus."""
@@ -215,28 +216,14 @@ class Generation(Task):
         data = self.data_of(run.config, own_corpus(run.config, run.folder), list(run.about["classes"]))
         model: Any = run.model
         data.frames_of = FrameCache(model, data.speech).frames
-        return request.split, self.figures(model, data, request.split)
+        if not len(data.windows(request.split)):
+            raise ValueError(f"{data.prepared.name} has no windows in split={request.split}")
+        named = {"config": run.config, "folder": run.folder}
+        return request.split, self.figures(model, data, [request.split], request.judge, **named)[request.split]
 
     def predict(self, run: Trained, recordings: list[Path]) -> list[Any]:
         """No answer: `phonaut generate` makes and changes recordings."""
         raise ValueError(f"{run.folder} is a generator: phonaut generate reconstructs, converts and samples")
-
-
-def batches_of(windows: FrameWindows) -> Iterator[WindowBatch]:
-    """All windows, in their order."""
-    for first in range(0, len(windows), AT_ONCE):
-        yield windows[np.arange(first, min(first + AT_ONCE, len(windows)))]
-
-
-def measured(model: WindowModel, batch: WindowBatch) -> dict[str, Array]:
-    """Figures of windows: numerator and denominator of each, `(B, 2)`."""
-    windows = model.windows(batch)
-    network, found = model.network, dict[str, Array]()
-    elbo = network.elbo(windows)
-    if elbo is not None:
-        n = np.full(len(windows), float(windows.frames.shape[1]))
-        found["elbo"] = np.stack([elbo.double().numpy(), n], axis=1)
-    return found
 
 
 def examples(model: WindowModel, windows: FrameWindows, n: int = 24) -> dict[str, NDArray[Any]]:

@@ -1,0 +1,232 @@
+"""Figures of a generator: its reconstructions beside principal components, its samples beside recorded windows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from torch import Tensor
+
+from phonaut.arrays import Array, Index
+from phonaut.data.frame_windows import FrameWindows, WindowBatch, WindowData
+from phonaut.features.spectral import MFCC, Spectrogram
+from phonaut.metrics import Estimate, mean_over, wilson
+from phonaut.metrics.generation import copying_estimate, frechet_estimate, mmd, nearest, neighbours
+from phonaut.models.window_model import WindowModel
+
+N_FITTED = 10_000  # training windows whose principal components are found
+N_KNOWN = 50_000  # training windows among which samples are looked for
+N_SAMPLES = 2000
+N_MEASURED = 5000  # windows that are reconstructed, of models that do so at little cost
+COST = 5e10  # multiplications for the windows that are reconstructed, but for 500 at least
+N_COMPONENTS = (16, 128)  # of the reconstructions that a model is to beat
+SPACE = 32  # principal components in which samples are compared
+AT_ONCE = 512  # windows
+LEAST = 20  # windows of either side, below which samples are not compared
+OVER_WINDOWS = "windows taken as independent of each other"
+
+Numbers = dict[str, Estimate]
+
+
+class Samples(NamedTuple):
+    """Samples of a generator beside as many recorded windows.
+
+    Attributes:
+        rows: the recorded windows, by their numbers.
+        batch: likewise.
+        condition: what the samples were drawn for, `(n, K)`.
+        windows: the samples, normalised, `(n, T, D)`.
+    """
+
+    rows: Index
+    batch: WindowBatch
+    condition: Tensor
+    windows: Tensor
+
+
+class Figures:
+    """Measures a generator on its corpus. What is fitted, is fitted to training windows.
+
+    Args:
+        model: the generator.
+        data: its windows.
+    """
+
+    def __init__(self, model: WindowModel, data: WindowData) -> None:
+        self.model, self.data = model, data
+        train = data.windows("train")
+        rows = spread(len(train), N_FITTED)
+        fitted, total, n = [], np.zeros(model.network.n_features), 0
+        for batch in batches_of(train, rows):
+            frames = model.windows(batch).frames
+            fitted.append(flat(frames))
+            total += frames[batch.inside].double().sum(dim=0).numpy()
+            n += int(batch.inside.sum())
+        self.mean = torch.from_numpy(total / max(n, 1))  # of each bin
+        windows = np.concatenate(fitted)
+        n_components = min(max(N_COMPONENTS), len(windows) - 1, windows.shape[1])
+        self.pca = PCA(n_components, random_state=0).fit(windows) if n_components > 0 else None
+        self.decibels = decibels(model)
+
+    # --- reconstruction
+
+    def of_reconstructions(self, split: str) -> Numbers:
+        """`elbo`, `snr_db`, `lsd_db`, and those of principal components; of windows that are evenly spread.
+
+        `snr_db` is `10 log10(sum (x - m)^2 / sum (x - y)^2)` of normalised features within the recordings, with m the
+        mean of each bin over training windows; `lsd_db` the root mean square over bins of the difference in dB, its
+        mean over frames.
+        """
+        windows = self.data.windows(split)
+        cost = max(1, self.model.network.size(self.model.network.window_frames)[1])
+        rows = spread(len(windows), int(np.clip(COST / cost, 500, N_MEASURED)))
+        sums: dict[str, list[Array]] = {}
+        for batch in batches_of(windows, rows):
+            for name, values in self.sums(batch).items():
+                sums.setdefault(name, []).append(values)
+        speakers = self.speakers(split, rows)
+        found = {name: mean_over(np.concatenate(parts), speakers) for name, parts in sums.items()}
+        return {name: in_decibels(one) if name.startswith("snr_db") else one for name, one in found.items()}
+
+    def sums(self, batch: WindowBatch) -> dict[str, Array]:
+        """Numerator and denominator of each figure, for each window, `(B, 2)`."""
+        windows, network = self.model.windows(batch), self.model.network
+        found: dict[str, Array] = {}
+        if (elbo := network.elbo(windows)) is not None:
+            n = np.full(len(windows), float(windows.frames.shape[1]))
+            found["elbo"] = np.stack([elbo.double().numpy(), n], axis=1)
+        others: dict[str, Tensor] = {}
+        if network.has_encoder:
+            codes = network.encode(windows.frames, windows.condition)
+            others[""] = network.decode(codes, windows.condition)
+        for k in N_COMPONENTS:
+            if self.pca is not None and k <= self.pca.n_components_:
+                others[f"/pca_{k}"] = self.rebuilt(windows.frames, k)
+        inside = batch.inside[:, :, None]
+        signal = ((windows.frames - self.mean) * inside).square().sum((1, 2))
+        for name, other in others.items():
+            error = ((windows.frames - other) * inside).double()
+            found[f"snr_db{name}"] = np.stack([signal.numpy(), error.square().sum((1, 2)).numpy()], axis=1)
+            if self.decibels:
+                apart = (error * self.model.deviation * self.decibels).square().mean(dim=2).sqrt().sum(dim=1)
+                found[f"lsd_db{name}"] = np.stack([apart.numpy(), batch.inside.sum(dim=1).double().numpy()], axis=1)
+        return found
+
+    def rebuilt(self, frames: Tensor, k: int) -> Tensor:
+        """Windows by their first k principal components."""
+        assert self.pca is not None
+        basis, mean = self.pca.components_[:k], self.pca.mean_
+        x = flat(frames) - mean
+        return torch.from_numpy((x @ basis.T) @ basis + mean).view_as(frames)
+
+    # --- samples
+
+    def samples(self, split: str) -> Samples | None:
+        """Samples of the model's own prior, as many as windows of the split and of training allow; None: too few.
+
+        Their conditions are those of the windows; a speaker that training has not is replaced by one that it has.
+        """
+        windows, train = self.data.windows(split), self.data.windows("train")
+        n = min(N_SAMPLES, len(windows), len(train))
+        if n < LEAST:
+            return None
+        rows = spread(len(windows), n)
+        batch = windows[rows]
+        heard = torch.from_numpy(train.speakers[spread(len(train), n)])
+        condition = self.model.condition(batch.labels, torch.where(batch.speakers >= 0, batch.speakers, heard))
+        rng = torch.Generator().manual_seed(0)
+        made = [self.model.network.sample(len(part), part, rng) for part in torch.split(condition, AT_ONCE)]
+        return Samples(rows, batch, condition, torch.cat(made))
+
+    def of_samples(self, split: str, samples: Samples | None) -> Numbers:
+        """Distances of samples to windows of the split, in the first 32 principal components of training windows.
+
+        `/floor` is that of as many training windows, `/gaussian` that of draws of a Gaussian with the mean and the
+        variances of the components.
+        """
+        if samples is None or self.pca is None:
+            return {}
+        n, speakers = len(samples.rows), self.speakers(split, samples.rows)
+        train = self.data.windows("train")
+        real = self.located(self.model.windows(samples.batch).frames)
+        known = np.concatenate(
+            [self.located(self.model.windows(b).frames) for b in batches_of(train, spread(len(train), N_KNOWN))]
+        )
+        draws = np.random.default_rng(0).standard_normal((n, known.shape[1]))
+        others = {
+            "": self.located(samples.windows),
+            "/floor": known[spread(len(known), n)],
+            "/gaussian": draws * np.sqrt(self.pca.explained_variance_[: known.shape[1]]),
+        }
+        found: Numbers = {}
+        for name, other in others.items():
+            found |= distances(real, speakers, other, name)
+        ours = neighbours(real, others[""])
+        for name, share in (
+            ("sample_precision", ours.precision),
+            ("sample_recall", ours.recall),
+            ("coverage", ours.coverage),
+        ):
+            found[name] = Estimate(share, *wilson(share * n, n), n, f"Wilson's, {OVER_WINDOWS}")
+        if copies := copying_estimate(nearest(others[""], known), nearest(real, known), speakers):
+            found["copying"] = copies
+        return found
+
+    def located(self, windows: Tensor) -> Array:
+        """Coordinates of normalised windows in the first principal components, `(n, 32)`."""
+        assert self.pca is not None
+        located: Array = (flat(windows) - self.pca.mean_) @ self.pca.components_[:SPACE].T
+        return located.astype(np.float64)
+
+    def speakers(self, split: str, rows: Index) -> NDArray[Any]:
+        """Speakers of windows."""
+        table, of = self.data.prepared.utterances(split), self.data.windows(split).row
+        return np.array([table.speaker_name(row) for row in of[rows].tolist()], np.str_)
+
+
+def distances(real: Array, speakers: NDArray[Any], other: Array, name: str) -> Numbers:
+    """`mmd` and `frechet` of two samples of points, with a suffix."""
+    return {
+        f"mmd{name}": mmd(other, real)._replace(method=OVER_WINDOWS),
+        f"frechet{name}": frechet_estimate(real, speakers, other),
+    }
+
+
+def decibels(model: WindowModel) -> float | None:
+    """The factor that brings differences of features to dB; None where features are no logarithms of spectra."""
+    front_end = model.front_end
+    if not isinstance(front_end, Spectrogram) or isinstance(front_end, MFCC) or model.normalizer is not None:
+        return None
+    o = front_end.options
+    if o.deltas or o.log not in ("db", "natural"):
+        return None
+    return 1.0 if o.log == "db" else 20 / o.power / math.log(10)
+
+
+def in_decibels(ratio: Estimate) -> Estimate:
+    """A ratio of energies in dB, without limit where nothing is missed."""
+    tiny = np.finfo(float).tiny
+    value, low, high = (10 * math.log10(max(number, tiny)) for number in ratio[:3])
+    return ratio._replace(value=value, low=low, high=high)
+
+
+def flat(windows: Tensor) -> NDArray[np.float32]:
+    """Windows as vectors, `(B, T D)`."""
+    vectors: NDArray[np.float32] = windows.flatten(1).float().numpy()
+    return vectors
+
+
+def spread(n: int, most: int) -> Index:
+    """Up to `most` of `n` windows, evenly spread."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
+
+
+def batches_of(windows: FrameWindows, rows: Index) -> Iterator[WindowBatch]:
+    """Some windows, in the order given."""
+    for first in range(0, len(rows), AT_ONCE):
+        yield windows[rows[first : first + AT_ONCE]]

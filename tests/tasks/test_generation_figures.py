@@ -1,0 +1,312 @@
+"""Figures of generators whose reconstructions, samples and likelihoods are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from phonaut.arrays import Array
+from phonaut.config.metrics import registered_metrics
+from phonaut.data.frame_windows import FrameWindows
+from phonaut.features.spectral import MFCC, MelSpectrogram
+from phonaut.models.generators import Generator
+from phonaut.models.window_model import WindowModel
+from phonaut.tasks.base import Trained
+from phonaut.tasks.generation_figures import Figures, decibels
+from phonaut.tasks.judge import Judge
+
+T, D = 5, 8  # of windows
+N = {"train": 300, "test": 60}
+LABELS, SPEAKERS = ["a", "b"], ["s0", "s1"]
+
+
+class Linear(Generator):
+    """Codes are coordinates along given directions, and samples what it is given."""
+
+    def __init__(self, basis: Array, mean: Array, given: Tensor | None = None, condition_size: int = 0) -> None:
+        super().__init__(n_features=D, window_frames=T, latent_size=len(basis), condition_size=condition_size)
+        self.basis = nn.Parameter(torch.from_numpy(basis).float())
+        self.offset, self.given = torch.from_numpy(mean).float(), given
+
+    def encode(self, frames: Tensor, condition: Tensor) -> Tensor:
+        return (frames.flatten(1) - self.offset) @ self.basis.T
+
+    def decode(self, latents: Tensor, condition: Tensor) -> Tensor:
+        return (latents @ self.basis + self.offset).view(-1, T, D)
+
+    def sample(self, n: int, condition: Tensor, rng: torch.Generator) -> Tensor:
+        assert self.given is not None
+        return self.given[:n]
+
+
+@dataclass
+class Corpus:
+    """Windows of a split are rows of frames, one after another; a speaker has ten of them."""
+
+    tables: dict[str, FrameWindows]
+    labels: list[str] = field(default_factory=lambda: list(LABELS))
+    speech: Any = field(default_factory=lambda: SimpleNamespace(target="keyword"))
+
+    def windows(self, split: str) -> FrameWindows:
+        return self.tables[split]
+
+    @property
+    def prepared(self) -> Any:
+        return SimpleNamespace(utterances=lambda _: SimpleNamespace(speaker_name=lambda row: f"s{row}"))
+
+
+def table(split: str, frames: Array, cut: int, known: bool) -> FrameWindows:
+    """Windows of `(W, T, D)`; the first ones lack `cut` frames, which lie before their recording."""
+    n = len(frames)
+    first = np.arange(n) * T
+    begin = first + np.where(np.arange(n) < 10, cut, 0)
+    row = np.arange(n) // 10
+    speakers = row % 2 if known else np.full(n, -1)
+    keys = np.arange(n, dtype=np.uint64)
+    flat = frames.reshape(-1, D).astype(np.float32)
+    return FrameWindows(flat, first, begin, first + T, row, np.arange(n) % 2, speakers, keys, T, split == "train")
+
+
+def corpus(cut: int = 0, known: bool = True, n_test: int = N["test"]) -> Corpus:
+    rng = np.random.default_rng(0)
+    mixing = rng.standard_normal((T * D, T * D)) * 0.8 ** np.arange(T * D)
+    made = {s: (rng.standard_normal((n, T * D)) @ mixing.T + 3).reshape(n, T, D) for s, n in N.items()}
+    return Corpus({s: table(s, x[:n_test] if s == "test" else x, cut, known) for s, x in made.items()})
+
+
+def mel(**options: Any) -> MelSpectrogram:
+    return MelSpectrogram(**{"n_mels": D, "n_fft": 512, "log": "natural", "top_db": None, **options})
+
+
+def model_of(data: Corpus, network: Generator, front_end: Any = None, **names: list[str]) -> WindowModel:
+    model = WindowModel(front_end or mel(), network, **names).eval()
+    model.fit_normalization(data.windows("train").frames)
+    return model
+
+
+def normalised(data: Corpus, split: str) -> Array:
+    """Windows as a generator gets them, by loops."""
+    windows, train = data.windows(split), data.windows("train").frames.astype(np.float64)
+    mean, deviation = train.mean(axis=0), train.std(axis=0)
+    made = np.zeros((len(windows), T, D))
+    for w in range(len(windows)):
+        for t in range(T):
+            at = windows.first[w] + t
+            if windows.begin[w] <= at < windows.end[w]:
+                made[w, t] = (windows.frames[at] - mean) / deviation
+    return made
+
+
+def inside(data: Corpus, split: str) -> Array:
+    windows = data.windows(split)
+    return (windows.first[:, None] + np.arange(T) >= windows.begin[:, None]).astype(float)[:, :, None]
+
+
+def principal(data: Corpus, k: int) -> tuple[Array, Array]:
+    """The first k right singular vectors of training windows, and their mean."""
+    x = normalised(data, "train").reshape(-1, T * D)
+    return np.linalg.svd(x - x.mean(axis=0), full_matrices=False)[2][:k], x.mean(axis=0)
+
+
+def test_a_linear_generator_along_principal_components_has_their_snr_and_frames_outside_recordings_do_not_count() -> (
+    None
+):
+    data = corpus(cut=2)
+    basis, mean = principal(data, 16)
+    with torch.inference_mode():
+        found = Figures(model_of(data, Linear(basis, mean)), data).of_reconstructions("test")  # type: ignore[arg-type]
+    x, mask = normalised(data, "test"), inside(data, "test")
+    y = ((x.reshape(-1, T * D) - mean) @ basis.T @ basis + mean).reshape(x.shape)
+    of_bin = (normalised(data, "train") * inside(data, "train")).sum((0, 1)) / inside(data, "train").sum()
+    expected = 10 * np.log10((((x - of_bin) * mask) ** 2).sum() / (((x - y) * mask) ** 2).sum())
+    assert found["snr_db"].value == pytest.approx(expected, abs=1e-3)
+    assert found["snr_db/pca_16"].value == pytest.approx(expected, abs=1e-3)
+    assert found["snr_db"].low < expected < found["snr_db"].high
+    assert found["snr_db"].n == N["test"]
+    assert "elbo" not in found, "it has no likelihood"
+    assert "snr_db/pca_128" not in found, "windows of 40 values have no 128 components"
+
+
+@pytest.mark.parametrize(("options", "factor"), [({}, 10 / np.log(10)), ({"power": 1}, 20 / np.log(10)),
+                                                 ({"log": "db"}, 1.0)])  # fmt: skip
+def test_log_spectral_distance_is_that_of_the_spectra_in_db(options: dict[str, Any], factor: float) -> None:
+    data = corpus(cut=2)
+    basis, mean = principal(data, 4)
+    model = model_of(data, Linear(basis, mean), mel(**options))
+    with torch.inference_mode():
+        found = Figures(model, data).of_reconstructions("test")["lsd_db"]  # type: ignore[arg-type]
+    x, windows = normalised(data, "test"), data.windows("test")
+    y = ((x.reshape(-1, T * D) - mean) @ basis.T @ basis + mean).reshape(x.shape)
+    deviation, distances = data.windows("train").frames.astype(np.float64).std(axis=0), []
+    for w in range(len(windows)):
+        for t in range(T):
+            if windows.first[w] + t >= windows.begin[w]:
+                distances.append(np.sqrt(np.mean((factor * deviation * (x[w, t] - y[w, t])) ** 2)))
+    assert found.value == pytest.approx(np.mean(distances), rel=1e-4)
+
+
+def test_features_that_are_no_logarithms_of_spectra_have_no_log_spectral_distance() -> None:
+    for front_end in (MFCC(n_mfcc=D), mel(deltas=1), mel(log=None)):
+        assert decibels(SimpleNamespace(front_end=front_end, normalizer=None)) is None  # type: ignore[arg-type]
+    assert decibels(SimpleNamespace(front_end=mel(), normalizer=nn.Identity())) is None  # type: ignore[arg-type]
+
+
+def sampled(data: Corpus, windows: Array) -> dict[str, Any]:
+    basis, mean = principal(data, 4)
+    figures = Figures(model_of(data, Linear(basis, mean, torch.from_numpy(windows).float())), data)  # type: ignore[arg-type]
+    with torch.inference_mode():
+        return figures.of_samples("test", figures.samples("test"))
+
+
+def test_samples_that_are_recorded_windows_moved_by_a_vector_are_as_far_by_frechet_as_it_is_long() -> None:
+    data = corpus()
+    basis, _ = principal(data, 2)
+    move = 3 * basis[0] - 4 * basis[1]
+    found = sampled(data, normalised(data, "test") + move.reshape(T, D))
+    assert found["frechet"].value == pytest.approx(25.0, rel=1e-3)
+    assert found["frechet"].low < 25 < found["frechet"].high
+    assert found["frechet"].n == N["test"]
+    assert found["mmd"].low > found["mmd/floor"].value
+    same = sampled(data, normalised(data, "test"))
+    assert same["frechet"].value == pytest.approx(0.0, abs=1e-3)
+    assert same["sample_precision"].value == same["sample_recall"].value == same["coverage"].value == 1.0
+
+
+def test_a_generator_that_gives_training_windows_back_is_told_by_copying_and_one_that_does_not_is_not() -> None:
+    data = corpus()
+    copies = sampled(data, normalised(data, "train")[:60] + 0.001)["copying"]
+    assert copies.high < 0.1
+    honest = sampled(data, normalised(data, "test"))["copying"]
+    assert honest.low <= 1.0 <= honest.high
+    assert honest.value == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_gaussian_is_as_near_as_training_windows_where_windows_are_gaussian_and_farther_where_they_are_not() -> None:
+    data = corpus()
+    found = sampled(data, normalised(data, "test"))
+    assert found["mmd/gaussian"].low <= 0.0 <= found["mmd/gaussian"].high
+    for windows in data.tables.values():  # of two kinds, far from each other
+        windows.frames[: len(windows.frames) // (2 * T) * T] += 40
+    apart = sampled(data, normalised(data, "test"))
+    assert apart["mmd/gaussian"].low > 0 > apart["mmd/floor"].low
+
+
+def test_speakers_that_training_has_not_are_replaced_where_samples_are_made_for_speakers() -> None:
+    data = corpus()
+    strangers = corpus(known=False)
+    data.tables["test"] = strangers.tables["test"]
+    basis, mean = principal(data, 4)
+    network = Linear(basis, mean, torch.zeros(60, T, D), condition_size=4)
+    model = model_of(data, network, labels=LABELS, speakers=SPEAKERS)
+    samples = Figures(model, data).samples("test")  # type: ignore[arg-type]
+    assert samples is not None
+    assert torch.equal(samples.condition[:, :2].argmax(dim=1), torch.arange(60) % 2), "labels of the windows"
+    assert torch.equal(samples.condition[:, 2:].sum(dim=1), torch.ones(60))
+    assert set(samples.condition[:, 2:].argmax(dim=1).tolist()) == {0, 1}
+
+
+def test_few_windows_are_not_compared_with_samples() -> None:
+    data = corpus(n_test=10)
+    assert sampled(data, normalised(data, "test")) == {}
+
+
+def test_the_headline_of_a_generator_is_the_snr_and_without_an_encoder_the_discrepancy() -> None:
+    order = list(registered_metrics())
+    assert order.index("snr_db") < order.index("mmd") < order.index("frechet")
+    ours = sampled(corpus(), normalised(corpus(), "test"))
+    shown = {name for name in ours if "/" not in name}
+    assert shown <= set(order)
+    assert shown.isdisjoint({"recall", "accuracy"}), "which are of classes"
+
+
+# --- judges
+
+
+class MeanClassifier(nn.Module):
+    """A linear layer on the mean of the frames: class 0 where the mean of the first feature is positive."""
+
+    encodes_recordings = frame_level = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classifier = nn.Linear(D, 2)
+        nn.init.zeros_(self.classifier.bias)
+        nn.init.zeros_(self.classifier.weight)
+        self.classifier.weight.data[0, 0] = 1.0
+
+    def forward(self, segments: Tensor, lengths: Tensor) -> Tensor:
+        scores: Tensor = self.classifier(segments.mean(dim=1))
+        return scores
+
+
+class Heard(nn.Module):
+    encodes_recordings = False
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def classify(self, segments: Tensor, lengths: Tensor) -> Tensor:
+        scores: Tensor = self.network(segments, lengths)
+        return scores
+
+
+def config(**changed: Any) -> Any:
+    options: dict[str, Any] = {"features": {"n_mels": D}, "normalizer": None, "target": "keyword"}
+    choices = {"task": "classification", "features": "melspec"}
+    return SimpleNamespace(**options | changed, choices=choices, encoder=SimpleNamespace(run=None))
+
+
+def judge(network: nn.Module | None = None, **changed: Any) -> Judge:
+    model: Any = Heard(network or MeanClassifier())
+    run = Trained("judge", config(**changed), {"classes": LABELS}, {}, [], model)  # type: ignore[arg-type]
+    return Judge(run, config(), "generator")
+
+
+def test_a_judge_measures_in_the_input_of_its_last_layer_and_tells_how_many_it_recognises() -> None:
+    data = corpus()
+    basis, mean = principal(data, 40)  # all: reconstructions are exact
+    x = normalised(data, "test")
+    moved = x + 1.0  # in normalised features
+    network = Linear(basis, mean, torch.from_numpy(moved).float(), condition_size=2)
+    figures = Figures(model_of(data, network, labels=LABELS), data)  # type: ignore[arg-type]
+    with torch.inference_mode():
+        found = judge().figures(figures, "test", figures.samples("test"), "keyword")
+    frames = data.windows("test").frames.reshape(-1, T, D).astype(np.float64)
+    deviation = data.windows("train").frames.astype(np.float64).std(axis=0)
+    assert found["frechet/judge"].value == pytest.approx(np.square(deviation).sum(), rel=1e-3)
+    assert found["frechet/judge_reconstructed"].value == pytest.approx(0.0, abs=1e-3)
+    truth, first = np.arange(60) % 2, frames.mean(axis=1)[:, 0]
+    right = np.where(first > 0, 0, 1) == truth
+    assert found["accuracy/true"].value == found["accuracy/reconstructed"].value == pytest.approx(right.mean())
+    asked = np.where(first + deviation[0] > 0, 0, 1) == truth
+    assert found["accuracy/sampled"].value == pytest.approx(asked.mean())
+    assert found["accuracy/true"].n == 60
+    assert "judge" in found["frechet/judge"].method
+
+
+def test_a_judge_of_speakers_counts_those_that_it_knows() -> None:
+    data = corpus()
+    basis, mean = principal(data, 40)
+    figures = Figures(model_of(data, Linear(basis, mean, torch.zeros(60, T, D))), data)  # type: ignore[arg-type]
+    heard = judge(target="speaker")
+    heard.classes = ["s1", "s5"]
+    with torch.inference_mode():
+        found = heard.figures(figures, "test", figures.samples("test"), "keyword")
+    assert found["accuracy/true"].n == 20
+    assert "accuracy/sampled" not in found, "samples are of no speaker"
+
+
+def test_judges_that_hear_other_frames_or_have_no_linear_layer_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"hears other frames than generator makes: .* which differ in n_mels$"):
+        judge(features={"n_mels": D + 1})
+    with pytest.raises(ValueError, match=r"which differ in mean$"):
+        judge(normalizer={"mean": True})
+    with pytest.raises(ValueError, match="no linear layer at its end"):
+        judge(nn.Conv1d(D, 2, 1))
