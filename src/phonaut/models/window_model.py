@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from phonaut.data.frame_windows import WindowBatch
 from phonaut.features import FrontEnd
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.generators import Generator, Windows, keyed_draw
 from phonaut.models.speech_model import SpeechModel
+
+if TYPE_CHECKING:
+    from phonaut.data.frame_windows import WindowBatch
 
 CODES_AT_ONCE = 1024  # windows
 LEAST_DEVIATION = 1e-5  # of a feature that never varies

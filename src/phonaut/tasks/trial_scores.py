@@ -126,8 +126,8 @@ class TrialScores:
 def writable(trials: TrialList) -> TrialList:
     """The trials with names that can be written in lines: spaces, commas and backslashes as in URLs."""
 
-    def quoted(name: str) -> str:
-        return "".join(c if c.isprintable() and c not in " ,%\\" else quote(c, safe="") for c in name)
+    def quoted(name: str, strange: str = " ,%\\") -> str:
+        return "".join(c if c.isprintable() and c not in strange else quote(c, safe="") for c in name)
 
-    enrolment = {quoted(model): tuple(map(quoted, names)) for model, names in trials.enrolment.items()}
+    enrolment = {quoted(model, " ,"): tuple(map(quoted, names)) for model, names in trials.enrolment.items()}
     return replace(trials, enrolment=enrolment, recordings=tuple(map(quoted, trials.recordings)))

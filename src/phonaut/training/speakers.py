@@ -26,13 +26,23 @@ if TYPE_CHECKING:
     from phonaut.data.datamodule import SpeechData
 
 RESIDUE = 1e-3  # of the margin, that would be missing at the end of an exponential without its last correction
-SPEEDS = Rule(
-    "must be different multiples of 0.025 from 0.5 to 2, without 1",
-    lambda speeds: (
-        all(0.5 <= speed <= 2 and speed != 1 and abs(speed * STEPS - round(speed * STEPS)) < 1e-6 for speed in speeds)
-        and len(set(speeds)) == len(speeds)
-    ),
-)
+
+
+def are_speeds(speeds: Any) -> bool:
+    """Whether these are speeds of copies: a list of different multiples of 0.025 from 0.5 to 2, none of them 1.
+
+    >>> are_speeds([0.9, 1.1]), are_speeds(0.9), are_speeds(["fast"]), are_speeds([1.0])
+    (True, False, False, False)
+    """
+    if not isinstance(speeds, Sequence) or isinstance(speeds, str) or len(set(map(str, speeds))) != len(speeds):
+        return False
+    numbers = all(isinstance(speed, int | float) and not isinstance(speed, bool) for speed in speeds)
+    return numbers and all(
+        0.5 <= speed <= 2 and speed != 1 and abs(speed * STEPS - round(speed * STEPS)) < 1e-6 for speed in speeds
+    )
+
+
+SPEEDS = Rule("must be a list of different multiples of 0.025 from 0.5 to 2, without 1", are_speeds)
 SHARE = Rule("must be a share of training, 0 to 1", lambda value: 0 <= value <= 1)
 
 
