@@ -241,3 +241,18 @@ def test_more_trials_than_memory_should_hold_are_refused(monkeypatch: pytest.Mon
     with pytest.raises(ValueError, match=r"9 models and 18 recordings are more than 161 trials: .*balanced=true"):
         _ = divided().trials
     assert len(divided(balanced=True).trials["test"]) == 72
+
+
+@pytest.mark.parametrize("n", [5, 6, 8, 11])
+def test_few_speakers_leave_two_to_test_for_there_is_no_impostor_to_one(n: int) -> None:
+    for start in range(12):
+        listed = said([f"p{i + start}" for i in range(n)])
+        found = divided(listed, test_speakers=[], validation_speakers=[])
+        speakers: dict[str | None, set[str]] = {}
+        for utterance in found.utterances():
+            speakers.setdefault(utterance.split, set()).add(utterance.speaker)
+        assert len(speakers["test"]) >= 2
+        assert speakers["validation"]
+        assert speakers["train"]
+        assert sum(map(len, speakers.values())) == n
+        assert "IC" in found.trials["test"].counts()

@@ -27,6 +27,7 @@ USUAL = Shares(50, 20, 30)  # background, development and evaluation; the latter
 BACKGROUND = "background"
 LAST = 10**9  # of takes without an end
 MOST = 50_000_000  # trials of a list
+FEWEST_TO_CHOOSE = 5  # speakers, of whom two are tested whatever the shares: there is no impostor to one
 TAKES_OF = ("recordings", "sessions")
 
 Key = tuple[str, str]  # speaker and phrase; no phrase where any will do
@@ -184,7 +185,7 @@ class VerificationTrials(BySpeaker):
 
     def _division(self, listing: Listing, survey: Survey) -> Plan:
         """The speakers of each split; where only those of the test are listed, validation is cut from the others."""
-        names = {"validation_speakers": self.validation_speakers, "test_speakers": self.test_speakers}
+        names: dict[str, Any] = {"validation_speakers": self.validation_speakers, "test_speakers": self.test_speakers}
         shares = self.shares(listing.corpus)
         if self.all_test:
             return Plan(lambda utterance: "test", [f"all {len(survey.speakers)} speakers are tested"], shares)
@@ -194,10 +195,20 @@ class VerificationTrials(BySpeaker):
             cuts = balanced_cuts(map(hash_percent, rest), shares.dev_of_training(), 0)
             names["validation_speakers"] = sorted(name for name in rest if cuts.split(name) == "validation")
         train, dev, test = shares.by_split().values()
-        by_speaker = BySpeaker(train_pct=train, dev_pct=dev, test_pct=test, balance=self.balance, **names)
         divided = Listing(listing.corpus, "keyword")  # whatever the target, speakers are kept apart
         divided.survey = survey
-        return by_speaker.plan(divided)
+
+        def divide() -> Plan:
+            shared = BySpeaker(train_pct=train, dev_pct=dev, test_pct=test, balance=self.balance, **names)
+            return shared.plan(divided)
+
+        plan = divide()
+        people = sorted(survey.speakers, key=hash_percent)
+        testing = [name for name in people if plan.split(Utterance("", Path(), speaker=name)) == "test"]
+        if len(testing) < 2 and len(people) >= FEWEST_TO_CHOOSE and not any(map(as_list, names.values())):
+            names = {"test_speakers": people[-2:], "validation_speakers": people[-3:-2]}  # an impostor is another one
+            plan = divide()
+        return plan
 
     def _with_turns(self, division: Plan, survey: Survey) -> tuple[Plan, dict[str, str]]:
         """The division with all that is not tested in training, and the turn of each of its speakers.
