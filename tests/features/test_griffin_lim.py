@@ -116,16 +116,19 @@ def speech_like(n: int) -> Tensor:
 
 
 @pytest.mark.parametrize("method", ["plain", "fast", "accelerated"])
-@pytest.mark.parametrize("framing", ["center", "snip_edges"])
-def test_the_convergence_that_is_reported_is_that_of_the_audio_that_is_returned(method: Method, framing: Any) -> None:
+@pytest.mark.parametrize(("framing", "n_iterations"), [("center", 1), ("center", 20), ("snip_edges", 20)])
+def test_the_convergence_that_is_reported_is_that_of_the_audio_that_is_returned(
+    method: Method, framing: Any, n_iterations: int
+) -> None:
+    """From phases of 0, the first iteration of `accelerated` goes too far: what was there before is returned."""
     front_end = Spectrogram(win_length=400, framing=framing, log=None, power=1).double()
     length = torch.tensor([6000])
     wanted, _ = front_end(speech_like(6000), length)
-    found = griffin_lim(wanted, front_end.layout, front_end.window, length, method=method, n_iterations=20)
+    found = griffin_lim(wanted, front_end.layout, front_end.window, length, method=method, n_iterations=n_iterations)
     got = torch.fft.rfft(front_end.layout.frames(found.audio, length) * front_end.window).abs()
     mirrored = [torch.cat([x, x[..., 1:-1]], dim=-1) for x in (got - wanted, wanted)]
     by_hand = 20 * torch.log10(mirrored[0].norm() / mirrored[1].norm())
-    assert found.convergence.shape == (21, 1)
+    assert found.convergence.shape == (n_iterations + 1, 1)
     assert float(found.convergence[-1]) == pytest.approx(float(by_hand), abs=1e-6)
     assert (found.convergence.diff(dim=0) <= 0).all()  # the best so far
 
