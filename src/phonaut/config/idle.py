@@ -145,6 +145,9 @@ RULES = (
          "it is for model.topology=left_to_right"),
     Idle("model.topology model.start model.skips", is_one_state, "there is one state, model.n_states=1"),
     *(rule for group in ("features", "target_features") for rule in rules_of_front_end(group)),
+    Idle("task.shift_frames", lambda c: choice(c, "task") == "generation" and (
+        c.task.get("windows") == "segments" or (c.task.get("windows") == "auto" and c.target == "phone")),
+         "windows lie around segments"),
     Idle("normalizer.ddof", lambda c: c.normalizer and c.normalizer.get("variance") is False,
          "normalizer.variance=false"),
     Idle("objective.noise_variance", lambda c: c.objective and c.objective.get("noise_prob") == 0,

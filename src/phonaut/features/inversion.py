@@ -13,6 +13,7 @@ from phonaut.features.functional import length_mask
 from phonaut.features.griffin_lim import Method, Reconstruction, griffin_lim
 from phonaut.features.spectral import MFCC, MelSpectrogram, Spectrogram
 
+INVERTIBLE = (Spectrogram, MelSpectrogram, MFCC)
 N_ITERATIONS = 32
 N_FILTER_ITERATIONS = 50  # of `unfiltered`: spectra of speech come back to 0.03 dB through 40 to 80 filters
 MOST_PREEMPHASIS = 0.99  # of which the inverse filter forgets a frame in a frame's time
@@ -56,7 +57,7 @@ def invert(
     >>> invert(spectrogram, frames, lengths).audio.shape
     torch.Size([1, 16000])
     """
-    if type(front_end) not in (Spectrogram, MelSpectrogram, MFCC):
+    if type(front_end) not in INVERTIBLE:
         raise ValueError(
             f"{type(front_end).__name__} cannot be turned back into audio: Spectrogram, MelSpectrogram and MFCC can"
         )

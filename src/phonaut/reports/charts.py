@@ -77,15 +77,28 @@ class Chart:
     description: str
 
 
-def charts(history: History, best_epoch: int | None) -> list[Chart]:
-    """Loss, accuracy and learning rate over epochs; a quantity that was not recorded has no chart."""
+def charts(history: History, best_epoch: int | None, terms: Sequence[str] = ()) -> list[Chart]:
+    """Loss, its terms, accuracy and learning rate over epochs; a quantity that was not recorded has no chart."""
     both = ("training", "train"), ("validation", "validation")
     drawn = (
         chart("Loss", history, {name: f"{stage}/loss" for name, stage in both}, figure, best_epoch),
+        *(
+            chart(in_words(term), history, {name: f"{stage}/{term}" for name, stage in both}, figure, best_epoch)
+            for term in terms
+        ),
         chart("Accuracy", history, {name: f"{stage}/accuracy" for name, stage in both}, percent, best_epoch),
         chart("Learning rate", history, {"learning rate": "lr"}, figure, best_epoch),
     )
     return [one for one in drawn if one is not None]
+
+
+def in_words(term: str) -> str:
+    """A term of a loss as a title.
+
+    >>> in_words("log_variance"), in_words("kl")
+    ('Log variance', 'KL')
+    """
+    return term.upper() if len(term) < 4 else term.replace("_", " ").capitalize()
 
 
 def chart(

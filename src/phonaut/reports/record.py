@@ -21,8 +21,9 @@ from phonaut.tasks.recordings import FOLDERS_FILE
 ACCURACY = "accuracy"
 # Names of one item and of the task.
 ITEM = {"keyword": "clip", "phone": "phone", "speaker": "recording", "none": "recording", "verification": "trial"}
+ITEM |= {"generation": "window"}
 TASK = {"keyword": "keyword spotting", "phone": "phone classification", "speaker": "speaker identification"}
-TASK |= {"none": "pre-training", "verification": "speaker verification"}
+TASK |= {"none": "pre-training", "verification": "speaker verification", "generation": "speech generation"}
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class Record:
 
     Attributes:
         run: the run.
-        target: `keyword`, `phone` or `speaker`; `verification` where trials are scored.
+        target: `keyword`, `phone` or `speaker`; `verification` where trials are scored, `generation`
+            where windows are made.
         evaluations: the one of the headline first.
         config: the configuration as YAML.
         choices: configuration group -> name.
@@ -159,7 +161,7 @@ def read(folder: Path | str) -> Record:
     prepared, why_not = prepared_or_reason(run)
     return Record(
         run=run,
-        target="verification" if config.choices.get("task") == "verification" else config.target,
+        target=task if (task := str(config.choices.get("task"))) in ("verification", "generation") else config.target,
         evaluations=tuple(evaluation(run, name) for name in sorted(run.metrics, key=order)),
         config=to_yaml(replace(config, choices={})),
         choices=config.choices,

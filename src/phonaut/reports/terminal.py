@@ -17,6 +17,7 @@ from phonaut.reports.sections.training import checkpoint_criterion
 from phonaut.reports.text import interval, percent, print_line, seconds, things, trained_speakers, value
 from phonaut.runs.extraction import Extracted
 from phonaut.runs.run import Run
+from phonaut.tasks.latents import FILE as LATENTS
 from phonaut.tasks.noise_test import parsed
 from phonaut.tasks.trial_scores import LEFT_OUT
 
@@ -170,6 +171,12 @@ def ideas(record: Record) -> list[str]:
         phrase = " phrase=WORD" * bool(record.run.config.protocol.get("text_dependent", True))
         steps.append(("enroll a speaker", f"phonaut enroll {run} speakers NAME a.wav b.wav c.wav{phrase}"))
         steps.append(("is it she, or he?", f"phonaut verify {run} speakers NAME x.wav"))
+        return aligned(steps)
+    if record.target == "generation":
+        steps.append(("draw windows", f"phonaut generate {run} n=16"))
+        if (record.run.folder / LATENTS).exists():
+            steps.append(("rebuild a recording", f"phonaut generate {run} FILE"))
+        steps.append(("look into the training", f"tensorboard --logdir {run}"))
         return aligned(steps)
     steps.append(("test recordings of your own", f"phonaut evaluate {run} FOLDER"))
     if record.choices.get("dataset") == "synthetic":

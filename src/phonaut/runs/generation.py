@@ -15,6 +15,7 @@ from torch import Tensor
 from phonaut.files import write_bytes
 from phonaut.models.window_model import WindowModel
 from phonaut.names import did_you_mean
+from phonaut.tasks.generated import OVERLAP, PAUSE_S
 from phonaut.tasks.latents import ATTRIBUTES, Latents
 from phonaut.tasks.recordings import prepared_files
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from phonaut.runs.load import LoadedRun
 
 SHARPNESS = 110  # dots per inch
-PAUSE_S = 0.15  # between windows that are heard one after another
-OVERLAP = 4  # windows that hold a frame of a recording
 
 
 @dataclass(frozen=True)
@@ -202,20 +201,7 @@ class Generating:
         Raises:
             ValueError: the front end cannot be inverted, or a normaliser took from recordings what is not known.
         """
-        from phonaut.features import FrontEnd
-        from phonaut.features.inversion import invert
-        from phonaut.features.loudness import playable
-
-        front_end = self.model.front_end
-        if self.model.normalizer is not None:
-            raise ValueError(f"normalizer={self.run.config.choices['normalizer']} takes from each recording what "
-                             "inversion would need: train without one to hear what is generated")  # fmt: skip
-        assert isinstance(front_end, FrontEnd)
-        frames = torch.from_numpy(made.frames)[None]
-        phase = None if made.audio is None else torch.from_numpy(made.audio)[None]
-        n = torch.tensor([frames.shape[1]])
-        made_audio = invert(front_end, frames, n, phase_of=phase, n_iterations=n_iterations)
-        return playable(made_audio.audio[0].numpy(), front_end.sample_rate)
+        return self.model.audio(made.frames, phase_of=made.audio, n_iterations=n_iterations)
 
 
 def drawn_codes(

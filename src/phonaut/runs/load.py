@@ -20,6 +20,7 @@ from phonaut.runs.run import Run
 from phonaut.tasks.base import Task, Trained
 
 if TYPE_CHECKING:
+    from phonaut.runs.generation import Generating
     from phonaut.runs.speakers import Speakers
 
 FORMAT = 3  # of the runs that checkpoints become: another one makes them anew
@@ -102,6 +103,16 @@ class LoadedRun(Trained):
         from phonaut.runs.speakers import Speakers
 
         return Speakers(self, store)
+
+    def generator(self) -> Generating:
+        """The trained generator, to sample, reconstruct and convert with; of runs of generation.
+
+        Raises:
+            ValueError: the run generates no windows.
+        """
+        from phonaut.runs.generation import Generating
+
+        return Generating(self)
 
 
 def load(path: Path | str, *, epoch: int | None = None) -> LoadedRun:

@@ -22,7 +22,8 @@ from phonaut.models.window_model import WindowModel
 from phonaut.tasks import build
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.classification import speech_data
-from phonaut.tasks.latents import write_latents
+from phonaut.tasks.generated import drawn, heard
+from phonaut.tasks.latents import Latents, write_latents
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
@@ -60,7 +61,7 @@ class Generation(Task):
     takes_judge = True
     unused = "labels_pct labels_each batch_frames context_s probe leave_out_speakers objective"
     metrics = ("snr_db", "mmd", "frechet", "elbo", "lsd_db")
-    report = ("headline", "training", "setup")
+    report = ("headline", "generation", "training", "evaluations", "setup")
 
     def __init__(
         self,
@@ -183,9 +184,13 @@ class Generation(Task):
             if not len(windows):
                 continue
             shown |= {f"{split}/{name}": array for name, array in examples(model, windows).items()}
-        write_arrays(folder / "samples.npz", shown)
+        latents = None
         if model.network.has_encoder:
             write_latents(folder, model, data)
+            latents = Latents(folder)
+        shown |= drawn(model, config.seed)
+        shown |= heard(model, data, latents, shown["sampled"])
+        write_arrays(folder / "samples.npz", shown)
         return metrics, about
 
     def figures(

@@ -67,6 +67,7 @@ class Generation(TrainingLoop):
     """
 
     figures = ("loss",)
+    unused = "augmentation dataset.timeshift_ms dataset.train_snr_low dataset.train_snr_high"  # frames are known before
 
     @classmethod
     def trains(cls, network: type) -> bool:

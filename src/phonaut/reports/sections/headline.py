@@ -69,7 +69,7 @@ def interval_method(record: Record, evaluation: Evaluation) -> str:
         return method_over_speakers(evaluation, item) if rate.n else ""
     if rate.method:
         return rate.method
-    if "classes" in record.run.model:
+    if "classes" in record.run.model and record.target != "generation":
         return ""
     splits = record.run.corpus.get("summary", {}).get("splits", {})
     n = splits.get(evaluation.name, {}).get("speakers", 0)

@@ -56,6 +56,8 @@ def model_size(record: Record) -> list[tuple[str, str, str]]:
     """Cost of the model: name, figure, meaning."""
     model, clip_s = record.run.model, record.run.corpus.get("summary", {}).get("clip_s")
     length = f"a clip of {clip_s:g} s" if clip_s else "one second"
+    if record.target == "generation":
+        length = "a window that is made"
     facts = (
         ("parameters", "Parameters", whole, "trained numbers"),
         ("macs", "Multiply-accumulates", short, f"for {length}, in convolutions, linear and recurrent layers"),

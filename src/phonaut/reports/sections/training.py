@@ -15,6 +15,7 @@ from phonaut.runs.run import Run
 from phonaut.training.callbacks.probing import PROBE_FILE
 
 MAX_ROWS = 200
+STAGES = {"train": "Training", "validation": "Validation"}
 COLUMNS = (
     ("train/loss", "Training loss", "number"),
     ("train/accuracy", "Training accuracy", "percent"),
@@ -28,7 +29,8 @@ def render(record: Record) -> Section | None:
     """The section; None where nothing was recorded."""
     history, best_epoch = record.run.history, record.run.model.get("best_epoch")
     probed = probe(record.run)
-    drawn = [*charts(history, best_epoch), *(probed["charts"] if probed else [])]
+    terms = terms_of(record)
+    drawn = [*charts(history, best_epoch, terms), *(probed["charts"] if probed else [])]
     if not drawn:
         return None
     content = {
@@ -37,10 +39,27 @@ def render(record: Record) -> Section | None:
         "kept_by": checkpoint_criterion(record.run.config),
         "charts": drawn,
         "history": thinned(history, MAX_ROWS),
-        "columns": [column for column in COLUMNS if any(column[0] in line for line in history)],
+        "columns": [column for column in (*COLUMNS, *columns_of(terms)) if any(column[0] in line for line in history)],
         "probe": probed,
     }
     return Section(rendered("training.html", content), {"training": "Training"})
+
+
+def terms_of(record: Record) -> list[str]:
+    """Terms of a generator's loss in the order of its history; none of other models."""
+    if record.target != "generation":
+        return []
+    names = (key.partition("/") for line in record.run.history for key in line)
+    return list(dict.fromkeys(name for stage, _, name in names if stage in STAGES and name and name != "loss"))
+
+
+def columns_of(terms: list[str]) -> list[tuple[str, str, str]]:
+    """Columns of the table of epochs for terms of a loss."""
+    return [
+        (f"{stage}/{term}", f"{said} {term.replace('_', ' ')}", "number")
+        for term in terms
+        for stage, said in STAGES.items()
+    ]
 
 
 def checkpoint_criterion(config: Any) -> str:

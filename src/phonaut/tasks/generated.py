@@ -1,0 +1,124 @@
+"""What a run of generation keeps to be seen and heard: draws of its prior, test recordings rebuilt and converted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from phonaut.features.loudness import playable
+from phonaut.tasks.latents import Latents
+
+if TYPE_CHECKING:
+    from phonaut.data.frame_windows import WindowData
+    from phonaut.models.window_model import WindowModel
+
+N_DRAWN = 24  # windows that are seen
+N_SOUNDING = 12  # of them are heard
+N_RECORDINGS = 3
+SAMPLES = 360_000  # of all that is heard: less than 1 MB on a page
+PAUSE_S = 0.15  # between windows that are heard one after another
+OVERLAP = 4  # windows that hold a frame of a recording
+
+
+def drawn(model: WindowModel, seed: int) -> dict[str, NDArray[Any]]:
+    """Windows of the generator's own prior, as the front end gives frames, `(n, T, D)`; of no class where it has them.
+
+    Of a conditional generator each is drawn for the next of its classes and speakers.
+    """
+    n, unknown = N_DRAWN, torch.full((N_DRAWN,), -1)
+    labels = torch.arange(n) % len(model.labels) if model.labels else unknown
+    speakers = torch.arange(n) % len(model.speakers) if model.speakers else unknown
+    rng = torch.Generator().manual_seed(seed)
+    with torch.inference_mode():
+        windows = model.network.sample(n, model.condition(labels, speakers), rng)
+        frames: NDArray[np.float32] = model.restored(windows).numpy()
+    names = [model.labels[code] if code >= 0 else "" for code in labels.tolist()]
+    return {"sampled": frames, "sampled_names": np.array(names, np.str_)}
+
+
+def heard(model: WindowModel, data: WindowData, latents: Latents | None, sampled: NDArray[Any]) -> dict[str, Any]:
+    """Sounds as samples of 16 bits, all at one loudness; or the reason why there are none.
+
+    Args:
+        model: that is trained.
+        data: of its corpus.
+        latents: mean codes of its training windows; None: it has no encoder.
+        sampled: windows that it drew, `(n, T, D)`.
+    """
+    if why_not := model.inaudible or ("" if data.prepared.frames is None else "this corpus has frames, and no sound"):
+        return {"heard/why_not": np.array(why_not, np.str_)}
+    rate = int(model.front_end.sample_rate)
+    sounds: dict[str, NDArray[np.float32]] = {}
+    names, changes = [], []
+    pause = np.zeros(round(PAUSE_S * rate), np.float32)
+    together = np.concatenate([part for one in sampled[:N_SOUNDING] for part in (model.audio(one), pause)])
+    sounds["sampled"] = together[: SAMPLES // 4]
+    rows = chosen_rows(data) if latents is not None else []
+    table = data.prepared.utterances("test")
+    for i, row in enumerate(rows):
+        assert latents is not None
+        longest = SAMPLES * 3 // 4 // (3 * len(rows))
+        audio = table.audio(row, 0, min(int(table.n_samples[row]), longest))
+        with torch.inference_mode():
+            frames = model.frames(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))[0][0]
+        shift = max(1, model.network.window_frames // OVERLAP)
+        name, change = conversion(model, latents, data, table.speaker_name(row))
+        sounds[f"{i}/original"] = playable(audio, rate)
+        unchanged = {"heard": change["heard"]} if change else {}
+        sounds[f"{i}/reconstructed"] = model.audio(
+            model.rebuilt(frames, shift_frames=shift, **unchanged).numpy(), phase_of=audio
+        )
+        if change:
+            sounds[f"{i}/converted"] = model.audio(
+                model.rebuilt(frames, shift_frames=shift, **change).numpy(), phase_of=audio
+            )
+        names.append(f"{table.id(row)}")
+        changes.append(name)
+    arrays: dict[str, Any] = {
+        "heard/rate": np.array(rate),
+        "heard/names": np.array(names, np.str_),
+        "heard/changes": np.array(changes, np.str_),
+    }
+    return arrays | {f"heard/{name}": np.rint(one * 32767).astype(np.int16) for name, one in sounds.items()}
+
+
+def chosen_rows(data: WindowData) -> list[int]:
+    """Some test utterances with windows, of as many speakers as there are."""
+    rows = np.unique(data.windows("test").row)
+    if not len(rows):
+        return []
+    table = data.prepared.utterances("test")
+    speakers = np.array([table.speaker_name(row) for row in rows.tolist()], np.str_)
+    firsts = np.sort(rows[np.unique(speakers, return_index=True)[1]])
+    of = firsts if len(firsts) >= N_RECORDINGS else rows
+    found: list[int] = of[np.unique(np.linspace(0, len(of) - 1, N_RECORDINGS).round().astype(np.int64))].tolist()
+    return found
+
+
+def conversion(
+    model: WindowModel, latents: Latents, data: WindowData, speaker: str
+) -> tuple[str, dict[str, Tensor | None]]:
+    """To what a recording of a speaker is converted for the page, and how; nothing where there is nothing else.
+
+    To the other gender where genders are known, else to the voice of a speaker of training. The condition is exchanged
+    where the generator has one of speakers; else codes move by the difference of means.
+    """
+    for attribute, truth in (("gender", data.prepared.genders.get(speaker, "")), ("speaker", speaker)):
+        names = latents.names(attribute)
+        others = [name for name in names if name != truth]
+        if len(names) < 2 or (attribute == "gender" and truth not in names):
+            continue
+        known, target = truth in names, others[0]
+        if attribute == "speaker" and model.speakers:
+            nobody = torch.tensor([-1])
+            here = [torch.tensor([model.speakers.index(name) if name in model.speakers else -1])
+                    for name in (truth, target)]  # fmt: skip
+            heard, made = (model.condition(nobody, index)[0] for index in here)
+            return f"{attribute} {target}", {"heard": heard, "made": made, "move": None}
+        move = latents.move(attribute, truth if known else None, target).astype(np.float32)
+        return f"{attribute} {target}", {"heard": None, "made": None, "move": torch.from_numpy(move)}
+    return "", {}
