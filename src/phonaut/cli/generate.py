@@ -52,7 +52,8 @@ class Generate(Command):
         samples_only, files_only = ("n", "label", "speaker", "prior", "seed"), ("source", "target", "interpolate")
         idle = self.given(*(samples_only if files else files_only))
         if idle:
-            raise ValueError(f"{idle[0]}= goes {'without' if files else 'with'} recordings; leave one of them out")
+            how = "without recordings: leave one of them out" if files else "with recordings: name a FILE"
+            raise ValueError(f"{idle[0]}= goes {how}")
         if self.interpolate is not None:
             if len(files) != 2 or self.target or self.source:
                 raise ValueError("interpolate= takes two recordings and neither source= nor target=")

@@ -220,11 +220,12 @@ class WindowData(CorpusData):
         n_read = np.diff(offset)
         # The frames of a whole recording at which windows begin, and those of them whose middle is in this part.
         n_samples = table.n_samples[windows.row]
+        is_last = windows.part == n_parts - 1  # which is read to the end of the recording
         lead = self.frame_at(windows.start / rate + self.frame_offset_s)  # of the part, in frames of its recording
-        n_frames = np.where(n_parts == 1, n_read, self.frame_at(n_samples / rate + self.frame_offset_s))
-        low = np.where(n_parts == 1, 0, self.frame_at(windows.part * n_samples / n_parts / rate + self.frame_offset_s))
+        n_frames = (lead + n_read)[np.flatnonzero(is_last)][np.cumsum(windows.part == 0) - 1]
+        low = self.frame_at(windows.part * n_samples / n_parts / rate + self.frame_offset_s)
         high = np.where(
-            n_parts == 1, n_frames, self.frame_at((windows.part + 1) * n_samples / n_parts / rate + self.frame_offset_s)
+            is_last, n_frames, self.frame_at((windows.part + 1) * n_samples / n_parts / rate + self.frame_offset_s)
         )
         last = np.maximum(n_frames - t, 0)
         from_ = np.maximum(-(-(low - t // 2) // self.shift_frames), 0)

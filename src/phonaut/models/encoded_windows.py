@@ -48,9 +48,7 @@ class EncodedWindows(EncodedFrontEnd):
         nn.Module.__init__(self)
         refuse(window_problems(mode, layer))
         self.mode, self.layer, self.layer_weights = mode, layer, None
-        self.front_end, self.normalizer = front_end, normalizer
         self.windows = WindowModel(front_end, network, normalizer, labels=[""] * network.condition_size)
-        self.network = network  # type: ignore[assignment]
         for parameter in self.windows.parameters():
             parameter.requires_grad_(False)
         self.width = network.latent_size
@@ -58,6 +56,23 @@ class EncodedWindows(EncodedFrontEnd):
         self.sample_rate = front_end.sample_rate
         self.frame_shift_s, self.frame_offset_s = front_end.frame_shift_s, front_end.frame_offset_s
         self.train(self.training)
+
+    # Held by `windows` alone: weights with two names could not be saved.
+
+    @property
+    def front_end(self) -> FrontEnd:  # type: ignore[override]
+        """The front end of the generator."""
+        return self.windows.front_end  # type: ignore[return-value]
+
+    @property
+    def normalizer(self) -> nn.Module | None:  # type: ignore[override]
+        """What stands between the two."""
+        return self.windows.normalizer
+
+    @property
+    def network(self) -> Generator:  # type: ignore[override]
+        """The generator."""
+        return self.windows.network
 
     def train(self, mode: bool = True) -> Self:
         """As every module, but the generator is always in evaluation mode."""

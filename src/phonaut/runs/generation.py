@@ -111,7 +111,7 @@ class Generating:
 
         Args:
             n: windows.
-            label: the class that they are drawn for.
+            label: the class that they are drawn for; of the prior, where the generator itself is made for none.
             speaker: the speaker, likewise.
             seed: of the draws.
             prior: a run with `encoder.run=` this generator.
@@ -119,13 +119,14 @@ class Generating:
         Raises:
             ValueError: the generator is not conditioned on what is asked for, or the prior is none of its codes.
         """
-        condition = self.condition(label, speaker)
+        of_prior = label if prior is not None and not self.model.labels else None  # whose classes are its own
+        condition = self.condition(None if of_prior else label, speaker)
         rng = torch.Generator().manual_seed(seed)
         with torch.inference_mode():
             if prior is None:
                 windows = self.model.network.sample(n, condition.expand(n, -1), rng)
             else:
-                codes = torch.from_numpy(drawn_codes(self, prior, n, seed, label if not self.model.labels else None))
+                codes = torch.from_numpy(drawn_codes(self, prior, n, seed, of_prior))
                 windows = self.model.network.decode(codes, condition.expand(n, -1))
             frames = self.model.restored(windows).numpy()
         return [Made(f"sample_{i + 1:03d}", f"sample {i + 1}", one) for i, one in enumerate(frames)]
@@ -269,6 +270,9 @@ def write(generating: Generating, made: Sequence[Made], folder: Path) -> list[Pa
     from phonaut.files import write_arrays
     from phonaut.plots import png, spectrograms, window_grid
 
+    names = [one.name for one in made]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"two recordings would both be written as {twice}: give them other names, or one at a time")
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / "frames.npz"]
     write_arrays(files[0], {one.name: one.frames for one in made})

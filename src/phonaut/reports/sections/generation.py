@@ -121,7 +121,7 @@ def recordings_of(arrays: dict[str, NDArray[Any]], rate: int) -> list[tuple[str,
 
 def sound(title: str, samples: NDArray[np.int16], rate: int) -> Sound:
     """Samples of 16 bits as a player."""
-    audio = samples.astype(np.float32) / 32768
+    audio = samples.astype(np.float32) / np.float32(32768)
     pixels = data_uri("image/png", png(spectrogram(audio, rate)))
     return Sound(title, data_uri("audio/wav", wav(audio, rate)), pixels, len(audio) / rate)
 
