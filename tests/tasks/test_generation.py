@@ -119,13 +119,36 @@ def test_samples_are_those_of_their_seed_and_a_prior_draws_codes_of_its_classes(
 
     means = Latents(run.folder)
     for name in ("low", "high"):
-        codes = drawn_codes(made, prior.folder, 400, 0, name)
+        codes = drawn_codes(made, prior.folder, 400, 1, 0, name)[:, 0]
         frame_codes = codes.mean(axis=0) - means.mean("label", name)
         others = [np.linalg.norm(codes.mean(axis=0) - means.mean("label", one)) for one in ("low", "middle", "high")]
         assert np.linalg.norm(frame_codes) == min(others)  # of frames, and of windows at every sixth
     assert made.sample(2, prior=prior.folder, label="low")[0].frames.shape == (T, D)
     with pytest.raises(ValueError, match=r"^label=lwo is no class of prior="):
         made.sample(2, prior=prior.folder, label="lwo")
+
+
+def test_utterances_of_a_prior_are_its_codes_one_a_frame_whose_windows_overlap(run: Run, prior: Run) -> None:
+    from phonaut.runs.generation import drawn_codes
+
+    made = load(run.folder).generator()
+    model, n = made.model, 3 * T
+    shift_s = model.front_end.frame_shift_s
+    (one,) = made.sample(1, prior=prior.folder, label="low", seconds=n * shift_s)
+    codes = torch.from_numpy(drawn_codes(made, prior.folder, 1, n, 0, "low")[0])
+    with torch.inference_mode():
+        windows = model.restored(model.network.decode(codes, torch.zeros(n, 0))).numpy()
+    total, weights = np.zeros((n, D)), np.zeros((n, 1))
+    for middle in range(n):
+        for t in range(T):
+            frame, weight = middle - T // 2 + t, 1 - abs(t - (T - 1) / 2) / ((T + 1) / 2)
+            if 0 <= frame < n:
+                total[frame] += weight * windows[middle, t]
+                weights[frame] += weight
+    assert one.frames == pytest.approx(total / weights, abs=1e-3)
+    for seconds, how in ((0.0, {"prior": prior.folder}), (61.0, {"prior": prior.folder}), (0.5, {})):
+        with pytest.raises(ValueError, match="goes with prior=RUN"):
+            made.sample(1, seconds=seconds, **how)
 
 
 def test_a_prior_of_another_generator_and_a_run_that_is_no_prior_are_refused(

@@ -19,7 +19,7 @@ class Generate(Command):
     """
 
     usage = (
-        "RUN [n=16] [label=NAME] [speaker=NAME] [prior=RUN] [seed=0] [output=FOLDER]",
+        "RUN [n=16] [label=NAME] [speaker=NAME] [prior=RUN [seconds=1.5]] [seed=0] [output=FOLDER]",
         "RUN FILE ... [target=speaker:NAME] [source=speaker:NAME] [output=FOLDER]",
         "RUN FILE FILE interpolate=7 [output=FOLDER]",
     )
@@ -34,6 +34,7 @@ class Generate(Command):
     label: str | None = option(None, "the class that windows are drawn for, of a generator made for classes")
     speaker: str | None = option(None, "the speaker that windows are drawn for, likewise")
     prior: str | None = option(None, "a density trained on the generator's codes, which draws in place of its prior")
+    seconds: float | None = option(None, "with prior=: whole utterances of this length, such as an HMM draws", least=0)
     seed: int = option(0, "of what is drawn", least=0)
     source: str | None = option(None, "what recordings are: speaker:NAME, gender:m, label:NAME")
     target: str | None = option(None, "what they become, likewise")
@@ -49,7 +50,10 @@ class Generate(Command):
 
         run = load(self.paths[0])
         generating, files = Generating(run), self.paths[1:]
-        samples_only, files_only = ("n", "label", "speaker", "prior", "seed"), ("source", "target", "interpolate")
+        samples_only, files_only = (
+            ("n", "label", "speaker", "prior", "seconds", "seed"),
+            ("source", "target", "interpolate"),
+        )
         idle = self.given(*(samples_only if files else files_only))
         if idle:
             how = "without recordings: leave one of them out" if files else "with recordings: name a FILE"
@@ -61,7 +65,14 @@ class Generate(Command):
         elif files:
             made = generating.reconstruct(files, source=self.source, target=self.target)
         else:
-            made = generating.sample(self.n, label=self.label, speaker=self.speaker, seed=self.seed, prior=self.prior)
+            made = generating.sample(
+                self.n,
+                label=self.label,
+                speaker=self.speaker,
+                seed=self.seed,
+                prior=self.prior,
+                seconds=self.seconds,
+            )
         folder = self.output or Path("generated") / run.folder.parent.name
         print(*write(generating, made, folder), sep="\n")
         return 0

@@ -111,8 +111,6 @@ class WindowModel(SpeechModel):
     ) -> Tensor:
         """A recording taken apart and put together again, windows overlapping: frames `(N, D)` to frames `(N, D)`.
 
-        Each frame is the mean over the windows that hold it, weighted by how near it is to their middle (a triangle).
-
         Args:
             frames: as the front end gives them.
             shift_frames: from one window to the next; at most T.
@@ -133,15 +131,33 @@ class WindowModel(SpeechModel):
         nothing = self.mean.new_zeros(self.network.condition_size)
         heard = nothing if heard is None else heard
         made = heard if made is None else made
+        codes = torch.cat(
+            [self.network.encode(part, heard.expand(len(part), -1)) for part in torch.split(windows, CODES_AT_ONCE)]
+        )
+        return self.overlapped(codes if move is None else codes + move, begins, n, made)
+
+    @torch.inference_mode()
+    def overlapped(self, codes: Tensor, begins: Tensor, n: int, condition: Tensor) -> Tensor:
+        """Frames `(N, D)` of windows that overlap, as the front end would give them.
+
+        Each frame is the mean over the windows that hold it, weighted by how near it is to their middle (a triangle).
+
+        Args:
+            codes: of the windows, `(W, Z)`.
+            begins: frame at which each begins, which may lie before the first, `(W,)`.
+            n: N; every frame lies in a window.
+            condition: that they are decoded for, `(K,)`.
+        """
+        t = self.network.window_frames
         weight = 1.0 - (torch.arange(t) - (t - 1) / 2).abs() / ((t + 1) / 2)
-        total, weights = torch.zeros(n, frames.shape[1]), torch.zeros(n)
-        for part in torch.split(torch.arange(len(begins)), CODES_AT_ONCE):
-            codes = self.network.encode(windows[part], heard.expand(len(part), -1))
-            decoded = self.network.decode(codes if move is None else codes + move, made.expand(len(part), -1))
-            at, there = rows[part], inside[part]
-            which, by = at[there], weight.expand(len(part), -1)[there]
-            total.index_add_(0, which, decoded[there] * by[:, None])
-            weights.index_add_(0, which, by)
+        total, weights = torch.zeros(n, self.network.n_features), torch.zeros(n)
+        for part, first in zip(torch.split(codes, CODES_AT_ONCE), torch.split(begins, CODES_AT_ONCE), strict=True):
+            decoded = self.network.decode(part, condition.expand(len(part), -1))
+            rows = first[:, None] + torch.arange(t)
+            there = (rows >= 0) & (rows < n)
+            by = weight.expand(len(part), -1)[there]
+            total.index_add_(0, rows[there], decoded[there] * by[:, None])
+            weights.index_add_(0, rows[there], by)
         return self.restored(total / weights[:, None])
 
     # --- audio

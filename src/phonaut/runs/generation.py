@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from phonaut.runs.load import LoadedRun
 
 SHARPNESS = 110  # dots per inch
+LONGEST_S = 60.0  # of an utterance that is drawn
 
 
 @dataclass(frozen=True)
@@ -106,19 +107,27 @@ class Generating:
         speaker: str | None = None,
         seed: int = 0,
         prior: str | Path | None = None,
+        seconds: float | None = None,
     ) -> list[Made]:
         """Windows of draws of the generator's own prior, or of a density that was trained on its codes.
 
+        With `seconds`, the density draws a code for every frame, and windows overlap: a hidden Markov model draws what
+        follows what, so that whole utterances come out.
+
         Args:
-            n: windows.
+            n: windows, or utterances.
             label: the class that they are drawn for; of the prior, where the generator itself is made for none.
             speaker: the speaker, likewise.
             seed: of the draws.
             prior: a run with `encoder.run=` this generator.
+            seconds: of an utterance; None: windows by themselves.
 
         Raises:
-            ValueError: the generator is not conditioned on what is asked for, or the prior is none of its codes.
+            ValueError: the generator is not conditioned on what is asked for, the prior is none of its codes, or
+                utterances are asked for without one.
         """
+        if seconds is not None and (prior is None or not 0 < seconds <= LONGEST_S):
+            raise ValueError(f"seconds={seconds:g} goes with prior=RUN, and lies between 0 and {LONGEST_S:g}")
         of_prior = label if prior is not None and not self.model.labels else None  # whose classes are its own
         condition = self.condition(None if of_prior else label, speaker)
         rng = torch.Generator().manual_seed(seed)
@@ -126,8 +135,15 @@ class Generating:
             if prior is None:
                 windows = self.model.network.sample(n, condition.expand(n, -1), rng)
             else:
-                codes = torch.from_numpy(drawn_codes(self, prior, n, seed, of_prior))
-                windows = self.model.network.decode(codes, condition.expand(n, -1))
+                n_frames = 1 if seconds is None else max(1, round(seconds / self.model.front_end.frame_shift_s))
+                codes = torch.from_numpy(drawn_codes(self, prior, n, n_frames, seed, of_prior))
+                if seconds is not None:
+                    begins = torch.arange(n_frames) - self.model.network.window_frames // 2
+                    utterances = [self.model.overlapped(one, begins, n_frames, condition).numpy() for one in codes]
+                    return [
+                        Made(f"utterance_{i + 1:03d}", f"utterance {i + 1}", one) for i, one in enumerate(utterances)
+                    ]
+                windows = self.model.network.decode(codes[:, 0], condition.expand(n, -1))
             frames = self.model.restored(windows).numpy()
         return [Made(f"sample_{i + 1:03d}", f"sample {i + 1}", one) for i, one in enumerate(frames)]
 
@@ -206,9 +222,9 @@ class Generating:
 
 
 def drawn_codes(
-    generating: Generating, prior: str | Path, n: int, seed: int, label: str | None = None
+    generating: Generating, prior: str | Path, n: int, n_frames: int, seed: int, label: str | None = None
 ) -> NDArray[np.float32]:
-    """Codes `(n, Z)` drawn from a density that was trained on those of a generator.
+    """Codes `(n, T, Z)` of `n_frames` frames, drawn from a density that was trained on those of a generator.
 
     Of a density that has classes, those of `label`; without one, classes are drawn as they were in training.
 
@@ -233,7 +249,7 @@ def drawn_codes(
     rng = np.random.default_rng(seed)
     share = network.decision.log_prior.exp().double().numpy()
     chosen = rng.choice(len(names), n, p=share / share.sum()) if label is None else np.full(n, names.index(label))
-    drawn = np.stack([np.asarray(network.sample(int(c), 1, rng))[0] for c in chosen]).astype(np.float32)
+    drawn = np.stack([np.asarray(network.sample(int(c), n_frames, rng)) for c in chosen]).astype(np.float32)
     if encoder.projection is not None:
         components = encoder.projection.components.numpy()
         drawn = drawn @ components + encoder.projection.mean.numpy()
