@@ -325,10 +325,10 @@ def test_the_page_on_generation_runs_from_top_to_bottom(
         shutil.copy(tones / word / "s5_0.wav", name)
     blocks = "".join(re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL))
     commands = [line.split()[1:] for line in blocks.splitlines()]
-    assert [command[0] for command in commands].count("generate") == 5
+    assert [command[0] for command in commands].count("generate") == 6
     for command, *given in commands:
         if command == "train":
-            assert compose(given).choices["model"] in ("cvae", "gmm")
+            assert compose(given).choices["model"] in ("cvae", "gmm", "gmmhmm")
         else:
             assert main([command, *given]) == 0
     names: dict[str, Any] = {}
