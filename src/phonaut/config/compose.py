@@ -168,7 +168,7 @@ def finish_encoder(config: Config) -> None:
             f"encoder.run={config.encoder.run} is no pre-trained encoder, but model={run.choices['model']}"
         )
     model = dict(run.model)
-    if (of_data := instantiate(run.task).sizes_of_model(run_folder(path))) is not None:
+    if not path.is_file() and (of_data := instantiate(run.task).sizes_of_model(run_folder(path))) is not None:
         model |= of_data
     config.encoder.built = {"features": run.features, "model": model, "normalizer": run.normalizer}
     config.features, config.choices["features"] = dict(run.features), run.choices["features"]
