@@ -101,7 +101,10 @@ def of_head(file: Path) -> dict[str, Tensor]:
     return {name[5:]: value for name, value in load_file(file).items() if name.startswith("head.")}
 
 
-def test_a_checkpoint_is_imported_once_and_stands_in_front_of_a_model(tmp_path: Path) -> None:
+def test_a_checkpoint_is_imported_once_and_stands_in_front_of_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHONAUT_CACHE", str(tmp_path / "cache"))  # other processes of the tests write to theirs
     path = saved(modern(ours_in_their_names()), tmp_path / "a.ckpt")
     cached = {*(cache_dir() / "imported").rglob("*")}
     config = compose([f"encoder.run={path}", "model=probe"])
