@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -19,8 +19,29 @@ if TYPE_CHECKING:
     from phonaut.data.prepared import UtteranceTable
 
 
+class KeyedBatch:
+    """What dataclasses of tensors with `keys` share: they move to devices, and name what random draws derive from."""
+
+    keys: Tensor
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
+        """The batch on another device; keys stay on the CPU, where draws are made."""
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=non_blocking)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor) and name != "keys"
+        }
+        return replace(self, **moved)  # type: ignore[type-var]
+
+    @property
+    def draw_keys(self) -> NDArray[np.uint64]:
+        """The keys as `phonaut.data.draws` takes them, `(B,)`."""
+        keys: NDArray[np.uint64] = self.keys.numpy().view(np.uint64)
+        return keys
+
+
 @dataclass
-class Batch:
+class Batch(KeyedBatch):
     """Recordings and the spans in them; padding is zero.
 
     Attributes:
@@ -58,15 +79,6 @@ class Batch:
     frame_durations_s: Tensor | None = None
     is_computed: bool = False
 
-    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
-        """The batch on another device."""
-        moved: dict[str, Any] = {
-            name: value.to(device, non_blocking=non_blocking)
-            for name, value in vars(self).items()
-            if isinstance(value, Tensor) and name != "keys"
-        }
-        return replace(self, **moved)
-
     @property
     def given(self) -> tuple[Tensor, Tensor]:
         """The input of a front end with its lengths: audio, or the frames in its place."""
@@ -80,12 +92,6 @@ class Batch:
         if self.frame_durations_s is not None:
             return self.frame_durations_s
         return self.audio_lengths.double() / sample_rate
-
-    @property
-    def draw_keys(self) -> NDArray[np.uint64]:
-        """The keys as `phonaut.data.draws` takes them, `(B,)`."""
-        keys: NDArray[np.uint64] = self.keys.numpy().view(np.uint64)
-        return keys
 
 
 class SpeechDataset:

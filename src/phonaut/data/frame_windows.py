@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from phonaut.arrays import Index
 from phonaut.checks import below, refuse
+from phonaut.data.batches import KeyedBatch
 from phonaut.data.datamodule import CorpusData, SpeechData
 from phonaut.data.draws import nth_key
 from phonaut.data.sampler import BatchSampler
@@ -21,12 +23,13 @@ from phonaut.data.spans import offsets
 if TYPE_CHECKING:
     from phonaut.data.prepared import UtteranceTable
 
+AT_ONCE = 512  # windows
 Kind = Literal["segments", "sliding"]
 Frames = Callable[[str], tuple[NDArray[np.float32], Index]]
 
 
 @dataclass
-class WindowBatch:
+class WindowBatch(KeyedBatch):
     """Windows of frames.
 
     Attributes:
@@ -48,21 +51,6 @@ class WindowBatch:
     sequence_size: Tensor
     keys: Tensor
     epoch: int = 0
-
-    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> WindowBatch:
-        """The batch on another device."""
-        moved: dict[str, Any] = {
-            name: value.to(device, non_blocking=non_blocking)
-            for name, value in vars(self).items()
-            if isinstance(value, Tensor) and name != "keys"
-        }
-        return replace(self, **moved)
-
-    @property
-    def draw_keys(self) -> NDArray[np.uint64]:
-        """The keys as `phonaut.data.draws` takes them, `(B,)`."""
-        keys: NDArray[np.uint64] = self.keys.numpy().view(np.uint64)
-        return keys
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,14 +81,15 @@ class FrameWindows:
     window_frames: int
     in_training: bool
 
-    def __post_init__(self) -> None:
-        counts = np.bincount(self.row, minlength=1) if len(self.row) else np.zeros(1, np.int64)
-        used = np.cumsum(counts > 0) - 1  # utterances without a window have no number
-        object.__setattr__(self, "number", used[self.row] if self.in_training else np.full(len(self.row), -1))
-        object.__setattr__(self, "size", counts[self.row])
+    @cached_property
+    def size(self) -> Index:
+        """Windows of the utterance of each window, `(W,)`."""
+        return np.bincount(self.row)[self.row] if len(self.row) else self.row
 
-    number: Index = None  # type: ignore[assignment]  # of the utterance in training
-    size: Index = None  # type: ignore[assignment]  # windows of it
+    @cached_property
+    def number(self) -> Index:
+        """The number of that utterance in training, of those that have windows; -1 in other splits, `(W,)`."""
+        return np.unique(self.row, return_inverse=True)[1] if self.in_training else np.full(len(self.row), -1)
 
     def __len__(self) -> int:
         return len(self.first)
@@ -122,6 +111,17 @@ class FrameWindows:
             torch.from_numpy(self.size[numbers]),
             torch.from_numpy(self.keys[numbers].view(np.int64)),
         )
+
+    def batches(self, rows: Index | None = None) -> Iterator[WindowBatch]:
+        """Some windows by their numbers, or all, in the order given, a few hundred at a time."""
+        rows = np.arange(len(self)) if rows is None else rows
+        for first in range(0, len(rows), AT_ONCE):
+            yield self[rows[first : first + AT_ONCE]]
+
+
+def spread(n: int, most: int) -> Index:
+    """Up to `most` of `n` things, evenly spread."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
 
 
 class WindowData(CorpusData):

@@ -15,8 +15,6 @@ from phonaut.models.encoded import EncodedFrontEnd, Projection
 from phonaut.models.generators import Generator
 from phonaut.models.window_model import WindowModel
 
-CODES_AT_ONCE = 2048  # windows
-
 
 class EncodedWindows(EncodedFrontEnd):
     """Front end, normaliser and the encoder of a generator in a row; frames are as many as the front end's.
@@ -49,8 +47,7 @@ class EncodedWindows(EncodedFrontEnd):
         refuse(window_problems(mode, layer))
         self.mode, self.layer, self.layer_weights = mode, layer, None
         self.windows = WindowModel(front_end, network, normalizer, labels=[""] * network.condition_size)
-        for parameter in self.windows.parameters():
-            parameter.requires_grad_(False)
+        self.windows.requires_grad_(False)
         self.width = network.latent_size
         self.projection = None if n_components is None else Projection(self.width, n_components)
         self.sample_rate = front_end.sample_rate
@@ -89,8 +86,7 @@ class EncodedWindows(EncodedFrontEnd):
         if (adopt := getattr(self.windows.network, "adopt", None)) is not None:
             adopt(weights, prefix="network.")
         self.windows.load_state_dict(dict(weights))
-        for parameter in self.windows.parameters():
-            parameter.requires_grad_(False)
+        self.windows.requires_grad_(False)
 
     def n_frames(self, audio_lengths: Tensor) -> Tensor:
         """Codes of recordings of `audio_lengths` samples."""
@@ -105,13 +101,8 @@ class EncodedWindows(EncodedFrontEnd):
         normalised = self.windows.normalised(frames).masked_fill(~inside[:, :, None], 0.0)
         padded = nn.functional.pad(normalised, (0, 0, t // 2, t - 1 - t // 2))
         windows = padded.unfold(1, t, 1)[inside].transpose(1, 2)  # (N, T, D)
-        condition = frames.new_zeros(1, self.windows.network.condition_size)
-        codes = torch.cat(
-            [
-                self.windows.network.encode(part, condition.expand(len(part), -1))
-                for part in torch.split(windows, CODES_AT_ONCE)
-            ]
-        )
+        condition = frames.new_zeros(self.windows.network.condition_size)
+        codes = self.windows.codes(windows, condition)
         if self.projection is not None:
             codes = self.projection(codes)
         result = codes.new_zeros(*frames.shape[:2], codes.shape[1])

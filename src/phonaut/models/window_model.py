@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from phonaut.data.frame_windows import WindowBatch
 
 CODES_AT_ONCE = 1024  # windows
+OVERLAP = 4  # windows that hold a frame of a recording
 LEAST_DEVIATION = 1e-5  # of a feature that never varies
 
 
@@ -97,6 +98,11 @@ class WindowModel(SpeechModel):
             batch.sequence_size,
         )
 
+    def codes(self, windows: Tensor, condition: Tensor) -> Tensor:
+        """Codes `(W, Z)` of normalised windows `(W, T, D)` of one condition `(K,)`, in parts that bound memory."""
+        parts = torch.split(windows, CODES_AT_ONCE)
+        return torch.cat([self.network.encode(part, condition.expand(len(part), -1)) for part in parts])
+
     # --- whole recordings
 
     @torch.inference_mode()
@@ -104,7 +110,7 @@ class WindowModel(SpeechModel):
         self,
         frames: Tensor,
         *,
-        shift_frames: int,
+        shift_frames: int | None = None,
         heard: Tensor | None = None,
         made: Tensor | None = None,
         move: Tensor | None = None,
@@ -113,7 +119,7 @@ class WindowModel(SpeechModel):
 
         Args:
             frames: as the front end gives them.
-            shift_frames: from one window to the next; at most T.
+            shift_frames: from one window to the next, at most T; None: four windows hold each frame.
             heard: condition of the windows that are encoded, `(K,)`; None: unknown.
             made: condition of those that are decoded, `(K,)`; None: the same.
             move: added to every code, `(Z,)`; None: nothing.
@@ -122,6 +128,7 @@ class WindowModel(SpeechModel):
             ValueError: windows would not touch, or the generator has no encoder.
         """
         t, n = self.network.window_frames, len(frames)
+        shift_frames = max(1, t // OVERLAP) if shift_frames is None else shift_frames
         if not 1 <= shift_frames <= t:
             raise ValueError(f"shift_frames must be from 1 to {t}, the frames of a window; got {shift_frames}")
         begins = torch.arange(-(t // 2), n - t // 2 + shift_frames - 1, shift_frames)
@@ -131,9 +138,7 @@ class WindowModel(SpeechModel):
         nothing = self.mean.new_zeros(self.network.condition_size)
         heard = nothing if heard is None else heard
         made = heard if made is None else made
-        codes = torch.cat(
-            [self.network.encode(part, heard.expand(len(part), -1)) for part in torch.split(windows, CODES_AT_ONCE)]
-        )
+        codes = self.codes(windows, heard)
         return self.overlapped(codes if move is None else codes + move, begins, n, made)
 
     @torch.inference_mode()

@@ -15,7 +15,7 @@ from torch import Tensor
 from phonaut.files import write_bytes
 from phonaut.models.window_model import WindowModel
 from phonaut.names import did_you_mean
-from phonaut.tasks.generated import OVERLAP, PAUSE_S
+from phonaut.tasks.generated import one_after_another
 from phonaut.tasks.latents import ATTRIBUTES, Latents
 from phonaut.tasks.recordings import prepared_files
 
@@ -182,11 +182,10 @@ class Generating:
                 move = torch.from_numpy(moved.astype(np.float32))
         elif source is not None:
             raise ValueError(f"source={source} says what recordings are; target= says what they become")
-        shift = max(1, self.model.network.window_frames // OVERLAP)
         paths = [Path(file) for file in files]
         results = []
         for path, (audio, frames) in zip(paths, self.read(paths), strict=True):
-            how: dict[str, Any] = {"shift_frames": shift, "heard": heard, "made": made, "move": move}
+            how: dict[str, Any] = {"heard": heard, "made": made, "move": move}
             rebuilt = self.model.rebuilt(torch.from_numpy(frames), **how)
             what = "reconstructed" if target is None else f"to_{target.replace(':', '_')}"
             results.append(Made(f"{path.stem}_{what}", f"{path.name}, {what}", rebuilt.numpy(), frames, audio))
@@ -243,6 +242,9 @@ def drawn_codes(
     ours, theirs = generating.model.network.state_dict(), encoder.windows.network.state_dict()
     if ours.keys() != theirs.keys() or any(not torch.equal(ours[key], theirs[key]) for key in ours):
         raise ValueError(f"prior={prior} is of the codes of another generator than {generating.run.folder}")
+    if run.model.normalizer is not None:
+        raise ValueError(f"prior={prior} normalises codes by recording, which draws cannot undo: train it with "
+                         "normalizer=null")  # fmt: skip
     names = list(run.about["classes"])
     if label is not None and label not in names:
         raise ValueError(f"label={label} is no class of prior={prior}{did_you_mean(label, names)}")
@@ -253,9 +255,6 @@ def drawn_codes(
     if encoder.projection is not None:
         components = encoder.projection.components.numpy()
         drawn = drawn @ components + encoder.projection.mean.numpy()
-    if run.model.normalizer is not None:
-        raise ValueError(f"prior={prior} normalises codes by recording, which draws cannot undo: train it with "
-                         "normalizer=null")  # fmt: skip
     return drawn
 
 
@@ -294,7 +293,6 @@ def write(generating: Generating, made: Sequence[Made], folder: Path) -> list[Pa
     write_arrays(files[0], {one.name: one.frames for one in made})
     front_end = generating.model.front_end
     rate = int(front_end.sample_rate)
-    pause = np.zeros(round(PAUSE_S * rate), np.float32)
     windows = [one for one in made if one.source is None]
     heard = {one.name: generating.audio(one) for one in made if one.source is not None}
     figures = {
@@ -307,7 +305,7 @@ def write(generating: Generating, made: Sequence[Made], folder: Path) -> list[Pa
     if windows:
         name = windows[0].name.rpartition("_")[0] + "s"
         figures[name] = window_grid({"": np.stack([one.frames for one in windows])})
-        heard[name] = np.concatenate([part for one in windows for part in (generating.audio(one), pause)])
+        heard[name] = one_after_another(generating.model, [one.frames for one in windows])
     for name, figure in figures.items():
         files.append(folder / f"{name}.png")
         write_bytes(files[-1], png(figure, dpi=SHARPNESS))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from phonaut.data.frame_windows import spread
 from phonaut.features.loudness import playable
 from phonaut.tasks.latents import Latents
 
@@ -21,7 +22,6 @@ N_SOUNDING = 12  # of them are heard
 N_RECORDINGS = 3
 SAMPLES = 360_000  # of all that is heard: less than 1 MB on a page
 PAUSE_S = 0.15  # between windows that are heard one after another
-OVERLAP = 4  # windows that hold a frame of a recording
 
 
 def drawn(model: WindowModel, seed: int) -> dict[str, NDArray[Any]]:
@@ -54,9 +54,7 @@ def heard(model: WindowModel, data: WindowData, latents: Latents | None, sampled
     rate = int(model.front_end.sample_rate)
     sounds: dict[str, NDArray[np.float32]] = {}
     names, changes = [], []
-    pause = np.zeros(round(PAUSE_S * rate), np.float32)
-    together = np.concatenate([part for one in sampled[:N_SOUNDING] for part in (model.audio(one), pause)])
-    sounds["sampled"] = together[: SAMPLES // 4]
+    sounds["sampled"] = one_after_another(model, sampled[:N_SOUNDING])[: SAMPLES // 4]
     rows = chosen_rows(data) if latents is not None else []
     table = data.prepared.utterances("test")
     for i, row in enumerate(rows):
@@ -65,17 +63,12 @@ def heard(model: WindowModel, data: WindowData, latents: Latents | None, sampled
         audio = table.audio(row, 0, min(int(table.n_samples[row]), longest))
         with torch.inference_mode():
             frames = model.frames(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))[0][0]
-        shift = max(1, model.network.window_frames // OVERLAP)
         name, change = conversion(model, latents, data, table.speaker_name(row))
         sounds[f"{i}/original"] = playable(audio, rate)
-        unchanged = {"heard": change["heard"]} if change else {}
-        sounds[f"{i}/reconstructed"] = model.audio(
-            model.rebuilt(frames, shift_frames=shift, **unchanged).numpy(), phase_of=audio
-        )
+        unchanged = {"heard": change["heard"]} if change else dict[str, Any]()
+        sounds[f"{i}/reconstructed"] = model.audio(model.rebuilt(frames, **unchanged).numpy(), phase_of=audio)
         if change:
-            sounds[f"{i}/converted"] = model.audio(
-                model.rebuilt(frames, shift_frames=shift, **change).numpy(), phase_of=audio
-            )
+            sounds[f"{i}/converted"] = model.audio(model.rebuilt(frames, **change).numpy(), phase_of=audio)
         names.append(f"{table.id(row)}")
         changes.append(name)
     arrays: dict[str, Any] = {
@@ -84,6 +77,12 @@ def heard(model: WindowModel, data: WindowData, latents: Latents | None, sampled
         "heard/changes": np.array(changes, np.str_),
     }
     return arrays | {f"heard/{name}": np.rint(one * 32767).astype(np.int16) for name, one in sounds.items()}
+
+
+def one_after_another(model: WindowModel, windows: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Audio `(S,)` of windows `(T, D)`, with pauses after each."""
+    pause = np.zeros(round(PAUSE_S * model.front_end.sample_rate), np.float32)
+    return np.concatenate([part for one in windows for part in (model.audio(one), pause)])
 
 
 def chosen_rows(data: WindowData) -> list[int]:
@@ -95,13 +94,11 @@ def chosen_rows(data: WindowData) -> list[int]:
     speakers = np.array([table.speaker_name(row) for row in rows.tolist()], np.str_)
     firsts = np.sort(rows[np.unique(speakers, return_index=True)[1]])
     of = firsts if len(firsts) >= N_RECORDINGS else rows
-    found: list[int] = of[np.unique(np.linspace(0, len(of) - 1, N_RECORDINGS).round().astype(np.int64))].tolist()
+    found: list[int] = of[spread(len(of), N_RECORDINGS)].tolist()
     return found
 
 
-def conversion(
-    model: WindowModel, latents: Latents, data: WindowData, speaker: str
-) -> tuple[str, dict[str, Tensor | None]]:
+def conversion(model: WindowModel, latents: Latents, data: WindowData, speaker: str) -> tuple[str, dict[str, Any]]:
     """To what a recording of a speaker is converted for the page, and how; nothing where there is nothing else.
 
     To the other gender where genders are known, else to the voice of a speaker of training. The condition is exchanged

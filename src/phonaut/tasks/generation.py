@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -14,7 +13,7 @@ from phonaut.checks import Rule, within
 from phonaut.config.nodes import class_of, instantiate
 from phonaut.config.schema import Config
 from phonaut.data.datamodule import SpeechData
-from phonaut.data.frame_windows import FrameWindows, WindowData
+from phonaut.data.frame_windows import FrameWindows, WindowData, spread
 from phonaut.files import read_json, write_arrays
 from phonaut.models.frame_cache import FrameCache
 from phonaut.models.generators import FHVAE, Generator
@@ -233,7 +232,7 @@ class Generation(Task):
 
 def examples(model: WindowModel, windows: FrameWindows, n: int = 24) -> dict[str, NDArray[Any]]:
     """Some windows and their reconstructions, as the front end gives frames, `(n, T, D)`."""
-    rows = np.unique(np.linspace(0, len(windows) - 1, n).round().astype(np.int64))
+    rows = spread(len(windows), n)
     with torch.inference_mode():
         batch = model.windows(windows[rows])
         shown = {"true": model.restored(batch.frames).numpy(), "label": windows.labels[rows]}

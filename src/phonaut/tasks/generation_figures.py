@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from phonaut.arrays import Array, Index
-from phonaut.data.frame_windows import FrameWindows, WindowBatch, WindowData
+from phonaut.data.frame_windows import AT_ONCE, WindowBatch, WindowData, spread
 from phonaut.features.spectral import MFCC, Spectrogram
 from phonaut.metrics import Estimate, mean_over, wilson
 from phonaut.metrics.generation import copying_estimate, frechet_estimate, mmd, nearest, neighbours
@@ -26,7 +25,6 @@ N_MEASURED = 5000  # windows that are reconstructed, of models that do so at lit
 COST = 5e10  # multiplications for the windows that are reconstructed, but for 500 at least
 N_COMPONENTS = (16, 128)  # of the reconstructions that a model is to beat
 SPACE = 32  # principal components in which samples are compared
-AT_ONCE = 512  # windows
 LEAST = 20  # windows of either side, below which samples are not compared
 OVER_WINDOWS = "windows taken as independent of each other"
 
@@ -62,7 +60,7 @@ class Figures:
         train = data.windows("train")
         rows = spread(len(train), N_FITTED)
         fitted, total, n = [], np.zeros(model.network.n_features), 0
-        for batch in batches_of(train, rows):
+        for batch in train.batches(rows):
             frames = model.windows(batch).frames
             fitted.append(flat(frames))
             total += frames[batch.inside].double().sum(dim=0).numpy()
@@ -86,7 +84,7 @@ class Figures:
         cost = max(1, self.model.network.size(self.model.network.window_frames)[1])
         rows = spread(len(windows), int(np.clip(COST / cost, 500, N_MEASURED)))
         sums: dict[str, list[Array]] = {}
-        for batch in batches_of(windows, rows):
+        for batch in windows.batches(rows):
             for name, values in self.sums(batch).items():
                 sums.setdefault(name, []).append(values)
         speakers = self.speakers(split, rows)
@@ -155,7 +153,7 @@ class Figures:
         train = self.data.windows("train")
         real = self.located(self.model.windows(samples.batch).frames)
         known = np.concatenate(
-            [self.located(self.model.windows(b).frames) for b in batches_of(train, spread(len(train), N_KNOWN))]
+            [self.located(self.model.windows(b).frames) for b in train.batches(spread(len(train), N_KNOWN))]
         )
         draws = np.random.default_rng(0).standard_normal((n, known.shape[1]))
         others = {
@@ -219,14 +217,3 @@ def flat(windows: Tensor) -> NDArray[np.float32]:
     """Windows as vectors, `(B, T D)`."""
     vectors: NDArray[np.float32] = windows.flatten(1).float().numpy()
     return vectors
-
-
-def spread(n: int, most: int) -> Index:
-    """Up to `most` of `n` windows, evenly spread."""
-    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
-
-
-def batches_of(windows: FrameWindows, rows: Index) -> Iterator[WindowBatch]:
-    """Some windows, in the order given."""
-    for first in range(0, len(rows), AT_ONCE):
-        yield windows[rows[first : first + AT_ONCE]]

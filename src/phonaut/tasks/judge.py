@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from phonaut.arrays import Array
 from phonaut.config.schema import Config
+from phonaut.data.frame_windows import AT_ONCE, spread
 from phonaut.metrics import accuracy
 from phonaut.tasks.base import Trained
-from phonaut.tasks.generation_figures import AT_ONCE, Figures, Numbers, Samples, distances, spread
+from phonaut.tasks.generation_figures import Figures, Numbers, Samples, distances
 
 
 class Judge:

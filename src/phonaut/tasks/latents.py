@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from phonaut.arrays import Array
+from phonaut.data.frame_windows import spread
 from phonaut.files import read_arrays, write_arrays
 from phonaut.names import did_you_mean
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 FILE = "latents.npz"
 N_KEPT = 4000  # codes
-AT_ONCE = 512  # windows
 ATTRIBUTES = ("label", "speaker", "gender")
 
 
@@ -28,8 +28,7 @@ def write_latents(folder: Path, model: WindowModel, data: WindowData) -> None:
     windows, table = data.windows("train"), data.prepared.utterances("train")
     codes = []
     with torch.inference_mode():
-        for first in range(0, len(windows), AT_ONCE):
-            batch = model.windows(windows[np.arange(first, min(first + AT_ONCE, len(windows)))])
+        for batch in map(model.windows, windows.batches()):
             codes.append(model.network.encode(batch.frames, batch.condition).numpy())
     found = np.concatenate(codes)
     genders = data.prepared.genders
@@ -39,7 +38,7 @@ def write_latents(folder: Path, model: WindowModel, data: WindowData) -> None:
         "speaker": np.array(speakers, np.str_),
         "gender": np.array([genders.get(name, "") for name in speakers], np.str_),
     }
-    kept = np.unique(np.linspace(0, len(found) - 1, N_KEPT).round().astype(np.int64))
+    kept = spread(len(found), N_KEPT)
     arrays: dict[str, NDArray[Any]] = {"codes": found[kept]}
     for attribute, column in columns.items():
         names = np.unique(column[column != ""])
