@@ -10,18 +10,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from phonaut.data.frame_windows import spread
 from phonaut.features import FrontEnd
 from phonaut.features.inversion import INVERTIBLE, N_ITERATIONS, invert
 from phonaut.features.loudness import playable
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.generators import Generator, Windows, keyed_draw
+from phonaut.models.generators.principal import principal_components
 from phonaut.models.speech_model import SpeechModel
 
 if TYPE_CHECKING:
-    from phonaut.data.frame_windows import WindowBatch
+    from phonaut.data.frame_windows import FrameWindows, WindowBatch
 
 CODES_AT_ONCE = 1024  # windows
 OVERLAP = 4  # windows that hold a frame of a recording
+N_STARTED = 10_000  # windows whose principal components are taken
 LEAST_DEVIATION = 1e-5  # of a feature that never varies
 
 
@@ -69,6 +72,12 @@ class WindowModel(SpeechModel):
         deviation = np.sqrt(np.maximum(np.square(frames, dtype=np.float64).mean(axis=0) - mean**2, 0.0))
         self.mean.copy_(torch.from_numpy(mean))
         self.deviation.copy_(torch.from_numpy(np.maximum(deviation, LEAST_DEVIATION)))
+
+    def start_at_components(self, train: FrameWindows) -> None:
+        """Let a generator with linear paths begin at the principal components of training windows."""
+        if self.network.linear:
+            batches = (self.windows(batch).frames for batch in train.batches(spread(len(train), N_STARTED)))
+            self.network.start(principal_components(batches, self.network.latent_size))
 
     def normalised(self, frames: Tensor) -> Tensor:
         """Frames `(..., D)` of the front end as the generator takes them."""

@@ -160,6 +160,7 @@ class Generation(Task):
         train = data.windows("train")
         if self.normalize:
             model.fit_normalization(train.frames)
+        model.start_at_components(train)
         if isinstance(model.network, FHVAE):
             model.network.set_sequences(train.n_sequences)
         return build.training_loop(config, model)

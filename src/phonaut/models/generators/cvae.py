@@ -11,6 +11,7 @@ from torch import Tensor
 from phonaut.checks import Rule, within
 from phonaut.models.generators.gaussian import DecoderVariance, GaussianLikelihood, gaussian_kl
 from phonaut.models.generators.generator import Generator, Windows
+from phonaut.models.generators.principal import PrincipalComponents, start_posterior
 
 POSITIVE = Rule("must be above 0", lambda value: isinstance(value, str) or value > 0)
 
@@ -58,6 +59,15 @@ class CVAE(Generator):
         self.encoder = self.make_encoder(self.latent_size * (2 if posterior_variance == "learned" else 1))
         self.likelihood = GaussianLikelihood(decoder_variance)
         self.decoder = self.make_decoder(values_per_bin=self.likelihood.values_per_bin)
+
+    def start(self, components: PrincipalComponents) -> None:
+        """Begin as probabilistic principal components, with their exact posterior: the bound is then the likelihood."""
+        if not self.linear:
+            return
+        weight, variance = components.posterior
+        start_posterior(self.encoder, weight, components, variance if self.posterior_variance == "learned" else None)
+        self.start_decoder(self.decoder, components.loadings, components)
+        self.likelihood.start(components.noise)
 
     def posterior(self, frames: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of `q(z | x, c)`, each `(B, Z)`."""

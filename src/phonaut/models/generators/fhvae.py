@@ -13,6 +13,7 @@ from phonaut.checks import Rule, at_least, below, refuse, within
 from phonaut.models.generators.cvae import POSITIVE, split_posterior
 from phonaut.models.generators.gaussian import DecoderVariance, GaussianLikelihood, gaussian_kl, gaussian_log_prob
 from phonaut.models.generators.generator import Generator, Windows
+from phonaut.models.generators.principal import PrincipalComponents, start_posterior
 
 
 class Posterior(NamedTuple):
@@ -103,6 +104,20 @@ class FHVAE(Generator):
         """Make the table as long as that of a trained model, by its `state_dict`."""
         if (table := weights.get(f"{prefix}vectors")) is not None:
             self.set_sequences(len(table))
+
+    def start(self, components: PrincipalComponents) -> None:
+        """Begin with z1 as the latent of probabilistic principal components, and z2 as its prior, without effect."""
+        if not self.linear:
+            return
+        n = self.segment_latents
+        weight, variance = components.posterior
+        start_posterior(self.segment_encoder, weight[:n], components, variance[:n])
+        nothing = torch.zeros(self.sequence_latents, weight.shape[1])
+        start_posterior(self.sequence_encoder, nothing, components, nothing[:, 0] + self.marginal_variance)
+        loadings = components.loadings.clone()
+        loadings[n:] = 0.0
+        self.start_decoder(self.decoder, loadings, components)
+        self.likelihood.start(components.noise)
 
     # --- generation
 

@@ -37,6 +37,12 @@ def gaussian_kl(
     return 0.5 * (ratio + distance - 1.0 - log_variance + math.log(prior_variance)).sum(dim=1)
 
 
+def log_variance_input(variance: float) -> float:
+    """What a decoder gives for a predicted variance; the least one has none, and gives one near it."""
+    above = math.log(variance) - LEAST_LOG_VARIANCE
+    return LEAST_LOG_VARIANCE + math.log(math.expm1(max(above, 1e-3)))
+
+
 class GaussianLikelihood(nn.Module):
     """`log N(x; mean, variance I)` of windows, whose variance is solved for, predicted or fixed.
 
@@ -60,6 +66,12 @@ class GaussianLikelihood(nn.Module):
         first = 1.0 if isinstance(variance, str) else float(variance)
         self.register_buffer("variance", torch.tensor(first), persistent=self.kind == "optimal")
         self.register_buffer("n_batches", torch.tensor(0), persistent=self.kind == "optimal")
+
+    def start(self, variance: float) -> None:
+        """Begin an optimal variance at one that is known to be near."""
+        if self.kind == "optimal":
+            self.variance.fill_(variance)
+            self.n_batches.fill_(1)
 
     def mean(self, decoded: Tensor) -> Tensor:
         """The mean `(B, T, D)`, of any range, of what a decoder gives `(B, T, values D)`."""

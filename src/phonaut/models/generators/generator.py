@@ -14,7 +14,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from phonaut.checks import below, refuse, within
 from phonaut.data import draws
+from phonaut.models.generators.gaussian import log_variance_input
+from phonaut.models.generators.principal import PrincipalComponents
 from phonaut.networks.conv_autoencoder import Activation, ConvDecoder, ConvEncoder
+from phonaut.networks.linear_path import LinearPath
 from phonaut.networks.lstm_autoencoder import LSTMDecoder, LSTMEncoder
 from phonaut.networks.network import evaluating
 
@@ -106,6 +109,7 @@ class Generator(nn.Module):
         channels: of the convolutions.
         hidden_size: units of linear layers, or of the LSTM.
         activation: of the convolutional network: `leaky_relu`, `tanh` or `gated`.
+        linear: beside encoder and decoder there are linear paths, with which training begins: see `start`.
 
     Attributes:
         has_encoder: windows have codes; a WGAN's have none.
@@ -130,12 +134,13 @@ class Generator(nn.Module):
         channels: Sequence[int] = (64, 128, 256),
         hidden_size: int = 512,
         activation: Activation = "leaky_relu",
+        linear: bool = False,
     ) -> None:
         super().__init__()
         refuse(below(1, latent_size=latent_size) + below(0, condition_size=condition_size))
         self.n_features, self.window_frames = n_features, window_frames
         self.condition_size, self.latent_size = condition_size, latent_size
-        self.network = network
+        self.network, self.linear = network, linear
         self.options: dict[str, Any] = {"window_frames": window_frames, "hidden_size": hidden_size}
         if network == "conv":
             self.options |= {"channels": tuple(channels), "activation": activation}
@@ -144,14 +149,34 @@ class Generator(nn.Module):
         """A network `(frames (B, T, D), condition (B, K + more)) -> (B, n_outputs)`."""
         n_condition = self.condition_size + more_condition
         sizes = {"n_features": self.n_features, "n_outputs": n_outputs, "n_condition": n_condition, **self.options}
-        return ConvEncoder(**sizes) if self.network == "conv" else LSTMEncoder(**sizes)
+        encoder = ConvEncoder(**sizes) if self.network == "conv" else LSTMEncoder(**sizes)
+        return LinearPath(encoder, self.window_frames * self.n_features, (n_outputs,)) if self.linear else encoder
 
     def make_decoder(self, *, values_per_bin: int = 1) -> nn.Module:
         """A network `(latents (B, Z), condition (B, K)) -> (B, T, values D)`."""
         sizes = {"n_latents": self.latent_size, "n_condition": self.condition_size, **self.options}
         n_features = values_per_bin * self.n_features
-        decoder = ConvDecoder if self.network == "conv" else LSTMDecoder
-        return decoder(n_features=n_features, **sizes)
+        decoder = (ConvDecoder if self.network == "conv" else LSTMDecoder)(n_features=n_features, **sizes)
+        return LinearPath(decoder, self.latent_size, (self.window_frames, n_features)) if self.linear else decoder
+
+    def start(self, components: PrincipalComponents) -> None:
+        """Begin as the principal components of training windows, which is the best generator without a bend.
+
+        Only where there are linear paths: networks then learn what lines cannot make.
+        """
+        raise NotImplementedError
+
+    def start_decoder(self, decoder: nn.Module, directions: Tensor, components: PrincipalComponents) -> None:
+        """Begin at windows `m + directions^T z`, `(Z, T D)`; where variances are predicted, at the one of the rest."""
+        assert isinstance(decoder, LinearPath)
+        t, size = decoder.shape
+        weight, bias = (
+            torch.zeros(t, size, self.latent_size),
+            torch.full((t, size), log_variance_input(components.noise)),
+        )
+        weight[:, : self.n_features] = directions.T.view(t, self.n_features, -1)
+        bias[:, : self.n_features] = components.mean.view(t, self.n_features)
+        decoder.start(weight.flatten(0, 1), bias.flatten())
 
     # --- generation
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from phonaut.checks import Rule, within
 from phonaut.models.generators.generator import Generator, Player, Windows
+from phonaut.models.generators.principal import PrincipalComponents, start_posterior
 from phonaut.networks.discriminator import Discriminator
 
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # of the kernels
@@ -50,6 +51,12 @@ class WAE(Generator):
         self.prior_scale, self.gamma, self.lambda_prior = prior_scale, gamma, lambda_prior
         self.encoder = self.make_encoder(latent_size)
         self.decoder = self.make_decoder()
+
+    def start(self, components: PrincipalComponents) -> None:
+        """Begin at coordinates along principal components, of variance 1 each, and windows that these make."""
+        if self.linear:
+            start_posterior(self.encoder, components.whitening, components, None)
+            self.start_decoder(self.decoder, components.spread, components)
 
     def encode(self, frames: Tensor, condition: Tensor) -> Tensor:
         """Codes `(B, Z)`."""

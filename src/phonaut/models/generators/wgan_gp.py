@@ -10,6 +10,7 @@ from torch import Tensor
 
 from phonaut.checks import at_least, within
 from phonaut.models.generators.generator import Generator, Player, Windows
+from phonaut.models.generators.principal import PrincipalComponents
 from phonaut.networks.conv_autoencoder import Activation, ConvEncoder
 
 
@@ -32,6 +33,7 @@ class WGANGP(Generator):
         channels: of the convolutions of both.
         hidden_size: units of the linear layers of both.
         activation: `leaky_relu`, `tanh` or `gated`.
+        linear: the generator has a linear path; see `Generator`.
         critic_steps: of the critic to one of the generator.
         lambda_gradient: weight of the penalty.
     """
@@ -50,6 +52,7 @@ class WGANGP(Generator):
         channels: Sequence[int] = (64, 128, 256),
         hidden_size: int = 512,
         activation: Activation = "leaky_relu",
+        linear: bool = False,
         critic_steps: int = 5,
         lambda_gradient: float = 10.0,
     ) -> None:
@@ -61,12 +64,18 @@ class WGANGP(Generator):
             channels=channels,
             hidden_size=hidden_size,
             activation=activation,
+            linear=linear,
         )
         self.critic_steps, self.lambda_gradient = critic_steps, lambda_gradient
         self.decoder = self.make_decoder()
         self.critic = ConvEncoder(
             n_features=n_features, n_outputs=1, n_condition=condition_size, batch_norm=False, **self.options
         )
+
+    def start(self, components: PrincipalComponents) -> None:
+        """Begin at draws of a Gaussian of principal components."""
+        if self.linear:
+            self.start_decoder(self.decoder, components.spread, components)
 
     def encode(self, frames: Tensor, condition: Tensor) -> Tensor:
         """There is no encoder.
