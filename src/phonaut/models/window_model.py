@@ -75,7 +75,7 @@ class WindowModel(SpeechModel):
 
     def start_at_components(self, train: FrameWindows) -> None:
         """Let a generator with linear paths begin at the principal components of training windows."""
-        if self.network.linear:
+        if self.network.linear_path:
             batches = (self.windows(batch).frames for batch in train.batches(spread(len(train), N_STARTED)))
             self.network.start(principal_components(batches, self.network.latent_size))
 

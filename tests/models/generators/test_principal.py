@@ -29,7 +29,7 @@ def data(n: int = 600) -> Tensor:
 def begun(kind: type[Generator], **options: Any) -> tuple[Generator, PrincipalComponents]:
     components = principal_components(torch.split(data(), 150), Z)
     torch.manual_seed(0)
-    model = kind(**{**SMALL, **options}, linear=True).eval()
+    model = kind(**{**SMALL, **options}, linear_path=True).eval()
     model.start(components)
     return model, components
 
@@ -109,7 +109,7 @@ def test_a_model_begins_at_the_components_of_normalised_windows_and_learns_from_
     front_end = MelSpectrogram(sample_rate=8000, n_mels=D, n_fft=128, win_length=128, hop_length=80, f_max=4000)
     first, zeros = np.arange(0, 390), np.zeros(390, np.int64)
     table = FrameWindows(frames, first, zeros, zeros + 400, zeros, zeros, zeros, zeros.astype(np.uint64), T, True)
-    model = WindowModel(front_end, CVAE(**SMALL, linear=True)).eval()
+    model = WindowModel(front_end, CVAE(**SMALL, linear_path=True)).eval()
     model.fit_normalization(frames)
     model.start_at_components(table)
     windows = model.windows(table[first])

@@ -62,7 +62,7 @@ class CVAE(Generator):
 
     def start(self, components: PrincipalComponents) -> None:
         """Begin as probabilistic principal components, with their exact posterior: the bound is then the likelihood."""
-        if not self.linear:
+        if not self.linear_path:
             return
         weight, variance = components.posterior
         start_posterior(self.encoder, weight, components, variance if self.posterior_variance == "learned" else None)

@@ -107,7 +107,7 @@ class FHVAE(Generator):
 
     def start(self, components: PrincipalComponents) -> None:
         """Begin with z1 as the latent of probabilistic principal components, and z2 as its prior, without effect."""
-        if not self.linear:
+        if not self.linear_path:
             return
         n = self.segment_latents
         weight, variance = components.posterior

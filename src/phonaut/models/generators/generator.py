@@ -109,7 +109,7 @@ class Generator(nn.Module):
         channels: of the convolutions.
         hidden_size: units of linear layers, or of the LSTM.
         activation: of the convolutional network: `leaky_relu`, `tanh` or `gated`.
-        linear: beside encoder and decoder there are linear paths, with which training begins: see `start`.
+        linear_path: beside encoder and decoder there are linear paths, with which training begins: see `start`.
 
     Attributes:
         has_encoder: windows have codes; a WGAN's have none.
@@ -134,13 +134,13 @@ class Generator(nn.Module):
         channels: Sequence[int] = (64, 128, 256),
         hidden_size: int = 512,
         activation: Activation = "leaky_relu",
-        linear: bool = False,
+        linear_path: bool = False,
     ) -> None:
         super().__init__()
         refuse(below(1, latent_size=latent_size) + below(0, condition_size=condition_size))
         self.n_features, self.window_frames = n_features, window_frames
         self.condition_size, self.latent_size = condition_size, latent_size
-        self.network, self.linear = network, linear
+        self.network, self.linear_path = network, linear_path
         self.options: dict[str, Any] = {"window_frames": window_frames, "hidden_size": hidden_size}
         if network == "conv":
             self.options |= {"channels": tuple(channels), "activation": activation}
@@ -150,14 +150,14 @@ class Generator(nn.Module):
         n_condition = self.condition_size + more_condition
         sizes = {"n_features": self.n_features, "n_outputs": n_outputs, "n_condition": n_condition, **self.options}
         encoder = ConvEncoder(**sizes) if self.network == "conv" else LSTMEncoder(**sizes)
-        return LinearPath(encoder, self.window_frames * self.n_features, (n_outputs,)) if self.linear else encoder
+        return LinearPath(encoder, self.window_frames * self.n_features, (n_outputs,)) if self.linear_path else encoder
 
     def make_decoder(self, *, values_per_bin: int = 1) -> nn.Module:
         """A network `(latents (B, Z), condition (B, K)) -> (B, T, values D)`."""
         sizes = {"n_latents": self.latent_size, "n_condition": self.condition_size, **self.options}
         n_features = values_per_bin * self.n_features
         decoder = (ConvDecoder if self.network == "conv" else LSTMDecoder)(n_features=n_features, **sizes)
-        return LinearPath(decoder, self.latent_size, (self.window_frames, n_features)) if self.linear else decoder
+        return LinearPath(decoder, self.latent_size, (self.window_frames, n_features)) if self.linear_path else decoder
 
     def start(self, components: PrincipalComponents) -> None:
         """Begin as the principal components of training windows, which is the best generator without a bend.

@@ -54,7 +54,7 @@ class WAE(Generator):
 
     def start(self, components: PrincipalComponents) -> None:
         """Begin at coordinates along principal components, of variance 1 each, and windows that these make."""
-        if self.linear:
+        if self.linear_path:
             start_posterior(self.encoder, components.whitening, components, None)
             self.start_decoder(self.decoder, components.spread, components)
 

@@ -33,7 +33,7 @@ class WGANGP(Generator):
         channels: of the convolutions of both.
         hidden_size: units of the linear layers of both.
         activation: `leaky_relu`, `tanh` or `gated`.
-        linear: the generator has a linear path; see `Generator`.
+        linear_path: the generator has a linear path; see `Generator`.
         critic_steps: of the critic to one of the generator.
         lambda_gradient: weight of the penalty.
     """
@@ -52,7 +52,7 @@ class WGANGP(Generator):
         channels: Sequence[int] = (64, 128, 256),
         hidden_size: int = 512,
         activation: Activation = "leaky_relu",
-        linear: bool = False,
+        linear_path: bool = False,
         critic_steps: int = 5,
         lambda_gradient: float = 10.0,
     ) -> None:
@@ -64,7 +64,7 @@ class WGANGP(Generator):
             channels=channels,
             hidden_size=hidden_size,
             activation=activation,
-            linear=linear,
+            linear_path=linear_path,
         )
         self.critic_steps, self.lambda_gradient = critic_steps, lambda_gradient
         self.decoder = self.make_decoder()
@@ -74,7 +74,7 @@ class WGANGP(Generator):
 
     def start(self, components: PrincipalComponents) -> None:
         """Begin at draws of a Gaussian of principal components."""
-        if self.linear:
+        if self.linear_path:
             self.start_decoder(self.decoder, components.spread, components)
 
     def encode(self, frames: Tensor, condition: Tensor) -> Tensor:
