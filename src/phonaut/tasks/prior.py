@@ -25,6 +25,7 @@ from phonaut.models.code_density import CodeDensity
 from phonaut.models.em_classifier import Segments
 from phonaut.models.encoded import Projection
 from phonaut.models.encoded_windows import EncodedWindows
+from phonaut.models.generative_classifier import GenerativeClassifier
 from phonaut.models.generators import Generator
 from phonaut.models.speech_model import SpeechModel
 from phonaut.models.window_model import WindowModel
@@ -88,6 +89,11 @@ class Prior(Generation):
         """A normaliser, figures that do not exist, and numbers out of range."""
         names = ("batch_size", "n_workers", "max_recording_s")
         wrong = SpeechData.problems(**{name: getattr(config, name) for name in names})
+        encoder = (config.encoder.built or {}).get("model")
+        is_density = issubclass(class_of(config.model), GenerativeClassifier)
+        if not (encoder and issubclass(class_of(encoder), Generator) and is_density):
+            wrong.append("task=prior is a density of the codes of a generator: type model=gmm, or another one, and "
+                         "encoder.run=RUN")  # fmt: skip
         if config.normalizer:
             wrong.append(f"normalizer={config.choices['normalizer']}: what it takes from the codes of a recording "
                          "could not be given back to those that are drawn; leave it out")  # fmt: skip
@@ -217,6 +223,7 @@ def take_windows(config: Config) -> None:
     kind = ("segments" if run.target == "phone" else "sliding") if kind == "auto" else kind
     conditions = read_json(folder / "model.json", dict[str, Any]()).get("classes", [])
     config.task = {**run.task, "_target_": f"{__name__}.{Prior.__name__}", "windows": kind, "conditions": conditions}
+    config.choices["task"] = "generation"
     config.target = run.target
     name = default_choices()["dataset"]
     if config.choices["dataset"] == name and config.dataset == node_of_group("dataset", name, {}, config.to_dict()):
