@@ -20,9 +20,8 @@ from phonaut.reports import write_report
 from phonaut.reports.record import read
 from phonaut.reports.terminal import lines
 from phonaut.runs import Run, train
-from phonaut.runs.generation import Generating
+from phonaut.runs.generation import Generating, prior_of
 from phonaut.runs.load import load
-from phonaut.runs.priors import CodePrior
 from phonaut.tasks.latents import Latents
 
 T, D = 12, 20
@@ -116,10 +115,9 @@ def test_samples_are_those_of_their_seed_and_a_prior_draws_codes_of_its_classes(
     assert first[0].frames.shape == (T, D)
     assert np.array_equal(first[2].frames, again[2].frames)
     assert not np.array_equal(first[0].frames, other[0].frames)
-    means, density = Latents(run.folder), CodePrior(made, prior.folder)
+    means, density = Latents(run.folder), prior_of(made, prior.folder)
     for name in ("low", "high"):
-        rng = np.random.default_rng(0)
-        codes = density.density.codes(density.chosen(400, name, rng), rng).numpy()
+        codes = density.codes_alone(400, np.random.default_rng(0), name)
         frame_codes = codes.mean(axis=0) - means.mean("label", name)
         others = [np.linalg.norm(codes.mean(axis=0) - means.mean("label", one)) for one in ("low", "middle", "high")]
         assert np.linalg.norm(frame_codes) == min(others)  # of frames, and of windows at every sixth
@@ -133,8 +131,7 @@ def test_utterances_of_a_prior_are_its_codes_one_a_frame_whose_windows_overlap(r
     model, n = made.model, 3 * T
     shift_s = model.front_end.frame_shift_s
     (one,) = made.sample(1, prior=prior.folder, label="low", seconds=n * shift_s)
-    density, rng = CodePrior(made, prior.folder), np.random.default_rng(0)
-    (codes,) = density.density.sequences(density.chosen(1, "low", rng), n, rng)
+    codes = torch.from_numpy(prior_of(made, prior.folder).codes(1, n, np.random.default_rng(0), "low")[0])
     with torch.inference_mode():
         windows = model.restored(model.network.decode(codes, torch.zeros(n, 0))).numpy()
     total, weights = np.zeros((n, D)), np.zeros((n, 1))

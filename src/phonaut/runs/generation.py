@@ -17,9 +17,9 @@ from phonaut.files import write_bytes
 from phonaut.models.speech_model import SpeechModel
 from phonaut.models.window_model import WindowModel
 from phonaut.names import did_you_mean
-from phonaut.runs.priors import CodePrior
 from phonaut.tasks.generated import one_after_another
 from phonaut.tasks.latents import ATTRIBUTES, Latents
+from phonaut.tasks.priors import Prior
 from phonaut.tasks.recordings import prepared_files
 
 if TYPE_CHECKING:
@@ -160,12 +160,17 @@ class Generating(Maker):
                 rng = torch.Generator().manual_seed(seed)
                 windows = self.model.network.sample(n, condition.expand(n, -1), rng)
                 return numbered("sample", list(self.model.restored(windows).numpy()))
-        density, rng_of_codes = CodePrior(self, prior), np.random.default_rng(seed)
-        classes = density.chosen(n, of_prior, rng_of_codes)
-        if seconds is not None:
-            n_frames = frames_in(seconds, self.model.front_end.frame_shift_s)
-            return numbered("utterance", density.utterances(classes, n_frames, condition, rng_of_codes))
-        return numbered("sample", density.windows(classes, condition, rng_of_codes))
+        density, rng_of_codes = prior_of(self, prior), np.random.default_rng(seed)
+        if seconds is None:
+            codes = torch.from_numpy(density.codes_alone(n, rng_of_codes, of_prior))
+            with torch.inference_mode():
+                windows = self.model.network.decode(codes, condition.expand(n, -1))
+                return numbered("sample", list(self.model.restored(windows).numpy()))
+        n_frames = frames_in(seconds, self.model.front_end.frame_shift_s)
+        begins = density.begins(n_frames)
+        codes = torch.from_numpy(density.codes(n, len(begins), rng_of_codes, of_prior))
+        utterances = [self.model.overlapped(one, begins, n_frames, condition).numpy() for one in codes]
+        return numbered("utterance", utterances)
 
     def reconstruct(
         self,
@@ -228,6 +233,23 @@ class Generating(Maker):
             frames = self.model.restored(self.model.network.decode(codes, nothing[:1].expand(n, -1))).numpy()
         return [Made(f"between_{i + 1:03d}", f"{s:.0%} of the way", one) for i, (s, one) in enumerate(
             zip(share[:, 0].tolist(), frames, strict=True))]  # fmt: skip
+
+
+def prior_of(generating: Generating, prior: str | Path) -> Prior:
+    """The density of a run as the prior of a generator. Errors are those of `Prior`."""
+    from phonaut.runs.load import load
+
+    run = load(prior)
+    windows = run.config.task if run.config.choices["task"] == "generation" else None
+    return Prior(
+        str(prior),
+        run.model,
+        list(run.about["classes"]),
+        generating.model,
+        str(generating.run.folder),
+        median_frames=run.about.get("median_frames"),
+        windows=windows,
+    )
 
 
 def numbered(what: str, frames: Sequence[NDArray[np.float32]], titles: Sequence[str] = ()) -> list[Made]:

@@ -83,9 +83,9 @@ class Generation(Task):
         return f"generation-{config.target}"
 
     def finish(self, config: Config) -> None:
-        """A density with a generator's encoder in front is one of its codes: see `phonaut.tasks.prior`."""
+        """A density with a generator's encoder in front is one of its codes: see `phonaut.tasks.generation_prior`."""
         if config.encoder.run and issubclass(class_of(config.model), GenerativeClassifier):
-            from phonaut.tasks.prior import take_windows  # which builds on this file
+            from phonaut.tasks.generation_prior import take_windows  # which builds on this file
 
             take_windows(config)
 

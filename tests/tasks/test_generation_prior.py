@@ -17,12 +17,14 @@ from phonaut.config.compose import ConfigurationError, compose
 from phonaut.metrics.generation import mmd
 from phonaut.models.code_density import CodeDensity
 from phonaut.reports import write_report
+from phonaut.reports.record import read
+from phonaut.reports.terminal import lines
 from phonaut.runs import Run, train
 from phonaut.runs.evaluation import evaluate
 from phonaut.runs.load import load
 from phonaut.runs.training import build
 from phonaut.tasks.generation_figures import Figures
-from phonaut.tasks.prior import Prior
+from phonaut.tasks.generation_prior import PriorGeneration
 
 T, D, Z, SHIFT = 12, 20, 4, 6
 
@@ -129,16 +131,17 @@ def test_its_figures_are_those_of_what_it_draws_beside_the_generators_floor(gene
     assert ours["mmd"]["value"] == pytest.approx(mmd(made, real).value, rel=1e-3)
 
 
-def test_it_is_evaluated_again_to_the_same_figures_and_has_a_report(prior: Run) -> None:
+def test_it_is_evaluated_again_to_the_same_figures_and_has_a_report(generator: Run, prior: Run) -> None:
     before = prior.metrics["test"]
     run, split = evaluate(prior.folder)
     for name, one in before.items():
         again = run.metrics[split][name]
         assert [again[key] for key in ("value", "n")] == pytest.approx([one["value"], one["n"]], rel=1e-4, abs=1e-6)
     page = write_report(prior.folder).read_text()
-    for said in ("speech generation", "Windows", "drawn at random"):
+    for said in ("speech generation", "Windows", "Codes that the density draws, decoded"):
         assert said in page, said
-    assert "accuracy" not in page
+    said_at_the_end = [text for _, _, text in lines(read(prior.folder), None)]
+    assert any(f"phonaut generate {generator.folder} prior={prior.folder}" in text for text in said_at_the_end)
 
 
 def test_an_epoch_of_one_density_has_no_accuracy(prior: Run) -> None:
@@ -174,7 +177,7 @@ def test_the_generator_draws_from_it_windows_and_utterances(
 def test_windows_target_and_corpus_are_those_of_the_generator(generator: Run, tones: Path) -> None:
     config = compose(words_of(generator))
     task: Any = build(config)[0]
-    assert isinstance(task, Prior)
+    assert isinstance(task, PriorGeneration)
     assert (task.window_frames, task.shift_frames, task.windows) == (T, SHIFT, "sliding")
     assert task.conditions == ["label high", "label low", "label middle"]
     assert config.dataset["data_folder"] == str(tones)

@@ -40,7 +40,7 @@ ALL = "all"  # the one class
 OF_ONE_CLASS = ("accuracy", "recall", "f1")  # figures of an epoch that are 1
 
 
-class Prior(Generation):
+class PriorGeneration(Generation):
     """One density of the codes of all windows that a generator was trained on, which draws in place of its prior.
 
     `task=generation` becomes this where a density is trained with `encoder.run=` a generator; the windows, the target
@@ -222,7 +222,12 @@ def take_windows(config: Config) -> None:
     kind = run.task.get("windows", "auto")
     kind = ("segments" if run.target == "phone" else "sliding") if kind == "auto" else kind
     conditions = read_json(folder / "model.json", dict[str, Any]()).get("classes", [])
-    config.task = {**run.task, "_target_": f"{__name__}.{Prior.__name__}", "windows": kind, "conditions": conditions}
+    config.task = {
+        **run.task,
+        "_target_": f"{__name__}.{PriorGeneration.__name__}",
+        "windows": kind,
+        "conditions": conditions,
+    }
     config.choices["task"] = "generation"
     config.target = run.target
     name = default_choices()["dataset"]
