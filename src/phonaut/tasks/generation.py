@@ -222,6 +222,10 @@ class Generation(Task):
         """Gives windows `(n, T, D)` for conditions `(n, K)`; None: the generator's own prior does."""
         return None
 
+    def judged(self, config: Config) -> Config:
+        """The configuration of the frames that a judge hears."""
+        return config
+
     def figures(
         self,
         model: Any,
@@ -262,7 +266,7 @@ class Generation(Task):
         data.frames_of = FrameCache(self.windows_of(run.model), data.speech).frames
         if not len(data.windows(request.split)):
             raise ValueError(f"{data.prepared.name} has no windows in split={request.split}")
-        named = {"config": run.config, "folder": run.folder}
+        named = {"config": self.judged(run.config), "folder": run.folder}
         draw = self.draws(run.model, run.about)
         return request.split, self.figures(run.model, data, [request.split], request.judge, draw, **named)[
             request.split

@@ -163,7 +163,9 @@ class PriorGeneration(Generation):
     def draws(self, model: SpeechModel, about: dict[str, Any]) -> Callable[[Tensor], Tensor]:
         """Windows `(n, T, D)` of codes that the density draws, for conditions `(n, K)`."""
         generator = self.windows_of(model).network
-        density: Any = CodeDensity(model.front_end, model.network, about["median_frames"])  # type: ignore[arg-type]
+        assert isinstance(model.front_end, EncodedWindows)
+        assert isinstance(model.network, GenerativeClassifier)
+        density = CodeDensity(model.front_end, model.network, about["median_frames"])
 
         def draw(condition: Tensor) -> Tensor:
             codes = density.codes(np.zeros(len(condition), np.int64), np.random.default_rng(0))
@@ -191,14 +193,11 @@ class PriorGeneration(Generation):
         write_arrays(folder / "samples.npz", shown)
         return metrics, about
 
-    def figures(self, model: Any, data: WindowData, splits: Sequence[str], judge: Trained | None = None,
-                draw: Callable[[Tensor], Tensor] | None = None, **named: Any) -> Metrics:  # fmt: skip
-        """As of generators, of samples alone."""
-        if (config := named.get("config")) is not None:  # a judge hears the frames of the generator
-            normalizer = config.encoder.built["normalizer"]
-            encoder = dataclasses.replace(config.encoder, run=None, built=None)
-            named["config"] = dataclasses.replace(config, normalizer=normalizer, encoder=encoder)
-        return super().figures(model, data, splits, judge, draw, **named)
+    def judged(self, config: Config) -> Config:
+        """The generator's front end and normaliser, without an encoder: a judge hears what is decoded."""
+        assert config.encoder.built is not None
+        encoder = dataclasses.replace(config.encoder, run=None, built=None)
+        return dataclasses.replace(config, normalizer=config.encoder.built["normalizer"], encoder=encoder)
 
     def predict(self, run: Trained, recordings: list[Path]) -> list[Any]:
         """No answer: it draws codes for a generator."""
