@@ -21,6 +21,7 @@ from phonaut.reports.record import read
 from phonaut.reports.terminal import lines
 from phonaut.runs import Run, train
 from phonaut.runs.evaluation import evaluate
+from phonaut.runs.generation import prior_of
 from phonaut.runs.load import load
 from phonaut.runs.training import build
 from phonaut.tasks.generation_figures import Figures
@@ -168,6 +169,13 @@ def test_the_generator_draws_from_it_windows_and_utterances(
     weight = 1 - abs(np.arange(T) - (T - 1) / 2) / ((T + 1) / 2)
     joined = (weight[24 - 18] * windows[3, 24 - 18] + weight[0] * 0) / weight[24 - 18]
     np.testing.assert_allclose(one.frames[24], joined, atol=1e-3)
+    density = prior_of(made, chain.folder)
+    assert density.begins(T).tolist() == density.begins(1).tolist() == [0]
+    assert density.windows is not None
+    for gap in ({"windows": "segments"}, {"shift_frames": T + 1}):
+        density.windows = {"windows": "sliding", "shift_frames": SHIFT, **gap}
+        with pytest.raises(ValueError, match="seconds= needs windows that follow one another"):
+            density.begins(50)
     out = f"output={tmp_path / 'out'}"
     given = ["generate", str(generator.folder), f"prior={chain.folder}", "n=2", out]
     assert main(given) == 0
