@@ -66,6 +66,7 @@ def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: st
         "needs dataset.train=",
         "needs dataset.frames_folder=",
         "needs dataset.path=",
+        "task=prior is a density of the codes of a generator",
         "for dataset=" if name == "frames" else "sparse_adam",
     )
     allowed = [problem for problem in found if any(text in problem for text in wanted)]
@@ -83,7 +84,7 @@ def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: st
     )
     if group not in ("model", "trainer", "checkpoint", "profiler"):
         given_later = {"params", "optimizer", "last_epoch", "verbose", "scale_fn", "sample_rate", "model", "classes"}
-        module_gets = {"scheduler", "interval", "augmentation", "noise", "seed", "objective"}
+        module_gets = {"scheduler", "interval", "augmentation", "noise", "seed", "objective", "segments_of"}
         given_later |= module_gets if group == "module" else {"labelled"} if name == "mix" else set()
         missing = set(taken) - set(part) - given_later - SELF
         assert not missing, f"{group}={name} lacks keys of its class"

@@ -20,7 +20,7 @@ from phonaut.reports import write_report
 from phonaut.reports.record import read
 from phonaut.reports.terminal import lines
 from phonaut.runs import Run, train
-from phonaut.runs.generation import Generating
+from phonaut.runs.generation import Generating, prior_of
 from phonaut.runs.load import load
 from phonaut.tasks.latents import Latents
 
@@ -115,11 +115,9 @@ def test_samples_are_those_of_their_seed_and_a_prior_draws_codes_of_its_classes(
     assert first[0].frames.shape == (T, D)
     assert np.array_equal(first[2].frames, again[2].frames)
     assert not np.array_equal(first[0].frames, other[0].frames)
-    from phonaut.runs.generation import drawn_codes
-
-    means = Latents(run.folder)
+    means, density = Latents(run.folder), prior_of(made, prior.folder)
     for name in ("low", "high"):
-        codes = drawn_codes(made, prior.folder, 400, 1, 0, name)[:, 0]
+        codes = density.codes_alone(400, np.random.default_rng(0), name)
         frame_codes = codes.mean(axis=0) - means.mean("label", name)
         others = [np.linalg.norm(codes.mean(axis=0) - means.mean("label", one)) for one in ("low", "middle", "high")]
         assert np.linalg.norm(frame_codes) == min(others)  # of frames, and of windows at every sixth
@@ -129,13 +127,11 @@ def test_samples_are_those_of_their_seed_and_a_prior_draws_codes_of_its_classes(
 
 
 def test_utterances_of_a_prior_are_its_codes_one_a_frame_whose_windows_overlap(run: Run, prior: Run) -> None:
-    from phonaut.runs.generation import drawn_codes
-
     made = load(run.folder).generator()
     model, n = made.model, 3 * T
     shift_s = model.front_end.frame_shift_s
     (one,) = made.sample(1, prior=prior.folder, label="low", seconds=n * shift_s)
-    codes = torch.from_numpy(drawn_codes(made, prior.folder, 1, n, 0, "low")[0])
+    codes = torch.from_numpy(prior_of(made, prior.folder).codes(1, n, np.random.default_rng(0), "low")[0])
     with torch.inference_mode():
         windows = model.restored(model.network.decode(codes, torch.zeros(n, 0))).numpy()
     total, weights = np.zeros((n, D)), np.zeros((n, 1))
@@ -146,9 +142,11 @@ def test_utterances_of_a_prior_are_its_codes_one_a_frame_whose_windows_overlap(r
                 total[frame] += weight * windows[middle, t]
                 weights[frame] += weight
     assert one.frames == pytest.approx(total / weights, abs=1e-3)
-    for seconds, how in ((0.0, {"prior": prior.folder}), (61.0, {"prior": prior.folder}), (0.5, {})):
-        with pytest.raises(ValueError, match="goes with prior=RUN"):
-            made.sample(1, seconds=seconds, **how)
+    for seconds in (0.0, 61.0):
+        with pytest.raises(ValueError, match="must be above 0, and at most 60"):
+            made.sample(1, seconds=seconds, prior=prior.folder)
+    with pytest.raises(ValueError, match="goes with prior=RUN"):
+        made.sample(1, seconds=0.5)
 
 
 def test_a_prior_of_another_generator_and_a_run_that_is_no_prior_are_refused(
@@ -156,9 +154,11 @@ def test_a_prior_of_another_generator_and_a_run_that_is_no_prior_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="is of the codes of another generator than"):
         Generating(load(conditional.folder)).sample(1, prior=prior.folder)
-    with pytest.raises(ValueError, match=r"is no density of codes: train one, phonaut train model=gmm encoder.run="):
+    with pytest.raises(
+        ValueError, match=r"is no density of codes: train one, phonaut train task=generation model=gmm "
+    ):
         Generating(load(run.folder)).sample(1, prior=run.folder)
-    with pytest.raises(ValueError, match="generates no windows: train a generator, such as model=cvae"):
+    with pytest.raises(ValueError, match=r"draws codes of a generator, .*: phonaut generate GENERATOR prior="):
         load(prior.folder).generator()
 
 
@@ -239,7 +239,7 @@ def test_what_is_written_can_be_seen_and_heard(
 
 
 REFUSALS = {
-    "generates no windows": ["PRIOR"],
+    "draws codes of a generator, which makes windows of them": ["PRIOR"],
     "source= goes with recordings: name a FILE": ["RUN", "source=speaker:s0"],
     "n= goes without recordings: leave one of them out": ["RUN", "FILE", "n=3"],
     "interpolate= takes two recordings and neither source= nor target=": ["RUN", "FILE", "interpolate=3"],
@@ -319,13 +319,16 @@ def test_the_page_on_generation_runs_from_top_to_bottom(
         page = page.replace(ours, theirs)
     monkeypatch.chdir(tmp_path)
     shutil.copytree(run.folder, "trained_models/ID")
-    shutil.copytree(prior.folder, "trained_models/PRIOR")
+    for name in ("PRIOR", "WORDS"):  # what one of all codes draws, `test_generation_prior` says
+        shutil.copytree(prior.folder, f"trained_models/{name}")
+    trained(tones, Path("trained_models/HMM/gmm"), "model=gmm", "model.n_mix=1", "trainer.max_epochs=1",
+            "features=melspec", "normalizer=null")  # fmt: skip
     (tmp_path / "recordings").symlink_to(tones)
     for name, word in (("a.wav", "low"), ("b.wav", "high")):
         shutil.copy(tones / word / "s5_0.wav", name)
     blocks = "".join(re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL))
     commands = [line.split()[1:] for line in blocks.splitlines()]
-    assert [command[0] for command in commands].count("generate") == 6
+    assert [command[0] for command in commands].count("generate") == 7
     for command, *given in commands:
         if command == "train":
             assert compose(given).choices["model"] in ("cvae", "gmm", "gmmhmm")

@@ -201,9 +201,10 @@ def replaced(before: Config, after: Config, typed: Mapping[str, str]) -> list[st
     """
     was, now = flat(before.to_dict()), flat(after.to_dict())
     wrong = []
+    replaced_groups = REPLACED + (("dataset",) if choice(after, "task") == "generation" else ())
     for key, word in typed.items():
         group = key.partition(".")[0]
-        if group not in REPLACED or (after.encoder.run and group == "features"):
+        if group not in replaced_groups or (after.encoder.run and group == "features"):
             continue
         if key in after.choices and before.choices.get(key) != after.choices[key]:
             wrong.append(f"{word} has no effect: this run has {key}={after.choices[key]}; leave it out")

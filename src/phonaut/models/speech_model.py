@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from phonaut.data.batches import Batch
 from phonaut.features import FrontEnd, slice_spans
+from phonaut.features.inversion import INVERTIBLE, N_ITERATIONS, invert
+from phonaut.features.loudness import playable
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.networks.network import Network
 
@@ -91,3 +96,45 @@ class SpeechModel(nn.Module):
         """Class scores `(B, C)` where each recording is one span (what is exported)."""
         scores: Tensor = self.network(*self.frames(audio, audio_lengths))
         return scores
+
+    # --- back to audio
+
+    @property
+    def inaudible(self) -> str:
+        """Why frames of this model cannot be heard; empty where they can."""
+        if self.normalizer is not None:
+            kind = type(self.normalizer).__name__
+            return f"{kind} takes from each recording what inversion would need: train with normalizer=null"
+        if type(self.front_end) not in INVERTIBLE:
+            return f"{type(self.front_end).__name__} cannot be turned back into audio"
+        return ""
+
+    def audio(
+        self,
+        frames: NDArray[np.float32],
+        *,
+        phase_of: NDArray[np.float32] | None = None,
+        n_iterations: int = N_ITERATIONS,
+    ) -> NDArray[np.float32]:
+        """Audio `(S,)` of frames `(T, D)` as the front end gives them, ready to be heard.
+
+        Args:
+            frames: of one recording.
+            phase_of: a recording `(S,)` from whose phase inversion starts; None: from none.
+            n_iterations: of Griffin and Lim.
+
+        Raises:
+            ValueError: the front end cannot be inverted, or a normaliser took from recordings what is not known.
+        """
+        if self.inaudible:
+            raise ValueError(f"what is generated cannot be heard: {self.inaudible}")
+        assert isinstance(self.front_end, FrontEnd)
+        phase = None if phase_of is None else torch.from_numpy(phase_of)[None]
+        made = invert(
+            self.front_end,
+            torch.from_numpy(frames)[None],
+            torch.tensor([len(frames)]),
+            phase_of=phase,
+            n_iterations=n_iterations,
+        )
+        return playable(made.audio[0].numpy(), self.front_end.sample_rate)

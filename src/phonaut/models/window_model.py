@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from phonaut.data.frame_windows import spread
 from phonaut.features import FrontEnd
-from phonaut.features.inversion import INVERTIBLE, N_ITERATIONS, invert
-from phonaut.features.loudness import playable
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.generators import Generator, Windows, keyed_draw
 from phonaut.models.generators.principal import principal_components
@@ -173,45 +171,3 @@ class WindowModel(SpeechModel):
             total.index_add_(0, rows[there], decoded[there] * by[:, None])
             weights.index_add_(0, rows[there], by)
         return self.restored(total / weights[:, None])
-
-    # --- audio
-
-    @property
-    def inaudible(self) -> str:
-        """Why what is generated cannot be heard; empty where it can."""
-        if self.normalizer is not None:
-            kind = type(self.normalizer).__name__
-            return f"{kind} takes from each recording what inversion would need: train with normalizer=null"
-        if type(self.front_end) not in INVERTIBLE:
-            return f"{type(self.front_end).__name__} cannot be turned back into audio"
-        return ""
-
-    def audio(
-        self,
-        frames: NDArray[np.float32],
-        *,
-        phase_of: NDArray[np.float32] | None = None,
-        n_iterations: int = N_ITERATIONS,
-    ) -> NDArray[np.float32]:
-        """Audio `(S,)` of frames `(T, D)` as the front end gives them, ready to be heard.
-
-        Args:
-            frames: of one recording.
-            phase_of: a recording `(S,)` from whose phase inversion starts; None: from none.
-            n_iterations: of Griffin and Lim.
-
-        Raises:
-            ValueError: the front end cannot be inverted, or a normaliser took from recordings what is not known.
-        """
-        if self.inaudible:
-            raise ValueError(f"what is generated cannot be heard: {self.inaudible}")
-        assert isinstance(self.front_end, FrontEnd)
-        phase = None if phase_of is None else torch.from_numpy(phase_of)[None]
-        made = invert(
-            self.front_end,
-            torch.from_numpy(frames)[None],
-            torch.tensor([len(frames)]),
-            phase_of=phase,
-            n_iterations=n_iterations,
-        )
-        return playable(made.audio[0].numpy(), self.front_end.sample_rate)

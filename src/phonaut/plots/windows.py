@@ -16,24 +16,33 @@ MOST_COLOURS = 20
 INCH = 0.9  # of a window
 
 
-def window_grid(rows: Mapping[str, ArrayLike], *, titles: Sequence[str] = (), columns: int = 12) -> Figure:
-    """Windows as pictures, time to the right and features upwards, all on one scale.
+def window_grid(
+    rows: Mapping[str, Sequence[ArrayLike] | ArrayLike],
+    *,
+    titles: Sequence[str] = (),
+    columns: int = 12,
+    by_feature: bool = False,
+) -> Figure:
+    """Windows as pictures, time to the right and features upwards, all on one scale of time and of values.
 
     Args:
-        rows: name -> windows `(n, T, D)`. One name: the windows fill a grid. Several: the same window of each stands
-            one above the other.
+        rows: name -> windows `(T, D)`, T of each its own. One name: the windows fill a grid. Several: the same window
+            of each stands one above the other.
         titles: of the windows, above the first row.
         columns: windows side by side.
+        by_feature: each feature has a scale of its own, for those that are no spectra.
     """
     from matplotlib.figure import Figure
 
-    arrays = {name: np.asarray(windows, dtype=np.float32) for name, windows in rows.items()}
+    arrays = {name: [np.asarray(one, dtype=np.float32) for one in windows] for name, windows in rows.items()}  # type: ignore[union-attr]
     n = max(len(windows) for windows in arrays.values())
     columns = min(columns, max(n, 1))
     blocks = math.ceil(n / columns)
     lines = blocks * len(arrays)
-    everything = np.concatenate([windows.reshape(-1) for windows in arrays.values()])
-    low, high = np.percentile(everything, [1, 99.5]) if everything.size else (0.0, 1.0)
+    every = [one for windows in arrays.values() for one in windows]
+    longest = max((len(one) for one in every), default=1)
+    low, high = np.percentile(np.concatenate(every), [1, 99.5], axis=0 if by_feature else None) if every else (0.0, 1.0)
+    span = np.maximum(high - low, 1e-9)
     figure = Figure(figsize=(INCH * columns + 0.8, INCH * lines + 0.3), layout="constrained")
     plots = figure.subplots(lines, columns, squeeze=False)
     for axes in plots.flat:
@@ -43,7 +52,8 @@ def window_grid(rows: Mapping[str, ArrayLike], *, titles: Sequence[str] = (), co
     for r, (name, windows) in enumerate(arrays.items()):
         for i, window in enumerate(windows):
             axes = plots[i // columns * len(arrays) + r, i % columns]
-            axes.imshow(window.T, origin="lower", aspect="auto", vmin=low, vmax=high, cmap="magma")
+            axes.imshow(((window - low) / span).T, origin="lower", aspect="auto", vmin=0, vmax=1, cmap="magma")
+            axes.set_xlim(-0.5, longest - 0.5)
             if r == 0 and i < len(titles):
                 axes.set_title(titles[i], fontsize=7, pad=2)
             if i % columns == 0 and name:

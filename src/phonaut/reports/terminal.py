@@ -173,7 +173,10 @@ def ideas(record: Record) -> list[str]:
         steps.append(("is it she, or he?", f"phonaut verify {run} speakers NAME x.wav"))
         return aligned(steps)
     if record.target == "generation":
-        steps.append(("draw windows", f"phonaut generate {run} n=16"))
+        if (generator := record.run.config.encoder.run) is not None:
+            steps.append(("draw windows", f"phonaut generate {shlex.quote(str(generator))} prior={run}"))
+        else:
+            steps.append(("draw windows", f"phonaut generate {run} n=16"))
         if (record.run.folder / LATENTS).exists():
             steps.append(("rebuild a recording", f"phonaut generate {run} FILE"))
         steps.append(("look into the training", f"tensorboard --logdir {run}"))

@@ -12,11 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from phonaut.features.spectral import MFCC, Spectrogram
 from phonaut.files import write_bytes
+from phonaut.models.speech_model import SpeechModel
 from phonaut.models.window_model import WindowModel
 from phonaut.names import did_you_mean
 from phonaut.tasks.generated import one_after_another
 from phonaut.tasks.latents import ATTRIBUTES, Latents
+from phonaut.tasks.priors import Prior
 from phonaut.tasks.recordings import prepared_files
 
 if TYPE_CHECKING:
@@ -45,7 +48,27 @@ class Made:
     audio: NDArray[np.float32] | None = None
 
 
-class Generating:
+class Maker:
+    """A trained model that makes frames, and what can be heard of them.
+
+    Args:
+        run: that is trained.
+    """
+
+    def __init__(self, run: LoadedRun) -> None:
+        self.run = run
+        self.model: SpeechModel = run.model
+
+    def audio(self, made: Made, *, n_iterations: int = 32) -> NDArray[np.float32]:
+        """Audio `(S,)` of frames, ready to be heard; inversion starts from the phase of the recording if there is one.
+
+        Raises:
+            ValueError: the front end cannot be inverted, or a normaliser took from recordings what is not known.
+        """
+        return self.model.audio(made.frames, phase_of=made.audio, n_iterations=n_iterations)
+
+
+class Generating(Maker):
     """A trained generator, to make things with.
 
     >>> # run = phonaut.load("trained_models/ID"); run.generator().reconstruct(["a.wav"])[0].frames
@@ -57,10 +80,12 @@ class Generating:
         ValueError: it generates nothing.
     """
 
+    model: WindowModel
+
     def __init__(self, run: LoadedRun) -> None:
         if not isinstance(run.model, WindowModel):
             raise ValueError(f"{run.folder} generates no windows: train a generator, such as model=cvae")
-        self.run, self.model = run, run.model
+        super().__init__(run)
 
     # --- what is asked for
 
@@ -126,26 +151,26 @@ class Generating:
             ValueError: the generator is not conditioned on what is asked for, the prior is none of its codes, or
                 utterances are asked for without one.
         """
-        if seconds is not None and (prior is None or not 0 < seconds <= LONGEST_S):
-            raise ValueError(f"seconds={seconds:g} goes with prior=RUN, and lies between 0 and {LONGEST_S:g}")
+        if seconds is not None and prior is None:
+            raise ValueError(f"seconds={seconds:g} goes with prior=RUN: a generator's own draws are windows")
         of_prior = label if prior is not None and not self.model.labels else None  # whose classes are its own
         condition = self.condition(None if of_prior else label, speaker)
-        rng = torch.Generator().manual_seed(seed)
-        with torch.inference_mode():
-            if prior is None:
+        if prior is None:
+            with torch.inference_mode():
+                rng = torch.Generator().manual_seed(seed)
                 windows = self.model.network.sample(n, condition.expand(n, -1), rng)
-            else:
-                n_frames = 1 if seconds is None else max(1, round(seconds / self.model.front_end.frame_shift_s))
-                codes = torch.from_numpy(drawn_codes(self, prior, n, n_frames, seed, of_prior))
-                if seconds is not None:
-                    begins = torch.arange(n_frames) - self.model.network.window_frames // 2
-                    utterances = [self.model.overlapped(one, begins, n_frames, condition).numpy() for one in codes]
-                    return [
-                        Made(f"utterance_{i + 1:03d}", f"utterance {i + 1}", one) for i, one in enumerate(utterances)
-                    ]
-                windows = self.model.network.decode(codes[:, 0], condition.expand(n, -1))
-            frames = self.model.restored(windows).numpy()
-        return [Made(f"sample_{i + 1:03d}", f"sample {i + 1}", one) for i, one in enumerate(frames)]
+                return numbered("sample", list(self.model.restored(windows).numpy()))
+        density, rng_of_codes = prior_of(self, prior), np.random.default_rng(seed)
+        if seconds is None:
+            codes = torch.from_numpy(density.codes_alone(n, rng_of_codes, of_prior))
+            with torch.inference_mode():
+                windows = self.model.network.decode(codes, condition.expand(n, -1))
+                return numbered("sample", list(self.model.restored(windows).numpy()))
+        n_frames = frames_in(seconds, self.model.front_end.frame_shift_s)
+        begins = density.begins(n_frames)
+        codes = torch.from_numpy(density.codes(n, len(begins), rng_of_codes, of_prior))
+        utterances = [self.model.overlapped(one, begins, n_frames, condition).numpy() for one in codes]
+        return numbered("utterance", utterances)
 
     def reconstruct(
         self,
@@ -209,53 +234,40 @@ class Generating:
         return [Made(f"between_{i + 1:03d}", f"{s:.0%} of the way", one) for i, (s, one) in enumerate(
             zip(share[:, 0].tolist(), frames, strict=True))]  # fmt: skip
 
-    # --- what is written
 
-    def audio(self, made: Made, *, n_iterations: int = 32) -> NDArray[np.float32]:
-        """Audio `(S,)` of frames, ready to be heard; inversion starts from the phase of the recording if there is one.
-
-        Raises:
-            ValueError: the front end cannot be inverted, or a normaliser took from recordings what is not known.
-        """
-        return self.model.audio(made.frames, phase_of=made.audio, n_iterations=n_iterations)
-
-
-def drawn_codes(
-    generating: Generating, prior: str | Path, n: int, n_frames: int, seed: int, label: str | None = None
-) -> NDArray[np.float32]:
-    """Codes `(n, T, Z)` of `n_frames` frames, drawn from a density that was trained on those of a generator.
-
-    Of a density that has classes, those of `label`; without one, classes are drawn as they were in training.
-
-    Raises:
-        ValueError: the run is no density of codes of this generator.
-    """
-    from phonaut.models.encoded_windows import EncodedWindows
-    from phonaut.models.generative_classifier import GenerativeClassifier
+def prior_of(generating: Generating, prior: str | Path) -> Prior:
+    """The density of a run as the prior of a generator. Errors are those of `Prior`."""
     from phonaut.runs.load import load
 
     run = load(prior)
-    encoder, network = run.model.front_end, run.model.network
-    if not (isinstance(encoder, EncodedWindows) and isinstance(network, GenerativeClassifier)):
-        raise ValueError(f"prior={prior} is no density of codes: train one, phonaut train model=gmm "
-                         f"encoder.run={generating.run.folder}")  # fmt: skip
-    ours, theirs = generating.model.network.state_dict(), encoder.windows.network.state_dict()
-    if ours.keys() != theirs.keys() or any(not torch.equal(ours[key], theirs[key]) for key in ours):
-        raise ValueError(f"prior={prior} is of the codes of another generator than {generating.run.folder}")
-    if run.model.normalizer is not None:
-        raise ValueError(f"prior={prior} normalises codes by recording, which draws cannot undo: train it with "
-                         "normalizer=null")  # fmt: skip
-    names = list(run.about["classes"])
-    if label is not None and label not in names:
-        raise ValueError(f"label={label} is no class of prior={prior}{did_you_mean(label, names)}")
-    rng = np.random.default_rng(seed)
-    share = network.decision.log_prior.exp().double().numpy()
-    chosen = rng.choice(len(names), n, p=share / share.sum()) if label is None else np.full(n, names.index(label))
-    drawn = np.stack([np.asarray(network.sample(int(c), n_frames, rng)) for c in chosen]).astype(np.float32)
-    if encoder.projection is not None:
-        components = encoder.projection.components.numpy()
-        drawn = drawn @ components + encoder.projection.mean.numpy()
-    return drawn
+    windows = run.config.task if run.config.choices["task"] == "generation" else None
+    return Prior(
+        str(prior),
+        run.model,
+        list(run.about["classes"]),
+        generating.model,
+        str(generating.run.folder),
+        median_frames=run.about.get("median_frames"),
+        windows=windows,
+    )
+
+
+def numbered(what: str, frames: Sequence[NDArray[np.float32]], titles: Sequence[str] = ()) -> list[Made]:
+    """Things that were made of nothing: `sample_001` and so on."""
+    return [
+        Made(f"{what}_{i + 1:03d}", titles[i] if titles else f"{what} {i + 1}", one) for i, one in enumerate(frames)
+    ]
+
+
+def frames_in(seconds: float, frame_shift_s: float) -> int:
+    """Frames of an utterance that is drawn, one at least.
+
+    Raises:
+        ValueError: it would be too long, or last no time.
+    """
+    if not 0 < seconds <= LONGEST_S:
+        raise ValueError(f"seconds={seconds:g}: must be above 0, and at most {LONGEST_S:g}")
+    return max(1, round(seconds / frame_shift_s))
 
 
 def attribute_of(text: str) -> tuple[str, str]:
@@ -270,10 +282,10 @@ def attribute_of(text: str) -> tuple[str, str]:
     return attribute, name
 
 
-def write(generating: Generating, made: Sequence[Made], folder: Path) -> list[Path]:
-    """Frames, pictures and audio of what was made, whole files each.
+def write(maker: Maker, made: Sequence[Made], folder: Path) -> list[Path]:
+    """Frames, pictures and, where it can be heard, audio of what was made, whole files each.
 
-    Recordings have a picture and a WAV file each. Windows are pictures in one grid, and are heard one after another.
+    Recordings have a picture and a WAV file each. What was drawn is pictures in one grid, heard one after another.
 
     Returns:
         The files.
@@ -291,10 +303,9 @@ def write(generating: Generating, made: Sequence[Made], folder: Path) -> list[Pa
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / "frames.npz"]
     write_arrays(files[0], {one.name: one.frames for one in made})
-    front_end = generating.model.front_end
-    rate = int(front_end.sample_rate)
+    front_end, audible = maker.model.front_end, not maker.model.inaudible
     windows = [one for one in made if one.source is None]
-    heard = {one.name: generating.audio(one) for one in made if one.source is not None}
+    heard = {one.name: maker.audio(one) for one in made if one.source is not None and audible}
     figures = {
         one.name: spectrograms(
             {"recording": one.source, one.title: one.frames}, frame_shift_s=front_end.frame_shift_s, size=(9.0, 5.0)
@@ -304,14 +315,17 @@ def write(generating: Generating, made: Sequence[Made], folder: Path) -> list[Pa
     }
     if windows:
         name = windows[0].name.rpartition("_")[0] + "s"
-        figures[name] = window_grid({"": np.stack([one.frames for one in windows])})
-        heard[name] = one_after_another(generating.model, [one.frames for one in windows])
+        is_spectrum = isinstance(front_end, Spectrogram) and not isinstance(front_end, MFCC)
+        frames, titles = [one.frames for one in windows], [one.title for one in windows]
+        figures[name] = window_grid({"": frames}, titles=titles, by_feature=not is_spectrum)
+        if audible:
+            heard[name] = one_after_another(maker.model, frames)
     for name, figure in figures.items():
         files.append(folder / f"{name}.png")
         write_bytes(files[-1], png(figure, dpi=SHARPNESS))
     for name, samples in heard.items():
         file = io.BytesIO()
-        soundfile.write(file, samples, rate, format="WAV", subtype="PCM_16")
+        soundfile.write(file, samples, int(front_end.sample_rate), format="WAV", subtype="PCM_16")
         files.append(folder / f"{name}.wav")
         write_bytes(files[-1], file.getvalue())
     return files

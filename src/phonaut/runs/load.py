@@ -20,6 +20,7 @@ from phonaut.runs.run import Run
 from phonaut.tasks.base import Task, Trained
 
 if TYPE_CHECKING:
+    from phonaut.runs.drawing import Drawing
     from phonaut.runs.generation import Generating
     from phonaut.runs.speakers import Speakers
 
@@ -104,15 +105,17 @@ class LoadedRun(Trained):
 
         return Speakers(self, store)
 
-    def generator(self) -> Generating:
-        """The trained generator, to sample, reconstruct and convert with; of runs of generation.
+    def generator(self) -> Generating | Drawing:
+        """The trained generator, to sample, reconstruct and convert with; a density of each class, to sample from.
 
         Raises:
-            ValueError: the run generates no windows.
+            ValueError: the run generates nothing.
         """
+        from phonaut.models.window_model import WindowModel
+        from phonaut.runs.drawing import Drawing
         from phonaut.runs.generation import Generating
 
-        return Generating(self)
+        return Generating(self) if isinstance(self.model, WindowModel) else Drawing(self)
 
 
 def load(path: Path | str, *, epoch: int | None = None) -> LoadedRun:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from phonaut.data.frame_windows import spread
 from phonaut.features.loudness import playable
@@ -15,6 +16,7 @@ from phonaut.tasks.latents import Latents
 
 if TYPE_CHECKING:
     from phonaut.data.frame_windows import WindowData
+    from phonaut.models.speech_model import SpeechModel
     from phonaut.models.window_model import WindowModel
 
 N_DRAWN = 24  # windows that are seen
@@ -24,17 +26,19 @@ SAMPLES = 360_000  # of all that is heard: less than 1 MB on a page
 PAUSE_S = 0.15  # between windows that are heard one after another
 
 
-def drawn(model: WindowModel, seed: int) -> dict[str, NDArray[Any]]:
+def drawn(model: WindowModel, seed: int, draw: Callable[[Tensor], Tensor] | None = None) -> dict[str, NDArray[Any]]:
     """Windows of the generator's own prior, as the front end gives frames, `(n, T, D)`; of no class where it has them.
 
-    Of a conditional generator each is drawn for the next of its classes and speakers.
+    Of a conditional generator each is drawn for the next of its classes and speakers. In place of the prior, `draw`
+    may give windows for conditions, `(n, K) -> (n, T, D)`.
     """
     n, unknown = N_DRAWN, torch.full((N_DRAWN,), -1)
     labels = torch.arange(n) % len(model.labels) if model.labels else unknown
     speakers = torch.arange(n) % len(model.speakers) if model.speakers else unknown
     rng = torch.Generator().manual_seed(seed)
     with torch.inference_mode():
-        windows = model.network.sample(n, model.condition(labels, speakers), rng)
+        condition = model.condition(labels, speakers)
+        windows = model.network.sample(n, condition, rng) if draw is None else draw(condition)
         frames: NDArray[np.float32] = model.restored(windows).numpy()
     names = [model.labels[code] if code >= 0 else "" for code in labels.tolist()]
     return {"sampled": frames, "sampled_names": np.array(names, np.str_)}
@@ -79,7 +83,7 @@ def heard(model: WindowModel, data: WindowData, latents: Latents | None, sampled
     return arrays | {f"heard/{name}": np.rint(one * 32767).astype(np.int16) for name, one in sounds.items()}
 
 
-def one_after_another(model: WindowModel, windows: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+def one_after_another(model: SpeechModel, windows: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Audio `(S,)` of windows `(T, D)`, with pauses after each."""
     pause = np.zeros(round(PAUSE_S * model.front_end.sample_rate), np.float32)
     return np.concatenate([part for one in windows for part in (model.audio(one), pause)])

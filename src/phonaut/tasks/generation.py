@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from phonaut.checks import Rule, within
 from phonaut.config.nodes import class_of, instantiate
@@ -16,6 +17,7 @@ from phonaut.data.datamodule import SpeechData
 from phonaut.data.frame_windows import FrameWindows, WindowData, spread
 from phonaut.files import read_json, write_arrays
 from phonaut.models.frame_cache import FrameCache
+from phonaut.models.generative_classifier import GenerativeClassifier
 from phonaut.models.generators import FHVAE, Generator
 from phonaut.models.window_model import WindowModel
 from phonaut.tasks import build
@@ -59,7 +61,7 @@ class Generation(Task):
     has_encoder = True
     takes_judge = True
     unused = "labels_pct labels_each batch_frames context_s probe leave_out_speakers objective"
-    metrics = ("snr_db", "mmd", "frechet", "elbo", "lsd_db")
+    metrics: tuple[str, ...] = ("snr_db", "mmd", "frechet", "elbo", "lsd_db")
     report = ("headline", "generation", "training", "evaluations", "setup")
 
     def __init__(
@@ -80,11 +82,21 @@ class Generation(Task):
         """The target."""
         return f"generation-{config.target}"
 
+    def finish(self, config: Config) -> None:
+        """A density with a generator's encoder in front is one of its codes: see `phonaut.tasks.generation_prior`."""
+        if config.encoder.run and issubclass(class_of(config.model), GenerativeClassifier):
+            from phonaut.tasks.generation_prior import take_windows  # which builds on this file
+
+            take_windows(config)
+
     def check(self, config: Config) -> list[str]:
         """All problems of a configuration of generation."""
-        wrong = []
-        if not issubclass(class_of(config.model), Generator):
-            wrong.append(f"model={config.choices['model']} generates nothing: use model=cvae, or see phonaut --help")
+        wrong, name = [], config.choices["model"]
+        if issubclass(class_of(config.model), GenerativeClassifier):
+            wrong.append(f"model={name} generates from the codes of a generator: type encoder.run=RUN, of model=cvae "
+                         "or its like, or leave task out for a density of each class")  # fmt: skip
+        elif not issubclass(class_of(config.model), Generator):
+            wrong.append(f"model={name} generates nothing: use model=cvae, or see phonaut --help")
         names = ("batch_size", "n_workers", "max_recording_s")
         return wrong + SpeechData.problems(**{name: getattr(config, name) for name in names})
 
@@ -153,10 +165,7 @@ class Generation(Task):
         Raises:
             ValueError: a split has no windows.
         """
-        data.frames_of = FrameCache(model, data.speech).frames
-        for split in ("train", "validation"):
-            if not len(data.windows(split)):
-                raise ValueError(f"{data.prepared.name} has no windows in its {split} split for target={config.target}")
+        self.open(model, data)
         train = data.windows("train")
         if self.normalize:
             model.fit_normalization(train.frames)
@@ -164,6 +173,23 @@ class Generation(Task):
         if isinstance(model.network, FHVAE):
             model.network.set_sequences(train.n_sequences)
         return build.training_loop(config, model)
+
+    def windows_of(self, model: Any) -> WindowModel:
+        """The generator of a trained model: that itself."""
+        generator: WindowModel = model
+        return generator
+
+    def open(self, model: Any, data: WindowData) -> None:
+        """Let data have the frames of a model.
+
+        Raises:
+            ValueError: a split has no windows.
+        """
+        data.frames_of = FrameCache(self.windows_of(model), data.speech).frames
+        for split in ("train", "validation"):
+            if not len(data.windows(split)):
+                name, target = data.prepared.name, data.speech.target
+                raise ValueError(f"{name} has no windows in its {split} split for target={target}")
 
     def callbacks(self, config: Config, folder: Path) -> list[Callback]:
         """None."""
@@ -193,19 +219,38 @@ class Generation(Task):
         write_arrays(folder / "samples.npz", shown)
         return metrics, about
 
+    def draws(self, model: Any, about: dict[str, Any]) -> Callable[[Tensor], Tensor] | None:
+        """Gives windows `(n, T, D)` for conditions `(n, K)`; None: the generator's own prior does."""
+        return None
+
+    def judged(self, config: Config) -> Config:
+        """The configuration of the frames that a judge hears."""
+        return config
+
     def figures(
-        self, model: WindowModel, data: WindowData, splits: Sequence[str], judge: Trained | None = None, **named: Any
+        self,
+        model: Any,
+        data: WindowData,
+        splits: Sequence[str],
+        judge: Trained | None = None,
+        draw: Callable[[Tensor], Tensor] | None = None,
+        **named: Any,
     ) -> Metrics:
-        """Figures of the windows of each split, with intervals over speakers; see `generation_figures.Figures`."""
+        """Figures of the windows of each split, with intervals over speakers; see `generation_figures.Figures`.
+
+        Where something else draws than the generator, reconstructions are not measured: they are the generator's.
+        """
         from phonaut.tasks.generation_figures import Figures  # scikit-learn takes a second to load
         from phonaut.tasks.judge import Judge
 
         heard_by = None if judge is None else Judge(judge, **named)
-        figures, found = Figures(model, data), Metrics()
+        figures, found = Figures(self.windows_of(model), data), Metrics()
         with torch.inference_mode():
             for split in splits:
-                samples = figures.samples(split)
-                numbers = figures.of_reconstructions(split) | figures.of_samples(split, samples)
+                samples = figures.samples(split, draw)
+                numbers = figures.of_samples(split, samples)
+                if draw is None:
+                    numbers = figures.of_reconstructions(split) | numbers
                 if heard_by is not None:
                     numbers |= heard_by.figures(figures, split, samples, data.speech.target)
                 found[split] = {name: one.as_dict() for name, one in numbers.items()}
@@ -219,12 +264,14 @@ class Generation(Task):
             raise ValueError(f"{run.folder} generates windows: name one of its own splits, split=validation")
         find_files(run.config, list(request.overrides))
         data = self.data_of(run.config, own_corpus(run.config, run.folder), list(run.about["classes"]))
-        model: Any = run.model
-        data.frames_of = FrameCache(model, data.speech).frames
+        data.frames_of = FrameCache(self.windows_of(run.model), data.speech).frames
         if not len(data.windows(request.split)):
             raise ValueError(f"{data.prepared.name} has no windows in split={request.split}")
-        named = {"config": run.config, "folder": run.folder}
-        return request.split, self.figures(model, data, [request.split], request.judge, **named)[request.split]
+        named = {"config": self.judged(run.config), "folder": run.folder}
+        draw = self.draws(run.model, run.about)
+        return request.split, self.figures(run.model, data, [request.split], request.judge, draw, **named)[
+            request.split
+        ]
 
     def predict(self, run: Trained, recordings: list[Path]) -> list[Any]:
         """No answer: `phonaut generate` makes and changes recordings."""

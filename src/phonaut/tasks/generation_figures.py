@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,10 +125,11 @@ class Figures:
 
     # --- samples
 
-    def samples(self, split: str) -> Samples | None:
+    def samples(self, split: str, draw: Callable[[Tensor], Tensor] | None = None) -> Samples | None:
         """Samples of the model's own prior, as many as windows of the split and of training allow; None: too few.
 
-        Their conditions are those of the windows; a speaker that training has not is replaced by one that it has.
+        In place of the prior, `draw` may give windows for conditions, `(n, K) -> (n, T, D)`. Their conditions are those
+        of the windows; a speaker that training has not is replaced by one that it has.
         """
         windows, train = self.data.windows(split), self.data.windows("train")
         n = min(N_SAMPLES, len(windows), len(train))
@@ -137,6 +139,8 @@ class Figures:
         batch = windows[rows]
         heard = torch.from_numpy(train.speakers[spread(len(train), n)])
         condition = self.model.condition(batch.labels, torch.where(batch.speakers >= 0, batch.speakers, heard))
+        if draw is not None:
+            return Samples(rows, batch, condition, draw(condition))
         rng = torch.Generator().manual_seed(0)
         made = [self.model.network.sample(len(part), part, rng) for part in torch.split(condition, AT_ONCE)]
         return Samples(rows, batch, condition, torch.cat(made))

@@ -53,6 +53,11 @@ class EM(SpeechClassifier):
     validation split under its own class; the epoch with the least is kept. Training ends when every class is done.
 
     Arguments are those of `SpeechClassifier`; those of gradient descent are not used.
+
+    Args:
+        *arguments: of `SpeechClassifier`.
+        segments_of: gives the segments of a split; None: those of the spans of the data.
+        **named: of `SpeechClassifier`.
     """
 
     figures = (*SpeechClassifier.figures, "log_likelihood")
@@ -76,7 +81,7 @@ class EM(SpeechClassifier):
             if not (is_whole_split(trainer.get(key)) if key in LIMITS else trainer.get(key, value) == value)
         ]
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
+    def __init__(self, *arguments: Any, segments_of: Callable[[str], Segments] | None = None, **named: Any) -> None:
         named.pop("label_smoothing", None)
         super().__init__(*arguments, **named)
         self.automatic_optimization = False
@@ -84,7 +89,9 @@ class EM(SpeechClassifier):
         if not isinstance(self.model.network, EMClassifier):
             raise ValueError(f"module=em fits densities, and no {type(self.model.network).__name__}")
         self.densities: EMClassifier = self.model.network
+        self.segments_of = segments_of
         self.parts: list[Segments] = []
+        self.median_frames: list[int] = []  # of the training segments of each class
         self.held: Segments | None = None
         self.curves: list[list[float]] = []  # log-likelihood of a frame, a row an epoch, a column a class
         self.kept: dict[str, Any] | None = None
@@ -95,12 +102,13 @@ class EM(SpeechClassifier):
             return
         data: SpeechData = self.trainer.datamodule  # type: ignore[attr-defined]
         data.whole_epochs = True
-        cache = FrameCache(self.model, data)
-        everything = cache.segments("train")
+        segments_of = self.segments_of or FrameCache(self.model, data).segments
+        everything = segments_of("train")
         rank, world = self.trainer.global_rank, self.trainer.world_size
         self.densities.initialize(everything, self.seed, rank, world)
+        self.median_frames = everything.lengths[median_segments(everything, len(self.classes))].tolist()
         self.parts = parts_of(everything, len(self.classes), rank, world)
-        held = cache.segments("validation")
+        held = segments_of("validation")
         self.held = held.select(np.arange(len(held))[rank::world])
 
     def configure_optimizers(self) -> Any:
@@ -175,6 +183,7 @@ class EM(SpeechClassifier):
         about: dict[str, Any] = {}
         if isinstance(self.densities, GenerativeClassifier):
             about["states"] = [model.n_components for model in self.densities.models]
+            about["median_frames"] = self.median_frames
             about["log_likelihood_curves"] = {"classes": self.classes, "per_frame": self.curves}
         if self.densities.decision.calibration:
             held = FrameCache(self.model, data).segments("validation")
@@ -199,10 +208,9 @@ class EM(SpeechClassifier):
         known = FrameCache(self.model, data).segments("train")
         frequent = np.argsort(-np.bincount(known.labels, minlength=len(self.classes)), kind="stable")[:SHOWN_CLASSES]
         rng, frames = np.random.default_rng(self.seed), []
+        median = median_segments(known, len(self.classes))
         for c in frequent.tolist():
-            of_class = np.flatnonzero(known.labels == c)
-            median = of_class[np.argsort(known.lengths[of_class], kind="stable")[len(of_class) // 2]]
-            real = known.select(np.array([median])).frames
+            real = known.select(median[[c]]).frames
             path = self.densities.in_turn(c, len(real))
             frames += [real, self.densities.sample(c, len(real), rng), self.densities.sample(c, len(path), rng, path)]
         low, high = np.quantile(known.frames, (0.01, 0.99), axis=0)
@@ -219,6 +227,14 @@ def parts_of(segments: Segments, n_classes: int, rank: int, world_size: int) -> 
     """A process's share of the segments of each class, in float64."""
     shares = (segments.select(np.flatnonzero(segments.labels == c)[rank::world_size]) for c in range(n_classes))
     return [replace(share, frames=share.frames.astype(np.float64)) for share in shares]
+
+
+def median_segments(segments: Segments, n_classes: int) -> NDArray[np.int64]:
+    """The number of a segment of median length of each class, `(C,)`; each class has one."""
+    order = np.lexsort((segments.lengths, segments.labels))
+    first, end = np.searchsorted(segments.labels[order], (np.arange(n_classes), np.arange(n_classes) + 1))
+    median: NDArray[np.int64] = order[(first + end) // 2]
+    return median
 
 
 def true_class_log_likelihood(found: NDArray[np.float64], labels: NDArray[np.int64]) -> float:

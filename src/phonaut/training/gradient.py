@@ -40,9 +40,10 @@ class EpochStatistics(Statistics):
         self.loss = self.loss.to(n.device) + torch.stack([loss.detach().double() * n, n.double()])
 
     def summary(self) -> dict[str, float]:
-        """Mean loss, accuracy, macro recall and macro F1."""
+        """Mean loss, accuracy, macro recall and macro F1; of one class the loss."""
         total, n = self.loss.tolist()
-        return {"loss": total / max(n, 1.0), **rates_from_confusion(self.confusion.numpy())}
+        rates = rates_from_confusion(self.confusion.numpy()) if len(self.confusion) > 1 else {}
+        return {"loss": total / max(n, 1.0), **rates}
 
 
 class SpeechClassifier(TrainingLoop):

@@ -71,7 +71,7 @@ def render(record: Record) -> Section | None:
     made = read_samples(record.run, lambda arrays: [made_of(arrays, labels)])
     if not made or not made[0].grids:
         return None
-    content = {"made": made[0], "codes": code_picture(record)}
+    content = {"made": made[0], "codes": code_picture(record), "prior": record.run.config.encoder.run is None}
     links = {"windows": "Windows"} | ({"codes": "Codes"} if content["codes"] else {}) | {"sounds": "Sounds"}
     return Section(rendered("generation.html", content), links)
 
