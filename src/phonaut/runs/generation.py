@@ -230,32 +230,12 @@ def drawn_codes(
     Raises:
         ValueError: the run is no density of codes of this generator.
     """
-    from phonaut.models.encoded_windows import EncodedWindows
-    from phonaut.models.generative_classifier import GenerativeClassifier
     from phonaut.runs.load import load
+    from phonaut.tasks.priors import Prior
 
     run = load(prior)
-    encoder, network = run.model.front_end, run.model.network
-    if not (isinstance(encoder, EncodedWindows) and isinstance(network, GenerativeClassifier)):
-        raise ValueError(f"prior={prior} is no density of codes: train one, phonaut train model=gmm "
-                         f"encoder.run={generating.run.folder}")  # fmt: skip
-    ours, theirs = generating.model.network.state_dict(), encoder.windows.network.state_dict()
-    if ours.keys() != theirs.keys() or any(not torch.equal(ours[key], theirs[key]) for key in ours):
-        raise ValueError(f"prior={prior} is of the codes of another generator than {generating.run.folder}")
-    if run.model.normalizer is not None:
-        raise ValueError(f"prior={prior} normalises codes by recording, which draws cannot undo: train it with "
-                         "normalizer=null")  # fmt: skip
-    names = list(run.about["classes"])
-    if label is not None and label not in names:
-        raise ValueError(f"label={label} is no class of prior={prior}{did_you_mean(label, names)}")
-    rng = np.random.default_rng(seed)
-    share = network.decision.log_prior.exp().double().numpy()
-    chosen = rng.choice(len(names), n, p=share / share.sum()) if label is None else np.full(n, names.index(label))
-    drawn = np.stack([np.asarray(network.sample(int(c), n_frames, rng)) for c in chosen]).astype(np.float32)
-    if encoder.projection is not None:
-        components = encoder.projection.components.numpy()
-        drawn = drawn @ components + encoder.projection.mean.numpy()
-    return drawn
+    of = Prior(str(prior), run.model, list(run.about["classes"]), generating.model, str(generating.run.folder))
+    return of.codes(n, n_frames, np.random.default_rng(seed), label)
 
 
 def attribute_of(text: str) -> tuple[str, str]:
