@@ -42,6 +42,8 @@ class Prior:
         if model.normalizer is not None:
             raise ValueError(f"prior={named} normalises codes by recording, which draws cannot undo: train it with "
                              "normalizer=null")  # fmt: skip
+        if encoder.layer != "last":
+            raise ValueError(f"prior={named} has only a part of each code: train it without encoder.layer=")
         self.named, self.classes, self.network = named, list(classes), network
         self.projection = encoder.projection
 
