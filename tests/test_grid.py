@@ -51,7 +51,7 @@ FEATURES = {
 }
 PRETRAINED = {"mockingjay_base", "mockingjay_large", "mockingjay_small"}  # in tests/runs/test_pretraining.py
 VERIFY = {"gmm_ubm", "gmm_ubm_diag", "gmm_ubm_full", "ivector", "supervector", "dtw_verification", "phone_hmm",
-          "sentence_hmm", "ecapa", "redimnet"}  # in tests/tasks/test_verification.py  # fmt: skip
+          "sentence_hmm", "ecapa", "redimnet", "mean_vector"}  # in tests/tasks/test_verification.py  # fmt: skip
 # in tests/models/generators and tests/training/test_generation.py
 GENERATORS = {"cvae", "gated_vae", "lstm_vae", "fhvae", "wae_gan", "wae_mmd", "wgan_gp", "flow_matching"}
 # melspec, spectrogram, melspec_kaldi and mfcc with other numbers

@@ -138,6 +138,19 @@ def test_the_table_of_an_fhvae_comes_with_its_weights() -> None:
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
+def test_a_layer_of_sequences_is_the_last_part_of_the_code_of_an_fhvae_and_of_no_other() -> None:
+    network = FHVAE(**SMALL, sequence_latents=3).eval()
+    whole, part = (EncodedWindows(front_end(), network, layer=layer) for layer in ("last", "sequence"))
+    audio = torch.randn(2, 3000, generator=torch.Generator().manual_seed(0))
+    codes, of_sequence = (encoder(audio, torch.tensor([3000, 2000]))[0] for encoder in (whole, part))
+    assert part.n_features == 3
+    assert torch.equal(of_sequence, codes[:, :, 1:])
+    with pytest.raises(
+        ValueError, match=r"encoder\.layer=sequence: a CVAE has no latents of sequences, as a FHVAE has"
+    ):
+        EncodedWindows(front_end(), CVAE(**SMALL), layer="sequence")
+
+
 def test_what_is_heard_is_at_one_level_and_what_cannot_be_heard_says_why() -> None:
     model = model_of(Same())
     audio = torch.sin(torch.arange(4000) * 0.4)[None] * 0.3

@@ -18,6 +18,7 @@ from phonaut.config.plugins import add_config_dir
 from phonaut.data.trials import TrialList
 from phonaut.metrics import detection_figures
 from phonaut.runs import Run, evaluate, train
+from phonaut.runs.load import load
 from phonaut.runs.trial_comparison import compare_trials
 from phonaut.tasks.base import Request
 from phonaut.tasks.trial_scores import TrialScores
@@ -440,6 +441,27 @@ def test_every_system_scores_every_trial_and_tells_strangers_apart(runs: Runs, m
     again = scored.scores.copy()
     evaluate(run.folder)
     np.testing.assert_allclose(TrialScores.load(run.folder, "test").scores, again, rtol=1e-4, atol=1e-4)
+
+
+def test_the_sequence_latents_of_an_fhvae_are_scored_and_come_back_with_the_run(runs: Runs) -> None:
+    kept = [one for one in words(runs.glides) if not one.startswith(("model=", "protocol."))]
+    small = ["model.channels=[8,8,8]", "model.hidden_size=16", "model.latent_size=8", "model.sequence_latents=4",
+             "task.window_frames=8", "task.shift_frames=4", "features.n_mels=16", "batch_size=32",
+             "trainer.max_epochs=1", "optimizer.lr=0.01"]  # fmt: skip
+    held = ["protocol.validation_speakers=[s3,s4]", "protocol.test_speakers=[s5,s6,s7]"]
+    made = train(compose([*kept, *held, "model=fhvae", *small]), runs.folder / "fhvae", ["phonaut", "train"])
+    assert made is not None
+    codes = [*kept, *held, "model=mean_vector", f"encoder.run={made.folder}", "module.speeds=[]"]
+    alone = ["encoder.layer=sequence", "protocol.text_dependent=false", "protocol.enrol_takes=1-2"]
+    run = train(compose([*codes, *alone]), runs.folder / "mean vector", ["phonaut", "train"])
+    assert run is not None
+    scored = TrialScores.load(run.folder, "test")
+    assert scored.trials.counts() == {"target": 30, "nontarget": 60}
+    assert len(np.unique(scored.scores)) > 80, "no score is clamped"
+    again = scored.scores.copy()
+    evaluate(run.folder)
+    np.testing.assert_allclose(TrialScores.load(run.folder, "test").scores, again, rtol=1e-4, atol=1e-4)
+    assert load(run.folder).model.front_end.n_features == 4
 
 
 def test_a_list_named_like_a_split_leaves_the_figures_of_the_split(run: Run, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from phonaut.config.schema import Config
 def problems(config: Config, overrides: Sequence[str]) -> list[str]:
     """All problems of an encoder in front; empty if there is none."""
     from phonaut.models.encoded import use_problems
-    from phonaut.models.encoded_windows import window_problems
+    from phonaut.models.encoded_windows import width_of_codes, window_problems
     from phonaut.models.generators import Generator
 
     chosen = config.encoder
@@ -27,7 +27,7 @@ def problems(config: Config, overrides: Sequence[str]) -> list[str]:
     if is_generator and not kind.has_encoder:
         return [f"{run} has no encoder: a {kind.__name__} makes windows of draws, and codes none"]
     if is_generator:
-        wrong = window_problems(chosen.mode, chosen.layer)
+        wrong = window_problems(chosen.mode, chosen.layer, kind)
     else:
         wrong = use_problems(chosen.mode, chosen.layer, int(encoder["n_layers"]))
     typed = [text for text in overrides if text.lstrip("+~").startswith(("features=", "features."))]
@@ -45,7 +45,7 @@ def problems(config: Config, overrides: Sequence[str]) -> list[str]:
     if chosen.mode == "frozen" and chosen.layer == "weighted":
         wrong.append("encoder.layer=weighted needs weights that are trained: type encoder.mode=weighted")
     if is_generator:
-        most = int(encoder["latent_size"])
+        most = width_of_codes(chosen.layer, int(encoder["latent_size"]), int(encoder.get("sequence_latents") or 0))
     else:
         most = encoder["hidden_size"] * (encoder["n_layers"] + 1 if chosen.layer == "all" else 1)
     n = chosen.n_components

@@ -77,6 +77,8 @@ RECURRENT = ("gru", "lstm", "rnn")
 REPLACED = ("features", "target_features", "model", "protocol", "trainer", "target")  # by keys that set several others
 RULES = (
     Idle("encoder.mode encoder.layer encoder.n_components", lambda c: not c.encoder.run, "encoder.run= is not given"),
+    Idle("generated.how generated.share generated.prior", lambda c: not c.generated.run, "generated.run= is not given"),
+    Idle("generated.prior", lambda c: c.generated.how != "sample", "it is for generated.how=sample"),
     Idle("early_stopping.monitor", lambda c: c.early_stopping.patience is None, "early_stopping.patience=null"),
     Idle("trainer.gradient_clip_algorithm", lambda c: not c.trainer.get("gradient_clip_val"),
          "trainer.gradient_clip_val= is not given"),

@@ -28,6 +28,26 @@ class Encoder:
 
 
 @dataclass
+class Generated:
+    """Generated segments beside those of training, in classification.
+
+    Attributes:
+        run: a run of a generator; None: there are none.
+        how: `convert`: recordings of training in the voices of the generator's other speakers; `voices`: in voices that
+            it never heard; `sample`: draws for the classes that have few segments.
+        share: of recordings that are converted, 2 being each twice; of the median class's segments, up to which the
+            others are filled.
+        prior: a run with `encoder.run=` the generator, from whose classes `sample` draws codes; None: the generator's
+            own prior, for the class.
+    """
+
+    run: str | None = None
+    how: Literal["convert", "voices", "sample"] = "convert"
+    share: float = 1.0
+    prior: str | None = None
+
+
+@dataclass
 class EarlyStopping:
     """Early stopping: after `patience` epochs without progress of `monitor`; None: never."""
 
@@ -62,6 +82,7 @@ class Config:
     labels_pct: float = 100.0
     labels_each: int | None = None
     encoder: Encoder = field(default_factory=Encoder)
+    generated: Generated = field(default_factory=Generated)
     experiment_id: str | None = None
     output_dir: str = "trained_models"
     resume: bool = True
@@ -84,6 +105,7 @@ class Config:
         """The configuration of plain containers; keys that no version knows are passed over."""
         known = {key: value for key, value in plain.items() if key in KEYS}
         known["encoder"] = Encoder(**(plain.get("encoder") or {}))
+        known["generated"] = Generated(**(plain.get("generated") or {}))
         known["early_stopping"] = EarlyStopping(**(plain.get("early_stopping") or {}))
         return cls(**known)
 
@@ -92,7 +114,8 @@ class Config:
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         for key in (key for key, kind in KEYS.items() if "Node" in kind and not plain[key]):
             del plain[key]
-        plain["encoder"], plain["early_stopping"] = dict(vars(self.encoder)), dict(vars(self.early_stopping))
+        for group in SMALL_GROUPS:
+            plain[group] = dict(vars(plain[group]))
         if self.encoder.built is None:
             del plain["encoder"]["built"]
         return plain
@@ -108,4 +131,7 @@ MORE_OF_TRAINER = frozenset(
 )  # fmt: skip
 HINTS = get_type_hints(Config)
 KEYS = {f.name: str(f.type) for f in fields(Config)}
-SMALL_GROUPS = {"encoder": get_type_hints(Encoder), "early_stopping": get_type_hints(EarlyStopping)}  # typed keys
+SMALL_GROUPS = {  # typed keys
+    name: get_type_hints(kind)
+    for name, kind in (("encoder", Encoder), ("generated", Generated), ("early_stopping", EarlyStopping))
+}

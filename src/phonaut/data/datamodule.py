@@ -196,6 +196,7 @@ class SpeechData(CorpusData):
 
     Attributes:
         n_left_out: spans of other classes that were left out, by split.
+        generated: of training, segments that a model made: how, and how many of each class; none until there are some.
 
     Raises:
         ValueError: the target does not exist, a number is out of range, or all spans of the training split are refused.
@@ -232,6 +233,7 @@ class SpeechData(CorpusData):
         self.context_s, self.limited = context_s, limited
         self.labels_pct, self.labels_each = labels_pct, labels_each
         self.n_left_out: dict[str, int] = {}
+        self.generated: dict[str, Any] = {}
         self.spans: dict[str, Spans] = {}
         self.known: dict[str, NDArray[np.bool_]] = {}  # which spans of the table these are
         for split in SPLITS:
@@ -305,6 +307,11 @@ class SpeechData(CorpusData):
             share = f"labels_pct={self.labels_pct:g}, labels_each={self.labels_each}"
             n = f"{len(self.spans['train'].label):,} spans of {len(np.unique(self.spans['train'].row)):,} recordings"
             about = f"trained on few labels ({share}): {n}"
+            notes = [f"{notes[0]}; {about}" if notes else about, *notes[1:]]
+        if self.generated:
+            n_made = sum(self.generated["segments"].values())
+            how = f"trained on {n_made:,} generated segments beside {len(self.spans['train'].label):,} recorded ones"
+            about = f"{how} ({self.generated['how']}, {self.generated['run']})"
             notes = [f"{notes[0]}; {about}" if notes else about, *notes[1:]]
         if not self.limited:
             return notes

@@ -12,8 +12,10 @@ from phonaut.checks import refuse
 from phonaut.features import FrontEnd
 from phonaut.features.functional import length_mask
 from phonaut.models.encoded import EncodedFrontEnd, Projection
-from phonaut.models.generators import Generator
+from phonaut.models.generators import FHVAE, Generator
 from phonaut.models.window_model import WindowModel
+
+SEQUENCE = "sequence"  # a layer
 
 
 class EncodedWindows(EncodedFrontEnd):
@@ -26,7 +28,7 @@ class EncodedWindows(EncodedFrontEnd):
         network: the generator.
         normalizer: between the two, or None.
         mode: `frozen`; a generator is not trained again.
-        layer: `last`; it has one code.
+        layer: `last`: the code; `sequence`: of a FHVAE, the part of it that says whose utterance it is.
         n_components: principal components that are kept; None: no projection.
 
     Raises:
@@ -44,11 +46,11 @@ class EncodedWindows(EncodedFrontEnd):
         n_components: int | None = None,
     ) -> None:
         nn.Module.__init__(self)
-        refuse(window_problems(mode, layer))
+        refuse(window_problems(mode, layer, type(network)))
         self.mode, self.layer, self.layer_weights = mode, layer, None
         self.windows = WindowModel(front_end, network, normalizer, labels=[""] * network.condition_size)
         self.windows.requires_grad_(False)
-        self.width = network.latent_size
+        self.width = width_of_codes(layer, network.latent_size, getattr(network, "sequence_latents", 0))
         self.projection = None if n_components is None else Projection(self.width, n_components)
         self.sample_rate = front_end.sample_rate
         self.frame_shift_s, self.frame_offset_s = front_end.frame_shift_s, front_end.frame_offset_s
@@ -102,7 +104,7 @@ class EncodedWindows(EncodedFrontEnd):
         padded = nn.functional.pad(normalised, (0, 0, t // 2, t - 1 - t // 2))
         windows = padded.unfold(1, t, 1)[inside].transpose(1, 2)  # (N, T, D)
         condition = frames.new_zeros(self.windows.network.condition_size)
-        codes = self.windows.codes(windows, condition)
+        codes = self.windows.codes(windows, condition)[:, -self.width :]
         if self.projection is not None:
             codes = self.projection(codes)
         result = codes.new_zeros(*frames.shape[:2], codes.shape[1])
@@ -110,9 +112,16 @@ class EncodedWindows(EncodedFrontEnd):
         return result, lengths
 
 
-def window_problems(mode: str, layer: str | int) -> list[str]:
-    """Problems of the use of a generator as an encoder."""
+def window_problems(mode: str, layer: str | int, kind: type) -> list[str]:
+    """Problems of the use of a generator of a class as an encoder."""
     problems = [] if mode == "frozen" else [f"encoder.mode={mode}: the encoder of a generator is frozen; leave it out"]
-    if layer != "last":
+    if layer == SEQUENCE and not issubclass(kind, FHVAE):
+        problems.append(f"encoder.layer={layer}: a {kind.__name__} has no latents of sequences, as a FHVAE has")
+    elif layer not in ("last", SEQUENCE):
         problems.append(f"encoder.layer={layer}: a generator has one code, and no layers; leave it out")
     return problems
+
+
+def width_of_codes(layer: str | int, latent_size: int, sequence_latents: int) -> int:
+    """Numbers in what a generator gives in front of other models: the sequence latents are the last of a code."""
+    return sequence_latents if layer == SEQUENCE else latent_size

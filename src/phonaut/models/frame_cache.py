@@ -118,7 +118,10 @@ class FrameCache:
         )
 
     def reader(self, split: str) -> Callable[[int], NDArray[np.float32]]:
-        """A reader of the frames of a window by its number; where the corpus has them as they are, from there."""
+        """A reader of the frames of a window by its number: where they are known, from there, or from the corpus."""
+        known = self.data.dataset(split).computed
+        if known is not None and self.steps == STEPS:
+            return lambda w: known[0][known[1][w] : known[1][w + 1]]
         if self.data.prepared.frames is not None and self.model.normalizer is None:
             windows, table = self.data.dataset(split).windows, self.data.prepared.utterances(split)
             return lambda w: table.frames(int(windows.row[w]), int(windows.start[w]), int(windows.stop[w]))

@@ -19,7 +19,7 @@ from phonaut.files import expanded, write_arrays
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.mockingjay import Mockingjay
-from phonaut.tasks import build, mixes
+from phonaut.tasks import added_data, build, mixes
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.encoders import prepare_encoder
 from phonaut.tasks.noise_test import NOISE_FILE, about_noise
@@ -112,6 +112,7 @@ class Classification(Task):
                 "it out"
             )
         names = ("batch_size", "labels_pct", "labels_each", "n_workers", "context_s", "max_recording_s")
+        problems += added_data.problems(config)
         return problems + SpeechData.problems(**{name: getattr(config, name) for name in names})
 
     # --- training
@@ -140,7 +141,13 @@ class Classification(Task):
             prepare_encoder(model, data, config.encoder.run, seed=config.seed, augmented=augmented)
 
     def loop(self, config: Config, model: SpeechModel, data: SpeechData) -> TrainingLoop:
-        """The loop around a model, with augmentation and the corpus's noise."""
+        """The loop around a model, with augmentation and the corpus's noise; generated segments go into training.
+
+        Raises:
+            ValueError: they cannot be made.
+        """
+        if config.generated.run:
+            data.generated = added_data.add_generated(config, model, data)
         noise = data.prepared.utterances("noise")
         more = {"augmentation": build.augmentation_of(config), "noise": noise if len(noise) else None}
         return build.training_loop(config, model, data.classes, **more)
@@ -157,6 +164,8 @@ class Classification(Task):
         """Predictions on validation and test, their figures, and what the loop has to say of the model."""
         model: SpeechModel = loop.model.cpu().eval()
         about = {"classes": data.classes, **loop.conclude(data)}
+        if data.generated:
+            about["generated"] = data.generated
         metrics, log_likelihoods = {}, {}
         for stale in (folder / "predictions").glob("*.npz"):  # of an earlier, shorter training, in noise for one
             stale.unlink()

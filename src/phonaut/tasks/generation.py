@@ -14,7 +14,7 @@ from phonaut.checks import Rule, within
 from phonaut.config.nodes import class_of, instantiate
 from phonaut.config.schema import Config
 from phonaut.data.datamodule import SpeechData
-from phonaut.data.frame_windows import FrameWindows, WindowData, spread
+from phonaut.data.frame_windows import FrameWindows, Kind, WindowData, spread
 from phonaut.files import read_json, write_arrays
 from phonaut.models.frame_cache import FrameCache
 from phonaut.models.generative_classifier import GenerativeClassifier
@@ -60,7 +60,7 @@ class Generation(Task):
     }
     has_encoder = True
     takes_judge = True
-    unused = "labels_pct labels_each batch_frames context_s probe leave_out_speakers objective"
+    unused = "labels_pct labels_each batch_frames context_s probe leave_out_speakers objective generated"
     metrics: tuple[str, ...] = ("snr_db", "mmd", "frechet", "elbo", "lsd_db")
     report = ("headline", "generation", "training", "evaluations", "setup")
 
@@ -120,11 +120,10 @@ class Generation(Task):
         front_end = build.front_end_of(config)
         known = None if classes is None else [name.removeprefix(LABEL) for name in classes if name.startswith(LABEL)]
         speech = speech_data(config, prepared, known or None)
-        kind = ("segments" if config.target == "phone" else "sliding") if self.windows == "auto" else self.windows
         data = WindowData(
             speech,
             window_frames=self.window_frames,
-            kind=kind,  # type: ignore[arg-type]
+            kind=self.kind_of(config),
             shift_frames=self.shift_frames,
             left_out=SILENCES if config.target == "phone" else (),
             frame_shift_s=front_end.frame_shift_s,
@@ -134,6 +133,12 @@ class Generation(Task):
             data.speakers = names
         data.classes = self.classes_of(data)
         return data
+
+    def kind_of(self, config: Config) -> Kind:
+        """Where windows lie."""
+        if self.windows == "auto":
+            return "segments" if config.target == "phone" else "sliding"
+        return self.windows  # type: ignore[return-value]
 
     def classes_of(self, data: WindowData) -> list[str]:
         """Names of what windows are conditioned on."""

@@ -57,9 +57,16 @@ class Prior:
         if model.normalizer is not None:
             raise ValueError(f"prior={named} normalises codes by recording, which draws cannot undo: train it with "
                              "normalizer=null")  # fmt: skip
+        if encoder.layer != "last":
+            raise ValueError(f"prior={named} has only a part of each code: train it without encoder.layer=")
         self.named, self.classes, self.windows = named, list(classes), windows
         self.density = CodeDensity(encoder, network, median_frames)
         self.window_frames = generator.network.window_frames
+
+    @property
+    def has_chain(self) -> bool:
+        """Codes of a class follow one another in states."""
+        return self.density.network.most_states > 1
 
     def chosen(self, n: int, rng: np.random.Generator, label: str | None = None) -> Index:
         """The classes of `n` draws, `(n,)`: that of `label`, or as they are in training.

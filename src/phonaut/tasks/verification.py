@@ -26,12 +26,14 @@ from phonaut.metrics import (
     fit_fusion,
     threshold_in_words,
 )
+from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.speakers import Utterances, VerificationSystem
 from phonaut.models.speakers.scoring import NORMALIZATIONS, Cohort, Enrolled, fusion_inputs
 from phonaut.models.speakers.system import PHRASE, SPEAKER
 from phonaut.models.speech_model import SpeechModel
 from phonaut.tasks import build, mixes
 from phonaut.tasks.base import Metrics, Request, Task, Trained
+from phonaut.tasks.encoders import prepare_encoder
 from phonaut.tasks.trial_scores import LEFT_OUT, TrialScores
 
 if TYPE_CHECKING:
@@ -69,7 +71,9 @@ class Verification(Task):
         "c_miss": Rule("must be > 0", lambda c: 0 < c < float("inf")),
         "c_false_alarm": Rule("must be > 0", lambda c: 0 < c < float("inf")),
     }
-    unused = "classes n_classes labels_pct labels_each batch_frames context_s probe leave_out_speakers objective"
+    unused = (
+        "classes n_classes labels_pct labels_each batch_frames context_s probe leave_out_speakers objective generated"
+    )
     metrics = ("eer", "min_dcf", "cllr")
     report = ("headline", "trials", "training", "setup")
 
@@ -178,6 +182,13 @@ class Verification(Task):
         noise = data.prepared.utterances("noise")
         more = {"augmentation": build.augmentation_of(config), "noise": noise if len(noise) else None}
         return build.training_loop(config, model, data.classes, **more)
+
+    def begin(self, config: Config, folder: Path, model: SpeechModel, data: TrialData) -> None:
+        """Load the encoder in front, if there is one."""
+        if isinstance(model.front_end, EncodedFrontEnd):
+            assert config.encoder.run is not None
+            augmented = build.augmentation_of(config) is not None
+            prepare_encoder(model, data, config.encoder.run, seed=config.seed, augmented=augmented)
 
     def callbacks(self, config: Config, folder: Path) -> list[Callback]:
         """None."""

@@ -206,6 +206,7 @@ class EM(SpeechClassifier):
         if not isinstance(self.densities, GenerativeClassifier):
             return {}
         known = FrameCache(self.model, data).segments("train")
+        known = known.select(np.arange(len(data.spans["train"].label)))  # without generated ones, which come last
         frequent = np.argsort(-np.bincount(known.labels, minlength=len(self.classes)), kind="stable")[:SHOWN_CLASSES]
         rng, frames = np.random.default_rng(self.seed), []
         median = median_segments(known, len(self.classes))

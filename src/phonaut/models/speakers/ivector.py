@@ -6,40 +6,32 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from phonaut.arrays import Array, Index
 from phonaut.checks import refuse, within
 from phonaut.models.speakers.aligned_states import StateAlignment
-from phonaut.models.speakers.backends import PLDA, class_sums, lda, length_normalised, products, wccn
 from phonaut.models.speakers.state_models import as_bytes, as_texts
 from phonaut.models.speakers.statistics import Alignment, UBMAlignment
 from phonaut.models.speakers.streams import stream as stream_of
-from phonaut.models.speakers.system import PHRASE, SPEAKER, VerificationSystem
 from phonaut.models.speakers.total_variability import TotalVariability, em_step
 from phonaut.models.speakers.ubm import UBM, as_tensors
 from phonaut.models.speakers.utterances import Utterances
+from phonaut.models.speakers.vectors import VectorSystem, group, numbers_in
 
 STATISTICS_CELLS = 2**24  # numbers in the first-order sums of a block of utterances, in float64: 128 MB
 SPREAD = 0.1  # standard deviations of a component, which loadings start with
-UBM_PREFIX, PHRASES, MEANS, PROJECTION = "ubm:", "backend:phrases", "backend:means", "backend:projection"
+UBM_PREFIX = "ubm:"
 VARIABILITY = ("offsets", "loadings", "covariances")
-OF_PLDA = ("mean", "between", "within")
-Backend = Literal["cosine", "plda"]
-Enrolment = Literal["average", "joint"]
-Classes = Literal["speaker_phrase", "speaker"]
 Statistics = Literal["ubm", "phone_hmm", "sentence_hmm"]
 ALIGNER_PREFIX, CLAIMS = "aligner_", "claims:units"
 
 
-class IVector(VerificationSystem):
+class IVector(VectorSystem):
     """Cosine, or log-likelihood ratio by PLDA, of the i-vectors of a recording and a model.
 
-    Training has three stages: a background model by EM, total variability by EM, and the back end. There, i-vectors are
-    taken relative to the mean of their phrase (of those that the background knows; else to that of all), projected by
-    LDA and WCCN, and normalised to length 1. A recording in a trial is relative to the phrase that the model claims.
+    Training has three stages: a background model by EM, total variability by EM, and the back end of `VectorSystem`.
 
     Args:
         n_features: D.
@@ -50,38 +42,32 @@ class IVector(VerificationSystem):
         rank: of total variability, R.
         variability_steps: EM steps of it.
         minimum_divergence: after each, make the prior of i-vectors standard.
-        backend: `cosine` or `plda`.
-        classes: what the back end tells apart: `speaker_phrase`, the phrases of each speaker, or `speaker`.
-        phrase_centering: take i-vectors relative to the means of phrases; false: to that of all.
-        lda_dim: dimensions that LDA keeps, at most one less than there are classes; null: no LDA.
-        wccn: whiten what varies within classes.
-        shrinkage: of covariances within classes towards a multiple of the identity.
-        plda_steps: EM steps of PLDA.
-        enrolment: by PLDA, of several recordings: `average`: their mean counts as one; `joint`: exactly, as n.
         statistics: of what aligns frames: `ubm`, the background model; `phone_hmm` or `sentence_hmm`, the states of
             such a system with its defaults, along what is claimed; the background model is then not trained.
         stream: frames that are used; see `phonaut.models.speakers.streams`.
         n_static: columns of frames that are no deltas, for streams of statics; null: all.
+        **backend: options of `VectorSystem`.
 
     Source: Dehak et al. 2011, "Front-end factor analysis for speaker verification"; classes of speaker and phrase:
     Stafylakis et al. 2013, "Text-dependent speaker recognition using PLDA with uncertainty propagation".
     """
 
-    scores: ClassVar[tuple[str, ...]] = (SPEAKER,)
+    column: ClassVar[str] = "ivector"
     aligner: Any
     RULES: ClassVar = {
-        **dict.fromkeys(("n_components", "em_steps", "rank", "variability_steps", "lda_dim", "plda_steps", "n_static"),
-                        within(1, 1e6)),
-        "shrinkage": within(0, 1),
+        **VectorSystem.RULES,
+        **dict.fromkeys(("n_components", "em_steps", "rank", "variability_steps", "n_static"), within(1, 1e6)),
         "tol": within(-1e6, 1e6),
-    }  # fmt: skip
+    }
 
     @classmethod
-    def problems(cls, *, rank: int = 100, lda_dim: int | None = None, **options: Any) -> list[str]:
+    def problems(cls, *, rank: int = 100, statistics: str = "ubm", **options: Any) -> list[str]:
         """Problems of the options."""
-        wrong = [] if lda_dim is None or lda_dim <= rank else [f"lda_dim={lda_dim} is more than rank={rank}"]
-        if options.get("enrolment") == "joint" and options.get("backend", "cosine") != "plda":
-            wrong.append("enrolment=joint is for backend=plda: a cosine compares with the mean")
+        wrong, choices, lda_dim = super().problems(**options), get_args(Statistics), options.get("lda_dim")
+        if statistics not in choices:
+            wrong.append(f"statistics must be one of {', '.join(choices)}, got {statistics}")
+        if lda_dim is not None and lda_dim > rank:
+            wrong.append(f"lda_dim={lda_dim} is more than rank={rank}")
         return wrong
 
     def __init__(
@@ -95,28 +81,15 @@ class IVector(VerificationSystem):
         rank: int = 100,
         variability_steps: int = 10,
         minimum_divergence: bool = True,
-        backend: Backend = "cosine",
-        classes: Classes = "speaker_phrase",
-        phrase_centering: bool = True,
-        lda_dim: int | None = None,
-        wccn: bool = True,
-        shrinkage: float = 0.1,
-        plda_steps: int = 10,
-        enrolment: Enrolment = "average",
         statistics: Statistics = "ubm",
         stream: Literal["as_is", "cmvn", "static", "static_cmvn"] = "as_is",
         n_static: int | None = None,
+        **backend: Any,
     ) -> None:
-        super().__init__(n_features)
-        choices: list[tuple[str, str, Any]] = [("backend", backend, Backend), ("classes", classes, Classes)]
-        choices += [("enrolment", enrolment, Enrolment), ("statistics", statistics, Statistics)]
-        refuse([f"{name} must be one of {', '.join(get_args(kind))}, got {value}"
-                for name, value, kind in choices if value not in get_args(kind)]
-               + self.problems(rank=rank, lda_dim=lda_dim, enrolment=enrolment, backend=backend))  # fmt: skip
+        refuse(self.problems(rank=rank, statistics=statistics, **backend))
+        super().__init__(n_features=n_features, **backend)
         self.rank, self.variability_steps, self.minimum_divergence = rank, variability_steps, minimum_divergence
-        self.backend, self.classes, self.phrase_centering = backend, classes, phrase_centering
-        self.lda_dim, self.wccn, self.shrinkage, self.plda_steps = lda_dim, wccn, shrinkage, plda_steps
-        self.enrolment, self.stream, self.n_static = enrolment, stream, n_static
+        self.stream, self.n_static = stream, n_static
         self.ubm = UBM(n_components, covariance_type, em_steps, tol)
         self.alignment: Alignment = UBMAlignment(self.ubm)
         # No part of the module: its tensors are among those of this one, under names of their own.
@@ -126,12 +99,9 @@ class IVector(VerificationSystem):
     def _forget(self) -> None:
         """Be as before training, but for the background model."""
         self.variability: TotalVariability | None = None
-        self.plda: PLDA | None = None
-        self.phrases: NDArray[np.str_] = np.empty(0, np.str_)  # in ascending order
-        self.means, self.projection = np.empty((0, 0)), np.empty((0, 0))  # of phrases and of all; (P + 1, R), (R, d)
-        self._n_steps = {"variability": 0, "plda": 0}
+        self._n_variability_steps = 0
         self._kept: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
-        self._vectors: tuple[Array, Index] | None = None
+        self._forget_backend()
 
     # --- training
 
@@ -143,11 +113,7 @@ class IVector(VerificationSystem):
         """
         self._forget()
         self._background, self._seed = self._frames_of(background), seed
-        if len(self._codes().tolist()) == len(np.unique(self._codes())):
-            raise ValueError(
-                f"some {self.classes.replace('_', ' and ')} of the background must have two recordings or more; got "
-                f"{len(background)} recordings, each of another"
-            )
+        self._check_classes()
         if self.aligner is None:
             self.ubm.begin(self._background.frames, seed)
         else:
@@ -160,13 +126,6 @@ class IVector(VerificationSystem):
     def _align(self, claims: Mapping[str, str]) -> None:
         """Take the states of the trained aligner for components."""
         self.alignment = StateAlignment(self.aligner, claims)
-
-    def _codes(self) -> Index:
-        """The class of each recording of the background, numbered from 0, `(B,)`."""
-        names = [self._background[SPEAKER]]
-        names += [self._background[PHRASE]] if self.classes == "speaker_phrase" else []
-        codes: Index = np.unique(np.stack(names, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
-        return codes
 
     def step(self) -> Mapping[str, float]:
         """One EM step of the background model, of total variability or of PLDA; with the last but these, the back end.
@@ -182,39 +141,35 @@ class IVector(VerificationSystem):
             if self.aligner.done:
                 self._align(self.aligner.claims_of(self._background))
             return found
-        if self._n_steps["variability"] < self.variability_steps:
+        if self._n_variability_steps < self.variability_steps:
             n, f = self._statistics()
             before = self._started() if self.variability is None else self.variability
             self.variability, gain = em_step(before, n, f, minimum_divergence=self.minimum_divergence)
-            self._n_steps["variability"] += 1
+            self._n_variability_steps += 1
             figures = {"variability_gain": gain / float(n.sum(dtype=np.float64))}
-            if self._n_steps["variability"] == self.variability_steps:
+            if self._n_variability_steps == self.variability_steps:
                 self._fit_projection(self.variability.ivectors(n, f))
                 self._kept = None
             return figures
-        x, codes = self._projected()
-        plda = PLDA.started(x, codes, self.shrinkage) if self.plda is None else self.plda
-        self.plda, likelihood = plda.em_step(x, codes)
-        self._n_steps["plda"] += 1
-        return {"plda_log_likelihood": likelihood / len(x)}
+        return self._plda_step()
 
     @property
     def done(self) -> bool:
         """All stages had their steps."""
-        wanted = self.plda_steps if self.backend == "plda" else 0
-        return self._n_steps["variability"] >= self.variability_steps and self._n_steps["plda"] >= wanted
+        return self._n_variability_steps >= self.variability_steps and self._plda_done
 
     def training_state(self) -> dict[str, Any]:
         """Course of the background model, and steps of the other stages."""
         aligner = {} if self.aligner is None else {"aligner": self.aligner.training_state()}
-        return {"ubm": self.ubm.state(), "steps": dict(self._n_steps), **aligner}
+        steps = {"variability": self._n_variability_steps, "plda": self._n_plda_steps}
+        return {"ubm": self.ubm.state(), "steps": steps, **aligner}
 
     def load_training_state(self, state: Mapping[str, Any]) -> None:
         """Go on from a `training_state`."""
         self.ubm.load_state(state["ubm"])
         if self.aligner is not None:
             self.aligner.load_training_state(state["aligner"])
-        self._n_steps = dict(state["steps"])
+        self._n_variability_steps, self._n_plda_steps = state["steps"]["variability"], state["steps"]["plda"]
 
     def _blocks(self, utterances: Utterances, claim: str | None) -> Iterator[tuple[Array, Array]]:
         """Statistics of some utterances at a time."""
@@ -237,37 +192,11 @@ class IVector(VerificationSystem):
         drawn = np.random.default_rng((self._seed, self.rank)).standard_normal((*means.shape, self.rank))
         return TotalVariability(np.zeros_like(means), SPREAD * np.sqrt(variances)[:, :, None] * drawn, covariances)
 
-    # --- back end
-
-    def _fit_projection(self, ivectors: Array) -> None:
-        """Means of phrases, LDA and WCCN."""
-        names = self._background[PHRASE] if self.phrase_centering else np.full(len(ivectors), "")
-        self.phrases = np.unique(names[names != ""]).astype(np.str_)
-        row = self._row_of(names)
-        sums = np.zeros((len(self.phrases) + 1, ivectors.shape[1]))
-        np.add.at(sums, row, ivectors)
-        counts = np.bincount(row, minlength=len(sums))
-        self.means = sums / np.maximum(counts, 1)[:, None]
-        self.means[-1] = ivectors.mean(axis=0)
-        x, codes, self.projection = ivectors - self.means[row], self._codes(), np.eye(ivectors.shape[1])
-        if self.lda_dim is not None:
-            self.projection = lda(x, codes, self.lda_dim, self.shrinkage)
-        if self.wccn:
-            self.projection = self.projection @ wccn(x @ self.projection, codes, self.shrinkage)
-
-    def _projected(self) -> tuple[Array, Index]:
-        """Vectors of the background as PLDA takes them, and their classes."""
-        if self._vectors is None:
-            assert self.variability is not None
-            ivectors = self.variability.ivectors(*self._statistics())
-            self._kept = None
-            row = self._row_of(self._background[PHRASE])
-            self._vectors = length_normalised((ivectors - self.means[row]) @ self.projection), self._codes()
-        return self._vectors
-
-    def _row_of(self, names: NDArray[Any]) -> Index:
-        """The row of `means` for each phrase; the last one, the mean of all, for those that are not known."""
-        return numbers_in(self.phrases, names, len(self.phrases))
+    def _background_vectors(self) -> Array:
+        assert self.variability is not None
+        ivectors = self.variability.ivectors(*self._statistics())
+        self._kept = None
+        return ivectors
 
     # --- scoring
 
@@ -282,42 +211,11 @@ class IVector(VerificationSystem):
             vectors[:, column] = np.concatenate([np.empty((0, self.variability.rank)), *parts])
         return utterances.without_frames(ivector=vectors)
 
-    def enrol(self, represented: Utterances, model: Index) -> Utterances:
-        """Sums of the normalised vectors of models, `sum (M, d)`, of `n (M,)` recordings.
-
-        A model's `phrase` is that of all its recordings, or empty.
-        """
-        numbers, first, owner = np.unique(model, return_index=True, return_inverse=True)
-        names = represented[PHRASE]
-        vectors = represented["ivector"][np.arange(len(names)), self._claim_of(names)]
-        n, sums = class_sums(length_normalised((vectors - self.means[self._row_of(names)]) @ self.projection), owner)
-        differ = np.bincount(owner, names != names[first][owner]) > 0
-        columns = {key: value[first] for key, value in represented.columns.items() if key != "ivector"}
-        columns |= {"model": numbers, PHRASE: np.where(differ, "", names[first]), "sum": sums, "n": n}
-        return Utterances(np.empty((0, represented.frames.shape[1]), np.float32), np.zeros(len(n), np.int64), columns)
-
     def _claim_of(self, names: NDArray[Any]) -> Index:
         """The claim of the alignment for each phrase; the first one for those that it does not know."""
         claims = np.array(self.alignment.claims)
         order = np.argsort(claims)
         return np.append(order, 0)[numbers_in(claims[order], names, len(claims))]
-
-    def score(self, references: Utterances, tested: Utterances, model: Index, recording: Index) -> dict[str, Array]:
-        """Cosines or log-likelihood ratios of N trials."""
-        at = np.searchsorted(references["model"], model)
-        row, claim = self._row_of(references[PHRASE])[at], self._claim_of(references[PHRASE])[at]
-        vectors, means = tested["ivector"] @ self.projection, self.means @ self.projection
-        sums, n = references["sum"], references["n"]
-        if self.backend == "cosine" or self.enrolment == "average":
-            sums, n = length_normalised(sums), np.ones(len(sums))
-        plda = self.plda if self.backend == "plda" else None
-        enrolled = sums if plda is None else plda.references(sums, n)
-
-        def test(trials: Index) -> Array:
-            x = length_normalised(vectors[recording[trials], claim[trials]] - means[row[trials]])
-            return x if plda is None else plda.tests(x)
-
-        return {SPEAKER: products(lambda trials: enrolled[at[trials]], test, len(at), enrolled.shape[1])}
 
     def size(self, n_frames: int) -> tuple[int, int]:
         """Parameters, and operations of statistics, posterior and projection."""
@@ -337,11 +235,7 @@ class IVector(VerificationSystem):
             named[CLAIMS] = as_bytes([word for pair in self.alignment.phrases.items() for word in pair])
         if self.variability is not None:
             named |= as_tensors({f"variability:{name}": getattr(self.variability, name) for name in VARIABILITY})
-        if self.projection.size:
-            named |= as_tensors({MEANS: self.means, PROJECTION: self.projection})
-            named[PHRASES] = torch.tensor(list("\n".join(self.phrases).encode()), dtype=torch.uint8)
-        if self.plda is not None:
-            named |= as_tensors({f"plda:{name}": getattr(self.plda, name) for name in OF_PLDA})
+        named |= super().tensors()
         return named
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
@@ -364,14 +258,7 @@ class IVector(VerificationSystem):
         arrays = {name: value.detach().cpu().numpy().copy() for name, value in tensors.items()}
         variability = group(arrays, "variability", VARIABILITY)
         self.variability = TotalVariability(*variability) if variability else None
-        backend = group(arrays, "backend", ("phrases", "means", "projection"))
-        if backend:
-            text, self.means, self.projection = bytes(backend[0]).decode(), *backend[1:]
-            self.phrases = np.array(text.split("\n") if text else [], dtype=np.str_)
-            if len(self.means) != len(self.phrases) + 1:
-                raise ValueError(f"{MEANS} must have {len(self.phrases) + 1} rows, got {len(self.means)}")
-        plda = group(arrays, "plda", OF_PLDA)
-        self.plda = PLDA(*plda) if plda else None
+        super().load_tensors(tensors)
 
 
 def aligner_of(statistics: Statistics, n_features: int, stream: str, n_static: int | None) -> Any:
@@ -383,23 +270,3 @@ def aligner_of(statistics: Statistics, n_features: int, stream: str, n_static: i
 
     system: Any = {"phone_hmm": PhoneHMM, "sentence_hmm": SentenceHMM}[statistics]
     return system(n_features=n_features, score_stream=stream, n_static=n_static)
-
-
-def numbers_in(names: NDArray[Any], wanted: NDArray[Any], otherwise: int) -> Index:
-    """The number of each of `wanted (B,)` in ascending names, `otherwise` where it is none of them."""
-    if not len(names):
-        return np.full(len(wanted), otherwise)
-    at = np.minimum(np.searchsorted(names, wanted), len(names) - 1)
-    return np.where(names[at] == wanted, at, otherwise)
-
-
-def group(arrays: Mapping[str, NDArray[Any]], prefix: str, names: tuple[str, ...]) -> list[NDArray[Any]]:
-    """Arrays that belong together, in the order of their names; none of them is there, or all are.
-
-    Raises:
-        ValueError: some are missing.
-    """
-    missing = [f"{prefix}:{name}" for name in names if f"{prefix}:{name}" not in arrays]
-    if missing and len(missing) < len(names):
-        raise ValueError(f"there is no {', '.join(missing)}")
-    return [] if missing else [arrays[f"{prefix}:{name}"] for name in names]

@@ -1,0 +1,50 @@
+"""Trained models of other runs that a task needs while it trains: a generator, a density of its codes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from phonaut.checkpoints.state_dict import check_state_dict, read_weights
+from phonaut.config.compose import read_config
+from phonaut.config.nodes import instantiate
+from phonaut.config.schema import Config
+from phonaut.files import expanded, read_json, run_folder
+from phonaut.tasks.encoders import trained_file
+
+
+class Other(NamedTuple):
+    """Another run, trained.
+
+    Attributes:
+        path: as it was given.
+        folder: of it.
+        config: of it.
+        classes: of its model.
+        task: that it was trained for.
+        model: in evaluation mode.
+    """
+
+    path: str
+    folder: Any
+    config: Config
+    classes: list[str]
+    task: Any
+    model: Any
+
+
+def other_run(path: str) -> Other:
+    """A trained run by its folder.
+
+    Raises:
+        ValueError: there is none, it has not ended, or its weights do not fit its configuration.
+    """
+    folder = run_folder(expanded(path))
+    config, file = read_config(folder), trained_file(folder)
+    task = instantiate(config.task)
+    classes = list(read_json(folder / "model.json", dict[str, Any]()).get("classes", []))
+    model, weights = task.model(config, classes), read_weights(file)
+    if adopt := getattr(model.network, "adopt", None):
+        adopt(weights, prefix="network.")
+    check_state_dict(model.state_dict(), weights, str(file))
+    model.load_state_dict(weights)
+    return Other(path, folder, config, classes, task, model.eval())
