@@ -85,18 +85,18 @@ def overlap_estimates(
     xx, yy, xy = (np.concatenate(list(distances(a, b))).astype(np.float32) for a, b in ((x, x), (y, y), (x, y)))
     for square in (xx, yy):
         np.fill_diagonal(square, np.inf)
-    within_x = np.asarray(xy <= _reach(xx, k)[:, None])
-    recalled = (xy <= _reach(yy, k)).any(axis=1)
+    within_x: NDArray[np.bool_] = np.less_equal(xy, _reach(xx, k)[:, None])
+    recalled: NDArray[np.bool_] = np.any(xy <= _reach(yy, k), axis=1)
 
     def without_real(block: int) -> list[float]:
         kept = blocks != block
-        within = xy[kept] <= _reach(xx[kept][:, kept], k)[:, None]
+        within = np.less_equal(xy[kept], _reach(xx[kept][:, kept], k)[:, None])
         return [within.any(axis=0).mean(), recalled[kept].mean(), within.any(axis=1).mean()]
 
     def without_generated(block: int) -> list[float]:
         kept = others != block
         within = within_x[:, kept]
-        recalled = (xy[:, kept] <= _reach(yy[kept][:, kept], k)).any(axis=1)
+        recalled = np.less_equal(xy[:, kept], _reach(yy[kept][:, kept], k)).any(axis=1)
         return [within.any(axis=0).mean(), recalled.mean(), within.any(axis=1).mean()]
 
     values = np.array([found.precision, found.recall, found.coverage])

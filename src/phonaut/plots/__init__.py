@@ -6,6 +6,7 @@ keep_files_of("matplotlib", "MPLCONFIGDIR")  # before it is imported
 
 from phonaut.plots.encoder import attention_maps, coarse, hidden_layers, layer_weights  # noqa: E402
 from phonaut.plots.figures import confusion_matrix, png, row_fractions, spectrogram, spectrograms  # noqa: E402
+from phonaut.plots.histories import Curve, histories  # noqa: E402
 from phonaut.plots.hmm import (  # noqa: E402
     plot_convergence,
     plot_durations,
@@ -18,6 +19,7 @@ from phonaut.plots.verification import det_curves, score_histograms  # noqa: E40
 from phonaut.plots.windows import code_map, window_grid  # noqa: E402
 
 __all__ = [
+    "Curve",
     "against_snr",
     "attention_maps",
     "coarse",
@@ -25,6 +27,7 @@ __all__ = [
     "confusion_matrix",
     "det_curves",
     "hidden_layers",
+    "histories",
     "layer_weights",
     "plot_convergence",
     "plot_durations",

@@ -204,7 +204,8 @@ class Generation(Task):
         with torch.inference_mode():
             for split in splits:
                 samples = figures.samples(split)
-                numbers = figures.of_reconstructions(split) | figures.of_samples(split, samples)
+                numbers = figures.of_reconstructions(split) | figures.of_recordings(split)
+                numbers |= figures.of_samples(split, samples)
                 if heard_by is not None:
                     numbers |= heard_by.figures(figures, split, samples, data.speech.target)
                 found[split] = {name: one.as_dict() for name, one in numbers.items()}

@@ -19,7 +19,8 @@ from phonaut.metrics.discrepancy import mmd
 from phonaut.metrics.generation import copying_estimate, frechet_estimate, nearest
 from phonaut.metrics.grouped import Groups, groups_of
 from phonaut.metrics.overlap import overlap_estimates
-from phonaut.models.window_model import WindowModel
+from phonaut.models.window_model import OVERLAP, WindowModel
+from phonaut.tasks.cepstral import distortions
 
 N_FITTED = 10_000  # training windows whose principal components are found
 N_KNOWN = 50_000  # training windows among which samples are looked for
@@ -29,6 +30,7 @@ COST = 5e10  # multiplications for the windows that are reconstructed, but for 5
 N_COMPONENTS = (16, 128)  # of the reconstructions that a model is to beat
 SPACE = 32  # principal components in which samples are compared
 SHARES = {"precision": "sample_precision", "recall": "sample_recall", "coverage": "coverage"}
+N_REBUILT = 60  # recordings, of models that do so at little cost
 LEAST = 20  # windows of either side, below which samples are not compared
 
 Numbers = dict[str, Estimate]
@@ -84,8 +86,7 @@ class Figures:
         mean over frames.
         """
         windows = self.data.windows(split)
-        cost = max(1, self.model.network.size(self.model.network.window_frames)[1])
-        rows = spread(len(windows), int(np.clip(COST / cost, 500, N_MEASURED)))
+        rows = spread(len(windows), self.affordable())
         sums: dict[str, list[Array]] = {}
         for batch in windows.batches(rows):
             for name, values in self.sums(batch).items():
@@ -93,6 +94,23 @@ class Figures:
         speakers = self.speakers(split, rows)
         found = {name: mean_over(np.concatenate(parts), speakers) for name, parts in sums.items()}
         return {name: in_decibels(one) if name.startswith("snr_db") else one for name, one in found.items()}
+
+    def affordable(self) -> int:
+        """Windows that are reconstructed."""
+        cost = max(1, self.model.network.size(self.model.network.window_frames)[1])
+        return int(np.clip(COST / cost, 500, N_MEASURED))
+
+    def of_recordings(self, split: str) -> Numbers:
+        """`mcd_db` and `mcd_db/dtw` of some whole recordings, taken apart and put together again."""
+        if self.decibels is None or not self.model.network.has_encoder:
+            return {}
+        windows = self.data.windows(split)
+        first = np.unique(windows.begin, return_index=True)[1]
+        each = max(1, self.model.network.window_frames // OVERLAP)
+        frames = float((windows.end[first] - windows.begin[first]).mean())
+        rows = first[spread(len(first), min(N_REBUILT, max(1, int(self.affordable() * each / frames))))]
+        found = distortions(self.model, windows, rows, self.decibels)
+        return {name: mean_over(sums, self.speakers(split, rows)) for name, sums in found.items()}
 
     def sums(self, batch: WindowBatch) -> dict[str, Array]:
         """Numerator and denominator of each figure, for each window, `(B, 2)`."""
