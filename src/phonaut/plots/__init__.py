@@ -4,6 +4,7 @@ from phonaut.files import keep_files_of
 
 keep_files_of("matplotlib", "MPLCONFIGDIR")  # before it is imported
 
+from phonaut.plots.directions import cosine_matrix  # noqa: E402
 from phonaut.plots.encoder import attention_maps, coarse, hidden_layers, layer_weights  # noqa: E402
 from phonaut.plots.figures import confusion_matrix, png, row_fractions, spectrogram, spectrograms  # noqa: E402
 from phonaut.plots.histories import Curve, histories  # noqa: E402
@@ -25,6 +26,7 @@ __all__ = [
     "coarse",
     "code_map",
     "confusion_matrix",
+    "cosine_matrix",
     "det_curves",
     "hidden_layers",
     "histories",

@@ -14,7 +14,7 @@ from phonaut.reports.html import render as rendered
 from phonaut.reports.media import data_uri, png, read_samples, spectrogram, wav
 from phonaut.reports.record import Record
 from phonaut.reports.sections import Section
-from phonaut.tasks.latents import ATTRIBUTES, FILE
+from phonaut.tasks.latents import ATTRIBUTES, FILE, Latents
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,7 +71,7 @@ def render(record: Record) -> Section | None:
     made = read_samples(record.run, lambda arrays: [made_of(arrays, labels)])
     if not made or not made[0].grids:
         return None
-    content = {"made": made[0], "codes": code_picture(record)}
+    content = {"made": made[0], "codes": code_picture(record), "angles": angles(record)}
     links = {"windows": "Windows"} | ({"codes": "Codes"} if content["codes"] else {}) | {"sounds": "Sounds"}
     return Section(rendered("generation.html", content), links)
 
@@ -131,6 +131,48 @@ def picture(figure: Figure) -> str:
     from phonaut.plots import png as drawn
 
     return data_uri("image/png", drawn(figure, dpi=SHARPNESS))
+
+
+@dataclass(frozen=True)
+class Angles:
+    """`|cos|` between directions of attributes.
+
+    Attributes:
+        picture: all of them, as data URI.
+        across: mean between a speaker and a label; None where one has no directions.
+        random: mean between random directions.
+        random_high: their 95 % quantile.
+        size: of the codes.
+    """
+
+    picture: str
+    across: float | None
+    random: float
+    random_high: float
+    size: int
+
+
+def angles(record: Record) -> Angles | None:
+    """Angles between directions of attributes; None where the run keeps no codes, or there are fewer than two."""
+    from phonaut.metrics.generation import direction_cosines
+    from phonaut.plots import cosine_matrix
+
+    if not (record.run.folder / FILE).exists():
+        return None
+    latents = Latents(record.run.folder)
+    names, directions = latents.directions()
+    if len(names) < 2:
+        return None
+    cosines, random = direction_cosines(directions), latents.random_cosines()
+    of = {kind: [i for i, name in enumerate(names) if name.startswith(f"{kind} ")] for kind in ("speaker", "label")}
+    across = cosines[np.ix_(of["speaker"], of["label"])]
+    return Angles(
+        picture(cosine_matrix(cosines, names)),
+        float(np.nanmean(across)) if across.size and not np.isnan(across).all() else None,
+        float(random.mean()),
+        float(np.quantile(random, 0.95)),
+        directions.shape[1],
+    )
 
 
 def code_picture(record: Record) -> str:
