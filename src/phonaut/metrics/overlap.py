@@ -80,7 +80,8 @@ def overlap_estimates(
     """
     found = neighbours(real, generated, k=k)
     x, y = checked(real, generated, at_least=k + 1)
-    blocks = numbered(np.arange(len(x)) if groups is None else groups, len(x)) % N_BLOCKS
+    of_real = numbered(np.arange(len(x)) if groups is None else groups, len(x))
+    blocks = of_real % N_BLOCKS
     others = np.arange(len(y)) % N_BLOCKS
     xx, yy, xy = (np.concatenate(list(distances(a, b))).astype(np.float32) for a, b in ((x, x), (y, y), (x, y)))
     for square in (xx, yy):
@@ -108,7 +109,7 @@ def overlap_estimates(
     half = half_width(parts)
     n = {"precision": len(y), "recall": len(x), "coverage": len(x)}
     return {
-        name: _share(float(value), float(h), n[name], fewest=parts[0][1])
+        name: _share(float(value), float(h), n[name], fewest=int(of_real.max()) + 1)
         for name, value, h in zip(n, values, half, strict=True)
     }
 

@@ -46,6 +46,7 @@ class Made:
 
     Attributes:
         grids: split -> its windows above their reconstructions, or alone where the generator has no encoder.
+        shape: frames and features of a window.
         reconstructed: there are reconstructions.
         sampled: draws of the prior.
         sampled_for: classes that they were drawn for; empty where they were drawn for none.
@@ -56,6 +57,7 @@ class Made:
     """
 
     grids: dict[str, str]
+    shape: tuple[int, int]
     reconstructed: bool
     sampled: str
     sampled_for: bool
@@ -80,11 +82,12 @@ def made_of(arrays: dict[str, NDArray[Any]], labels: Sequence[str]) -> Made:
     """The arrays of `samples.npz` as pictures and sounds."""
     from phonaut.plots import window_grid
 
-    grids = {}
+    grids, shape = {}, (0, 0)
     for split in SPLITS:
         if f"{split}/true" not in arrays:
             continue
         rows = {"true": arrays[f"{split}/true"]}
+        shape = (rows["true"].shape[1], rows["true"].shape[2])
         if f"{split}/reconstructed" in arrays:
             rows["made"] = arrays[f"{split}/reconstructed"]
         titles = [labels[code] if 0 <= code < len(labels) else "" for code in arrays[f"{split}/label"].tolist()]
@@ -94,6 +97,7 @@ def made_of(arrays: dict[str, NDArray[Any]], labels: Sequence[str]) -> Made:
     rate = int(arrays["heard/rate"]) if "heard/rate" in arrays else 0
     return Made(
         grids=grids,
+        shape=shape,
         reconstructed=any(f"{split}/reconstructed" in arrays for split in SPLITS),
         sampled=picture(window_grid({"": sampled}, titles=names)) if sampled is not None else "",
         sampled_for=any(names),
