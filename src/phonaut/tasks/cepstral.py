@@ -35,7 +35,7 @@ def distortions(model: WindowModel, windows: FrameWindows, recordings: Index, de
     """
     sums: dict[str, list[tuple[float, float]]] = {"mcd_db": [], "mcd_db/dtw": []}
     for w in recordings.tolist():
-        frames = windows.frames[windows.begin[w] : windows.end[w]]
+        frames = np.array(windows.frames[windows.begin[w] : windows.end[w]])
         heard = model.condition(*map(torch.from_numpy, shared(windows, w)))[0]
         made = model.rebuilt(torch.from_numpy(frames), heard=heard).numpy()
         a, b = (cepstra(model.front_end, one, decibels) for one in (frames, made))  # type: ignore[arg-type]

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 KINDS = ("auto", "segments", "sliding")
 CONDITIONS = ("label", "speaker")
 SILENCES = ("sil", "SIL", "silence", "sp", "spn", "pau", "h#")
+QUIETEST = 1e-8  # of power spectra: about the noise of 16 bits
 LABEL, SPEAKER = "label ", "speaker "  # before names of conditions in model.json
 
 
@@ -79,6 +80,18 @@ class Generation(Task):
     def name(self, config: Config) -> str:
         """The target."""
         return f"generation-{config.target}"
+
+    def finish(self, config: Config) -> None:
+        """A floor below each recording's loudest value becomes one that is the same for all recordings.
+
+        Else a window would be another one beside a louder sound, and what is cut off differ from window to window: of
+        linear spectra, 2 % of the values.
+        """
+        features = config.features
+        if features.get("top_db") is not None and not config.encoder.run:
+            quiet = QUIETEST * float(features["scale"]) ** 2
+            features["top_db"] = None
+            features["amin"] = max(float(features["amin"]), quiet if features["power"] == 2 else quiet**0.5)
 
     def check(self, config: Config) -> list[str]:
         """All problems of a configuration of generation."""
