@@ -83,8 +83,8 @@ def code_map(codes: ArrayLike, groups: Mapping[str, Sequence[str]], *, size: flo
     for axes in plots:
         axes.set_xticks([])
         axes.set_yticks([])
-        axes.set_xlabel(f"first principal component, {share[0]:.0%} of variance", fontsize=7)
-        axes.set_ylabel(f"second, {share[1:].sum():.0%}", fontsize=7)
+        axes.set_xlabel(f"first principal component, {100 * share[0]:.0f} % of variance", fontsize=7)
+        axes.set_ylabel(f"second, {100 * share[1:].sum():.0f} %", fontsize=7)
     return figure
 
 
