@@ -33,7 +33,7 @@ from phonaut.runs.training import build
 
 MODELS = ("cvae", "lstm_vae", "gated_vae", "fhvae", "wae_gan", "wae_mmd", "wgan_gp", "flow_matching")
 N_TIMED = 15  # batches, after five
-MEL = ["features=melspec", "features.f_min=0"]
+MEL = ["features=melspec", "features.f_min=0", "features.top_db=null", "features.amin=1e-8"]  # those of any judge too
 CORPORA = {
     "fsdd": ["dataset=fsdd", "target=keyword", *MEL, "features.sample_rate=8000", "features.n_mels=40",
              "features.n_fft=256", "features.win_length=200", "features.hop_length=80"],

@@ -283,6 +283,25 @@ def test_a_wgan_is_no_encoder_and_its_run_makes_only_samples(tones: Path, tmp_pa
     assert "reconstructed</bdi>" not in page
 
 
+@pytest.mark.parametrize("features", ["spectrogram", "melspec"])
+def test_a_window_is_the_same_whatever_louder_sound_is_elsewhere_in_its_recording(features: str, tones: Path) -> None:
+    from phonaut.config.nodes import instantiate
+
+    config = compose(words(tones, "model=cvae", f"features={features}"))
+    quiet = 1e-4 * torch.randn(1, 16000, generator=torch.Generator().manual_seed(0))
+    loud = quiet.clone()
+    loud[:, 12000:] += 0.9 * torch.sin(torch.arange(4000))
+    front_end = instantiate(config.features)
+    a, b = (front_end(audio, torch.tensor([16000]))[0][:, :60] for audio in (quiet, loud))
+    torch.testing.assert_close(a, b)
+    assert a.min() >= -80.0, "the noise of 16 bits"
+    with pytest.raises(
+        ConfigurationError, match=r"features.top_db=60 has no effect: this run has features.top_db=None"
+    ):
+        compose(words(tones, "model=cvae", f"features={features}", "features.top_db=60"))
+    assert instantiate(compose(words(tones, "model=gru", f"features={features}")).features).options.top_db == 80.0
+
+
 @pytest.mark.parametrize(
     "word",
     ["augmentation=default", "task.windows=segments task.shift_frames=3", "labels_pct=50", "context_s=0.1",

@@ -191,8 +191,8 @@ def test_a_gaussian_is_as_near_as_training_windows_where_windows_are_gaussian_an
     data = corpus()
     found = sampled(data, normalised(data, "test"))
     assert found["mmd/gaussian"].low <= 0.0 <= found["mmd/gaussian"].high
-    for windows in data.tables.values():  # of two kinds, far from each other
-        windows.frames[: len(windows.frames) // (2 * T) * T] += 40
+    for windows in data.tables.values():  # of two kinds, far from each other, as often in each speaker
+        windows.frames.reshape(-1, T, D)[::2] += 40
     apart = sampled(data, normalised(data, "test"))
     assert apart["mmd/gaussian"].low > 0 > apart["mmd/floor"].low
 
@@ -310,3 +310,70 @@ def test_judges_that_hear_other_frames_or_have_no_linear_layer_are_refused() -> 
         judge(normalizer={"mean": True})
     with pytest.raises(ValueError, match="no linear layer at its end"):
         judge(nn.Conv1d(D, 2, 1))
+
+
+# --- whole recordings
+
+
+def recordings() -> Corpus:
+    """Six test recordings of 40 frames, a speaker each, whose windows overlap."""
+    data, rng = corpus(), np.random.default_rng(1)
+    frames = np.cumsum(rng.standard_normal((240, D)), axis=0).astype(np.float32)
+    begin = np.repeat(np.arange(6) * 40, 8)
+    first, row = begin + np.tile(np.arange(8) * 5, 6), begin // 40
+    keys = np.arange(48, dtype=np.uint64)
+    data.tables["test"] = FrameWindows(frames, first, begin, begin + 40, row, row % 2, row % 2, keys, T, False)
+    return data
+
+
+class Louder(Linear):
+    """Gives windows back with a cosine over the filters added, which is one cepstral coefficient."""
+
+    level, ripple = 0.0, 0.0
+
+    def decode(self, latents: Tensor, condition: Tensor) -> Tensor:
+        bins = torch.cos(np.pi * 2 * (torch.arange(D) + 0.5) / D)
+        return super().decode(latents, condition) + self.level + self.ripple * bins
+
+
+def test_cepstral_distortion_of_rebuilt_recordings_is_the_rms_of_the_ripple_and_takes_no_note_of_the_level() -> None:
+    """A ripple `a cos` over the filters has the root mean square `a / sqrt 2`, in dB, at each frame."""
+    data = recordings()
+    basis, mean = principal(data, T * D)
+    network = Louder(basis, mean)
+    model = model_of(data, network, mel(log="db"))
+    model.deviation.fill_(1.0)
+    for level, ripple in ((7.0, 3.0), (0.0, 1.0)):
+        network.level, network.ripple = level, ripple
+        with torch.inference_mode():
+            found = Figures(model, data).of_recordings("test")  # type: ignore[arg-type]
+        assert found["mcd_db"].value == pytest.approx(ripple / np.sqrt(2), rel=1e-3)
+        assert found["mcd_db"].n == 6
+        assert 0 < found["mcd_db/dtw"].value <= found["mcd_db"].value + 1e-3
+    network.level, network.ripple = 0.0, 0.0
+    with torch.inference_mode():
+        exact = Figures(model, data).of_recordings("test")  # type: ignore[arg-type]
+    assert exact["mcd_db/dtw"].value == pytest.approx(0.0, abs=1e-3)
+
+
+def test_warping_takes_a_delay_out_of_the_distortion() -> None:
+    data = recordings()
+    basis, mean = principal(data, T * D)
+    model = model_of(data, Linear(basis, mean), mel(log="db"))
+    model.rebuilt = lambda frames, **_: torch.cat([frames[:1], frames[:1], frames[:-2]])  # type: ignore[method-assign]
+    with torch.inference_mode():
+        found = Figures(model, data).of_recordings("test")  # type: ignore[arg-type]
+    assert found["mcd_db/dtw"].value < 0.4 * found["mcd_db"].value
+
+
+def test_linear_spectra_are_compared_as_mel_spectra_of_the_same_sound_are() -> None:
+    from phonaut.features.spectral import Spectrogram
+    from phonaut.tasks.cepstral import cepstra
+
+    options: dict[str, Any] = {"sample_rate": 8000, "n_fft": 512, "win_length": 200, "top_db": None, "amin": 1e-30}
+    audio = torch.randn(1, 4000, generator=torch.Generator().manual_seed(0))
+    linear, mels = Spectrogram(**options), MelSpectrogram(**options, n_mels=40, f_min=0.0, log="natural")
+    a, b = (one(audio, torch.tensor([4000]))[0][0].numpy() for one in (linear, mels))
+    np.testing.assert_allclose(cepstra(linear, a, 1.0), cepstra(mels, b, 10 / np.log(10)), atol=1e-4)
+    louder = cepstra(linear, a + 6.0, 1.0)[:, 1:]
+    np.testing.assert_allclose(louder, cepstra(linear, a, 1.0)[:, 1:], atol=1e-6)

@@ -12,8 +12,8 @@ from phonaut.cli.options import Command, option
 class Compare(Command):
     """Put runs side by side on the same test items.
 
-    With intervals, paired tests, classes and the curves in noise; as a table
-    here, a page and a file of figures.
+    With intervals, paired tests, classes, the curves in noise and those of
+    training; as a table here, a page and a file of figures.
     """
 
     usage = ("RUN RUN ... [KEY=VALUE ...]",)
@@ -21,17 +21,20 @@ class Compare(Command):
     examples = {
         "trained_models/A trained_models/B": "side by side, with intervals and paired tests",
         "trained_models/A trained_models/B metric=f1 split=validation": "another figure, of another split",
+        "trained_models/A trained_models/B trained_models/C": "generators: all figures, and how they were trained",
         "trained_models/A trained_models/B fusion=true": "verification runs, and their fusion",
     }
 
     split: str = option("test", "the split, or the name of a folder that both were evaluated on")
-    metric: str = option("accuracy", "the figure that is compared; of verification runs all are", group="metric")
+    metric: str | None = option(
+        None, "the figure that is compared", group="metric", otherwise="accuracy; of verification and generators all"
+    )
     fusion: bool = option(False, "verification runs: add their logistic fusion, fitted on development trials")
     output: Path | None = option(None, "folder of the page and the table", otherwise="beside the runs, in comparisons/")
 
     def run(self) -> int:
         """Compare, write the page, and print the table."""
-        from phonaut.runs.folds import open_run
+        from phonaut.runs.folds import Folds, open_run
 
         first = open_run(self.paths[0])
         if first.config.choices.get("task") == "verification":
@@ -45,10 +48,17 @@ class Compare(Command):
             return 0
         if self.fusion:
             raise ValueError(f"fusion=true is of verification runs, and {first.folder} is none")
+        if first.finished and not (first.folder / "predictions").exists() and not isinstance(first, Folds):
+            from phonaut.reports.figure_comparison import show_figures, write_figure_comparison
+            from phonaut.runs.figure_comparison import compare_figures
+
+            figures = compare_figures(self.paths, split=self.split, metric=self.metric)
+            show_figures(figures, write_figure_comparison(figures, self.output))
+            return 0
         from phonaut.reports.comparison import write_comparison
         from phonaut.reports.comparison_table import show
         from phonaut.runs.comparison import compare
 
-        comparison = compare(self.paths, split=self.split, metric=self.metric)
+        comparison = compare(self.paths, split=self.split, metric=self.metric or "accuracy")
         show(comparison, write_comparison(comparison, self.output))
         return 0

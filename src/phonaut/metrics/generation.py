@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phonaut.arrays import Array, Index
 from phonaut.metrics.intervals import Estimate, Z, quantiles
+from phonaut.metrics.pairwise import checked, distances
 
-Kernel = Literal["rbf", "polynomial"]
-BLOCK_CELLS = 2**21  # of a block of distances: 16 MB
-N_FOR_MEDIAN = 1000  # items of each sample from which the width of a kernel is taken
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the items, at which a distance is computed to see how it falls
 N_DRAWS = 4  # of items for each share
 N_RESAMPLES = 200  # of two samples, for an interval
@@ -33,24 +31,6 @@ class Frechet(NamedTuple):
     bias: float
     unbiased: float
     n: int
-
-
-class Neighbours(NamedTuple):
-    """How two samples overlap, by balls about their items: all in [0, 1] but `density`, which may be above.
-
-    Attributes:
-        precision: share of generated items within the ball of some real one.
-        recall: share of real items within the ball of some generated one.
-        density: balls of real items about a generated one, on average, over k.
-        coverage: share of real items with a generated one in their ball.
-        k: a ball reaches to its item's k-th neighbour in its own sample.
-    """
-
-    precision: float
-    recall: float
-    density: float
-    coverage: float
-    k: int
 
 
 class Copying(NamedTuple):
@@ -111,7 +91,7 @@ def frechet_distance(first: Array, second: Array, *, seed: int = 0) -> Frechet:
     `1 / n = 0` it is unbiased but for terms in `1 / n^2` (Chong and Forsyth 2020). Compare distances of equal n only,
     or the unbiased ones.
     """
-    x, y = _samples(first, second, at_least=2)
+    x, y = checked(first, second, at_least=2)
     value = _frechet(x, y)
     rng = np.random.default_rng(seed)
     inverse, found = [1.0], [value]
@@ -130,15 +110,15 @@ def frechet_estimate(real: Array, speakers: NDArray[Any], generated: Array) -> E
     A resample has fewer distinct items, and so a larger distance: its quantiles would lie too high, its spread does
     not.
     """
-    x, y = _samples(real, generated, at_least=2)
+    x, y = checked(real, generated, at_least=2)
     value = _frechet(x, y)
-    drawn = resampled_samples(lambda rows, others: _frechet(x[rows], y[others]), speakers, len(y))
+    drawn = resampledchecked(lambda rows, others: _frechet(x[rows], y[others]), speakers, len(y))
     half = Z * float(drawn.std(ddof=1))
     method = "1.96 standard deviations over resampled speakers and samples"
     return Estimate(value, max(0.0, value - half), value + half, min(len(x), len(y)), method)
 
 
-def resampled_samples(statistic: Callable[[Index, Index], float], speakers: NDArray[Any], n_others: int) -> Array:
+def resampledchecked(statistic: Callable[[Index, Index], float], speakers: NDArray[Any], n_others: int) -> Array:
     """A statistic of the rows of two samples, each resampled, `(R,)`.
 
     Args:
@@ -172,105 +152,6 @@ def _root(covariance: Array) -> Array:
     return root
 
 
-def mmd(first: Array, second: Array, *, kernel: Kernel = "rbf") -> Estimate:
-    r"""Squared maximum mean discrepancy of two samples `(N, D)` and `(M, D)`, unbiased: it may be below 0.
-
-    `mean k(x, x') + mean k(y, y') - 2 mean k(x, y)`, no item paired with itself (Gretton et al. 2012, eq. 3). The
-    interval is `value ± 1.96 s`; `s` adds up the variances of the terms of Hoeffding's decomposition, those of one
-    item and those of pairs, so that it holds where the samples are of one distribution too (there it is a quarter too
-    wide, as a variance that is 0 is not estimated below 0).
-
-    Args:
-        first: `(N, D)`, at least 4.
-        second: `(M, D)`, likewise.
-        kernel: `rbf`: `exp(-|x - y|^2 / 2 h^2)` with `h` the median distance between up to 1,000 items of each;
-            `polynomial`: `(x^T y / D + 1)^3`, as of KID (Binkowski et al. 2018).
-    """
-    x, y = _samples(first, second, at_least=4)
-    n, m = len(x), len(y)
-    if kernel == "rbf":
-        some = np.concatenate([x[_spread(n)], y[_spread(m)]])
-        pairs = np.triu_indices(len(some), 1)
-        scale = float(np.median(np.concatenate(list(_distances(some, some)))[pairs])) or 1.0
-    elif kernel == "polynomial":
-        scale = float(x.shape[1])
-    else:
-        raise ValueError(f"kernel must be rbf or polynomial; got {kernel!r}")
-
-    xx, xx_squares, _ = _kernel_sums(x, x, kernel, scale)
-    yy, yy_squares, _ = _kernel_sums(y, y, kernel, scale)
-    xy, xy_squares, yx = _kernel_sums(x, y, kernel, scale)
-    own_x, own_y = xx / (n - 1), yy / (m - 1)
-    of_x, of_y = own_x - xy / m, own_y - yx / n
-    value = float(own_x.mean() + own_y.mean() - 2 * xy.sum() / (n * m))
-    # What pairs add beyond what their two items do: E k^2 less the variances of the rows' means and the squared mean.
-    pair_x = max(0.0, xx_squares / (n * (n - 1)) - 2 * own_x.var() - own_x.mean() ** 2)
-    pair_y = max(0.0, yy_squares / (m * (m - 1)) - 2 * own_y.var() - own_y.mean() ** 2)
-    crossed = xy.sum() / (n * m)
-    pair_xy = max(0.0, xy_squares / (n * m) - (xy / m).var() - (yx / n).var() - crossed**2)
-    # The means over rows vary by their pairs too, which is no variance of the items themselves.
-    item_x = max(0.0, of_x.var(ddof=1) - pair_x / (n - 1) - pair_xy / m)
-    item_y = max(0.0, of_y.var(ddof=1) - pair_y / (m - 1) - pair_xy / n)
-    variance = 4 * item_x / n + 4 * item_y / m
-    variance += 2 * pair_x / (n * (n - 1)) + 2 * pair_y / (m * (m - 1)) + 4 * pair_xy / (n * m)
-    half = Z * float(np.sqrt(variance))
-    return Estimate(value, value - half, value + half, min(n, m))
-
-
-def _kernel_sums(x: Array, y: Array, kernel: Kernel, scale: float) -> tuple[Array, float, Array]:
-    """Sums of a kernel over rows and over columns, and of its squares; pairs of one item with itself left out."""
-    rows, columns, squares, done = np.zeros(len(x)), np.zeros(len(y)), 0.0, 0
-    for block in _distances(x, y) if kernel == "rbf" else _products(x, y):
-        if kernel == "rbf":
-            values = np.exp(np.square(block, out=block) / (-2 * scale**2), out=block)
-        else:
-            values = (block / scale + 1) ** 3
-        if x is y:
-            values[np.arange(len(values)), done + np.arange(len(values))] = 0.0
-        rows[done : done + len(values)] = values.sum(axis=1)
-        columns += values.sum(axis=0)
-        squares += float(np.vdot(values, values))
-        done += len(values)
-    return rows, squares, columns
-
-
-def neighbours(real: Array, generated: Array, *, k: int = 5) -> Neighbours:
-    """Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020) of `(N, D)`, `(M, D)`.
-
-    Balls are closed: an item on the sphere is within. Density and coverage withstand outliers, whose large balls make
-    precision and recall large; coverage of equally many items of one distribution is about `1 - 2^-k`.
-
-    Raises:
-        ValueError: a sample has no more than k items, or shapes do not agree.
-    """
-    if k < 1:
-        raise ValueError(f"k must be at least 1; got {k}")
-    x, y = _samples(real, generated, at_least=k + 1)
-    reach_x, reach_y = _kth_distance(x, k), _kth_distance(y, k)
-    balls, done = np.zeros(len(y), np.int64), 0
-    recalled, covered = np.zeros(len(x), bool), np.zeros(len(x), bool)
-    for block in _distances(x, y):
-        rows = slice(done, done + len(block))
-        within = block <= reach_x[rows, None]
-        balls += within.sum(axis=0)
-        covered[rows] = within.any(axis=1)
-        recalled[rows] = (block <= reach_y).any(axis=1)
-        done += len(block)
-    return Neighbours(
-        float((balls > 0).mean()), float(recalled.mean()), float(balls.mean() / k), float(covered.mean()), k
-    )
-
-
-def _kth_distance(x: Array, k: int) -> Array:
-    """Distance of each item to its k-th neighbour, itself not counted."""
-    found, done = [], 0
-    for block in _distances(x, x):
-        block[np.arange(len(block)), done + np.arange(len(block))] = np.inf
-        found.append(np.partition(block, k - 1, axis=1)[:, k - 1])
-        done += len(block)
-    return np.concatenate(found)
-
-
 def copying(generated: Array, training: Array, held_out: Array) -> Copying:
     """Whether generated items `(N, D)` are nearer to training items `(M, D)` than held-out ones `(L, D)` are."""
     near, unseen = nearest(generated, training), nearest(held_out, training)
@@ -290,7 +171,7 @@ def copying_estimate(near: Array, unseen: Array, speakers: NDArray[Any]) -> Esti
     if not np.median(unseen) > 0:
         return None
     value = float(np.median(near) / np.median(unseen))
-    drawn = resampled_samples(
+    drawn = resampledchecked(
         lambda rows, others: float(np.median(near[others]) / max(np.median(unseen[rows]), 1e-300)), speakers, len(near)
     )
     low, high = quantiles(drawn, 0.025)
@@ -300,8 +181,8 @@ def copying_estimate(near: Array, unseen: Array, speakers: NDArray[Any]) -> Esti
 
 def nearest(items: Array, training: Array) -> Array:
     """Distance of each item `(N, D)` to the nearest of `(M, D)`, `(N,)`."""
-    ours, known = _samples(items, training, at_least=1)
-    return np.concatenate([block.min(axis=1) for block in _distances(ours, known)])
+    ours, known = checked(items, training, at_least=1)
+    return np.concatenate([block.min(axis=1) for block in distances(ours, known)])
 
 
 def inception_score(probabilities: Array) -> float:
@@ -323,44 +204,7 @@ def direction_cosines(directions: Array) -> Array:
     return cosines
 
 
-def _products(x: Array, y: Array) -> Iterator[Array]:
-    """`x @ y.T` in blocks of rows."""
-    size = max(1, BLOCK_CELLS // len(y))
-    for first in range(0, len(x), size):
-        yield x[first : first + size] @ y.T
-
-
-def _distances(x: Array, y: Array) -> Iterator[Array]:
-    """Euclidean distances between the rows of `x` and those of `y`, in blocks of rows of `x`."""
-    centre = y.mean(axis=0)  # near which fewer digits are lost than at a far origin
-    x, y = x - centre, y - centre
-    done, of_x, of_y = 0, np.square(x).sum(axis=1), np.square(y).sum(axis=1)
-    for block in _products(x, y):
-        block *= -2
-        block += of_x[done : done + len(block), None]
-        block += of_y
-        done += len(block)
-        yield np.sqrt(block.clip(min=0, out=block), out=block)
-
-
-def _spread(n: int) -> Index:
-    """Up to 1,000 of `n` items, evenly spread."""
-    return np.unique(np.linspace(0, n - 1, min(n, N_FOR_MEDIAN)).round().astype(np.int64))
-
-
 def _pair(a: NDArray[np.floating], b: NDArray[np.floating]) -> tuple[Array, Array]:
     if a.shape != b.shape or a.ndim != 2 or not len(a):
         raise ValueError(f"two arrays (T, D) of one shape are compared, not empty; got {a.shape} and {b.shape}")
     return np.asarray(a, np.float64), np.asarray(b, np.float64)
-
-
-def _samples(a: NDArray[np.floating], b: NDArray[np.floating], *, at_least: int) -> tuple[Array, Array]:
-    """Two samples in float64, checked."""
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < at_least:
-        raise ValueError(
-            f"samples must be (N, D) and (M, D), of {at_least} items at least; got {a.shape} and {b.shape}"
-        )
-    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise ValueError("samples must be finite; a value is NaN or infinite")
-    return x, y

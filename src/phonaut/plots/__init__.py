@@ -4,8 +4,10 @@ from phonaut.files import keep_files_of
 
 keep_files_of("matplotlib", "MPLCONFIGDIR")  # before it is imported
 
+from phonaut.plots.directions import cosine_matrix  # noqa: E402
 from phonaut.plots.encoder import attention_maps, coarse, hidden_layers, layer_weights  # noqa: E402
 from phonaut.plots.figures import confusion_matrix, png, row_fractions, spectrogram, spectrograms  # noqa: E402
+from phonaut.plots.histories import Curve, histories  # noqa: E402
 from phonaut.plots.hmm import (  # noqa: E402
     plot_convergence,
     plot_durations,
@@ -18,13 +20,16 @@ from phonaut.plots.verification import det_curves, score_histograms  # noqa: E40
 from phonaut.plots.windows import code_map, window_grid  # noqa: E402
 
 __all__ = [
+    "Curve",
     "against_snr",
     "attention_maps",
     "coarse",
     "code_map",
     "confusion_matrix",
+    "cosine_matrix",
     "det_curves",
     "hidden_layers",
+    "histories",
     "layer_weights",
     "plot_convergence",
     "plot_durations",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from phonaut.plots.noise import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,22 +75,33 @@ def code_map(codes: ArrayLike, groups: Mapping[str, Sequence[str]], *, size: flo
 
     x = np.asarray(codes, dtype=np.float64)
     centred = x - x.mean(axis=0)
-    plane = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
+    _, spread, directions = np.linalg.svd(centred, full_matrices=False)
+    plane = centred @ directions[:2].T
+    share = np.square(spread[:2]) / max(float(np.square(spread).sum()), 1e-300)
     shown = {name: np.asarray(values) for name, values in groups.items() if any(values)}
-    figure = Figure(figsize=(size * max(1, len(shown)), size), layout="constrained")
+    figure = Figure(figsize=((size + 0.9) * max(1, len(shown)), size), layout="constrained")
     plots = figure.subplots(1, max(1, len(shown)), squeeze=False)[0]
     for axes, (name, values) in zip(plots, shown.items(), strict=False):
         kinds, counts = np.unique(values[values != ""], return_counts=True)
-        most = kinds[np.argsort(-counts)[:MOST_COLOURS]]
-        for kind in most:
+        most = kinds[np.sort(np.argsort(-counts, kind="stable")[:MOST_COLOURS])]
+        for colour, kind in zip(colours(len(most)), most, strict=True):
             points = plane[values == kind]
-            axes.scatter(points[:, 0], points[:, 1], s=4, alpha=0.5, linewidths=0, label=str(kind))
+            axes.scatter(points[:, 0], points[:, 1], s=4, alpha=0.6, linewidths=0, color=colour, label=str(kind))
         left = f", {len(most)} of {len(kinds)}" if len(most) < len(kinds) else ""
         axes.set_title(f"by {name}{left}", fontsize=9)
-        axes.legend(fontsize=5, markerscale=2, ncols=2 if len(most) > 8 else 1, frameon=False)
+        axes.legend(fontsize=7, markerscale=3, ncols=1, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     for axes in plots:
         axes.set_xticks([])
         axes.set_yticks([])
-        axes.set_xlabel("first principal component", fontsize=7)
-        axes.set_ylabel("second", fontsize=7)
+        axes.set_xlabel(f"first principal component, {100 * share[0]:.0f} % of variance", fontsize=7)
+        axes.set_ylabel(f"second, {100 * share[1:].sum():.0f} %", fontsize=7)
     return figure
+
+
+def colours(n: int) -> Sequence[Any]:
+    """Colours of n kinds, no two alike: up to twelve of those of curves, of more from matplotlib's twenty."""
+    if n <= len(COLOURS):
+        return COLOURS[:n]
+    from matplotlib import colormaps
+
+    return [colormaps["tab20"](i) for i in range(n)]

@@ -208,9 +208,12 @@ def marks(low: float, high: float) -> list[float]:
 
     >>> marks(0.03, 2.2)
     [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
+    >>> marks(0.001, 0.001)
+    [0.0, 0.0005, 0.001, 0.0015, 0.002]
     """
     if math.isclose(low, high, rel_tol=1e-9):
-        low, high = (low - 0.5, high + 0.5) if low else (0.0, 1.0)
+        around = min(0.5, abs(low)) or 0.5
+        low, high = (low - around, high + around) if low else (0.0, 1.0)
     rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(size * power for size in (1, 2, 5, 10) if size * power >= rough * 0.999)

@@ -13,6 +13,7 @@ from phonaut.files import sweep, write_bytes, write_text
 from phonaut.metrics import ClassMetric, Difference, Estimate
 from phonaut.plots import against_snr, png
 from phonaut.reports.comparison_table import about
+from phonaut.reports.histories import curves_picture
 from phonaut.reports.html import encodable, render
 from phonaut.reports.media import data_uri
 from phonaut.reports.record import ITEM
@@ -129,6 +130,7 @@ def page(comparison: Comparison, picture: bytes | None) -> str:
         "compare.html",
         {
             "comparison": comparison,
+            "curves": curves_picture({run.name: run.run for run in runs}),
             "about": about(comparison),
             "item": ITEM.get(comparison.target, "item"),
             "corpus": runs[0].run.corpus.get("name", "their corpus"),

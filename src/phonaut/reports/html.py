@@ -14,6 +14,7 @@ from phonaut import __version__
 from phonaut.reports import text
 
 FILTERS = (
+    "capital",
     "percent",
     "value",
     "probability",

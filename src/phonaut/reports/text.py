@@ -39,6 +39,15 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.{decimals(fraction)}f} %"
 
 
+def capital(text: str) -> str:
+    """The first letter as a capital, the others as they are.
+
+    >>> capital("log-spectral distance, dB"), capital("")
+    ('Log-spectral distance, dB', '')
+    """
+    return text[:1].upper() + text[1:]
+
+
 def probability(fraction: float) -> str:
     """A posterior probability in per cent, never quite 0, never quite 1.
 

@@ -17,6 +17,7 @@ from phonaut.plots import png
 from phonaut.plots.verification import CONDITIONS, GENDERS, det_curves, in_words
 from phonaut.reports.comparison import CSV, FOLDER, HTML, plain_cell
 from phonaut.reports.comparison_table import change, show_columns
+from phonaut.reports.histories import curves_picture
 from phonaut.reports.html import encodable, render
 from phonaut.reports.media import data_uri
 from phonaut.reports.text import NONE, interval, probability_of_chance, value
@@ -70,6 +71,7 @@ def page(comparison: TrialComparison) -> str:
         "trial_compare.html",
         {
             "comparison": comparison,
+            "curves": curves_picture({run.name: run.run for run in comparison.runs if run.run}),
             "conditions": [(suffix, in_words(suffix.removeprefix("/"))) for suffix in comparison.conditions],
             "labels": LABELS,
             "methods": methods(comparison),

@@ -21,6 +21,7 @@ from phonaut.metrics import (
     difference_by_class,
     disagreements,
     mcnemar_of_predictions,
+    unregistered,
 )
 from phonaut.runs.folds import Folds, check_one_task, open_run
 from phonaut.runs.pairing import paired
@@ -113,9 +114,6 @@ def compare(folders: Sequence[Path | str], *, split: str = "test", metric: str =
         ValueError: fewer than two runs, one twice, an unfinished one, or runs of other items; how they differ is named.
     """
     registered = registered_metrics()
-    if metric not in registered:
-        raise ValueError(f"metric={metric}: it is one of {', '.join(registered)}")
-    figure = registered[metric]
     runs = [open_run(folder) for folder in folders]
     check_one_task(runs)
     for i, run in enumerate(runs):
@@ -128,6 +126,11 @@ def compare(folders: Sequence[Path | str], *, split: str = "test", metric: str =
     names = short_names(runs)
     tables = paired([run.predictions(split) for run in runs], names)
     first = tables[0]
+    figure = registered.get(metric, unregistered(metric))
+    if figure(first.scored()) is None:
+        there = ", ".join(name for name, one in registered.items() if not math.isnan(one.value(first.scored())))
+        lacks = f"{names[0]} has no {figure.needs}; " if metric in registered else ""
+        raise ValueError(f"metric={metric}: {lacks}it is one of {there}")
     counted = first.label >= 0 if len(first.classes) else np.ones(len(first), dtype=bool)
     compared = [compared_run(*row, first, split, figure) for row in zip(names, runs, tables, strict=True)]
     return Comparison(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 KINDS = ("auto", "segments", "sliding")
 CONDITIONS = ("label", "speaker")
 SILENCES = ("sil", "SIL", "silence", "sp", "spn", "pau", "h#")
+QUIETEST = 1e-8  # of power spectra: about the noise of 16 bits
 LABEL, SPEAKER = "label ", "speaker "  # before names of conditions in model.json
 
 
@@ -83,11 +84,23 @@ class Generation(Task):
         return f"generation-{config.target}"
 
     def finish(self, config: Config) -> None:
-        """A density with a generator's encoder in front is one of its codes: see `phonaut.tasks.generation_prior`."""
-        if config.encoder.run and issubclass(class_of(config.model), GenerativeClassifier):
-            from phonaut.tasks.generation_prior import take_windows  # which builds on this file
+        """A density with a generator's encoder in front is one of its codes: see `phonaut.tasks.generation_prior`.
 
-            take_windows(config)
+        A floor below each recording's loudest value becomes one that is the same for all recordings: else a window
+        would be another one beside a louder sound, and what is cut off differ from window to window; of linear
+        spectra, 2 % of the values.
+        """
+        if config.encoder.run:
+            if issubclass(class_of(config.model), GenerativeClassifier):
+                from phonaut.tasks.generation_prior import take_windows  # which builds on this file
+
+                take_windows(config)
+            return
+        features = config.features
+        if features.get("top_db") is not None:
+            quiet = QUIETEST * float(features["scale"]) ** 2
+            features["top_db"] = None
+            features["amin"] = max(float(features["amin"]), quiet if features["power"] == 2 else quiet**0.5)
 
     def check(self, config: Config) -> list[str]:
         """All problems of a configuration of generation."""
@@ -255,7 +268,7 @@ class Generation(Task):
                 samples = figures.samples(split, draw)
                 numbers = figures.of_samples(split, samples)
                 if draw is None:
-                    numbers = figures.of_reconstructions(split) | numbers
+                    numbers = figures.of_reconstructions(split) | figures.of_recordings(split) | numbers
                 if heard_by is not None:
                     numbers |= heard_by.figures(figures, split, samples, data.speech.target)
                 found[split] = {name: one.as_dict() for name, one in numbers.items()}

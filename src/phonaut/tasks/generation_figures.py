@@ -15,9 +15,13 @@ from torch import Tensor
 from phonaut.arrays import Array, Index
 from phonaut.data.frame_windows import AT_ONCE, WindowBatch, WindowData, spread
 from phonaut.features.spectral import MFCC, Spectrogram
-from phonaut.metrics import Estimate, mean_over, wilson
-from phonaut.metrics.generation import copying_estimate, frechet_estimate, mmd, nearest, neighbours
-from phonaut.models.window_model import WindowModel
+from phonaut.metrics import Estimate, mean_over
+from phonaut.metrics.discrepancy import mmd
+from phonaut.metrics.generation import copying_estimate, frechet_estimate, nearest
+from phonaut.metrics.grouped import Groups, groups_of
+from phonaut.metrics.overlap import overlap_estimates
+from phonaut.models.window_model import OVERLAP, WindowModel
+from phonaut.tasks.cepstral import distortions
 
 N_FITTED = 10_000  # training windows whose principal components are found
 N_KNOWN = 50_000  # training windows among which samples are looked for
@@ -26,8 +30,9 @@ N_MEASURED = 5000  # windows that are reconstructed, of models that do so at lit
 COST = 5e10  # multiplications for the windows that are reconstructed, but for 500 at least
 N_COMPONENTS = (16, 128)  # of the reconstructions that a model is to beat
 SPACE = 32  # principal components in which samples are compared
+SHARES = {"precision": "sample_precision", "recall": "sample_recall", "coverage": "coverage"}
+N_REBUILT = 60  # recordings, of models that do so at little cost
 LEAST = 20  # windows of either side, below which samples are not compared
-OVER_WINDOWS = "windows taken as independent of each other"
 
 Numbers = dict[str, Estimate]
 
@@ -82,8 +87,7 @@ class Figures:
         mean over frames.
         """
         windows = self.data.windows(split)
-        cost = max(1, self.model.network.size(self.model.network.window_frames)[1])
-        rows = spread(len(windows), int(np.clip(COST / cost, 500, N_MEASURED)))
+        rows = spread(len(windows), self.affordable())
         sums: dict[str, list[Array]] = {}
         for batch in windows.batches(rows):
             for name, values in self.sums(batch).items():
@@ -91,6 +95,23 @@ class Figures:
         speakers = self.speakers(split, rows)
         found = {name: mean_over(np.concatenate(parts), speakers) for name, parts in sums.items()}
         return {name: in_decibels(one) if name.startswith("snr_db") else one for name, one in found.items()}
+
+    def affordable(self) -> int:
+        """Windows that are reconstructed."""
+        cost = max(1, self.model.network.size(self.model.network.window_frames)[1])
+        return int(np.clip(COST / cost, 500, N_MEASURED))
+
+    def of_recordings(self, split: str) -> Numbers:
+        """`mcd_db` and `mcd_db/dtw` of some whole recordings, taken apart and put together again."""
+        if self.decibels is None or not self.model.network.has_encoder:
+            return {}
+        windows = self.data.windows(split)
+        first = np.unique(windows.begin, return_index=True)[1]
+        each = max(1, self.model.network.window_frames // OVERLAP)
+        frames = float((windows.end[first] - windows.begin[first]).mean())
+        rows = first[spread(len(first), min(N_REBUILT, max(1, int(self.affordable() * each / frames))))]
+        found = distortions(self.model, windows, rows, self.decibels)
+        return {name: mean_over(sums, self.speakers(split, rows)) for name, sums in found.items()}
 
     def sums(self, batch: WindowBatch) -> dict[str, Array]:
         """Numerator and denominator of each figure, for each window, `(B, 2)`."""
@@ -153,30 +174,23 @@ class Figures:
         """
         if samples is None or self.pca is None:
             return {}
-        n, speakers = len(samples.rows), self.speakers(split, samples.rows)
+        n, groups = len(samples.rows), self.groups(split, samples.rows)
         train = self.data.windows("train")
+        rows = spread(len(train), N_KNOWN)
         real = self.located(self.model.windows(samples.batch).frames)
-        known = np.concatenate(
-            [self.located(self.model.windows(b).frames) for b in train.batches(spread(len(train), N_KNOWN))]
-        )
+        known = np.concatenate([self.located(self.model.windows(batch).frames) for batch in train.batches(rows)])
+        of_floor = spread(len(known), n)
         draws = np.random.default_rng(0).standard_normal((n, known.shape[1]))
-        others = {
-            "": self.located(samples.windows),
-            "/floor": known[spread(len(known), n)],
-            "/gaussian": draws * np.sqrt(self.pca.explained_variance_[: known.shape[1]]),
-        }
-        found: Numbers = {}
-        for name, other in others.items():
-            found |= distances(real, speakers, other, name)
-        ours = neighbours(real, others[""])
-        for name, share in (
-            ("sample_precision", ours.precision),
-            ("sample_recall", ours.recall),
-            ("coverage", ours.coverage),
-        ):
-            found[name] = Estimate(share, *wilson(share * n, n), n, f"Wilson's, {OVER_WINDOWS}")
-        if copies := copying_estimate(nearest(others[""], known), nearest(real, known), speakers):
-            found["copying"] = copies
+        ours = self.located(samples.windows)
+        gaussian = draws * np.sqrt(self.pca.explained_variance_[: known.shape[1]])
+        found = distances(real, groups, ours, "") | distances(real, groups, gaussian, "/gaussian")
+        found |= distances(real, groups, known[of_floor], "/floor", self.groups("train", rows[of_floor]))
+        for name, share in overlap_estimates(real, ours, groups=groups.ids).items():
+            found[SHARES[name]] = share._replace(
+                method=f"jackknife over {groups.what} and samples, or Wilson's if wider"
+            )
+        if copies := copying_estimate(nearest(ours, known), nearest(real, known), groups.ids):
+            found["copying"] = copies._replace(method=f"bootstrap over {groups.what} and samples")
         return found
 
     def located(self, windows: Tensor) -> Array:
@@ -190,12 +204,27 @@ class Figures:
         table, of = self.data.prepared.utterances(split), self.data.windows(split).row
         return np.array([table.speaker_name(row) for row in of[rows].tolist()], np.str_)
 
+    def groups(self, split: str, rows: Index) -> Groups:
+        """Their speakers, or their recordings where there are few speakers: windows of one are alike, and overlap."""
+        return groups_of(self.speakers(split, rows), self.data.windows(split).row[rows])
 
-def distances(real: Array, speakers: NDArray[Any], other: Array, name: str) -> Numbers:
-    """`mmd` and `frechet` of two samples of points, with a suffix."""
+
+def distances(real: Array, groups: Groups, other: Array, name: str, other_groups: Groups | None = None) -> Numbers:
+    """`mmd` and `frechet` of two samples of points, with a suffix.
+
+    Args:
+        real: recorded windows, `(n, D)`.
+        groups: of them.
+        other: `(m, D)`.
+        name: suffix, such as `/floor`.
+        other_groups: of the others; None: they are independent draws.
+    """
+    found = mmd(other, real, groups=other_groups and other_groups.ids, other_groups=groups.ids)
     return {
-        f"mmd{name}": mmd(other, real)._replace(method=OVER_WINDOWS),
-        f"frechet{name}": frechet_estimate(real, speakers, other),
+        f"mmd{name}": found._replace(method=f"jackknife over {groups.what}"),
+        f"frechet{name}": frechet_estimate(real, groups.ids, other)._replace(
+            method=f"1.96 standard deviations over resampled {groups.what} and samples"
+        ),
     }
 
 

@@ -99,6 +99,7 @@ class Judge:
             raise ValueError(f"{split} or train has too few windows to be judged")
         model, train = figures.model, figures.data.windows("train")
         n, speakers = len(samples.rows), figures.speakers(split, samples.rows)
+        groups = figures.groups(split, samples.rows)
         windows = model.windows(samples.batch)
         heard = {"": self.hear(model.restored(samples.windows))}
         truth = self.truth(figures, split, samples.rows, target)
@@ -119,7 +120,7 @@ class Judge:
             said["sampled"] = (asked, heard[""][1])
         found: Numbers = {}
         for name, (embedded, _) in heard.items():
-            found |= distances(real, speakers, embedded, f"/judge{name}")
+            found |= distances(real, groups, embedded, f"/judge{name}")
         for name, (right, answer) in said.items():
             if (known := right >= 0).any():
                 found[f"accuracy/{name}"] = accuracy(right[known], answer[known], speakers[known])

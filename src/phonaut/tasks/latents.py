@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FILE = "latents.npz"
 N_KEPT = 4000  # codes
 ATTRIBUTES = ("label", "speaker", "gender")
+MOST = {"gender": 2, "speaker": 10, "label": 12}  # directions that are compared
+N_RANDOM = 1000  # directions, for what is small among them
 
 
 def write_latents(folder: Path, model: WindowModel, data: WindowData) -> None:
@@ -87,6 +89,40 @@ class Latents:
             raise ValueError(f"no training window has {attribute}={name}{did_you_mean(name, names)}; they have {shown}")
         mean: Array = self.arrays[f"means/{attribute}"][names.index(name)].astype(np.float64)
         return mean
+
+    def directions(self) -> tuple[list[str], Array]:
+        """From the mean of all windows to that of a gender, a speaker, a label, as of Hsu et al. 2017: `(A, Z)`.
+
+        Those with most windows; of two genders there is one direction, from one to the other.
+        """
+        names, found = list[str](), list[Array]()
+        centre = self.arrays["codes"].mean(axis=0)
+        for attribute, most in MOST.items():
+            values, means = self.names(attribute), self.arrays[f"means/{attribute}"].astype(np.float64)
+            counts = self.arrays.get(f"counts/{attribute}", np.ones(len(values)))
+            if attribute == "gender":
+                if len(values) == 2:
+                    names.append(f"{values[0]} to {values[1]}")
+                    found.append(means[1] - means[0])
+                continue
+            kept = np.sort(np.argsort(-counts, kind="stable")[:most])
+            if len(values) > 1:
+                names += [f"{attribute} {values[k]}" for k in kept]
+                found += [means[k] - centre for k in kept]
+        return names, np.array(found).reshape(len(found), self.arrays["codes"].shape[1])
+
+    def random_cosines(self) -> Array:
+        """`|cos|` between pairs of random directions that vary as codes do, `(N,)`: what is small among attributes.
+
+        Differences of means of random windows are such directions; of codes that vary in few directions, even these
+        are near each other.
+        """
+        codes = self.arrays["codes"].astype(np.float64)
+        drawn = np.random.default_rng(0).standard_normal((2 * N_RANDOM, len(codes))) @ (codes - codes.mean(axis=0))
+        a, b = drawn[:N_RANDOM], drawn[N_RANDOM:]
+        norms = np.sqrt(np.square(a).sum(axis=1) * np.square(b).sum(axis=1))
+        cosines: Array = np.abs((a * b).sum(axis=1)) / np.maximum(norms, np.finfo(float).tiny)
+        return cosines
 
     def move(self, attribute: str, origin: str | None, target: str) -> Array:
         """From the mean of one value to that of another, `(Z,)`; None: from that of all windows."""

@@ -14,7 +14,7 @@ from phonaut.reports.html import render as rendered
 from phonaut.reports.media import data_uri, png, read_samples, spectrogram, wav
 from phonaut.reports.record import Record
 from phonaut.reports.sections import Section
-from phonaut.tasks.latents import ATTRIBUTES, FILE
+from phonaut.tasks.latents import ATTRIBUTES, FILE, Latents
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,6 +46,7 @@ class Made:
 
     Attributes:
         grids: split -> its windows above their reconstructions, or alone where the generator has no encoder.
+        shape: frames and features of a window.
         reconstructed: there are reconstructions.
         sampled: draws of the prior.
         sampled_for: classes that they were drawn for; empty where they were drawn for none.
@@ -56,6 +57,7 @@ class Made:
     """
 
     grids: dict[str, str]
+    shape: tuple[int, int]
     reconstructed: bool
     sampled: str
     sampled_for: bool
@@ -71,7 +73,12 @@ def render(record: Record) -> Section | None:
     made = read_samples(record.run, lambda arrays: [made_of(arrays, labels)])
     if not made or not made[0].grids:
         return None
-    content = {"made": made[0], "codes": code_picture(record), "prior": record.run.config.encoder.run is None}
+    content = {
+        "made": made[0],
+        "codes": code_picture(record),
+        "angles": angles(record),
+        "prior": record.run.config.encoder.run is None,
+    }
     links = {"windows": "Windows"} | ({"codes": "Codes"} if content["codes"] else {}) | {"sounds": "Sounds"}
     return Section(rendered("generation.html", content), links)
 
@@ -80,11 +87,12 @@ def made_of(arrays: dict[str, NDArray[Any]], labels: Sequence[str]) -> Made:
     """The arrays of `samples.npz` as pictures and sounds."""
     from phonaut.plots import window_grid
 
-    grids = {}
+    grids, shape = {}, (0, 0)
     for split in SPLITS:
         if f"{split}/true" not in arrays:
             continue
         rows = {"true": arrays[f"{split}/true"]}
+        shape = (rows["true"].shape[1], rows["true"].shape[2])
         if f"{split}/reconstructed" in arrays:
             rows["made"] = arrays[f"{split}/reconstructed"]
         titles = [labels[code] if 0 <= code < len(labels) else "" for code in arrays[f"{split}/label"].tolist()]
@@ -94,6 +102,7 @@ def made_of(arrays: dict[str, NDArray[Any]], labels: Sequence[str]) -> Made:
     rate = int(arrays["heard/rate"]) if "heard/rate" in arrays else 0
     return Made(
         grids=grids,
+        shape=shape,
         reconstructed=any(f"{split}/reconstructed" in arrays for split in SPLITS),
         sampled=picture(window_grid({"": sampled}, titles=names)) if sampled is not None else "",
         sampled_for=any(names),
@@ -131,6 +140,48 @@ def picture(figure: Figure) -> str:
     from phonaut.plots import png as drawn
 
     return data_uri("image/png", drawn(figure, dpi=SHARPNESS))
+
+
+@dataclass(frozen=True)
+class Angles:
+    """`|cos|` between directions of attributes.
+
+    Attributes:
+        picture: all of them, as data URI.
+        across: mean between a speaker and a label; None where one has no directions.
+        random: mean between random directions.
+        random_high: their 95 % quantile.
+        size: of the codes.
+    """
+
+    picture: str
+    across: float | None
+    random: float
+    random_high: float
+    size: int
+
+
+def angles(record: Record) -> Angles | None:
+    """Angles between directions of attributes; None where the run keeps no codes, or there are fewer than two."""
+    from phonaut.metrics.generation import direction_cosines
+    from phonaut.plots import cosine_matrix
+
+    if not (record.run.folder / FILE).exists():
+        return None
+    latents = Latents(record.run.folder)
+    names, directions = latents.directions()
+    if len(names) < 2:
+        return None
+    cosines, random = direction_cosines(directions), latents.random_cosines()
+    of = {kind: [i for i, name in enumerate(names) if name.startswith(f"{kind} ")] for kind in ("speaker", "label")}
+    across = cosines[np.ix_(of["speaker"], of["label"])]
+    return Angles(
+        picture(cosine_matrix(cosines, names)),
+        float(np.nanmean(across)) if across.size and not np.isnan(across).all() else None,
+        float(random.mean()),
+        float(np.quantile(random, 0.95)),
+        directions.shape[1],
+    )
 
 
 def code_picture(record: Record) -> str:
