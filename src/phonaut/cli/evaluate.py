@@ -32,7 +32,7 @@ class Evaluate(Command):
         "run's corpus has a test file",
         "dataset=NAME": "the corpus of a probe",
         "protocol=NAME": "how a probe's corpus is divided; protocol.KEY=VALUE are options of that",
-        "target=NAME": "the classes of a probe: keyword, phone or speaker",
+        "target=NAME": "the classes of a probe: keyword, phone, speaker or gender",
         "classes=NAMES": "the classes that a probe is limited to",
         "n_classes=N": "likewise, by number",
         "labels_pct=N": "per cent of the labels that a probe is trained on",

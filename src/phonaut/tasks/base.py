@@ -78,7 +78,7 @@ class Task(ABC):
     `override /task@_global_.task: NAME` in their defaults.
 
     Attributes:
-        targets: values of `target=` beside keyword, phone and speaker.
+        targets: values of `target=` beside keyword, phone, speaker and gender.
         has_encoder: the model is an encoder, which can stand in front of others.
         takes_judge: what it makes can be heard by a classifier.
         optional_weights: prefix of weights that a trained model may lack: an encoder of another tool has no head.
