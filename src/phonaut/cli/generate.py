@@ -38,6 +38,7 @@ class Generate(Command):
     seed: int = option(0, "of what is drawn", least=0)
     source: str | None = option(None, "what recordings are: speaker:NAME, gender:m, label:NAME")
     target: str | None = option(None, "what they become, likewise")
+    strength: float = option(1.0, "codes move so many times the difference of the means of both", least=0)
     interpolate: int | None = option(None, "windows on the way from the first recording to the second", least=2)
     output: Path | None = option(None, "folder that is written", otherwise="generated/RUN")
 
@@ -52,18 +53,18 @@ class Generate(Command):
         generating, files = Generating(run), self.paths[1:]
         samples_only, files_only = (
             ("n", "label", "speaker", "prior", "seconds", "seed"),
-            ("source", "target", "interpolate"),
+            ("source", "target", "strength", "interpolate"),
         )
         idle = self.given(*(samples_only if files else files_only))
         if idle:
             how = "without recordings: leave one of them out" if files else "with recordings: name a FILE"
             raise ValueError(f"{idle[0]}= goes {how}")
         if self.interpolate is not None:
-            if len(files) != 2 or self.target or self.source:
-                raise ValueError("interpolate= takes two recordings and neither source= nor target=")
+            if len(files) != 2 or self.given("source", "target", "strength"):
+                raise ValueError("interpolate= takes two recordings, and no source=, target= or strength=")
             made = generating.interpolate(*files, n=self.interpolate)
         elif files:
-            made = generating.reconstruct(files, source=self.source, target=self.target)
+            made = generating.reconstruct(files, source=self.source, target=self.target, strength=self.strength)
         else:
             made = generating.sample(
                 self.n,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,8 +15,9 @@ from torch import Tensor
 from phonaut.files import write_bytes
 from phonaut.models.window_model import WindowModel
 from phonaut.names import did_you_mean
+from phonaut.tasks.conversion import Change, Conversion, change_of
 from phonaut.tasks.generated import one_after_another
-from phonaut.tasks.latents import ATTRIBUTES, Latents
+from phonaut.tasks.latents import Latents
 from phonaut.tasks.recordings import prepared_files
 
 if TYPE_CHECKING:
@@ -153,40 +154,35 @@ class Generating:
         *,
         source: str | None = None,
         target: str | None = None,
+        strength: float = 1.0,
     ) -> list[Made]:
         """Recordings taken apart into windows and put together again, converted on the way where that is asked for.
 
-        Where the generator is conditioned on what is converted, the condition is exchanged; else the difference of the
-        mean codes of both values is added to every code (Hsu, Zhang and Glass 2017, section 4.2).
+        How they are converted, `phonaut.tasks.conversion.change_of` says.
 
         Args:
             files: recordings.
             source: `speaker:NAME`, `gender:f` or `label:NAME` that they are; None: not known.
             target: what they become; None: nothing else.
+            strength: codes move so many times the difference of means.
 
         Raises:
             ValueError: a value is not known, or the generator has no encoder.
         """
-        heard, made, move = None, None, None
         if target is not None:
-            attribute, name = attribute_of(target)
-            start = None if source is None else attribute_of(source)
-            if start is not None and start[0] != attribute:
-                raise ValueError(f"source={source} and target={target}: both must be of one kind")
-            names = {"label": self.model.labels, "speaker": self.model.speakers}.get(attribute, [])
-            if names:
-                made = self.condition(**{attribute: name})
-                heard = None if start is None else self.condition(**{attribute: start[1]})
-            else:
-                moved = Latents(self.run.folder).move(attribute, None if start is None else start[1], name)
-                move = torch.from_numpy(moved.astype(np.float32))
-        elif source is not None:
-            raise ValueError(f"source={source} says what recordings are; target= says what they become")
+            latents, conversion = Latents(self.run.folder), Conversion(target, strength)
+            change = change_of(self.model, latents, conversion, source=source)
+        elif source is not None or strength != 1.0:
+            said = (
+                f"source={source} says what recordings are" if source else f"strength={strength:g} is of a conversion"
+            )
+            raise ValueError(f"{said}; target= says what they become")
+        else:
+            change = Change()
         paths = [Path(file) for file in files]
         results = []
         for path, (audio, frames) in zip(paths, self.read(paths), strict=True):
-            how: dict[str, Any] = {"heard": heard, "made": made, "move": move}
-            rebuilt = self.model.rebuilt(torch.from_numpy(frames), **how)
+            rebuilt = self.model.rebuilt(torch.from_numpy(frames), **change._asdict())
             what = "reconstructed" if target is None else f"to_{target.replace(':', '_')}"
             results.append(Made(f"{path.stem}_{what}", f"{path.name}, {what}", rebuilt.numpy(), frames, audio))
         return results
@@ -256,18 +252,6 @@ def drawn_codes(
         components = encoder.projection.components.numpy()
         drawn = drawn @ components + encoder.projection.mean.numpy()
     return drawn
-
-
-def attribute_of(text: str) -> tuple[str, str]:
-    """`speaker:NAME` as a pair.
-
-    Raises:
-        ValueError: it is none.
-    """
-    attribute, colon, name = text.partition(":")
-    if not colon or attribute not in ATTRIBUTES or not name:
-        raise ValueError(f"{text!r}: must be speaker:NAME, gender:f, gender:m or label:NAME")
-    return attribute, name
 
 
 def write(generating: Generating, made: Sequence[Made], folder: Path) -> list[Path]:

@@ -21,12 +21,14 @@ from phonaut.models.window_model import WindowModel
 from phonaut.tasks import build
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.classification import speech_data
+from phonaut.tasks.conversion import Conversion
 from phonaut.tasks.generated import drawn, heard
 from phonaut.tasks.latents import Latents, write_latents
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
 
+    from phonaut.tasks.judge import Judge
     from phonaut.training.loop import TrainingLoop
 
 KINDS = ("auto", "segments", "sliding")
@@ -193,20 +195,18 @@ class Generation(Task):
         return metrics, about
 
     def figures(
-        self, model: WindowModel, data: WindowData, splits: Sequence[str], judge: Trained | None = None, **named: Any
+        self, model: WindowModel, data: WindowData, splits: Sequence[str], judge: Judge | None = None
     ) -> Metrics:
         """Figures of the windows of each split, with intervals over speakers; see `generation_figures.Figures`."""
         from phonaut.tasks.generation_figures import Figures  # scikit-learn takes a second to load
-        from phonaut.tasks.judge import Judge
 
-        heard_by = None if judge is None else Judge(judge, **named)
         figures, found = Figures(model, data), Metrics()
         with torch.inference_mode():
             for split in splits:
                 samples = figures.samples(split)
                 numbers = figures.of_reconstructions(split) | figures.of_samples(split, samples)
-                if heard_by is not None:
-                    numbers |= heard_by.figures(figures, split, samples, data.speech.target)
+                if judge is not None:
+                    numbers |= judge.figures(figures, split, samples)
                 found[split] = {name: one.as_dict() for name, one in numbers.items()}
         return found
 
@@ -222,8 +222,13 @@ class Generation(Task):
         data.frames_of = FrameCache(model, data.speech).frames
         if not len(data.windows(request.split)):
             raise ValueError(f"{data.prepared.name} has no windows in split={request.split}")
-        named = {"config": run.config, "folder": run.folder}
-        return request.split, self.figures(model, data, [request.split], request.judge, **named)[request.split]
+        judge = None
+        if request.judge is not None:
+            from phonaut.tasks.judge import Judge
+
+            conversion = None if request.convert is None else Conversion(request.convert, request.strength)
+            judge = Judge(request.judge, run.config, run.folder, conversion)
+        return request.split, self.figures(model, data, [request.split], judge)[request.split]
 
     def predict(self, run: Trained, recordings: list[Path]) -> list[Any]:
         """No answer: `phonaut generate` makes and changes recordings."""
