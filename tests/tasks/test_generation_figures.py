@@ -331,30 +331,30 @@ def test_conversions_are_heard_before_and_after_by_a_judge_of_the_target_and_by_
     basis, mean = principal(data, 40)
     model = model_of(data, Linear(basis, mean, torch.zeros(60, T, D)))
     one = np.zeros((T, D))
-    one[:, 0] = 5.0  # normalised, and so the first feature: class 0, which is a woman's
-    means = np.stack([basis @ one.ravel(), np.zeros(40)])
+    one[:, 0] = -4.0  # normalised, and so the first feature: class 1, which is a man's
+    means = np.stack([np.zeros(40), basis @ one.ravel()])
     arrays = {"codes": np.zeros((2, 40)), "names/gender": np.array(["f", "m"]), "means/gender": means}
     arrays |= {f"{part}/{name}": np.zeros(0) for part in ("names", "means") for name in ("speaker", "label")}
     write_arrays(tmp_path / "latents.npz", arrays)
     figures, first = Figures(model, data), data.windows("test").frames.reshape(-1, T, D).mean(axis=1)[:, 0]  # type: ignore[arg-type]
-    men = np.arange(60) // 10 % 2 == 1
-    how = {"folder": tmp_path, "conversion": Conversion("gender:f")}
+    women = np.arange(60) // 10 % 2 == 0
+    how = {"folder": tmp_path, "conversion": Conversion("gender:m")}
     by_gender, by_word = judge(target="gender", **how), judge(**how)
     by_gender.classes = ["f", "m"]
     with torch.inference_mode():
         found = by_gender.figures(figures, "test", figures.samples("test"))
         words = by_word.figures(figures, "test", figures.samples("test"))
-    shift = 5 * model.deviation[0].item()
-    of = "accuracy/gender/to_f"
-    assert found[f"{of}/true"].n == men.sum() == 30
-    assert found[f"{of}/true"].value == found[f"{of}/reconstructed"].value == pytest.approx((first[men] > 0).mean())
-    assert found[f"{of}/converted"].value == pytest.approx((first[men] + shift > 0).mean())
+    shift = -4 * model.deviation[0].item()
+    of = "accuracy/gender/to_m"
+    assert found[f"{of}/true"].n == women.sum() == 30
+    assert found[f"{of}/true"].value == found[f"{of}/reconstructed"].value == pytest.approx((first[women] < 0).mean())
+    assert found[f"{of}/converted"].value == pytest.approx((first[women] + shift < 0).mean())
     assert found[f"{of}/converted"].value > found[f"{of}/true"].value
     right = np.where(first + shift > 0, 0, 1) == np.arange(60) % 2
-    assert words["accuracy/keyword/to_f/converted"].value == pytest.approx(right[men].mean())
-    assert "codes moved 1 times" in words["accuracy/keyword/to_f/converted"].method
-    by_gender.classes = ["x", "m"]
-    with torch.inference_mode(), pytest.raises(ValueError, match="has no such class, but x, m"):
+    assert words["accuracy/keyword/to_m/converted"].value == pytest.approx(right[women].mean())
+    assert "codes moved 1 times" in words["accuracy/keyword/to_m/converted"].method
+    by_gender.classes = ["f", "x"]
+    with torch.inference_mode(), pytest.raises(ValueError, match="has no such class, but f, x"):
         by_gender.figures(figures, "test", figures.samples("test"))
 
 
