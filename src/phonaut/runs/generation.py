@@ -12,19 +12,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from phonaut.features.world import Pitch, missing
 from phonaut.files import write_bytes
 from phonaut.models.window_model import WindowModel
 from phonaut.names import did_you_mean
-from phonaut.tasks.conversion import Change, Conversion, change_of
+from phonaut.tasks.classification import own_corpus
+from phonaut.tasks.conversion import Change, Conversion, attribute_of, change_of
 from phonaut.tasks.generated import one_after_another
 from phonaut.tasks.latents import Latents
 from phonaut.tasks.recordings import prepared_files
+from phonaut.tasks.voice import pitch_of_value, revoiced
 
 if TYPE_CHECKING:
     from phonaut.runs.load import LoadedRun
 
 SHARPNESS = 110  # dots per inch
 LONGEST_S = 60.0  # of an utterance that is drawn
+VOCODERS = ("griffin_lim", "world")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Made:
         frames: `(T, D)`, as the front end gives them.
         source: frames of the recording, `(T, D)`, or None.
         audio: of the recording, `(S,)`, or None: its phase is what inversion starts from.
+        sound: what is heard, `(S,)`; None: it is found by inversion.
     """
 
     name: str
@@ -44,6 +49,7 @@ class Made:
     frames: NDArray[np.float32]
     source: NDArray[np.float32] | None = None
     audio: NDArray[np.float32] | None = None
+    sound: NDArray[np.float32] | None = None
 
 
 class Generating:
@@ -155,6 +161,7 @@ class Generating:
         source: str | None = None,
         target: str | None = None,
         strength: float = 1.0,
+        vocoder: str = VOCODERS[0],
     ) -> list[Made]:
         """Recordings taken apart into windows and put together again, converted on the way where that is asked for.
 
@@ -165,10 +172,16 @@ class Generating:
             source: `speaker:NAME`, `gender:f` or `label:NAME` that they are; None: not known.
             target: what they become; None: nothing else.
             strength: codes move so many times the difference of means.
+            vocoder: what makes the sound: `griffin_lim` of the frames, or `world`, which changes the recording's own
+                envelope as conversion changes frames, and its pitch to that of the target in training.
 
         Raises:
             ValueError: a value is not known, or the generator has no encoder.
         """
+        if vocoder not in VOCODERS:
+            raise ValueError(f"vocoder={vocoder} is none of {', '.join(VOCODERS)}{did_you_mean(vocoder, VOCODERS)}")
+        if vocoder == "world" and target is None:
+            raise ValueError("vocoder=world changes a voice: name a target=")
         if target is not None:
             latents, conversion = Latents(self.run.folder), Conversion(target, strength)
             change = change_of(self.model, latents, conversion, source=source)
@@ -181,11 +194,28 @@ class Generating:
             change = Change()
         paths = [Path(file) for file in files]
         results = []
+        pitches = [self.pitch(source), self.pitch(target)] if vocoder == "world" else []
         for path, (audio, frames) in zip(paths, self.read(paths), strict=True):
             rebuilt = self.model.rebuilt(torch.from_numpy(frames), **change._asdict())
             what = "reconstructed" if target is None else f"to_{target.replace(':', '_')}"
-            results.append(Made(f"{path.stem}_{what}", f"{path.name}, {what}", rebuilt.numpy(), frames, audio))
+            sound = None
+            if vocoder == "world":
+                before = self.model.rebuilt(torch.from_numpy(frames), heard=change.heard).numpy()
+                sound = revoiced(self.model, audio, before, rebuilt.numpy(), source=pitches[0], target=pitches[1])
+            results.append(Made(f"{path.stem}_{what}", f"{path.name}, {what}", rebuilt.numpy(), frames, audio, sound))
         return results
+
+    def pitch(self, value: str | None) -> Pitch | None:
+        """The pitch of `speaker:NAME` or `gender:f` in training; None where nothing is said.
+
+        Raises:
+            ValueError: WORLD is not installed, or nobody in training has that pitch.
+        """
+        if (why_not := missing()) or value is None:
+            if why_not:
+                raise ValueError(why_not)
+            return None
+        return pitch_of_value(self.run.folder, own_corpus(self.run.config, self.run.folder), *attribute_of(value))
 
     def interpolate(self, first: Path | str, second: Path | str, n: int = 7) -> list[Made]:
         """Windows between the middles of two recordings, their codes on a straight line."""
@@ -213,6 +243,8 @@ class Generating:
         Raises:
             ValueError: the front end cannot be inverted, or a normaliser took from recordings what is not known.
         """
+        if made.sound is not None:
+            return made.sound
         return self.model.audio(made.frames, phase_of=made.audio, n_iterations=n_iterations)
 
 
