@@ -1,6 +1,7 @@
 """A table of cuts in memory, with the columns of a prepared one."""
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ class Table:
         n = len(audio)
         self.recordings = [np.asarray(a, dtype=np.float32) for a in audio]
         self.sample_rate = RATE
+        self.corpus = SimpleNamespace(genders={})
         self.n_samples = np.array([len(a) for a in audio], dtype=np.int64)
         self.durations_s = self.n_samples / RATE
         self.key = np.arange(n, dtype=np.uint64) * np.uint64(0xD1342543DE82EF95) + np.uint64(2**63)

@@ -1,5 +1,6 @@
 """What is to be classified in a cut, and under which name."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,16 @@ def table(make_table: Any) -> Any:
         speakers=["anna", "ben", "anna"],
         phones=PHONES,
     )
+
+
+def test_a_gender_is_that_of_the_speaker_and_unknown_where_it_is_not_known(table: Any) -> None:
+    table.corpus = SimpleNamespace(genders={"anna": "f", "carl": "m", "dana": "?"})
+    spans = spans_of(table, "gender", ["m", "f"])
+    assert spans.label.tolist() == [1, -1, 1]
+    assert spans.end_s.tolist() == [1.0, 0.5, 0.3]
+    assert label_names(table, "gender") == ["f", "", "f"]
+    table.speaker[0] = -1  # noise is nobody's
+    assert spans_of(table, "gender", ["f", "m"]).label.tolist() == [-1, -1, 0]
 
 
 @pytest.mark.parametrize(
@@ -58,5 +69,5 @@ def test_selected_spans_keep_their_rows(table: Any) -> None:
 
 
 def test_an_unknown_target_is_refused_with_the_nearest(table: Any) -> None:
-    with pytest.raises(ValueError, match=r"keyword, phone, speaker, got keywords; did you mean keyword\?"):
+    with pytest.raises(ValueError, match=r"keyword, phone, speaker, gender, got keywords; did you mean keyword\?"):
         spans_of(table, "keywords", [])

@@ -16,6 +16,7 @@ from phonaut.metrics.generation import (
     direction_cosines,
     frechet_distance,
     frechet_estimate,
+    inception_estimate,
     inception_score,
     log_spectral_distance,
     mel_cepstral_distortion,
@@ -226,6 +227,17 @@ def test_scores_of_classes_lie_between_one_and_their_number() -> None:
     assert inception_score(p) == pytest.approx(by_hand)
     with pytest.raises(ValueError, match="of sum 1 in each row"):
         inception_score(2 * p)
+
+
+def test_the_interval_of_a_score_of_classes_is_that_of_resampled_items_or_of_whole_speakers() -> None:
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(5) * 0.3, 60)
+    found = inception_estimate(p)
+    drawn = [inception_score(p[rng.integers(60, size=60)]) for _ in range(3000)]
+    assert found.value == pytest.approx(inception_score(p))
+    assert [found.low, found.high] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.03)
+    twins = inception_estimate(np.concatenate([p, p]), np.repeat(["a", "b"], 60))
+    assert twins[:3] == pytest.approx([found.value] * 3), "whoever is drawn, the items are the same"
 
 
 def test_cosines_are_those_of_angles_without_their_signs() -> None:

@@ -209,6 +209,7 @@ FORMS = {
     "prior": ["n=3", "prior=PRIOR", "label=low"],
     "recording": ["TONES/low/s5_0.wav", "TONES/high/s5_1.wav"],
     "conversion": ["TONES/low/s5_0.wav", "source=speaker:s0", "target=speaker:s1"],
+    "voice": ["TONES/low/s5_0.wav", "source=speaker:s0", "target=speaker:s1", "vocoder=world"],
     "interpolation": ["TONES/low/s5_0.wav", "TONES/high/s5_0.wav", "interpolate=3"],
 }
 
@@ -217,6 +218,8 @@ FORMS = {
 def test_what_is_written_can_be_seen_and_heard(
     form: str, run: Run, prior: Run, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if form == "voice":
+        pytest.importorskip("pyworld")
     given = [one.replace("TONES", str(tones)).replace("PRIOR", str(prior.folder)) for one in FORMS[form]]
     assert main(["generate", str(run.folder), *given, f"output={tmp_path / 'out'}"]) == 0
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
@@ -231,7 +234,7 @@ def test_what_is_written_can_be_seen_and_heard(
         assert level.peak < 1
         assert level.n_clipped == 0
         assert abs(level.dc) < 1e-3
-        if form in ("recording", "conversion"):
+        if form in ("recording", "conversion", "voice"):
             assert len(audio) == 8000  # as the recording
             assert -40 < level.dbfs < -25
         else:
@@ -242,13 +245,26 @@ REFUSALS = {
     "draws codes of a generator, which makes windows of them": ["PRIOR"],
     "source= goes with recordings: name a FILE": ["RUN", "source=speaker:s0"],
     "n= goes without recordings: leave one of them out": ["RUN", "FILE", "n=3"],
-    "interpolate= takes two recordings and neither source= nor target=": ["RUN", "FILE", "interpolate=3"],
+    "interpolate= takes two recordings, and no source=, target=, strength= or vocoder=": [
+        "RUN",
+        "FILE",
+        "interpolate=3",
+    ],
     "label=low: .* was not made for it; train with task.condition=.label.": ["RUN", "label=low"],
     "'anna': must be speaker:NAME, gender:f, gender:m or label:NAME": ["RUN", "FILE", "target=anna"],
     "no training window has speaker=s9": ["RUN", "FILE", "target=speaker:s9"],
     "no training window has gender=f; they have none": ["RUN", "FILE", "target=gender:f"],
     "both must be of one kind": ["RUN", "FILE", "source=gender:f", "target=speaker:s0"],
     "says what recordings are; target= says what they become": ["RUN", "FILE", "source=speaker:s0"],
+    "strength=2 is of a conversion; target= says what they become": ["RUN", "FILE", "strength=2"],
+    "strength= goes with recordings: name a FILE": ["RUN", "strength=2"],
+    "vocoder=world changes a voice: name a target=": ["RUN", "FILE", "vocoder=world"],
+    "vocoder=word is none of griffin_lim, world; did you mean world": [
+        "RUN",
+        "FILE",
+        "target=speaker:s1",
+        "vocoder=word",
+    ],
     "no such recording": ["RUN", "nowhere.wav"],
     "would both be written as s5_0_reconstructed": ["RUN", "FILE", "OTHER"],
 }

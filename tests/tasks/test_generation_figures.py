@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +16,12 @@ from phonaut.arrays import Array
 from phonaut.config.metrics import registered_metrics
 from phonaut.data.frame_windows import FrameWindows
 from phonaut.features.spectral import MFCC, MelSpectrogram
+from phonaut.files import write_arrays, write_json
+from phonaut.metrics.generation import inception_score
 from phonaut.models.generators import Generator
 from phonaut.models.window_model import WindowModel
 from phonaut.tasks.base import Trained
+from phonaut.tasks.conversion import Conversion
 from phonaut.tasks.generation_figures import Figures, decibels
 from phonaut.tasks.judge import Judge
 
@@ -58,7 +62,10 @@ class Corpus:
 
     @property
     def prepared(self) -> Any:
-        return SimpleNamespace(utterances=lambda _: SimpleNamespace(speaker_name=lambda row: f"s{row}"))
+        genders = {f"s{row}": "fm"[row % 2] for row in range(30)}
+        return SimpleNamespace(
+            utterances=lambda _: SimpleNamespace(speaker_name=lambda row: f"s{row}"), genders=genders
+        )
 
 
 def table(split: str, frames: Array, cut: int, known: bool) -> FrameWindows:
@@ -263,10 +270,11 @@ def config(**changed: Any) -> Any:
     return SimpleNamespace(**options | changed, choices=choices, encoder=SimpleNamespace(run=None))
 
 
-def judge(network: nn.Module | None = None, **changed: Any) -> Judge:
+def judge(network: nn.Module | None = None, *, folder: Path = Path("generator"), **changed: Any) -> Judge:
     model: Any = Heard(network or MeanClassifier())
-    run = Trained("judge", config(**changed), {"classes": LABELS}, {}, [], model)  # type: ignore[arg-type]
-    return Judge(run, config(), "generator")
+    conversion = changed.pop("conversion", None)
+    run = Trained(changed.pop("of", Path("judge")), config(**changed), {"classes": LABELS}, {}, [], model)
+    return Judge(run, config(), folder, conversion)
 
 
 def test_a_judge_measures_in_the_input_of_its_last_layer_and_tells_how_many_it_recognises() -> None:
@@ -277,18 +285,23 @@ def test_a_judge_measures_in_the_input_of_its_last_layer_and_tells_how_many_it_r
     network = Linear(basis, mean, torch.from_numpy(moved).float(), condition_size=2)
     figures = Figures(model_of(data, network, labels=LABELS), data)  # type: ignore[arg-type]
     with torch.inference_mode():
-        found = judge().figures(figures, "test", figures.samples("test"), "keyword")
+        found = judge().figures(figures, "test", figures.samples("test"))
     frames = data.windows("test").frames.reshape(-1, T, D).astype(np.float64)
     deviation = data.windows("train").frames.astype(np.float64).std(axis=0)
-    assert found["frechet/judge"].value == pytest.approx(np.square(deviation).sum(), rel=1e-3)
-    assert found["frechet/judge_reconstructed"].value == pytest.approx(0.0, abs=1e-3)
+    assert found["frechet/keyword"].value == pytest.approx(np.square(deviation).sum(), rel=1e-3)
+    assert found["frechet/keyword/reconstructed"].value == pytest.approx(0.0, abs=1e-3)
     truth, first = np.arange(60) % 2, frames.mean(axis=1)[:, 0]
     right = np.where(first > 0, 0, 1) == truth
-    assert found["accuracy/true"].value == found["accuracy/reconstructed"].value == pytest.approx(right.mean())
+    true, rebuilt = found["accuracy/keyword/true"].value, found["accuracy/keyword/reconstructed"].value
+    assert true == rebuilt == pytest.approx(right.mean())
     asked = np.where(first + deviation[0] > 0, 0, 1) == truth
-    assert found["accuracy/sampled"].value == pytest.approx(asked.mean())
-    assert found["accuracy/true"].n == 60
-    assert "judge" in found["frechet/judge"].method
+    assert found["accuracy/keyword/sampled"].value == pytest.approx(asked.mean())
+    assert found["accuracy/keyword/true"].n == 60
+    p = 1 / (1 + np.exp(-np.stack([first, -first], axis=1)))
+    assert found["inception/keyword/true"].value == pytest.approx(inception_score(p), rel=1e-4)
+    p = 1 / (1 + np.exp(-np.stack([first, -first], axis=1) - deviation[0] * np.array([1, -1])))
+    assert found["inception/keyword"].value == pytest.approx(inception_score(p), rel=1e-4)
+    assert "judge" in found["frechet/keyword"].method
 
 
 def test_a_judge_of_speakers_counts_those_that_it_knows() -> None:
@@ -298,9 +311,51 @@ def test_a_judge_of_speakers_counts_those_that_it_knows() -> None:
     heard = judge(target="speaker")
     heard.classes = ["s1", "s5"]
     with torch.inference_mode():
-        found = heard.figures(figures, "test", figures.samples("test"), "keyword")
-    assert found["accuracy/true"].n == 20
-    assert "accuracy/sampled" not in found, "samples are of no speaker"
+        found = heard.figures(figures, "test", figures.samples("test"))
+    assert found["accuracy/speaker/true"].n == 20
+    assert "accuracy/speaker/sampled" not in found, "samples are of no speaker"
+
+
+def test_a_second_judge_of_a_target_has_a_name_of_its_own_and_the_first_keeps_its_own(tmp_path: Path) -> None:
+    of = tmp_path / "first"
+    assert judge(folder=tmp_path, of=of).name == "keyword"
+    figure = {"inception/keyword": {"value": 1, "low": 1, "high": 1, "n": 9, "method": f"judge {of}; over samples"}}
+    write_json(tmp_path / "metrics.json", {"test": {"snr_db": {"value": 1.0}, **figure}})
+    assert judge(folder=tmp_path, of=of).name == "keyword"
+    assert judge(folder=tmp_path, of=tmp_path / "second").name == "keyword_2"
+    assert judge(folder=tmp_path, of=tmp_path / "second", target="speaker").name == "speaker"
+
+
+def test_conversions_are_heard_before_and_after_by_a_judge_of_the_target_and_by_one_of_words(tmp_path: Path) -> None:
+    data = corpus()
+    basis, mean = principal(data, 40)
+    model = model_of(data, Linear(basis, mean, torch.zeros(60, T, D)))
+    one = np.zeros((T, D))
+    one[:, 0] = -4.0  # normalised, and so the first feature: class 1, which is a man's
+    means = np.stack([np.zeros(40), basis @ one.ravel()])
+    arrays = {"codes": np.zeros((2, 40)), "names/gender": np.array(["f", "m"]), "means/gender": means}
+    arrays |= {f"{part}/{name}": np.zeros(0) for part in ("names", "means") for name in ("speaker", "label")}
+    write_arrays(tmp_path / "latents.npz", arrays)
+    figures, first = Figures(model, data), data.windows("test").frames.reshape(-1, T, D).mean(axis=1)[:, 0]  # type: ignore[arg-type]
+    women = np.arange(60) // 10 % 2 == 0
+    how = {"folder": tmp_path, "conversion": Conversion("gender:m")}
+    by_gender, by_word = judge(target="gender", **how), judge(**how)
+    by_gender.classes = ["f", "m"]
+    with torch.inference_mode():
+        found = by_gender.figures(figures, "test", figures.samples("test"))
+        words = by_word.figures(figures, "test", figures.samples("test"))
+    shift = -4 * model.deviation[0].item()
+    of = "accuracy/gender/to_m"
+    assert found[f"{of}/true"].n == women.sum() == 30
+    assert found[f"{of}/true"].value == found[f"{of}/reconstructed"].value == pytest.approx((first[women] < 0).mean())
+    assert found[f"{of}/converted"].value == pytest.approx((first[women] + shift < 0).mean())
+    assert found[f"{of}/converted"].value > found[f"{of}/true"].value
+    right = np.where(first + shift > 0, 0, 1) == np.arange(60) % 2
+    assert words["accuracy/keyword/to_m/converted"].value == pytest.approx(right[women].mean())
+    assert "codes moved 1 times" in words["accuracy/keyword/to_m/converted"].method
+    by_gender.classes = ["f", "x"]
+    with torch.inference_mode(), pytest.raises(ValueError, match="has no such class, but f, x"):
+        by_gender.figures(figures, "test", figures.samples("test"))
 
 
 def test_judges_that_hear_other_frames_or_have_no_linear_layer_are_refused() -> None:

@@ -20,6 +20,7 @@ class Evaluate(Command):
 
     usage = (
         "RUN [FOLDER] [split=test] [noise=white,recorded] [snr_db=5,10] [dataset.KEY=VALUE ...]",
+        "RUN judge=RUN [convert=gender:f [strength=1]] [split=test]",
         "RUN dataset=NAME target=NAME [dataset.KEY=VALUE ...]",
     )
     arguments = {
@@ -32,7 +33,7 @@ class Evaluate(Command):
         "run's corpus has a test file",
         "dataset=NAME": "the corpus of a probe",
         "protocol=NAME": "how a probe's corpus is divided; protocol.KEY=VALUE are options of that",
-        "target=NAME": "the classes of a probe: keyword, phone or speaker",
+        "target=NAME": "the classes of a probe: keyword, phone, speaker or gender",
         "classes=NAMES": "the classes that a probe is limited to",
         "n_classes=N": "likewise, by number",
         "labels_pct=N": "per cent of the labels that a probe is trained on",
@@ -67,6 +68,10 @@ class Evaluate(Command):
     judge: Path | None = option(
         None, "generation: a classifier that hears what is generated", otherwise="principal components alone"
     )
+    convert: str | None = option(
+        None, "with judge=: windows of others are converted, and heard: gender:f, speaker:NAME"
+    )
+    strength: float = option(1.0, "of the conversion: codes move so many times the difference of means", least=0)
 
     def run(self) -> int:
         """Score or probe."""
@@ -91,6 +96,8 @@ class Evaluate(Command):
             trials=self.trials,
             enrolment=self.enrolment,
             judge=load(self.judge) if self.judge else None,
+            convert=self.convert,
+            strength=self.strength,
             progress=print_progress,
         )
         for member in members(self.paths[0]):
@@ -112,7 +119,7 @@ class Evaluate(Command):
         """
         if is_probe:
             of_splits = ("split", "batch_size", "epoch", "noise", "snr_db", "noise_folder", "trials", "enrolment",
-                         "judge")  # fmt: skip
+                         "judge", "convert", "strength")  # fmt: skip
             if needless := self.given(*of_splits):
                 raise ValueError(f"{needless[0]}= has no effect on a probe; leave it out")
             if len(self.paths) != 1:
@@ -126,6 +133,10 @@ class Evaluate(Command):
             raise ValueError(f"{of_probe[0]}= goes with a probe: phonaut evaluate RUN dataset=NAME target=NAME")
         if not self.noise and (needless := self.given("snr_db", "noise_folder")):
             raise ValueError(f"{needless[0]}= goes with noise=white,recorded")
+        if self.convert is not None and self.judge is None:
+            raise ValueError(f"convert={self.convert} goes with judge=RUN, which hears what comes of it")
+        if self.convert is None and self.given("strength"):
+            raise ValueError("strength= goes with convert=gender:f or another conversion")
         if len(self.paths) == 2 and self.split != "test":
             raise ValueError(f"split={self.split} is of the run's corpus, and all of {self.paths[1]} is tested: "
                              "leave one out")  # fmt: skip

@@ -26,7 +26,7 @@ class Extract(Command):
         "RUN": "trained_models/ID, or a checkpoint of s3prl or of the original Mockingjay",
         "[FILE]": "the recording of plot=true",
     }
-    composes = {**CORPUS, "target=NAME": "the labels that go with the frames: keyword, phone or speaker"}
+    composes = {**CORPUS, "target=NAME": "the labels that go with the frames: keyword, phone, speaker or gender"}
     examples = {
         "trained_models/ID dataset=fsdd": "representations of a corpus, for dataset=frames",
         "trained_models/ID a.wav plot=true": "pictures of an encoder's layers and attention",

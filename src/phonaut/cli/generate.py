@@ -26,7 +26,7 @@ class Generate(Command):
 
     usage = (
         "RUN [n=16] [label=NAME] [speaker=NAME] [prior=RUN [seconds=1.5]] [seed=0] [output=FOLDER]",
-        "RUN FILE ... [target=speaker:NAME] [source=speaker:NAME] [output=FOLDER]",
+        "RUN FILE ... [target=speaker:NAME [source=speaker:NAME] [strength=1] [vocoder=world]] [output=FOLDER]",
         "RUN FILE FILE interpolate=7 [output=FOLDER]",
     )
     arguments = {"RUN": "trained_models/ID, of a generator or a density", "[FILE ...]": "recordings"}
@@ -47,6 +47,8 @@ class Generate(Command):
     seed: int = option(0, "of what is drawn", least=0)
     source: str | None = option(None, "what recordings are: speaker:NAME, gender:m, label:NAME")
     target: str | None = option(None, "what they become, likewise")
+    strength: float = option(1.0, "codes move so many times the difference of the means of both", least=0)
+    vocoder: str = option("griffin_lim", "with target=: world changes the pitch of the recording as well; an extra")
     interpolate: int | None = option(None, "windows on the way from the first recording to the second", least=2)
     output: Path | None = option(None, "folder that is written", otherwise="generated/RUN")
 
@@ -71,18 +73,20 @@ class Generate(Command):
             return self.write(generating, made, folder)
         samples_only, files_only = (
             ("n", "label", "speaker", "prior", "seconds", "seed"),
-            ("source", "target", "interpolate"),
+            ("source", "target", "strength", "vocoder", "interpolate"),
         )
         idle = self.given(*(samples_only if files else files_only))
         if idle:
             how = "without recordings: leave one of them out" if files else "with recordings: name a FILE"
             raise ValueError(f"{idle[0]}= goes {how}")
         if self.interpolate is not None:
-            if len(files) != 2 or self.target or self.source:
-                raise ValueError("interpolate= takes two recordings and neither source= nor target=")
+            if len(files) != 2 or self.given("source", "target", "strength", "vocoder"):
+                raise ValueError("interpolate= takes two recordings, and no source=, target=, strength= or vocoder=")
             made = generating.interpolate(*files, n=self.interpolate)
         elif files:
-            made = generating.reconstruct(files, source=self.source, target=self.target)
+            made = generating.reconstruct(
+                files, source=self.source, target=self.target, strength=self.strength, vocoder=self.vocoder
+            )
         else:
             made = generating.sample(
                 self.n,

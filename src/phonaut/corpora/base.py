@@ -31,7 +31,7 @@ class Corpus(ABC):
         name: of the adapter, `fsdd`, `kws` ...
         clip_s: keyword window in seconds; None: whole utterances.
         target: what is classified, where the adapter takes it as an option; None: it lists the same for every target.
-        targets: those that it has labels for.
+        targets: those that it has labels for, beside the gender of speakers where it has `genders`.
         has_texts: `target=text`, transcripts without classes, is possible.
         published_split: the official split is taken as it is, whoever is in it, and the notes say whether speakers are
             shared; else a split that shares speakers is refused unless `protocol.shared_speakers=true`.
@@ -141,7 +141,9 @@ class Corpus(ABC):
 
 def target_problems(target: str | None, corpus: type[Corpus]) -> list[str]:
     """The problem of a `target` that a corpus has no labels for."""
-    if target in corpus.targets:
+    has_genders = ("gender",) if corpus.genders is not Corpus.genders else ()
+    if target in (*corpus.targets, *has_genders):
         return []
-    have = " and ".join(f"target={name}" for name in corpus.targets if name != "text")  # which is no label
+    labels = [name for name in (*corpus.targets, *has_genders) if name != "text"]  # which is no label
+    have = " and ".join(f"target={name}" for name in labels)
     return [f"dataset={corpus.name} has labels for {have}, none for target={target}"]

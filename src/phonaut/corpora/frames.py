@@ -29,7 +29,7 @@ from phonaut.data.frame_shards import (
 from phonaut.data.preparation.clip_window import Placement
 from phonaut.data.preparation.prepare import cached_corpus, tables
 from phonaut.data.prepared import FORMAT, RECORDINGS, PreparedCorpus, read_lines
-from phonaut.data.utterance import TARGETS, Phone, Utterance
+from phonaut.data.utterance import Phone, Utterance
 from phonaut.files import expanded
 
 
@@ -45,7 +45,7 @@ class FrameCorpus(Corpus):
     """
 
     name = "frames"
-    targets: ClassVar[tuple[str, ...]] = TARGETS
+    targets: ClassVar[tuple[str, ...]] = ("keyword", "phone", "speaker")
     published_split: ClassVar[bool] = True
     shares: ClassVar[Shares] = Shares(70, 10, 20, of_training=10)
 

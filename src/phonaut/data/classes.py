@@ -22,7 +22,7 @@ def classes_of(prepared: PreparedCorpus, target: str, limit: ClassLimit = None) 
 
     Args:
         prepared: the corpus.
-        target: `keyword`, `phone` or `speaker`.
+        target: one of `TARGETS`.
         limit: a number: the most frequent in the training split (of equals the first); names: these.
 
     Raises:

@@ -182,7 +182,7 @@ class SpeechData(CorpusData):
 
     Args:
         prepared: the corpus.
-        target: `keyword`, `phone` or `speaker`.
+        target: one of `TARGETS`.
         classes: what the labels count.
         batch_size: spans in a batch, over all processes.
         seed: of the run.

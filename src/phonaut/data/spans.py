@@ -16,6 +16,8 @@ from phonaut.names import did_you_mean
 if TYPE_CHECKING:
     from phonaut.data.prepared import UtteranceTable
 
+GENDERS = ("f", "m")
+
 
 @dataclass(frozen=True, slots=True)
 class Spans:
@@ -68,6 +70,10 @@ def codes_of(table: UtteranceTable, target: str) -> tuple[NDArray[np.int64], Seq
         return table.phone_label.astype(np.int64), table.phones
     if target == "keyword":
         return table.word.astype(np.int64), table.words
+    if target == "gender":
+        genders = [table.corpus.genders.get(name, "") for name in table.speakers]
+        of_speaker = [GENDERS.index(gender) if gender in GENDERS else -1 for gender in genders]
+        return np.array([*of_speaker, -1], dtype=np.int64)[table.speaker], GENDERS  # speaker -1 is the last
     return table.speaker.astype(np.int64), table.speakers
 
 
@@ -76,7 +82,7 @@ def spans_of(table: UtteranceTable, target: str, classes: Sequence[str]) -> Span
 
     Args:
         table: the utterances of the split.
-        target: `keyword` or `speaker`: one span an utterance, all of it; `phone`: one span a phone.
+        target: `keyword`, `speaker` or `gender`: one span an utterance, all of it; `phone`: one span a phone.
         classes: what the labels count; names that are not among them get label -1.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 SPLITS = ("train", "validation", "test")
-TARGETS = ("keyword", "phone", "speaker")
+TARGETS = ("keyword", "phone", "speaker", "gender")
 NOISE_SPLITS = ("noise", "noise_test")  # mixed into training, and into the test under `test_snr`
 
 

@@ -21,8 +21,9 @@ from phonaut.tasks.recordings import FOLDERS_FILE
 ACCURACY = "accuracy"
 # Names of one item and of the task.
 ITEM = {"keyword": "clip", "phone": "phone", "speaker": "recording", "none": "recording", "verification": "trial"}
-ITEM |= {"generation": "window"}
+ITEM |= {"gender": "recording", "generation": "window"}
 TASK = {"keyword": "keyword spotting", "phone": "phone classification", "speaker": "speaker identification"}
+TASK |= {"gender": "gender classification"}
 TASK |= {"none": "pre-training", "verification": "speaker verification", "generation": "speech generation"}
 
 
@@ -132,7 +133,7 @@ class Record:
     @property
     def verb(self) -> str:
         """Verb before a true class: a word is said, a speaker is."""
-        return "was" if self.target == "speaker" else "said"
+        return "was" if self.target in ("speaker", "gender") else "said"
 
     @property
     def protocol(self) -> list[str]:

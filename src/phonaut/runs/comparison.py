@@ -78,7 +78,7 @@ class Comparison:
         runs: the first is what the others are compared with.
         split: what was scored.
         metric: the figure that is compared.
-        target: `keyword`, `phone` or `speaker`.
+        target: what is classified.
         n: items that count.
         n_unknown: items of classes that the models do not know; they count for nothing.
         n_speakers: who said the items that count.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,20 +13,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from phonaut.features.spectral import MFCC, Spectrogram
+from phonaut.features.world import Pitch, missing
 from phonaut.files import write_bytes
 from phonaut.models.speech_model import SpeechModel
 from phonaut.models.window_model import WindowModel
 from phonaut.names import did_you_mean
+from phonaut.tasks.classification import own_corpus
+from phonaut.tasks.conversion import Change, Conversion, attribute_of, change_of
 from phonaut.tasks.generated import one_after_another
-from phonaut.tasks.latents import ATTRIBUTES, Latents
+from phonaut.tasks.latents import Latents
 from phonaut.tasks.priors import Prior
 from phonaut.tasks.recordings import prepared_files
+from phonaut.tasks.voice import pitch_of_value, revoiced
 
 if TYPE_CHECKING:
     from phonaut.runs.load import LoadedRun
 
 SHARPNESS = 110  # dots per inch
 LONGEST_S = 60.0  # of an utterance that is drawn
+VOCODERS = ("griffin_lim", "world")
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Made:
         frames: `(T, D)`, as the front end gives them.
         source: frames of the recording, `(T, D)`, or None.
         audio: of the recording, `(S,)`, or None: its phase is what inversion starts from.
+        sound: what is heard, `(S,)`; None: it is found by inversion.
     """
 
     name: str
@@ -46,6 +52,7 @@ class Made:
     frames: NDArray[np.float32]
     source: NDArray[np.float32] | None = None
     audio: NDArray[np.float32] | None = None
+    sound: NDArray[np.float32] | None = None
 
 
 class Maker:
@@ -65,6 +72,8 @@ class Maker:
         Raises:
             ValueError: the front end cannot be inverted, or a normaliser took from recordings what is not known.
         """
+        if made.sound is not None:
+            return made.sound
         return self.model.audio(made.frames, phase_of=made.audio, n_iterations=n_iterations)
 
 
@@ -178,43 +187,62 @@ class Generating(Maker):
         *,
         source: str | None = None,
         target: str | None = None,
+        strength: float = 1.0,
+        vocoder: str = VOCODERS[0],
     ) -> list[Made]:
         """Recordings taken apart into windows and put together again, converted on the way where that is asked for.
 
-        Where the generator is conditioned on what is converted, the condition is exchanged; else the difference of the
-        mean codes of both values is added to every code (Hsu, Zhang and Glass 2017, section 4.2).
+        How they are converted, `phonaut.tasks.conversion.change_of` says.
 
         Args:
             files: recordings.
             source: `speaker:NAME`, `gender:f` or `label:NAME` that they are; None: not known.
             target: what they become; None: nothing else.
+            strength: codes move so many times the difference of means.
+            vocoder: what makes the sound: `griffin_lim` of the frames, or `world`, which changes the recording's own
+                envelope as conversion changes frames, and its pitch to that of the target in training.
 
         Raises:
             ValueError: a value is not known, or the generator has no encoder.
         """
-        heard, made, move = None, None, None
+        if vocoder not in VOCODERS:
+            raise ValueError(f"vocoder={vocoder} is none of {', '.join(VOCODERS)}{did_you_mean(vocoder, VOCODERS)}")
+        if vocoder == "world" and target is None:
+            raise ValueError("vocoder=world changes a voice: name a target=")
         if target is not None:
-            attribute, name = attribute_of(target)
-            start = None if source is None else attribute_of(source)
-            if start is not None and start[0] != attribute:
-                raise ValueError(f"source={source} and target={target}: both must be of one kind")
-            names = {"label": self.model.labels, "speaker": self.model.speakers}.get(attribute, [])
-            if names:
-                made = self.condition(**{attribute: name})
-                heard = None if start is None else self.condition(**{attribute: start[1]})
-            else:
-                moved = Latents(self.run.folder).move(attribute, None if start is None else start[1], name)
-                move = torch.from_numpy(moved.astype(np.float32))
-        elif source is not None:
-            raise ValueError(f"source={source} says what recordings are; target= says what they become")
+            latents, conversion = Latents(self.run.folder), Conversion(target, strength)
+            change = change_of(self.model, latents, conversion, source=source)
+        elif source is not None or strength != 1.0:
+            said = (
+                f"source={source} says what recordings are" if source else f"strength={strength:g} is of a conversion"
+            )
+            raise ValueError(f"{said}; target= says what they become")
+        else:
+            change = Change()
         paths = [Path(file) for file in files]
         results = []
+        pitches = [self.pitch(source), self.pitch(target)] if vocoder == "world" else []
         for path, (audio, frames) in zip(paths, self.read(paths), strict=True):
-            how: dict[str, Any] = {"heard": heard, "made": made, "move": move}
-            rebuilt = self.model.rebuilt(torch.from_numpy(frames), **how)
+            rebuilt = self.model.rebuilt(torch.from_numpy(frames), **change._asdict())
             what = "reconstructed" if target is None else f"to_{target.replace(':', '_')}"
-            results.append(Made(f"{path.stem}_{what}", f"{path.name}, {what}", rebuilt.numpy(), frames, audio))
+            sound = None
+            if vocoder == "world":
+                before = self.model.rebuilt(torch.from_numpy(frames), heard=change.heard).numpy()
+                sound = revoiced(self.model, audio, before, rebuilt.numpy(), source=pitches[0], target=pitches[1])
+            results.append(Made(f"{path.stem}_{what}", f"{path.name}, {what}", rebuilt.numpy(), frames, audio, sound))
         return results
+
+    def pitch(self, value: str | None) -> Pitch | None:
+        """The pitch of `speaker:NAME` or `gender:f` in training; None where nothing is said.
+
+        Raises:
+            ValueError: WORLD is not installed, or nobody in training has that pitch.
+        """
+        if (why_not := missing()) or value is None:
+            if why_not:
+                raise ValueError(why_not)
+            return None
+        return pitch_of_value(self.run.folder, own_corpus(self.run.config, self.run.folder), *attribute_of(value))
 
     def interpolate(self, first: Path | str, second: Path | str, n: int = 7) -> list[Made]:
         """Windows between the middles of two recordings, their codes on a straight line."""
@@ -268,18 +296,6 @@ def frames_in(seconds: float, frame_shift_s: float) -> int:
     if not 0 < seconds <= LONGEST_S:
         raise ValueError(f"seconds={seconds:g}: must be above 0, and at most {LONGEST_S:g}")
     return max(1, round(seconds / frame_shift_s))
-
-
-def attribute_of(text: str) -> tuple[str, str]:
-    """`speaker:NAME` as a pair.
-
-    Raises:
-        ValueError: it is none.
-    """
-    attribute, colon, name = text.partition(":")
-    if not colon or attribute not in ATTRIBUTES or not name:
-        raise ValueError(f"{text!r}: must be speaker:NAME, gender:f, gender:m or label:NAME")
-    return attribute, name
 
 
 def write(maker: Maker, made: Sequence[Made], folder: Path) -> list[Path]:

@@ -56,6 +56,8 @@ class Request:
         trials: a list of verification trials, in place of those of the split.
         enrolment: the recordings of the models of that list, where it names models.
         judge: of generated windows: a trained classifier.
+        convert: what it also hears windows converted to, `gender:f`; None: nothing.
+        strength: of that conversion.
         progress: called with a line of text.
     """
 
@@ -68,6 +70,8 @@ class Request:
     trials: Path | None = None
     enrolment: Path | None = None
     judge: Trained | None = None
+    convert: str | None = None
+    strength: float = 1.0
     progress: Callable[[str], None] = field(default=lambda text: None)
 
 
@@ -78,7 +82,7 @@ class Task(ABC):
     `override /task@_global_.task: NAME` in their defaults.
 
     Attributes:
-        targets: values of `target=` beside keyword, phone and speaker.
+        targets: values of `target=` beside keyword, phone, speaker and gender.
         has_encoder: the model is an encoder, which can stand in front of others.
         takes_judge: what it makes can be heard by a classifier.
         optional_weights: prefix of weights that a trained model may lack: an encoder of another tool has no head.

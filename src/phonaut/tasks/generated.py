@@ -12,6 +12,7 @@ from torch import Tensor
 
 from phonaut.data.frame_windows import spread
 from phonaut.features.loudness import playable
+from phonaut.tasks.conversion import Change, Conversion, change_of
 from phonaut.tasks.latents import Latents
 
 if TYPE_CHECKING:
@@ -69,10 +70,11 @@ def heard(model: WindowModel, data: WindowData, latents: Latents | None, sampled
             frames = model.frames(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))[0][0]
         name, change = conversion(model, latents, data, table.speaker_name(row))
         sounds[f"{i}/original"] = playable(audio, rate)
-        unchanged = {"heard": change["heard"]} if change else dict[str, Any]()
-        sounds[f"{i}/reconstructed"] = model.audio(model.rebuilt(frames, **unchanged).numpy(), phase_of=audio)
-        if change:
-            sounds[f"{i}/converted"] = model.audio(model.rebuilt(frames, **change).numpy(), phase_of=audio)
+        unchanged = None if change is None else change.heard
+        sounds[f"{i}/reconstructed"] = model.audio(model.rebuilt(frames, heard=unchanged).numpy(), phase_of=audio)
+        if change is not None:
+            made = model.rebuilt(frames, **change._asdict())
+            sounds[f"{i}/converted"] = model.audio(made.numpy(), phase_of=audio)
         names.append(f"{table.id(row)}")
         changes.append(name)
     arrays: dict[str, Any] = {
@@ -102,24 +104,17 @@ def chosen_rows(data: WindowData) -> list[int]:
     return found
 
 
-def conversion(model: WindowModel, latents: Latents, data: WindowData, speaker: str) -> tuple[str, dict[str, Any]]:
-    """To what a recording of a speaker is converted for the page, and how; nothing where there is nothing else.
+def conversion(model: WindowModel, latents: Latents, data: WindowData, speaker: str) -> tuple[str, Change | None]:
+    """To what a recording of a speaker is converted for the page, and how; None where there is nothing else.
 
-    To the other gender where genders are known, else to the voice of a speaker of training. The condition is exchanged
-    where the generator has one of speakers; else codes move by the difference of means.
+    To the other gender where genders are known, else to the voice of a speaker of training.
     """
     for attribute, truth in (("gender", data.prepared.genders.get(speaker, "")), ("speaker", speaker)):
         names = latents.names(attribute)
         others = [name for name in names if name != truth]
         if len(names) < 2 or (attribute == "gender" and truth not in names):
             continue
-        known, target = truth in names, others[0]
-        if attribute == "speaker" and model.speakers:
-            nobody = torch.tensor([-1])
-            here = [torch.tensor([model.speakers.index(name) if name in model.speakers else -1])
-                    for name in (truth, target)]  # fmt: skip
-            heard, made = (model.condition(nobody, index)[0] for index in here)
-            return f"{attribute} {target}", {"heard": heard, "made": made, "move": None}
-        move = latents.move(attribute, truth if known else None, target).astype(np.float32)
-        return f"{attribute} {target}", {"heard": None, "made": None, "move": torch.from_numpy(move)}
-    return "", {}
+        source = f"{attribute}:{truth}" if truth in names else None
+        target = Conversion(f"{attribute}:{others[0]}")
+        return f"{attribute} {others[0]}", change_of(model, latents, target, source=source)
+    return "", None

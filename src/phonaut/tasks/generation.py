@@ -23,12 +23,14 @@ from phonaut.models.window_model import WindowModel
 from phonaut.tasks import build
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.classification import speech_data
+from phonaut.tasks.conversion import Conversion
 from phonaut.tasks.generated import drawn, heard
 from phonaut.tasks.latents import Latents, write_latents
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
 
+    from phonaut.tasks.judge import Judge
     from phonaut.training.loop import TrainingLoop
 
 KINDS = ("auto", "segments", "sliding")
@@ -250,18 +252,15 @@ class Generation(Task):
         model: Any,
         data: WindowData,
         splits: Sequence[str],
-        judge: Trained | None = None,
+        judge: Judge | None = None,
         draw: Callable[[Tensor], Tensor] | None = None,
-        **named: Any,
     ) -> Metrics:
         """Figures of the windows of each split, with intervals over speakers; see `generation_figures.Figures`.
 
         Where something else draws than the generator, reconstructions are not measured: they are the generator's.
         """
         from phonaut.tasks.generation_figures import Figures  # scikit-learn takes a second to load
-        from phonaut.tasks.judge import Judge
 
-        heard_by = None if judge is None else Judge(judge, **named)
         figures, found = Figures(self.windows_of(model), data), Metrics()
         with torch.inference_mode():
             for split in splits:
@@ -269,8 +268,8 @@ class Generation(Task):
                 numbers = figures.of_samples(split, samples)
                 if draw is None:
                     numbers = figures.of_reconstructions(split) | figures.of_recordings(split) | numbers
-                if heard_by is not None:
-                    numbers |= heard_by.figures(figures, split, samples, data.speech.target)
+                if judge is not None:
+                    numbers |= judge.figures(figures, split, samples)
                 found[split] = {name: one.as_dict() for name, one in numbers.items()}
         return found
 
@@ -285,11 +284,13 @@ class Generation(Task):
         data.frames_of = FrameCache(self.windows_of(run.model), data.speech).frames
         if not len(data.windows(request.split)):
             raise ValueError(f"{data.prepared.name} has no windows in split={request.split}")
-        named = {"config": self.judged(run.config), "folder": run.folder}
-        draw = self.draws(run.model, run.about)
-        return request.split, self.figures(run.model, data, [request.split], request.judge, draw, **named)[
-            request.split
-        ]
+        judge, draw = None, self.draws(run.model, run.about)
+        if request.judge is not None:
+            from phonaut.tasks.judge import Judge
+
+            conversion = None if request.convert is None else Conversion(request.convert, request.strength)
+            judge = Judge(request.judge, self.judged(run.config), run.folder, conversion)
+        return request.split, self.figures(run.model, data, [request.split], judge, draw)[request.split]
 
     def predict(self, run: Trained, recordings: list[Path]) -> list[Any]:
         """No answer: `phonaut generate` makes and changes recordings."""

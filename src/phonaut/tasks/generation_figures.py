@@ -86,8 +86,7 @@ class Figures:
         mean of each bin over training windows; `lsd_db` the root mean square over bins of the difference in dB, its
         mean over frames.
         """
-        windows = self.data.windows(split)
-        rows = spread(len(windows), self.affordable())
+        windows, rows = self.data.windows(split), self.measured(split)
         sums: dict[str, list[Array]] = {}
         for batch in windows.batches(rows):
             for name, values in self.sums(batch).items():
@@ -100,6 +99,10 @@ class Figures:
         """Windows that are reconstructed."""
         cost = max(1, self.model.network.size(self.model.network.window_frames)[1])
         return int(np.clip(COST / cost, 500, N_MEASURED))
+
+    def measured(self, split: str) -> Index:
+        """The windows that are reconstructed: so many as the model's cost allows, evenly spread."""
+        return spread(len(self.data.windows(split)), self.affordable())
 
     def of_recordings(self, split: str) -> Numbers:
         """`mcd_db` and `mcd_db/dtw` of some whole recordings, taken apart and put together again."""
@@ -198,6 +201,16 @@ class Figures:
         assert self.pca is not None
         located: Array = (flat(windows) - self.pca.mean_) @ self.pca.components_[:SPACE].T
         return located.astype(np.float64)
+
+    def values(self, attribute: str, split: str, rows: Index) -> list[str]:
+        """The `label`, `speaker` or `gender` of windows; empty where it is not known."""
+        if attribute == "label":
+            labels = self.data.labels
+            return [labels[k] if k >= 0 else "" for k in self.data.windows(split).labels[rows].tolist()]
+        names: list[str] = self.speakers(split, rows).tolist()
+        if attribute == "gender":
+            return [self.data.prepared.genders.get(name, "") for name in names]
+        return names if attribute == "speaker" else [""] * len(rows)
 
     def speakers(self, split: str, rows: Index) -> NDArray[Any]:
         """Speakers of windows."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phonaut.corpora import FSDD
+from phonaut.corpora import FSDD, Speechocean762
 from phonaut.corpora.base import target_problems
 from phonaut.corpora.hashing import Cuts, Shares, balanced_cuts, hash_percent, speakers_to_validate
 from phonaut.corpora.protocols.within_speakers import SpeakerDivision
@@ -140,3 +140,12 @@ def test_shares_that_divide_nothing_are_named(shares: tuple[float, float, float]
 def test_targets_without_labels_are_named() -> None:
     assert "target=phone" in target_problems("phone", FSDD)[0]
     assert not target_problems("speaker", FSDD)
+
+
+def test_a_corpus_that_knows_genders_has_them_as_a_target_and_others_have_not() -> None:
+    assert not target_problems("gender", Speechocean762)
+    assert target_problems("keyword", Speechocean762) == [
+        "dataset=speechocean762 has labels for target=phone and target=speaker and target=gender, none for "
+        "target=keyword"
+    ]
+    assert target_problems("gender", FSDD)
