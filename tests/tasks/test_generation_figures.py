@@ -359,9 +359,9 @@ def test_conversions_are_heard_before_and_after_by_a_judge_of_the_target_and_by_
 
 
 def test_judges_that_hear_other_frames_or_have_no_linear_layer_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"hears other frames than generator makes: .* which differ in n_mels$"):
+    with pytest.raises(ValueError, match=rf"hears other frames than generator makes: .* with features.n_mels={D}$"):
         judge(features={"n_mels": D + 1})
-    with pytest.raises(ValueError, match=r"which differ in mean$"):
+    with pytest.raises(ValueError, match=r"is to be trained with normalizer=null$"):
         judge(normalizer={"mean": True})
     with pytest.raises(ValueError, match="no linear layer at its end"):
         judge(nn.Conv1d(D, 2, 1))

@@ -14,7 +14,7 @@ import torch
 from helpers.runs_of_tones import write_tones
 from phonaut.cli import main
 from phonaut.config.compose import ConfigurationError, compose
-from phonaut.metrics.generation import mmd
+from phonaut.metrics.discrepancy import mmd
 from phonaut.models.code_density import CodeDensity
 from phonaut.reports import write_report
 from phonaut.reports.record import read

@@ -21,7 +21,7 @@ from phonaut.models.speech_model import SpeechModel
 from phonaut.models.window_model import CODES_AT_ONCE, WindowModel
 from phonaut.names import shown
 from phonaut.tasks.latents import Latents
-from phonaut.tasks.other_runs import Other, other_run
+from phonaut.tasks.other_runs import Other, other_run, refuse_other_frames
 from phonaut.tasks.priors import Prior
 
 EPOCH = 0  # segments are made once, before the first
@@ -86,14 +86,7 @@ def check_run(run: Other, config: Config, data: SpeechData) -> None:
     named = f"generated.run={run.path}"
     if not isinstance(run.model, WindowModel):
         raise ValueError(f"{named} generates no windows: train a generator, such as model=cvae")
-    for group in ("features", "normalizer"):
-        ours, theirs = getattr(config, group) or {}, getattr(run.config, group) or {}
-        if ours != theirs:
-            keys = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
-            raise ValueError(
-                f"{named} makes other frames than this run hears: {group}={run.config.choices.get(group)} there and "
-                f"{group}={config.choices.get(group)} here, which differ in {', '.join(keys)}"
-            )
+    refuse_other_frames(f"{named} makes other frames than this run hears", run.config, config)
     heard = {split: speakers_of(data, split) for split in ("train", "validation", "test")}
     known = set(run.model.speakers)
     if run.model.network.has_encoder:

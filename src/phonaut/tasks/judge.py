@@ -22,6 +22,7 @@ from phonaut.tasks.base import Metrics, Trained
 from phonaut.tasks.conversion import Change, Conversion, attribute_of, change_of
 from phonaut.tasks.generation_figures import Figures, Numbers, Samples, distances
 from phonaut.tasks.latents import Latents
+from phonaut.tasks.other_runs import refuse_other_frames
 
 SIGNED = "judge "  # before its folder, in the method of a figure
 
@@ -60,15 +61,7 @@ class Judge:
     def __init__(self, run: Trained, config: Config, folder: Path, conversion: Conversion | None = None) -> None:
         if run.config.choices.get("task", "classification") != "classification":
             raise ValueError(f"judge={run.folder} is no classifier: train one with target=phone, speaker or gender")
-        for name in ("features", "normalizer"):
-            ours, theirs = getattr(config, name), getattr(run.config, name)
-            if ours != theirs:
-                a, b = config.choices.get(name), run.config.choices.get(name)
-                keys = [k for k in {**(ours or {}), **(theirs or {})} if (ours or {}).get(k) != (theirs or {}).get(k)]
-                raise ValueError(
-                    f"judge={run.folder} hears other frames than {folder} makes: {name}={b} there and {name}={a} here, "
-                    f"which differ in {', '.join(keys)}"
-                )
+        refuse_other_frames(f"judge={run.folder} hears other frames than {folder} makes", config, run.config)
         if run.config.encoder.run is not None or config.encoder.run is not None:
             raise ValueError(f"judge={run.folder}: judge and generator must have no encoder in front of them")
         self.run, self.model = run, run.model.cpu().eval()

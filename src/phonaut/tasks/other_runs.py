@@ -48,3 +48,22 @@ def other_run(path: str) -> Other:
     check_state_dict(model.state_dict(), weights, str(file))
     model.load_state_dict(weights)
     return Other(path, folder, config, classes, task, model.eval())
+
+
+def refuse_other_frames(said: str, generator: Config, classifier: Config) -> None:
+    """Refuse a classifier that hears other frames than a generator makes.
+
+    Raises:
+        ValueError: front ends or normalisers differ; it says with which words the classifier is to be trained.
+    """
+    words = []
+    for group in ("features", "normalizer"):
+        theirs, ours = getattr(generator, group) or {}, getattr(classifier, group) or {}
+        keys = [key for key in theirs if key in ours and theirs[key] != ours[key]]
+        if "_target_" in keys or theirs.keys() != ours.keys():
+            words.append(f"{group}={generator.choices.get(group) or 'null'}")
+        words += [
+            f"{group}.{key}={'null' if theirs[key] is None else theirs[key]}" for key in keys if key != "_target_"
+        ]
+    if words:
+        raise ValueError(f"{said}: the classifier is to be trained with {' '.join(words)}")
