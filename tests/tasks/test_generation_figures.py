@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from phonaut.arrays import Array
@@ -18,7 +19,7 @@ from phonaut.data.frame_windows import FrameWindows
 from phonaut.features.spectral import MFCC, MelSpectrogram
 from phonaut.files import write_arrays, write_json
 from phonaut.metrics.generation import inception_score
-from phonaut.models.generators import Generator
+from phonaut.models.generators import Generator, Windows
 from phonaut.models.window_model import WindowModel
 from phonaut.tasks.base import Trained
 from phonaut.tasks.conversion import Conversion
@@ -138,6 +139,23 @@ def test_a_linear_generator_along_principal_components_has_their_snr_and_frames_
     assert found["snr_db"].n == N["test"]
     assert "elbo" not in found, "it has no likelihood"
     assert "snr_db/pca_128" not in found, "windows of 40 values have no 128 components"
+
+
+@pytest.mark.peer
+def test_the_bound_stands_beside_the_likelihood_of_probabilistic_components() -> None:
+    class Bounded(Linear):
+        def elbo(self, windows: Windows) -> Tensor:
+            return torch.full((len(windows),), -3.0 * T)
+
+    data = corpus()
+    network = Bounded(np.zeros((2, T * D)), np.zeros(T * D))
+    with torch.inference_mode():
+        found = Figures(model_of(data, network), data).of_reconstructions("test")  # type: ignore[arg-type]
+    train, test = (normalised(data, split).reshape(-1, T * D) for split in ("train", "test"))
+    assert found["elbo"].value == pytest.approx(-3.0)
+    expected = PCA(16).fit(train).score_samples(test)
+    assert found["elbo/pca_16"].value == pytest.approx(expected.mean() / T, rel=1e-4)
+    assert found["elbo/pca_16"].n == 60
 
 
 @pytest.mark.parametrize(("options", "factor"), [({}, 10 / np.log(10)), ({"power": 1}, 20 / np.log(10)),

@@ -80,7 +80,7 @@ class Figures:
     # --- reconstruction
 
     def of_reconstructions(self, split: str) -> Numbers:
-        """`elbo`, `snr_db`, `lsd_db`, and those of principal components; of windows that are evenly spread.
+        """`elbo`, `snr_db`, `lsd_db`, and those of principal components (`/pca_16`); of windows that are evenly spread.
 
         `snr_db` is `10 log10(sum (x - m)^2 / sum (x - y)^2)` of normalised features within the recordings, with m the
         mean of each bin over training windows; `lsd_db` the root mean square over bins of the difference in dB, its
@@ -123,13 +123,14 @@ class Figures:
         if (elbo := network.elbo(windows)) is not None:
             n = np.full(len(windows), float(windows.frames.shape[1]))
             found["elbo"] = np.stack([elbo.double().numpy(), n], axis=1)
+            for k in self.component_numbers():
+                found[f"elbo/pca_{k}"] = np.stack([self.likelihoods(windows.frames, k), n], axis=1)
         others: dict[str, Tensor] = {}
         if network.has_encoder:
             codes = network.encode(windows.frames, windows.condition)
             others[""] = network.decode(codes, windows.condition)
-        for k in N_COMPONENTS:
-            if self.pca is not None and k <= self.pca.n_components_:
-                others[f"/pca_{k}"] = self.rebuilt(windows.frames, k)
+        for k in self.component_numbers():
+            others[f"/pca_{k}"] = self.rebuilt(windows.frames, k)
         inside = batch.inside[:, :, None]
         signal = ((windows.frames - self.mean) * inside).square().sum((1, 2))
         for name, other in others.items():
@@ -138,6 +139,27 @@ class Figures:
             if self.decibels:
                 apart = (error * self.model.deviation * self.decibels).square().mean(dim=2).sqrt().sum(dim=1)
                 found[f"lsd_db{name}"] = np.stack([apart.numpy(), batch.inside.sum(dim=1).double().numpy()], axis=1)
+        return found
+
+    def component_numbers(self) -> list[int]:
+        """Numbers of principal components that a model is measured beside, as far as there are so many."""
+        return [k for k in N_COMPONENTS if self.pca is not None and k <= self.pca.n_components_]
+
+    def likelihoods(self, frames: Tensor, k: int) -> Array:
+        """Log-likelihoods of windows by probabilistic principal components, nats, `(B,)`.
+
+        `log N(x; m, U_k diag(v) U_k^T + s (I - U_k U_k^T))` with s the mean of the variances that are left out (Tipping
+        and Bishop 1999): the best bound of a linear autoencoder with k latents.
+        """
+        assert self.pca is not None
+        x = flat(frames).astype(np.float64) - self.pca.mean_
+        size, variances = x.shape[1], self.pca.explained_variance_[:k]
+        total = self.pca.explained_variance_[0] / self.pca.explained_variance_ratio_[0]
+        rest = max((total - variances.sum()) / max(1, size - k), 1e-12)
+        along = np.square(x @ self.pca.components_[:k].T)
+        within = (along / variances).sum(axis=1) + (np.square(x).sum(axis=1) - along.sum(axis=1)) / rest
+        constant = np.log(variances).sum() + (size - k) * np.log(rest) + size * np.log(2 * np.pi)
+        found: Array = -0.5 * (within + constant)
         return found
 
     def rebuilt(self, frames: Tensor, k: int) -> Tensor:
