@@ -15,14 +15,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import soundfile
 import torch
 
 from machine import machine, write_result
 from phonaut.config.compose import compose
 from phonaut.corpora.hashing import by_hash
+from phonaut.metrics import wilson
 from phonaut.models.frame_cache import FrameCache
 from phonaut.runs import Run, train
 from phonaut.runs.load import load
@@ -129,6 +133,42 @@ def heard(generator: Path, judges: list[Path], split: str, conversions: list[Con
     return found
 
 
+def listened(arguments: argparse.Namespace, generator: Path, judge: Path, n_each: int = 6) -> dict[str, Any]:
+    """Whole recordings of the men of group C as sounds: the share heard as female, and the median F0, by Harvest."""
+    import pyworld
+
+    speaker_of = dict(lines(arguments.source, "utt2spk"))
+    genders, files = dict(lines(arguments.source, "spk2gender")), dict(lines(arguments.source, "wav.scp"))
+    men = [s for s in groups_of(arguments.source)["C"] if genders[s] == "m"]
+    paths = [arguments.source / files[u] for s in men for u in [u for u, of in speaker_of.items() if of == s][:n_each]]
+    making, by, found = load(generator).generator(), load(judge), {}
+    how = {"source": "gender:m", "target": "gender:f", "strength": float(arguments.test[1])}
+    ways: dict[str, dict[str, Any]] = {
+        "recorded": {}, "reconstructed": {}, "griffin_lim": how, "world": {**how, "vocoder": "world"},
+    }  # fmt: skip
+    rate = int(making.model.front_end.sample_rate)
+    with tempfile.TemporaryDirectory() as folder:
+        for way, options in ways.items():
+            made = making.reconstruct(paths, **options)
+            sounds = [one.audio if way == "recorded" else making.audio(one) for one in made]
+            written = [Path(folder) / f"{way}_{path.stem}.wav" for path in paths]
+            for path, sound in zip(written, sounds, strict=True):
+                soundfile.write(path, sound, rate)
+            names = [answer.label for answer in by.task.predict(by, written)]
+            f0 = [pyworld.harvest(np.asarray(sound, np.float64), rate)[0] for sound in sounds]
+            middle = [float(np.median(one[one > 0])) for one in f0]
+            share = names.count("f") / len(names)
+            found[way] = {
+                "female": share,
+                "interval": wilson(share * len(names), len(names)),
+                "n": len(names),
+                "f0_hz": float(np.median(middle)),
+                "f0_quartiles": np.quantile(middle, [0.25, 0.75]).tolist(),
+            }
+            print(f"| {way} | {100 * share:.0f} % of {len(names)} | {found[way]['f0_hz']:.0f} Hz |", flush=True)
+    return found
+
+
 def cell(rate: dict[str, Any]) -> str:
     """A share with its interval, in per cent."""
     return f"{100 * rate['value']:.1f} [{100 * rate['low']:.0f}, {100 * rate['high']:.0f}]"
@@ -143,6 +183,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("trained_models/conversion"))
     parser.add_argument("--only", nargs="*", choices=list(GENERATORS), default=list(GENERATORS))
     parser.add_argument("--test", nargs=2, metavar=("GENERATOR", "STRENGTH"), help="the chosen one, on group C")
+    parser.add_argument("--listen", action="store_true", help="with --test: sounds too, by Griffin-Lim and WORLD")
     parser.add_argument("--to", nargs="*", default=["gender:f"], help="conversions")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
@@ -159,8 +200,13 @@ def main() -> None:
             shown = [f"{judge}: {', '.join(cell(rates[what]) for what in SAID)}, n={rates['true']['n']}"
                      for judge, rates in one.items()]  # fmt: skip
             print(f"| {name}, {conversion.target}, {conversion.strength:g} |", " | ".join(shown), "|", flush=True)
+    heard_whole = None
+    if arguments.listen and arguments.test:
+        heard_whole = listened(
+            arguments, trained(arguments.folder, arguments.test[0], words[arguments.test[0]]), judges[0]
+        )
     known = json.loads(arguments.output.read_text()) if arguments.output and arguments.output.exists() else {}
-    write_result(arguments.output, {**known, split: {"rows": rows, "machine": machine()}})
+    write_result(arguments.output, {**known, split: {"rows": rows, "sounds": heard_whole, "machine": machine()}})
 
 
 if __name__ == "__main__":
