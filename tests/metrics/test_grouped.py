@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from phonaut.metrics import Estimate
-from phonaut.metrics.discrepancy import mmd
+from phonaut.metrics.discrepancy import mmd, mmd_difference
 from phonaut.metrics.grouped import groups_of, half_width, jackknife_variance
 from phonaut.metrics.overlap import neighbours, overlap_estimates
 
@@ -46,6 +46,41 @@ def test_intervals_of_the_discrepancy_hold_its_mean_where_items_come_in_groups(s
     ours, theirs = caught(estimate, 300)
     assert 0.91 <= ours <= 1.0
     assert theirs < 0.85
+
+
+def test_a_difference_of_discrepancies_is_that_of_one_kernel_pair_by_pair() -> None:
+    rng = np.random.default_rng(0)
+    real, first, second = (rng.standard_normal((n, 3)) + shift for n, shift in ((30, 0.0), (20, 1.0), (25, -0.3)))
+    gaps = [np.linalg.norm(a - b) for a in real for b in real]
+    width = np.median([gap for i, gap in enumerate(gaps) if i % 31] + [0.0] * 15)  # of a pair, and each with its double
+
+    def mean(x: np.ndarray, y: np.ndarray) -> float:
+        pairs = [(i, j) for i in range(len(x)) for j in range(len(y)) if x is not y or i != j]
+        return float(np.mean([np.exp(-((x[i] - y[j]) ** 2).sum() / (2 * width**2)) for i, j in pairs]))
+
+    expected = mean(first, first) - 2 * mean(first, real) - mean(second, second) + 2 * mean(second, real)
+    found = mmd_difference(first, second, real)
+    assert found.value == pytest.approx(expected, rel=1e-3)
+    assert found.low < found.value < found.high
+    assert found.n == 20
+
+
+def test_intervals_of_a_difference_of_discrepancies_hold_its_mean_and_are_narrower_than_those_of_both() -> None:
+    widths = []
+
+    def estimate(rng: np.random.Generator, with_groups: bool) -> Estimate:
+        real, ids = grouped(rng, 0.5)
+        first, second = 1.1 * rng.standard_normal((100, 2)), rng.standard_normal((100, 2))
+        groups = ids if with_groups else None
+        found = mmd_difference(first, second, real, groups=groups)
+        if with_groups:
+            alone = mmd(first, real, other_groups=groups)
+            widths.append((found.high - found.low) / (alone.high - alone.low))
+        return found
+
+    ours, _ = caught(estimate, 200)
+    assert 0.91 <= ours <= 1.0
+    assert np.mean(widths) < 0.7
 
 
 def test_intervals_of_overlaps_hold_their_mean_where_items_come_in_groups() -> None:

@@ -58,6 +58,42 @@ def mmd(
     return Estimate(value, value - half, value + half, min(n, m))
 
 
+def mmd_difference(first: Array, second: Array, real: Array, *, groups: NDArray[Any] | None = None) -> Estimate:
+    """How much farther a first sample `(N, D)` is from real items `(M, D)` than a second one `(L, D)` is, by `mmd`.
+
+    With one kernel, whose width comes from the real items, their pairs with each other cancel:
+
+        mean k(x, x') - mean k(y, y') - 2 mean_r (mean_x k(x, r) - mean_y k(y, r))
+
+    so that what the choice of real items does to both discrepancies alike is not in the interval.
+
+    Args:
+        first: at least 4, independent draws.
+        second: likewise.
+        real: likewise.
+        groups: of the real items, such as speakers or recordings, `(M,)`; None: they are independent.
+    """
+    (x, r), (y, _) = checked(first, real, at_least=4), checked(second, real, at_least=4)
+    scale, m = kernel_scale(r, r, "rbf"), len(r)
+    value, parts, beside = 0.0, [], np.zeros(m)
+    for sign, items in ((1, x), (-1, y)):
+        own, cross = kernel_sums(items, items, "rbf", scale), kernel_sums(items, r, "rbf", scale)
+        n = len(items)
+        value += sign * float(own.rows.mean() / (n - 1))
+        beside += sign * cross.columns / n
+        parts.append((np.array(_of_items(own, cross.rows / m, 0.0)), 0))
+    value -= 2 * float(beside.mean())
+    if groups is None:
+        parts.append((np.array(4 * beside.var(ddof=1) / m), 0))
+    else:
+        of = numbered(groups, m)
+        sizes = np.bincount(of)
+        without = (beside.sum() - np.bincount(of, weights=beside)) / (m - sizes)
+        parts.append((4 * jackknife_variance(beside.mean(), without, sizes), len(sizes)))
+    half = float(half_width(parts))
+    return Estimate(value, value - half, value + half, min(len(x), len(y), m))
+
+
 def _of_items(own: KernelSums, cross: Array, pair_xy: float) -> float:
     """Variance of the discrepancy by a sample of n independent items.
 

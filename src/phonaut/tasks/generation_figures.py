@@ -16,7 +16,7 @@ from phonaut.arrays import Array, Index
 from phonaut.data.frame_windows import AT_ONCE, WindowBatch, WindowData, spread
 from phonaut.features.spectral import MFCC, Spectrogram
 from phonaut.metrics import Estimate, mean_over
-from phonaut.metrics.discrepancy import mmd
+from phonaut.metrics.discrepancy import mmd, mmd_difference
 from phonaut.metrics.generation import copying_estimate, frechet_estimate, nearest
 from phonaut.metrics.grouped import Groups, groups_of
 from phonaut.metrics.overlap import overlap_estimates
@@ -195,7 +195,7 @@ class Figures:
         """Distances of samples to windows of the split, in the first 32 principal components of training windows.
 
         `/floor` is that of as many training windows, `/gaussian` that of draws of a Gaussian with the mean and the
-        variances of the components.
+        variances of the components; `mmd/minus_gaussian` is the difference to that, with an interval of its own.
         """
         if samples is None or self.pca is None:
             return {}
@@ -210,6 +210,8 @@ class Figures:
         gaussian = draws * np.sqrt(self.pca.explained_variance_[: known.shape[1]])
         found = distances(real, groups, ours, "") | distances(real, groups, gaussian, "/gaussian")
         found |= distances(real, groups, known[of_floor], "/floor", self.groups("train", rows[of_floor]))
+        apart = mmd_difference(ours, gaussian, real, groups=groups.ids)
+        found["mmd/minus_gaussian"] = apart._replace(method=f"jackknife over {groups.what}")
         for name, share in overlap_estimates(real, ours, groups=groups.ids).items():
             found[SHARES[name]] = share._replace(
                 method=f"jackknife over {groups.what} and samples, or Wilson's if wider"
