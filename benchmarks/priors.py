@@ -16,7 +16,7 @@
     phonaut train $A features=melspec trainer.max_epochs=15 experiment_id=keyword
     cd trained_models
     python ../benchmarks/priors.py generator --priors gmm_8 gmm_32 hmm flow digits_gmm digits_hmm --output windows.json
-    python ../benchmarks/priors.py generator --keyword keyword --priors digits_hmm --directly mel mfcc --output said.json
+    python ../benchmarks/priors.py generator --keyword keyword --priors digits_hmm --directly mel mfcc --output w.json
 
 Windows are 2,000, beside as many of the test. Words are as long as their class in training; the keyword model hears
 them as audio, and beside them test recordings, these through Griffin-Lim, and rebuilt by the generator.
