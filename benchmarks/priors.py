@@ -1,17 +1,22 @@
 """Samples of a generator by its own prior and by densities of its codes; digits that hidden Markov models say.
 
-    F="dataset=fsdd features=melspec features.f_min=0 features.sample_rate=8000 features.n_mels=40 features.n_fft=256 \\
+    A="dataset=fsdd features.f_min=0 features.sample_rate=8000 features.n_mels=40 features.n_fft=256 \\
       features.win_length=200 features.hop_length=80"
-    phonaut train $F model=cvae trainer.max_epochs=6 experiment_id=generator
     G=encoder.run=trained_models/generator
-    phonaut train task=generation $G model=gmm model.n_mix=32 experiment_id=gmm
-    phonaut train task=generation $G model=gmmhmm model.n_states=16 model.n_mix=4 experiment_id=gmmhmm
-    phonaut train task=generation $G model=flow trainer.max_epochs=10 experiment_id=flow
-    phonaut train dataset=fsdd $G model=gmmhmm model.n_states=8 model.n_mix=2 trainer.max_epochs=10 experiment_id=digits
-    phonaut train $F model=gmmhmm model.n_states=8 model.n_mix=2 normalizer=null trainer.max_epochs=10 experiment_id=hmm
-    phonaut train $F trainer.max_epochs=15 experiment_id=keyword
-    cd trained_models; python ../benchmarks/priors.py generator --priors gmm gmmhmm flow digits --output priors.json
-    python ../benchmarks/priors.py generator --keyword keyword --priors digits --directly hmm --output said.json
+    H="model=gmmhmm model.n_states=8 model.n_mix=2 trainer.max_epochs=10"
+    phonaut train $A features=melspec model=cvae trainer.max_epochs=6 experiment_id=generator
+    phonaut train task=generation $G model=gmm experiment_id=gmm_8
+    phonaut train task=generation $G model=gmm model.n_mix=32 experiment_id=gmm_32
+    phonaut train task=generation $G model=gmmhmm model.n_states=16 model.n_mix=4 experiment_id=hmm
+    phonaut train task=generation $G model=flow trainer.max_epochs=8 experiment_id=flow
+    phonaut train dataset=fsdd $G model=gmm model.n_mix=4 trainer.max_epochs=8 experiment_id=digits_gmm
+    phonaut train dataset=fsdd $G $H experiment_id=digits_hmm
+    phonaut train $A features=melspec normalizer=null $H experiment_id=mel
+    phonaut train $A features=mfcc features.n_mfcc=20 normalizer=null $H experiment_id=mfcc
+    phonaut train $A features=melspec trainer.max_epochs=15 experiment_id=keyword
+    cd trained_models
+    python ../benchmarks/priors.py generator --priors gmm_8 gmm_32 hmm flow digits_gmm digits_hmm --output windows.json
+    python ../benchmarks/priors.py generator --keyword keyword --priors digits_hmm --directly mel mfcc --output w.json
 
 Windows are 2,000, beside as many of the test. Words are as long as their class in training; the keyword model hears
 them as audio, and beside them test recordings, these through Griffin-Lim, and rebuilt by the generator.

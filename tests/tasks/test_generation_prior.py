@@ -233,3 +233,11 @@ def test_it_draws_of_no_class_and_reads_no_recordings(generator: Run, prior: Run
         plain.sample(1, prior=prior.folder, label="low")
     with pytest.raises(ValueError, match=r"is a density of codes: phonaut generate GENERATOR prior="):
         load(prior.folder).predict(tmp_path / "a.wav")
+
+
+def test_a_judge_hears_the_frames_that_the_generator_makes(generator: Run, prior: Run) -> None:
+    task: Any = load(prior.folder).task
+    judged, theirs = task.judged(prior.config), generator.config
+    assert judged.encoder.run is None
+    assert (judged.features, judged.normalizer) == (theirs.features, theirs.normalizer)
+    assert prior.config.encoder.run is not None
