@@ -50,7 +50,7 @@ GENERATORS = {
     "fhvae": ["model=fhvae"],
 }
 STRENGTHS = {"cvae": (1.0, 1.5, 2.0), "cvae_speaker": (1.0,), "cvae_both": (1.0,), "fhvae": (1.0, 1.5, 2.0)}
-JUDGES = {"validation": ("genderAC", "genderC", "phoneC"), "test": ("genderAB", "genderB", "phoneB")}
+JUDGES = {"validation": ("genderAC", "genderC", "phoneC"), "test": ("genderAB", "genderB", "phoneB", "phoneB_long")}
 SAID = ("true", "reconstructed", "converted")
 
 
@@ -100,6 +100,7 @@ def words_of(arguments: argparse.Namespace) -> dict[str, list[str]]:
         "phoneB": [*aligned, *PHONE, *split(groups["C"], groups["A"])],  # and all children
         "phoneC": [*aligned, *PHONE, *split(groups["B"], groups["A"])],
     }
+    words["phoneB_long"] = [*words["phoneB"], "trainer.max_epochs=24"]
     for name, model in GENERATORS.items():
         words[name] = [*few, *aligned, "dataset.min_phone_count=20", "target=phone", *model, "trainer.max_epochs=30",
                        *split(kept["C"], kept["B"])]  # fmt: skip
