@@ -36,6 +36,7 @@ from phonaut.tasks.generation_figures import Figures
 from phonaut.tasks.judge import Judge
 
 ADULT, STRANGE = 18, ("2380", "2430")
+HALF_S = 0.095  # of a window of 20 frames
 MEL = ["features=melspec", "features.n_mels=80", "features.n_fft=512", "features.win_length=400", "features.f_min=0",
        "features.top_db=null", "features.amin=1.0e-8", "normalizer=null", "trainer.enable_progress_bar=false",
        "trainer.accelerator=cpu"]  # fmt: skip
@@ -50,7 +51,10 @@ GENERATORS = {
     "fhvae": ["model=fhvae"],
 }
 STRENGTHS = {"cvae": (1.0, 1.5, 2.0), "cvae_speaker": (1.0,), "cvae_both": (1.0,), "fhvae": (1.0, 1.5, 2.0)}
-JUDGES = {"validation": ("genderAC", "genderC", "phoneC"), "test": ("genderAB", "genderB", "phoneB")}
+JUDGES = {
+    "validation": ("genderAC", "genderC", "phoneC"),
+    "test": ("windowsAB", "windowsB", "genderAB", "genderB", "phoneB", "phoneB_long"),
+}
 SAID = ("true", "reconstructed", "converted")
 
 
@@ -79,6 +83,28 @@ def write_adults(source: Path, folder: Path, speakers: set[str]) -> None:
             (folder / name).symlink_to((source / name).resolve())
 
 
+def write_windows(adults: Path, alignment: Path, folder: Path) -> None:
+    """The same corpus as pieces of 20 frames around phones: a judge of recordings has never heard so little of one."""
+    (folder / "train").mkdir(parents=True, exist_ok=True)
+    speaker_of, pieces, times = dict(lines(adults, "utt2spk")), list[str](), dict[str, list[tuple[float, float, str]]]()
+    for utterance, _, start, length, phone, *_ in map(str.split, alignment.read_text().splitlines()):
+        if utterance in speaker_of:
+            times.setdefault(utterance, []).append((float(start), float(start) + float(length), phone))
+    for utterance, phones in times.items():
+        middles = [(start + end) / 2 for start, end, phone in phones if phone not in ("SIL", "SPN")]
+        last = max(end for _, end, _ in phones)
+        pieces += [f"{utterance}-{n:03d}\t{utterance} {at - HALF_S:.4f} {at + HALF_S:.4f}\n"
+                   for n, at in enumerate(middles) if HALF_S < at < last - HALF_S]  # fmt: skip
+    (folder / "train" / "segments").write_text("".join(pieces))
+    owners = (piece.split("\t")[0] for piece in pieces)
+    (folder / "train" / "utt2spk").write_text("".join(f"{name}\t{speaker_of[name[:-4]]}\n" for name in owners))
+    for name in ("wav.scp", "spk2gender"):
+        (folder / "train" / name).write_text((adults / "train" / name).read_text())
+    for name in ("WAVE", "resource"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to((adults / name).resolve())
+
+
 def words_of(arguments: argparse.Namespace) -> dict[str, list[str]]:
     """The words of every run."""
     groups = groups_of(arguments.source)
@@ -90,6 +116,7 @@ def words_of(arguments: argparse.Namespace) -> dict[str, list[str]]:
         lists = {"test": ",".join(test), "validation": ",".join(validation)}
         return ["protocol=by_speaker", *(f"protocol.{name}_speakers=[{of}]" for name, of in lists.items())]
 
+    write_windows(adults, arguments.alignment, arguments.folder / "windows")
     few, some = [f"dataset.data_folder={adults}"], [groups["A"][3], groups["A"][6]]
     aligned = [f"dataset.alignment={arguments.alignment.resolve()}"]
     words = {
@@ -100,6 +127,10 @@ def words_of(arguments: argparse.Namespace) -> dict[str, list[str]]:
         "phoneB": [*aligned, *PHONE, *split(groups["C"], groups["A"])],  # and all children
         "phoneC": [*aligned, *PHONE, *split(groups["B"], groups["A"])],
     }
+    short = [f"dataset.data_folder={arguments.folder / 'windows'}", *GENDER, "batch_size=64", "trainer.max_epochs=15"]
+    words["windowsAB"] = [*short, *split(kept["C"], some)]
+    words["windowsB"] = [*short, *split(kept["C"], kept["A"])]
+    words["phoneB_long"] = [*words["phoneB"], "trainer.max_epochs=24"]
     for name, model in GENERATORS.items():
         words[name] = [*few, *aligned, "dataset.min_phone_count=20", "target=phone", *model, "trainer.max_epochs=30",
                        *split(kept["C"], kept["B"])]  # fmt: skip

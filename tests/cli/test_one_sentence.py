@@ -46,6 +46,8 @@ def test_a_run_below_home_lies_there_as_a_whole(run: Path, home: Path) -> None:
     [
         (["evaluate", "RUN", "split=foo"], "split=foo: must be train, validation or test"),
         (["evaluate", "RUN", "judge=~/runs/a/majority"], "judge= is of generators, and"),
+        (["evaluate", "RUN", "convert=gender:f"], "convert=gender:f goes with judge=RUN"),
+        (["evaluate", "RUN", "strength=2"], "strength= goes with convert=gender:f or another conversion"),
         (["evaluate", "HALF"], "config.yaml is damaged: it has no"),
         (["prepare", "dataset=folder", "dataset.data_folder=~tilde"], "dataset.data_folder=~tilde does not exist"),
         (

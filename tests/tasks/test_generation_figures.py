@@ -376,6 +376,26 @@ def test_conversions_are_heard_before_and_after_by_a_judge_of_the_target_and_by_
         by_gender.figures(figures, "test", figures.samples("test"))
 
 
+def test_speakers_that_training_has_not_move_from_the_mean_of_their_own_windows(tmp_path: Path) -> None:
+    data = corpus()
+    basis, mean = principal(data, 40)
+    model = model_of(data, Linear(basis, mean, torch.zeros(60, T, D)))
+    target = np.random.default_rng(3).standard_normal((1, 40))
+    arrays = {"codes": np.zeros((2, 40)), "names/speaker": np.array(["s9"]), "means/speaker": target}
+    arrays |= {f"{part}/{name}": np.zeros(0) for part in ("names", "means") for name in ("gender", "label")}
+    write_arrays(tmp_path / "latents.npz", arrays)
+    by, heard = judge(folder=tmp_path), list[Tensor]()
+    hear = by.hear
+    by.hear = lambda frames: (heard.append(frames), hear(frames))[1]  # type: ignore[method-assign]
+    with torch.inference_mode():
+        found = by.of_conversion(Figures(model, data), "test", Conversion("speaker:s9"))  # type: ignore[arg-type]
+        there = model.restored(model.network.decode(torch.from_numpy(target).float(), torch.zeros(1, 0)))[0]
+    assert found["accuracy/keyword/to_s9/converted"].n == 60
+    for speaker in range(6):
+        own = heard[2][10 * speaker : 10 * speaker + 10].mean(dim=0)
+        torch.testing.assert_close(own, there, rtol=1e-3, atol=1e-3)
+
+
 def test_judges_that_hear_other_frames_or_have_no_linear_layer_are_refused() -> None:
     with pytest.raises(ValueError, match=rf"hears other frames than generator makes: .* with features.n_mels={D}$"):
         judge(features={"n_mels": D + 1})

@@ -104,11 +104,10 @@ class Judge:
     def asked(self, figures: Figures, samples: Samples) -> NDArray[np.int64] | None:
         """The classes that samples were drawn for, among those of the judge; None: for none."""
         model = figures.model
-        attribute = self.attribute(figures)
-        if attribute == "speaker" and model.speakers:
-            which, names = samples.condition[:, len(model.labels) :], model.speakers
-        elif attribute == "label" and model.labels:
+        if self.run.config.target == figures.data.speech.target and model.labels:
             which, names = samples.condition[:, : len(model.labels)], model.labels
+        elif self.run.config.target == "speaker" and model.speakers:
+            which, names = samples.condition[:, len(model.labels) :], model.speakers
         else:
             return None
         found = self.known([names[k] for k in which.argmax(dim=1).tolist()])
