@@ -201,7 +201,7 @@ def words(corpus: Path, folder: Path, seeds: int, only: Sequence[str] = ()) -> d
     epochs = 15
     many = [f"generated.run={of_many.folder}"] * len(few)
     ways: dict[str, list[tuple[int, list[list[str]]]]] = {
-        "recorded": [(epochs * n, [[]] * len(few)) for n in (1, 2, 4)],
+        "recorded": [(epochs * n, [[]] * len(few)) for n in (1, 2)],
     }
     for name, runs, how in (
         ("other voices, 12 speakers", many, "convert"),
@@ -210,7 +210,7 @@ def words(corpus: Path, folder: Path, seeds: int, only: Sequence[str] = ()) -> d
     ):
         ways[name] = [
             (epochs, [[run, f"generated.how={how}", f"generated.share={share}"] for run in runs])
-            for share in (1.0, 3.0)
+            for share in (1.0,)
         ]
     rows: dict[str, list[list[Run]]] = {}
     for i, (name, variants) in enumerate(ways.items()):

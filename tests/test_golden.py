@@ -21,6 +21,7 @@ PROTOCOL = "a corpus that divided itself had not all options of the protocol tha
 SENTENCE = "protocols say themselves how they divide, in the same words for every corpus"
 OPTIONS = "front ends and normalisers have options that they had not"
 MEL = "features=mel is what the preprocessing of Mockingjay made with librosa, to 1e-6"
+GENERATED = "generated segments can be added to those of training"
 TIER = "the tier of phones in a TextGrid can be chosen"
 DIFFERENCES: dict[str, str] = {
     **{
@@ -28,6 +29,8 @@ DIFFERENCES: dict[str, str] = {
         for group in ("configurations", "encoders/configurations")
         for option in ("features.delta_kind", "features.log_offset", "normalizer.ddof")
     },
+    "configurations/*/generated.*": GENERATED,
+    "encoders/configurations/*/generated.*": GENERATED,
     "configurations/*recipe": "a configuration names its recipe; what was recorded is recipe=none",
     "encoders/configurations/*recipe": "a configuration names its recipe; what was recorded is recipe=none",
     **{f"configurations/*/features.{option}": MEL for option in ("mel_scale", "norm", "log", "top_db")},
