@@ -21,6 +21,8 @@ PROTOCOL = "a corpus that divided itself had not all options of the protocol tha
 SENTENCE = "protocols say themselves how they divide, in the same words for every corpus"
 OPTIONS = "front ends and normalisers have options that they had not"
 MEL = "features=mel is what the preprocessing of Mockingjay made with librosa, to 1e-6"
+GENERATED = "generated segments can be added to those of training"
+GENERATED = "training data may be generated"
 TIER = "the tier of phones in a TextGrid can be chosen"
 DIFFERENCES: dict[str, str] = {
     **{
@@ -28,6 +30,8 @@ DIFFERENCES: dict[str, str] = {
         for group in ("configurations", "encoders/configurations")
         for option in ("features.delta_kind", "features.log_offset", "normalizer.ddof")
     },
+    "configurations/*/generated.*": GENERATED,
+    "encoders/configurations/*/generated.*": GENERATED,
     "configurations/*recipe": "a configuration names its recipe; what was recorded is recipe=none",
     "encoders/configurations/*recipe": "a configuration names its recipe; what was recorded is recipe=none",
     **{f"configurations/*/features.{option}": MEL for option in ("mel_scale", "norm", "log", "top_db")},
@@ -38,6 +42,11 @@ DIFFERENCES: dict[str, str] = {
     "configurations/*/dataset.alignment_tier": TIER,
     "configurations/*/dataset.corpora/*/corpus/alignment_tier": TIER,
     "encoders/configurations/*/dataset.alignment_tier": TIER,
+    **{f"{group}/*generated.*": GENERATED for group in ("configurations", "encoders/configurations")},
+    **{
+        f"{group}/*/model/median_frames": "model.json has the lengths of segments that a density draws"
+        for group in ("encoders", "fsdd", "keywords", "phones", "flows", "synthetic")
+    },
     "configurations/refused/refused": "the list of models has those of verification",
     "configurations/tera/probe": "a list of words is one without quotes too; it was text, letter by letter",
     "encoders/configurations/*/scheduler.max_lr": RESOLVED,

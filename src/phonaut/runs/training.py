@@ -32,6 +32,7 @@ from phonaut.networks import ModelSize, count
 from phonaut.runs.resume import as_begun, state_of
 from phonaut.runs.run import Run, empty
 from phonaut.runs.trainer import trainer_of
+from phonaut.tasks.added_data import check_same
 from phonaut.tasks.base import Task
 from phonaut.tasks.build import check_same_recordings
 from phonaut.training.checkpointing import chosen_weights, newest_readable_checkpoint
@@ -70,6 +71,8 @@ def train(config: Config, folder: Path, command: Sequence[str]) -> Run | None:
             check_same_recordings(
                 Run(folder).corpus, parts[2].prepared, f"choose another experiment_id than {folder}'s"
             )
+            if begun := Run(folder).corpus:
+                check_same(begun.get("generated", {}), getattr(parts[2], "generated", {}))
         if not config.resume:
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         (folder / "metrics.json").unlink(missing_ok=True)  # written last: a run without it is unfinished
@@ -166,7 +169,8 @@ def about_corpus(data: Any) -> dict[str, Any]:
     """What a run keeps of its corpus."""
     prepared = data.prepared
     about = {"name": prepared.name, "notes": data.notes, "folder": str(prepared.folder), "summary": prepared.summary}
-    return {**about, "digests": prepared.digests}
+    made = {"generated": data.generated} if getattr(data, "generated", None) else {}
+    return {**about, "digests": prepared.digests, **made}
 
 
 def best_epoch(history: Sequence[dict[str, float]], monitor: str | None, mode: str) -> int:

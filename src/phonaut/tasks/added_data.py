@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,7 +53,8 @@ def add_generated(config: Config, model: SpeechModel, data: SpeechData) -> dict[
     and resuming change none. The frames of all of training are computed for it, and kept in memory.
 
     Returns:
-        What `model.json` says: `run`, `how`, the number of `recordings` and of `segments`, by class.
+        What `model.json` says: `run`, `how`, a digest of the generator's `weights`, the number of `recordings`, and of
+        `segments` by class.
 
     Raises:
         ValueError: the run is no generator, its frames are others, it does not know the classes or the speakers that
@@ -72,6 +75,7 @@ def add_generated(config: Config, model: SpeechModel, data: SpeechData) -> dict[
     return {
         "run": chosen.run,
         "how": chosen.how,
+        "weights": digest_of(run.folder),
         "recordings": len(added),
         "segments": {name: int(n) for name, n in zip(data.classes, counts, strict=True) if n},
     }
@@ -93,6 +97,22 @@ def check_run(run: Other, config: Config, data: SpeechData) -> None:
         known |= set(Latents(run.folder).names("speaker"))
     if tested := sorted(((heard["test"] | heard["validation"]) - heard["train"]) & known):
         raise ValueError(f"{named} was trained on speakers who are tested here: {shown(', '.join(tested))}")
+
+
+def check_same(before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Refuse to take up a run again with other segments than it began with.
+
+    Raises:
+        ValueError: the generator has been trained again.
+    """
+    if before != now:
+        raise ValueError(f"generated.run={now.get('run')} makes other segments than when this run began: choose "
+                         "another experiment_id")  # fmt: skip
+
+
+def digest_of(folder: Path) -> str:
+    """Of the weights of a run."""
+    return hashlib.blake2b((folder / "model.safetensors").read_bytes(), digest_size=8).hexdigest()
 
 
 def speakers_of(data: SpeechData, split: str) -> set[str]:

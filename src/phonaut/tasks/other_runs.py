@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from phonaut.checkpoints.state_dict import check_state_dict, read_weights
@@ -25,7 +26,7 @@ class Other(NamedTuple):
     """
 
     path: str
-    folder: Any
+    folder: Path
     config: Config
     classes: list[str]
     task: Any
