@@ -51,7 +51,8 @@ CHOICES = {"normalizer=level": "normalizer=gain"}
 IN_VERIFICATION = {"model=dtw": "model=dtw_verification"}
 
 # Corpora that divided themselves.
-DIVIDED = ("folder", "frames", "fsdd", "genhmm_data", "kws", "librispeech", "mix", "speechocean762", "timit")
+DIVIDED = ("folder", "frames", "fsdd", "genhmm_data", "kws", "librispeech", "mix", "snips", "speechocean762", "timit",
+           "vad")  # fmt: skip
 
 # Old keys by which corpora divided themselves -> those of protocols.
 MOVED = {
@@ -130,8 +131,6 @@ SUCCESSORS = {
     "features=sinc": "features=raw, or mfcc",
     "model=gds": "model=tc-res8",
     "model=branchy-tc-res8": "model=tc-res8",
-    "dataset=snips": "dataset=folder dataset.data_folder=FOLDER, with a table of path, label and speaker",
-    "dataset=vad": "dataset=folder dataset.data_folder=FOLDER, a folder for speech and one for noise",
     # Mockingjay and s3prl
     "optimizer.learning_rate": "optimizer.lr=0.0004",
     "features.feature_type": "features=mel, fbank, linear or mfcc",

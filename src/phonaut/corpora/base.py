@@ -38,12 +38,14 @@ class Corpus(ABC):
         options_of_test: options that choose what is tested, and change nothing of what is trained on but to leave more
             out: a trained run can be scored with others (`phonaut evaluate RUN dataset.part=02`).
         RULES: of options, for the check of a configuration: `phonaut.checks.within` and its like.
+        noise_dataset: folders of noise recordings to mix in, where the adapter takes them as an option.
         shares: per cent of the corpus for each split, where a protocol is not told otherwise.
     """
 
     name: str = ""
     clip_s: float | None = None
     target: str | None = None
+    noise_dataset: tuple[Path, ...] = ()
     targets: ClassVar[tuple[str, ...]] = ("keyword", "speaker")
     has_texts: ClassVar[bool] = False
     published_split: ClassVar[bool] = False
@@ -70,6 +72,10 @@ class Corpus(ABC):
             folder = options.get("data_folder")
             if folder is None or expanded(folder).exists():
                 corpus.first_look()
+                if corpus.noise_dataset:
+                    from phonaut.corpora.noise import check_folders
+
+                    check_folders(corpus.noise_dataset)
         except ValueError as error:
             return [str(error)]
         return []
@@ -127,8 +133,12 @@ class Corpus(ABC):
 
     def select(self, divided: Any) -> Iterator[Utterance]:
         """The utterances of a `protocols.base.Divided` that are used; noise comes beside them."""
-        utterances: Iterator[Utterance] = divided.assigned()
-        return utterances
+        yield from divided.assigned()
+        if self.noise_dataset:
+            from phonaut.corpora.noise import Background
+
+            noise = Background(None, divided.plan.shares.by_split(), self._refused, self.noise_dataset)
+            yield from noise.utterances({}, 1.0, 0)
 
     def refuse(self, path: str | Path, reason: str) -> None:
         """Leave out a file, by name."""

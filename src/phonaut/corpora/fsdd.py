@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -12,6 +12,7 @@ from typing import ClassVar
 from phonaut.checks import refuse, within
 from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.disk import entries, find_or_fetch, is_audio
+from phonaut.corpora.noise import noise_folders
 from phonaut.data.utterance import Utterance
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -33,6 +34,7 @@ class FSDD(Corpus):
         clip_s: seconds of a clip; null: as they are.
         download: fetch the corpus (16 MB) where `data_folder` does not hold it.
         clear_download: delete the archive after unpacking.
+        noise_dataset: folders of noise recordings to mix in, each recording for one split alone.
 
     Raises:
         ValueError: a value is not possible. The disk is first looked at by the methods.
@@ -50,10 +52,11 @@ class FSDD(Corpus):
         clip_s: float | None = 1.0,
         download: bool = False,
         clear_download: bool = True,
+        noise_dataset: Sequence[str] | str | None = None,
     ) -> None:
         refuse(target_problems(target, FSDD))
         self.data_folder = Path(data_folder)
-        self.target, self.clip_s = target, clip_s
+        self.target, self.clip_s, self.noise_dataset = target, clip_s, noise_folders(noise_dataset)
         self._download = {"download": download, "clear_download": clear_download}
 
     @cached_property

@@ -1,4 +1,8 @@
-"""Recordings of noise, divided in time: what is mixed into training, what silence is cut from, what tests."""
+"""Recordings of noise, divided: what is mixed into training, what silence is cut from, what tests.
+
+Of `_background_noise_`, which holds few long recordings, each split gets a part of each recording. Of a library of
+noise (`dataset.noise_dataset`) each recording is for one split.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from phonaut.checks import refuse
 from phonaut.corpora.base import Corpus
-from phonaut.corpora.disk import Refused, entries, is_audio
-from phonaut.corpora.hashing import hash_percent
+from phonaut.corpora.disk import Refused, entries, is_audio, stems, walk
+from phonaut.corpora.hashing import balanced_cuts, hash_percent
+from phonaut.corpora.options import as_list
 from phonaut.data.utterance import SPLITS, Utterance
+from phonaut.files import expanded
 
 NOISE_FOLDER = "_background_noise_"
 SILENCE = "_silence_"
@@ -33,22 +40,31 @@ class Stretch(NamedTuple):
 
 
 class Background:
-    """The noise recordings of a folder: the first part of each is for training, the next validates, the last tests."""
+    """The noise recordings of a folder: the first part of each is for training, the next validates, the last tests.
 
-    def __init__(self, folder: Path, shares: Mapping[str, float], refused: Refused) -> None:
-        """List a folder.
+    Args:
+        folder: holds noise recordings of any length; None: there is none.
+        shares: per cent of each recording for each split.
+        refused: gets the recordings whose header cannot be read.
+        library: folders, each of whose recordings, in sub-folders too, is for one split, by a hash of its name. What
+            stands before the first `_` of a name (the place, in TUT Acoustic Scenes) is in one split.
 
-        Args:
-            folder: holds noise recordings of any length.
-            shares: per cent of each recording for each split.
-            refused: gets the recordings whose header cannot be read.
-        """
+    Raises:
+        ValueError: a folder of the library is not there, or has too few recordings to keep the test apart.
+    """
+
+    def __init__(
+        self, folder: Path | None, shares: Mapping[str, float], refused: Refused, library: Sequence[Path] = ()
+    ) -> None:
         self.recordings: list[dict[str, Stretch]] = []
-        for name in filter(is_audio, entries(str(folder), refused)[0]):
-            path = os.path.join(folder, name)
+        for name in filter(is_audio, entries(str(folder), refused)[0] if folder else ()):
+            path = os.path.join(str(folder), name)
             duration_s = _duration_s(path, refused)
             if duration_s:
                 self.recordings.append(_divide(name.rpartition(".")[0], path, duration_s, shares))
+        check_folders(library)
+        for root in library:
+            self.recordings += _divide_library(root, shares, refused)
 
     def utterances(self, n_silence: Mapping[str, int], clip_s: float, seed: int) -> Iterator[Utterance]:
         """The parts to mix, and for each split `n_silence` windows of `clip_s` as the word `_silence_`.
@@ -119,6 +135,21 @@ class NoiseRecordings(Corpus):
         return [f"recordings of noise in {self.folder}"]
 
 
+def noise_folders(paths: Sequence[str] | str | None) -> tuple[Path, ...]:
+    """The folders of `dataset.noise_dataset`, one or several."""
+    return tuple(map(expanded, as_list(paths)))
+
+
+def check_folders(folders: Sequence[Path]) -> None:
+    """Refuse those of `dataset.noise_dataset` that are not there.
+
+    Raises:
+        ValueError: one is no folder.
+    """
+    refuse([f"dataset.noise_dataset={path} is no folder; it is to hold recordings of noise"
+            for path in folders if not path.is_dir()])  # fmt: skip
+
+
 def find_noise_folder(root: Path, folders: Sequence[str]) -> Path | None:
     """`_background_noise_` under `root`, in any case."""
     return next((root / name for name in folders if name.casefold() == NOISE_FOLDER), None)
@@ -132,6 +163,30 @@ def _divide(name: str, path: str, duration_s: float, shares: Mapping[str, float]
             parts[split] = Stretch(name, path, round(start_s, 3), length_s)
         start_s += length_s
     return parts
+
+
+def _divide_library(root: Path, shares: Mapping[str, float], refused: Refused) -> list[dict[str, Stretch]]:
+    """The recordings under a folder, each whole in the split that the hash of its place names."""
+    found: list[tuple[str, str, float]] = []  # name, path, duration
+    for folder, files in walk(root, refused):
+        for file, stem in stems(files):
+            path = os.path.join(root, folder, file)
+            if duration_s := _duration_s(path, refused):
+                found.append((f"{root.name}/{folder}/{stem}".replace("//", "/"), path, duration_s))
+    place = {name: os.path.basename(name).partition("_")[0] for name, _, _ in found}
+    places = set(place.values())
+    if len(places) < 2:
+        place, places = {name: name for name in place}, set(place)
+    if len(places) < 2 and shares["train"] and shares["test"]:
+        raise ValueError(
+            f"dataset.noise_dataset={root} has {len(places)} recordings that can be read; it takes two or more, for "
+            "training and test share none"
+        )
+    cuts = balanced_cuts(map(hash_percent, places), shares["validation"], shares["test"])
+    return [
+        {cuts.split(place[name]): Stretch(name, path, 0.0, math.floor(seconds * 1000) / 1000)}
+        for name, path, seconds in found
+    ]
 
 
 def _utterance(

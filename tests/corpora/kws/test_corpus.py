@@ -426,3 +426,26 @@ def test_real_speech_is_divided_by_hash_with_silence(real_speech) -> None:
     assert all(len(splits) == 1 for splits in speakers_of(corpus).values())
     assert Counter(i.split for i in items if i.word and i.word != "_silence_").total() == 1496
     assert corpus.refused() == []
+
+
+def test_a_library_of_noise_has_no_file_in_two_splits(small: Path, tmp_path: Path) -> None:
+    library = tmp_path / "TUT" / "audio"
+    library.mkdir(parents=True)
+    for place in range(8):
+        for part in range(2):
+            soundfile.write(library / f"a{place}_{part}.wav", np.zeros(5000, np.int16), 1000)
+    options = {"data_folder": small, "wanted_words": ["bed", "cat"], "noise_dataset": str(tmp_path / "TUT")}
+    found = [i for i in divided(KeywordCorpus, **options).utterances() if "TUT" in str(i.path)]
+    splits = defaultdict(set)
+    for item in found:
+        splits[item.path.name.partition("_")[0]].add(
+            {"noise": "train", "noise_test": "test"}.get(item.split, item.split)
+        )
+    assert len(splits) == 8
+    assert all(len(where) == 1 for where in splits.values()), "parts of one place are in one split"
+    assert set.union(*splits.values()) == {"train", "validation", "test"}
+    assert {i.word for i in found} == {None, "_silence_"}
+    (tmp_path / "one").mkdir()
+    soundfile.write(tmp_path / "one" / "tap.wav", np.zeros(5000, np.int16), 1000)
+    with pytest.raises(ValueError, match="it takes two or more, for training and test share none"):
+        list(divided(KeywordCorpus, **{**options, "noise_dataset": [str(tmp_path / "one")]}).utterances())

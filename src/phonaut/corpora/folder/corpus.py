@@ -16,7 +16,7 @@ from phonaut.corpora.folder.find_layout import find_layout
 from phonaut.corpora.folder.layouts import Layout, before_underscore, read_name
 from phonaut.corpora.folder.survey import NameSurvey
 from phonaut.corpora.folder.tables import Table
-from phonaut.corpora.noise import Background, find_noise_folder
+from phonaut.corpora.noise import Background, find_noise_folder, noise_folders
 from phonaut.corpora.options import choice_problems, pattern_problems
 from phonaut.corpora.phone_alignments import SILENCES, AlignedCorpus
 from phonaut.corpora.protocols import Divided, Official, Protocol
@@ -50,6 +50,7 @@ class FolderCorpus(AlignedCorpus):
         alignment_tier: of phones, in TextGrids; null: the one that is named so.
         drop_phones: phones that are no classes.
         min_phone_count: phones with fewer tokens in the whole alignment are no classes.
+        noise_dataset: folders of noise recordings to mix in, each recording for one split alone.
 
     Raises:
         ValueError: a value is not possible. The disk is first looked at by the methods.
@@ -76,11 +77,12 @@ class FolderCorpus(AlignedCorpus):
         alignment_tier: str | None = None,
         drop_phones: Sequence[str] = SILENCES,
         min_phone_count: int = 50,
+        noise_dataset: Sequence[str] | str | None = None,
     ) -> None:
         problems = choice_problems("layout", layout, LAYOUTS) + pattern_problems("word_pattern", word_pattern)
         problems += pattern_problems("speaker_pattern", speaker_pattern)
         super().__init__(data_folder, target, alignment, drop_phones, min_phone_count, alignment_tier, problems)
-        self.clip_s = clip_s
+        self.clip_s, self.noise_dataset = clip_s, noise_folders(noise_dataset)
         self.layout_name, self.table = layout, table
         self.columns = dict(columns or {})
         self.word_pattern = re.compile(word_pattern) if word_pattern else None

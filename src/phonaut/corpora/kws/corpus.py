@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from array import array
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -14,7 +11,7 @@ from typing import ClassVar
 from phonaut.checks import refuse, within
 from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.disk import entries, find_or_fetch
-from phonaut.corpora.hashing import hash_percent
+from phonaut.corpora.kws.quotas import UNKNOWN, Quotas
 from phonaut.corpora.kws.speech_commands import (
     ARCHIVES,
     COMMANDS,
@@ -26,11 +23,9 @@ from phonaut.corpora.kws.speech_commands import (
     version,
     word_folders,
 )
-from phonaut.corpora.noise import SILENCE, Background, find_noise_folder
+from phonaut.corpora.noise import SILENCE, Background, find_noise_folder, noise_folders
 from phonaut.corpora.protocols import BySpeaker, Divided, Protocol, WithinSpeakers
-from phonaut.data.utterance import SPLITS, Utterance
-
-UNKNOWN = "_unknown_"
+from phonaut.data.utterance import Utterance
 
 
 class KeywordCorpus(Corpus):
@@ -58,6 +53,7 @@ class KeywordCorpus(Corpus):
         train_snr_low: dB.
         train_snr_high: dB.
         test_snr: signal-to-noise ratio in dB at which test clips are mixed with noise; None: they are not.
+        noise_dataset: folders of noise recordings beside `_background_noise_`, each recording for one split alone.
         selection_seed: of the choice of unknown words and windows of silence; training has a seed of its own.
 
     Raises:
@@ -93,6 +89,7 @@ class KeywordCorpus(Corpus):
         train_snr_low: float | None = None,
         train_snr_high: float | None = None,
         test_snr: float | None = None,
+        noise_dataset: Sequence[str] | str | None = None,
         selection_seed: int = 59185,
     ) -> None:
         problems = target_problems(target, KeywordCorpus)
@@ -117,9 +114,10 @@ class KeywordCorpus(Corpus):
         self.timeshift_ms, self.train_snr_low, self.train_snr_high = timeshift_ms, train_snr_low, train_snr_high
         self.downsample, self.test_snr = downsample, test_snr
         self.extract_loudest, self.selection_seed = extract_loudest, selection_seed
+        self.noise_dataset = noise_folders(noise_dataset)
         self._download = {"download": download, "clear_download": clear_download}
         self._fractions = {UNKNOWN: float(unknown_prob), SILENCE: float(silence_prob)}
-        self._selection: tuple[Divided, dict[str, tuple[float, int]], dict[str, int]] | None = None
+        self._quotas: Quotas | None = None
 
     def default_protocol(self, target: str) -> Protocol:
         """Google's division: by a hash of the speaker; speakers are told apart within speakers."""
@@ -149,7 +147,7 @@ class KeywordCorpus(Corpus):
         """The classes: wanted words in the order in which they were asked, then `_unknown_`, `_silence_`."""
         keywords, other = self._word_folders()
         unknown = [UNKNOWN] if other and self._has_unknown else []
-        silence = [SILENCE] if self._fractions[SILENCE] and self._noise_folder() else []
+        silence = [SILENCE] if self._fractions[SILENCE] and self._has_noise else []
         return [*keywords, *unknown, *silence]
 
     def utterances(self) -> Iterator[Utterance]:
@@ -183,46 +181,16 @@ class KeywordCorpus(Corpus):
 
     def select(self, divided: Divided) -> Iterator[Utterance]:
         """The wanted clips, as many of other words as are asked for, and silence and noise."""
-        thresholds, n_silence = self._counted(divided)
-        left = {split: n for split, (_, n) in thresholds.items()}
-        for clip in divided.assigned():
-            split = str(clip.split)
-            if clip.word == UNKNOWN:
-                if not left[split] or self._position(clip) > thresholds[split][0]:
-                    continue
-                left[split] -= 1
+        if self._quotas is None or self._quotas.divided is not divided:
+            wanted = {"unknown": self._fractions[UNKNOWN], "silence": self._fractions[SILENCE]}
+            self._quotas = Quotas(divided, **wanted, seed=self.selection_seed)
+        for clip in self._quotas.used():
             yield clip if self.extract_loudest else replace(clip, duration_s=self._beginning(clip))
-        if noise := self._noise_folder():
+        if self._has_noise:
             assert self.clip_s is not None
-            background = Background(noise, divided.plan.shares.by_split(), self._refused)
-            yield from background.utterances(n_silence, self.clip_s, self.selection_seed)
-
-    def _counted(self, divided: Divided) -> tuple[dict[str, tuple[float, int]], dict[str, int]]:
-        """By split: the highest hash of an unknown clip that is used, and how many are; how many clips are silent.
-
-        The clips with the smallest hashes are used: further words displace some, and reshuffle none.
-        """
-        if self._selection is None or self._selection[0] is not divided:
-            n_keywords: Counter[str] = Counter()
-            positions: dict[str, array[float]] = {split: array("d") for split in SPLITS}
-            for clip in divided.assigned():
-                if clip.word == UNKNOWN:
-                    positions[str(clip.split)].append(self._position(clip))
-                else:
-                    n_keywords[str(clip.split)] += 1
-
-            def count(word: str, split: str) -> int:  # a fraction of the wanted clips, rounded up, as in Google's code
-                return math.ceil(round(n_keywords[split] * self._fractions[word], 6))
-
-            thresholds = {}
-            for split in SPLITS:
-                n = min(count(UNKNOWN, split), len(positions[split]))
-                thresholds[split] = (sorted(positions[split])[n - 1] if n else 0.0, n)
-            self._selection = divided, thresholds, {split: count(SILENCE, split) for split in SPLITS}
-        return self._selection[1:]
-
-    def _position(self, clip: Utterance) -> float:
-        return hash_percent(f"{self.selection_seed}/{clip.id}")
+            shares = divided.plan.shares.by_split()
+            noise = Background(self._noise_folder(), shares, self._refused, self.noise_dataset)
+            yield from noise.utterances(self._quotas.n_silence, self.clip_s, self.selection_seed)
 
     def title(self) -> str:
         """Its name, the version and the classes."""
@@ -249,11 +217,15 @@ class KeywordCorpus(Corpus):
         notes = []
         if self._fractions[UNKNOWN] and not self._word_folders()[1]:
             notes.append("no word beside the wanted ones is there: there is no class _unknown_")
-        if self._noise_folder() is None:
+        if not self._has_noise:
             notes.append("there is no folder _background_noise_: no class _silence_, and no noise to mix in")
         elif SILENCE in (self.words() or []):
             notes.append("noise recordings are divided in time: no two splits share noise")
         return notes
+
+    @property
+    def _has_noise(self) -> bool:
+        return self._noise_folder() is not None or (bool(self.noise_dataset) and self.target != "speaker")
 
     @property
     def _has_unknown(self) -> bool:
