@@ -156,10 +156,30 @@ def augmentation_problems(config: Config) -> list[str]:
     if not config.augmentation or "sample_rate" not in config.features:
         return []
     try:
-        instantiate(config.augmentation, sample_rate=config.features["sample_rate"])
+        made = instantiate(config.augmentation, sample_rate=config.features["sample_rate"])
     except (ValueError, TypeError) as error:
         return [str(error)]
-    return []
+    return of_mels_problems(config, getattr(made, "needs_mels", ""), getattr(made, "needs_bands", ""))
+
+
+def of_mels_problems(config: Config, warps: str, hides: str) -> list[str]:
+    """Augmentation that is of mel filters, where the front end has none."""
+    options = getattr(class_of(config.features), "Options", None)
+    has_filters, name = hasattr(options, "filters"), config.choices["features"]
+    wrong = []
+    if warps and (not has_filters or config.encoder.run):
+        what = "an encoder hears what it was trained on" if config.encoder.run else f"features={name} has none"
+        wrong.append(f"{warps} moves mel filters, and {what}: leave it out, or type features=melspec")
+    elif warps:
+        front_end = instantiate(config.features)
+        low, high = (front_end.options.filters(config.augmentation[key]) for key in ("vtl_low", "vtl_high"))  # type: ignore[index]
+        if empty := sum(int((filters == 0).all(axis=0).sum()) for filters in (low, high)):
+            wrong.append(f"{warps} leaves {empty} mel filters between two bins: use fewer mels, or a longer n_fft")
+    if hides and (config.encoder.run or not has_filters or "n_mfcc" in config.features):
+        wrong.append(
+            f"{hides} hides bands, and features={name} has other features: type features=melspec, or leave it out"
+        )
+    return wrong
 
 
 def class_problems(config: Config) -> list[str]:
@@ -276,7 +296,8 @@ def frame_problems(config: Config) -> list[str]:
 
 def is_augmented(node: Node | None) -> bool:
     """False for no augmentation, and for one whose options are those of augmentation=none."""
-    return bool(node) and node != node_of_group("augmentation", "none", {}, {})
+    none = node_of_group("augmentation", "none", {}, {})
+    return bool(node) and {**none, **(node or {})} != none  # a run of an earlier version has fewer options
 
 
 def streaming_problems(config: Config) -> list[str]:

@@ -161,6 +161,22 @@ RULES = (
          "augmentation.snr_low_db=null"),
     Idle("augmentation.level_prob", lambda c: augmentation(c, "level_low_db") == augmentation(c, "level_high_db") == 0,
          "both levels are 0 dB"),
+    Idle("augmentation.vtl_prob", lambda c: augmentation(c, "vtl_low") == augmentation(c, "vtl_high") == 1,
+         "both factors are 1"),
+    Idle("augmentation.room_rt60_low_s augmentation.room_rt60_high_s augmentation.room_direct_low_db "
+         "augmentation.room_direct_high_db augmentation.room_folder", lambda c: augmentation(c, "room_prob") == 0,
+         "augmentation.room_prob=0"),
+    Idle("augmentation.room_rt60_low_s augmentation.room_rt60_high_s augmentation.room_direct_low_db "
+         "augmentation.room_direct_high_db", lambda c: augmentation(c, "room_folder", None) is not None,
+         "augmentation.room_folder= has the rooms"),
+    Idle("augmentation.equalizer_prob", lambda c: augmentation(c, "equalizer_db") == 0, "augmentation.equalizer_db=0"),
+    Idle("augmentation.rolloff_prob", lambda c: augmentation(c, "rolloff_low_hz", 0) is None,
+         "augmentation.rolloff_low_hz=null"),
+    Idle("augmentation.codecs", lambda c: augmentation(c, "codec_prob") == 0, "augmentation.codec_prob=0"),
+    Idle("augmentation.time_masks augmentation.time_mask_prob", lambda c: augmentation(c, "time_mask_ms") == 0,
+         "augmentation.time_mask_ms=0"),
+    Idle("augmentation.frequency_masks augmentation.frequency_mask_prob", lambda c: augmentation(
+        c, "frequency_mask") == 0, "augmentation.frequency_mask=0"),
     Idle("augmentation.speed_prob", lambda c: augmentation(c, "speed_low") == augmentation(c, "speed_high") == 1,
          "both speeds are 1"),
 )  # fmt: skip

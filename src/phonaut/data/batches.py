@@ -61,6 +61,9 @@ class Batch(KeyedBatch):
         frame_lengths: valid frames, `(B,)` int64, or None.
         frame_durations_s: how long what they were made from is, seconds, `(B,)` float64, or None.
         is_computed: the frames are normalised and encoded already.
+        warp: factor on the frequencies of the front end's mel filters, `(B,)` float64, or None.
+        hidden_s: stretches of each recording whose frames are hidden, from and to in seconds, `(B, M, 2)`, or None.
+        hidden_bands: bands that are hidden, from and to as parts of all in [0, 1], `(B, M, 2)`, or None.
     """
 
     audio: Tensor
@@ -78,6 +81,9 @@ class Batch(KeyedBatch):
     frame_lengths: Tensor | None = None
     frame_durations_s: Tensor | None = None
     is_computed: bool = False
+    warp: Tensor | None = None
+    hidden_s: Tensor | None = None
+    hidden_bands: Tensor | None = None
 
     @property
     def given(self) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 from phonaut.features.frames import Frames
 from phonaut.features.framing import Framing
 from phonaut.features.front_end import FrontEnd
-from phonaut.features.normalizers import CMVN, FixedPoint, GainNormalizer
+from phonaut.features.normalizers import CMVN, FixedPoint, GainNormalizer, RelaxedFrequencyNorm
 from phonaut.features.options import KALDI, KALDI_MFCC
 from phonaut.features.raw import Raw
 from phonaut.features.spans import slice_spans
@@ -21,6 +21,7 @@ __all__ = [
     "GainNormalizer",
     "MelSpectrogram",
     "Raw",
+    "RelaxedFrequencyNorm",
     "Spectrogram",
     "slice_spans",
 ]

@@ -96,16 +96,25 @@ class FrontEnd(nn.Module):
         """Result of each window `(B, T, n_fft)` alone, `(B, T, D')`: computed in blocks."""
         return frames
 
+    def analyze_warped(self, frames: Tensor, warp: Tensor) -> Tensor:
+        """As `analyze`, with mel filters whose frequencies are moved by factors `warp (B,)`.
+
+        Raises:
+            ValueError: there are no such filters.
+        """
+        raise ValueError(f"{type(self).__name__} has no mel filters to warp")
+
     def transform(self, analyzed: Tensor, lengths: Tensor) -> Tensor:
         """Features `(B, T, D)` of the analyzed windows of recordings of `lengths (B,)` frames."""
         return analyzed
 
-    def forward(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames `(B, T, D)` of `audio (B, S)`, and how many each recording has `(B,)`."""
+    def forward(self, audio: Tensor, audio_lengths: Tensor, warp: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Frames `(B, T, D)` of `audio (B, S)`, and how many each has `(B,)`; with `warp (B,)` by `analyze_warped`."""
         check(audio, audio_lengths)
         with full_precision(audio):
             lengths = self.n_frames(audio_lengths)
-            features = self._features(audio.to(torch.promote_types(audio.dtype, torch.float32)), audio_lengths, lengths)
+            samples = audio.to(torch.promote_types(audio.dtype, torch.float32))
+            features = self._features(samples, audio_lengths, lengths, warp)
             orders = [features]
             causal, kind = self.options.framing == "causal", self.options.delta_kind
             for order in range(1, self.options.deltas + 1):
@@ -118,11 +127,14 @@ class FrontEnd(nn.Module):
                 features = features.masked_fill(~length_mask(lengths, n_frames)[:, :, None], 0.0)
             return features.to(audio.dtype), lengths
 
-    def _features(self, audio: Tensor, audio_lengths: Tensor, lengths: Tensor) -> Tensor:
+    def _features(self, audio: Tensor, audio_lengths: Tensor, lengths: Tensor, warp: Tensor | None) -> Tensor:
         """Features of all frames, the windows in blocks of recordings; an exported graph has one block."""
         frames = self.layout.frames(audio, audio_lengths)
         most = BLOCK_FRAMES * (1 if audio.device.type == "cpu" else GPU_BLOCKS)
         size = max(1, most // frames.shape[1])
+        if warp is not None:
+            blocks = zip(torch.split(frames, size), torch.split(warp, size), strict=True)
+            return self.transform(torch.cat([self.analyze_warped(*block) for block in blocks]), lengths)
         if len(audio) <= size or torch.compiler.is_compiling():
             return self.transform(self.analyze(frames), lengths)
         return self.transform(torch.cat([self.analyze(block) for block in torch.split(frames, size)]), lengths)

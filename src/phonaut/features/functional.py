@@ -168,6 +168,20 @@ def cmvn(frames: Tensor, lengths: Tensor, *, mean: bool = True, variance: bool =
     return result
 
 
+def relaxed_frequency_norm(frames: Tensor, lengths: Tensor, *, relaxation: float = 0.5) -> Tensor:
+    """`r LN(x) + (1 - r) FIN(x)`, of log-mel: what recordings share within a frequency is not lost wholly.
+
+    LN normalises a recording by its mean and deviation over all frames and features, FIN each of its features by those
+    over its frames. (Kim et al. 2022, arXiv:2206.12513, eq. 5.) Frames past `lengths` become 0.
+    """
+    inside = length_mask(lengths, frames.shape[1])[:, :, None]
+    count = lengths[:, None, None].to(frames.dtype) * frames.shape[2]
+    mean = frames.masked_fill(~inside, 0.0).sum(dim=(1, 2), keepdim=True) / count
+    centred = (frames - mean).masked_fill(~inside, 0.0)
+    deviation = (centred.square().sum(dim=(1, 2), keepdim=True) / count).clamp(min=1e-10).sqrt()
+    return relaxation * centred / deviation + (1 - relaxation) * cmvn(frames, lengths)
+
+
 def subtract_gain(frames: Tensor, lengths: Tensor) -> Tensor:
     """Subtract each recording's mean of C0, the first feature, from it alone; frames past `lengths` become 0."""
     inside = length_mask(lengths, frames.shape[1])[:, :, None]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
-from phonaut.features.functional import cmvn, fixed_point, subtract_gain
+from phonaut.checks import within
+from phonaut.features.functional import cmvn, fixed_point, relaxed_frequency_norm, subtract_gain
 
 
 class CMVN(nn.Module):
@@ -45,6 +48,30 @@ class GainNormalizer(nn.Module):
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Frames whose first feature has mean 0; 0 past `lengths`."""
         return subtract_gain(frames, lengths)
+
+
+class RelaxedFrequencyNorm(nn.Module):
+    """Relaxed frequency-wise normalisation of log-mel: between that of each feature and that of the whole recording.
+
+    Args:
+        relaxation: part of the latter; 0 is `CMVN`.
+
+    Raises:
+        ValueError: it is not between 0 and 1.
+    """
+
+    needs_whole_recording = True
+    RULES: ClassVar = {"relaxation": within(0, 1)}
+
+    def __init__(self, *, relaxation: float = 0.5) -> None:
+        super().__init__()
+        if not 0 <= relaxation <= 1:
+            raise ValueError(f"RelaxedFrequencyNorm: relaxation={relaxation}: must be between 0 and 1")
+        self.relaxation = relaxation
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Normalised frames; 0 past `lengths`."""
+        return relaxed_frequency_norm(frames, lengths, relaxation=self.relaxation)
 
 
 class FixedPoint(nn.Module):

@@ -170,8 +170,8 @@ class MelSpectrogramOptions(SpectrogramOptions):
     mel_scale: MelScale = "htk"
     norm: Literal["slaney"] | None = None
 
-    def filters(self) -> Array:
-        """The filter bank `(n_fft // 2 + 1, n_mels)`."""
+    def filters(self, warp: float = 1.0) -> Array:
+        """The filter bank `(n_fft // 2 + 1, n_mels)`; for a vocal tract whose formants lie `warp` times as high."""
         return mel_filters(
             sample_rate=self.sample_rate,
             n_fft=self.n_fft,
@@ -180,6 +180,7 @@ class MelSpectrogramOptions(SpectrogramOptions):
             f_max=self.sample_rate / 2 if self.f_max is None else self.f_max,
             mel_scale=self.mel_scale,
             norm=self.norm,
+            warp=warp,
         )
 
     def _wrong_combinations(self) -> list[str]:

@@ -81,11 +81,31 @@ class MelSpectrogram(Spectrogram):
         self.n_bins = int(used.nonzero().max()) + 1  # bins above f_max are never read
         # Matrix products are up to twice as fast with a multiple of 8 columns.
         self.constant("filters", pad(filters[: self.n_bins], (0, -self.options.n_mels % 8)))
+        self._banks: dict[float, Tensor] = {}
         self.n_features = self.options.n_mels * (1 + self.options.deltas)
 
     def analyze(self, frames: Tensor) -> Tensor:
         """Mel spectra of windows."""
         return (super().analyze(frames) @ self.filters)[..., : self.options.n_mels]
+
+    def analyze_warped(self, frames: Tensor, warp: Tensor) -> Tensor:
+        """Mel spectra of windows, those of each recording for a vocal tract of its own."""
+        return (super().analyze(frames) @ self.warped_filters(warp))[..., : self.options.n_mels]
+
+    def warped_filters(self, warp: Tensor) -> Tensor:
+        """The filter bank of each recording, `(B, bins, n_mels)` (filled up to a multiple of 8), for `warp (B,)`."""
+        factors, index = torch.unique(warp, return_inverse=True)
+        banks = [self._bank(factor) for factor in factors.tolist()]
+        return torch.stack(banks).index_select(0, index)
+
+    def _bank(self, factor: float) -> Tensor:
+        """The filters for one factor, kept once made."""
+        factor = round(factor, 4)
+        bank = self._banks.get(factor)
+        if bank is None or bank.device != self.filters.device or bank.dtype != self.filters.dtype:
+            filters = torch.from_numpy(self.options.filters(factor))[: self.n_bins]
+            self._banks[factor] = bank = pad(filters, (0, -self.options.n_mels % 8)).to(self.filters)
+        return bank
 
 
 class MFCC(MelSpectrogram):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from phonaut.data.batches import Batch
 from phonaut.features import FrontEnd, slice_spans
+from phonaut.features.hiding import hide, within_bands, within_times
 from phonaut.features.inversion import INVERTIBLE, N_ITERATIONS, invert
 from phonaut.features.loudness import playable
 from phonaut.models.encoded import EncodedFrontEnd
@@ -37,15 +38,29 @@ class SpeechModel(nn.Module):
         self.network = network
 
     def frames_of(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Normalised frames `(B, T, D)` of the recordings of `batch`, with their lengths; computed before or now."""
-        return batch.given if batch.is_computed else self.frames(*batch.given)
+        """Normalised frames `(B, T, D)` of the recordings of `batch`, with their lengths; computed before or now.
 
-    def frames(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
+        What augmentation wants to be warped is, and what it hides is hidden.
+        """
+        if batch.is_computed:
+            return batch.given
+        frames, lengths = self.frames(*batch.given, warp=batch.warp)
+        if batch.hidden_s is not None:
+            times = {"frame_shift_s": self.front_end.frame_shift_s, "frame_offset_s": self.front_end.frame_offset_s}
+            frames = hide(frames, lengths, within_times(batch.hidden_s, frames.shape[1], **times)[:, :, None])
+        if batch.hidden_bands is not None:
+            n_orders = 1 + getattr(getattr(self.front_end, "options", None), "deltas", 0)
+            frames = hide(frames, lengths, within_bands(batch.hidden_bands, frames.shape[2], n_orders)[:, None])
+        return frames, lengths
+
+    def frames(self, audio: Tensor, audio_lengths: Tensor, warp: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Normalised frames `(B, T, D)` of whole recordings `(B, S)`, with their lengths `(B,)`.
 
-        Where the front end is `Frames`, they are given in place of audio.
+        Where the front end is `Frames`, they are given in place of audio. `warp (B,)` are factors on the frequencies of
+        the front end's mel filters.
         """
-        frames, lengths = self.front_end(audio, audio_lengths)
+        given = (audio, audio_lengths) if warp is None else (audio, audio_lengths, warp)
+        frames, lengths = self.front_end(*given)
         if self.normalizer is not None:
             frames = self.normalizer(frames, lengths)
         return frames, lengths

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from phonaut.config.compose import compose
-from phonaut.config.nodes import PLACES, class_of
+from phonaut.config.nodes import PLACES, class_of, instantiate
 from phonaut.config.plugins import node_of_group
 from phonaut.config.schema import Config
 from phonaut.data.classes import classes_of
@@ -110,6 +110,11 @@ class Classification(Task):
             problems.append(
                 "leave_out_speakers is for pre-training and dataset=mix; a corpus has test speakers of its own: leave "
                 "it out"
+            )
+        if config.module.get("mixup") and (config.target == "phone" or clip_s_of(config) is None):
+            problems.append(
+                f"module.mixup={config.module['mixup']} mixes pairs of one length, and the spans of this run have "
+                "lengths of their own: type dataset.clip_s=1, or leave it out"
             )
         names = ("batch_size", "labels_pct", "labels_each", "n_workers", "context_s", "max_recording_s")
         problems += added_data.problems(config)
@@ -246,6 +251,12 @@ class Classification(Task):
             Answer(names[best], float(row[best]), dict(zip(names, row.tolist(), strict=True)))
             for best, row in zip(predictions.predicted.tolist(), predictions.probabilities(), strict=True)
         ]
+
+
+def clip_s_of(config: Config) -> float | None:
+    """The length of the clips of a corpus, seconds; None where each has its own."""
+    clip_s: float | None = instantiate(config.dataset).clip_s
+    return clip_s
 
 
 def other_test(config: Config, overrides: list[str]) -> Path:

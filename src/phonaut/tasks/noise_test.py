@@ -17,7 +17,7 @@ import numpy as np
 
 from phonaut.checks import refuse
 from phonaut.corpora.noise import NoiseRecordings
-from phonaut.data.augmentation.chain import NOISE_KINDS, RECORDED
+from phonaut.data.augmentation.mixing import NOISE_KINDS, RECORDED
 from phonaut.data.datamodule import SpeechData
 from phonaut.data.preparation.prepare import prepare
 from phonaut.data.prepared import UtteranceTable

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from phonaut.config.metrics import registered_metrics
-from phonaut.data.augmentation.chain import RECORDED, add_noise
+from phonaut.data.augmentation.mixing import RECORDED, add_noise
 from phonaut.data.batches import Batch
 from phonaut.data.datamodule import SpeechData
 from phonaut.data.prepared import UtteranceTable

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from phonaut.checks import Rule
+from phonaut.checks import Rule, within
 from phonaut.data.augmentation.chain import Augmentation
 from phonaut.data.batches import Batch
 from phonaut.data.prepared import UtteranceTable
@@ -19,6 +19,7 @@ from phonaut.models.dnnhmm import DNNHMM
 from phonaut.models.generators.generator import Generator
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.mockingjay import Mockingjay
+from phonaut.networks.statistics_noise import StatisticsNoise
 from phonaut.training.loop import Statistics, TrainingLoop
 
 
@@ -50,6 +51,9 @@ class SpeechClassifier(TrainingLoop):
     """Cross-entropy over spans, on whole batches of augmented recordings.
 
     `loss = -sum_c q_c log softmax(scores)_c` with `q = (1 - a) onehot + a / C` for label smoothing `a` (Szegedy 2016).
+    With mixup the frames of a span are `w x_i + (1 - w) x_j`, and its `onehot` is `w onehot_i + (1 - w) onehot_j`, for
+    another span j of the batch of the same length (Zhang et al. 2018, arXiv:1710.09412); w is the larger of both parts
+    that Beta(mixup, mixup) gives.
 
     Args:
         model: what is trained.
@@ -61,11 +65,18 @@ class SpeechClassifier(TrainingLoop):
         noise: recordings that augmentation may mix in.
         seed: of augmentation and dropout.
         label_smoothing: `a` above, in [0, 1).
+        mixup: both parameters of the beta distribution of weights; 0: off. 0.2 mixes little, 1 evenly.
+        statistics_noise: part of the batches in which mean and deviation of the first hidden layers are perturbed
+            (`phonaut.networks.statistics_noise`); 0: off, 0.5 by custom.
     """
 
     shown = ("loss", "accuracy")
     figures: tuple[str, ...] = ("loss", "accuracy", "recall", "f1")
-    RULES: ClassVar = {"label_smoothing": Rule("must be from 0 to below 1", lambda value: 0 <= value < 1)}
+    RULES: ClassVar = {
+        "label_smoothing": Rule("must be from 0 to below 1", lambda value: 0 <= value < 1),
+        "mixup": within(0, 100),
+        "statistics_noise": within(0, 1),
+    }
 
     @classmethod
     def trains(cls, network: type) -> bool:
@@ -84,12 +95,16 @@ class SpeechClassifier(TrainingLoop):
         noise: UtteranceTable | None = None,
         seed: int = 0,
         label_smoothing: float = 0.1,
+        mixup: float = 0.0,
+        statistics_noise: float = 0.0,
     ) -> None:
         self.classes = list(classes)
         super().__init__(model, optimizer=optimizer, scheduler=scheduler, interval=interval, seed=seed)
         self.augmentation = augmentation
         self.noise = noise
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.mixup = label_smoothing, mixup
+        if statistics_noise:
+            StatisticsNoise.attach(model.network, statistics_noise)
 
     def statistics(self) -> EpochStatistics:
         """Losses and confusions, at the start of an epoch."""
@@ -102,19 +117,33 @@ class SpeechClassifier(TrainingLoop):
         return self.augmentation(batch, seed=self.seed, noise=self.noise)
 
     def loss(self, scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-        """Mean cross-entropy of the labelled spans; zero where a batch has none."""
-        if not bool((labels >= 0).any()):
+        """Mean cross-entropy of the labelled spans; zero where a batch has none.
+
+        Args:
+            scores: `(N, C)`.
+            labels: classes, `(N,)`, or weights of all classes, `(N, C)`, which are 0 where nothing is known.
+            smoothing: of labels.
+        """
+        if labels.ndim == 1:
+            known, ignored = labels >= 0, {"ignore_index": -1}
+        else:
+            known, ignored = labels.sum(dim=1) > 0, {}
+            scores, labels = scores[known], labels[known]
+        if not bool(known.any()):
             return scores.sum() * 0.0
-        return F.cross_entropy(scores, labels, ignore_index=-1, label_smoothing=smoothing)
+        return F.cross_entropy(scores, labels, label_smoothing=smoothing, **ignored)
 
     def scores_and_loss(self, batch: Batch, smoothing: float) -> tuple[Tensor, Tensor]:
         """Scores `(N, C)` of the spans of a batch, and what training lowers; frame-level networks learn from frames."""
         segments, lengths = self.model.segments(batch)
+        labels = batch.labels
+        if self.mixup and self.training:
+            segments, labels = mixed(segments, lengths, labels, len(self.classes), self.mixup)
         scores = self.model.classify(segments, lengths)
         if not self.model.frame_level:
-            return scores, self.loss(scores, batch.labels, smoothing)
+            return scores, self.loss(scores, labels, smoothing)
         logits, segment = self.model.network.frame_logits(segments, lengths)
-        return scores, self.loss(logits, batch.labels[segment], smoothing)
+        return scores, self.loss(logits, labels[segment], smoothing)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One batch: augment, score, loss."""
@@ -130,3 +159,20 @@ class SpeechClassifier(TrainingLoop):
         """Scores of clean recordings, without smoothing."""
         scores, loss = self.scores_and_loss(batch, 0.0)
         self.validation_statistics.update(loss, scores, batch.labels)
+
+
+def mixed(segments: Tensor, lengths: Tensor, labels: Tensor, n_classes: int, mixup: float) -> tuple[Tensor, Tensor]:
+    """Segments `(N, T, D)`, each with a part of another one, and their labels as weights `(N, C)`.
+
+    The larger part stays the segment's own, so that `labels (N,)` still name the likest class. Spans without a label,
+    and pairs of different lengths, are not mixed.
+    """
+    other = torch.randperm(len(labels), device=labels.device)
+    weight = torch.distributions.Beta(mixup, mixup).sample(labels.shape).to(segments)
+    weight = torch.maximum(weight, 1 - weight)
+    fits = (labels >= 0) & (labels[other] >= 0) & (lengths == lengths[other])
+    weight = torch.where(fits, weight, 1.0)
+    onehot = F.one_hot(labels.clamp(min=0), n_classes).to(segments.dtype) * (labels >= 0)[:, None]
+    targets = weight[:, None] * onehot + (1 - weight[:, None]) * onehot[other]
+    own = weight[:, None, None]
+    return own * segments + (1 - own) * segments[other], targets

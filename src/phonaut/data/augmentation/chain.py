@@ -1,4 +1,4 @@
-"""Perturbations of training recordings: speed, time shift, noise, level; on whole batches, wherever they are."""
+"""Perturbations of training recordings: of voice, room, noise, microphone and codec; on whole batches at once."""
 
 from __future__ import annotations
 
@@ -13,24 +13,29 @@ from torch import Tensor
 
 from phonaut.checks import refuse, within
 from phonaut.data import draws
-from phonaut.data.augmentation.noise import SLOPES, recorded, synthetic
+from phonaut.data.augmentation.channel import KNOTS, apply_channel, gains, recorded_rooms, simulated_rooms
+from phonaut.data.augmentation.codecs import CODECS, OPUS_RATES, pass_codecs
+from phonaut.data.augmentation.mixing import NOISE_KINDS, RECORDED, mix
 from phonaut.data.augmentation.resampling import STEPS
-from phonaut.data.augmentation.timing import clear_after, retime
+from phonaut.data.augmentation.timing import retime
 from phonaut.data.batches import Batch
 
 if TYPE_CHECKING:
     from phonaut.data.prepared import UtteranceTable
 
-RECORDED = "recorded"
-NOISE_KINDS = (*SLOPES, RECORDED)
+WARPS = 100  # vocal-tract lengths are multiples of 1/WARPS
+PROBABILITIES = ("speed", "timeshift", "vtl", "room", "equalizer", "rolloff", "noise", "level", "codec", "time_mask",
+                 "frequency_mask")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """Each recording is changed with draws of its own, functions of (seed, epoch, recording) alone.
 
-    In this order: speed and time shift (how it was spoken, and when), noise (where), level (how it was recorded). What
-    changes time moves the spans with it. Values may leave [-1, 1]; nothing is clipped.
+    In this order: speed and time shift (how it was spoken, and when), length of the vocal tract (by whom), room, noise
+    (where), level and codec (how it was recorded), masks (what is hidden from the model). What changes time moves the
+    spans with it. Values may leave [-1, 1]; nothing is clipped. Room, equaliser and roll-off are one filter, and noise
+    is heard through none of them.
 
     Attributes:
         sample_rate: of the audio, Hz.
@@ -40,13 +45,36 @@ class Augmentation:
             result is fitted to it around the middle.
         timeshift_ms: largest shift to either side; zeros come in.
         timeshift_prob: part of the recordings that are shifted.
+        vtl_low: shortest factor on the frequencies of the mel filters, in steps of 0.01 (`phonaut.features.mel`).
+        vtl_high: longest.
+        vtl_prob: part of the recordings that another vocal tract has spoken.
+        room_prob: part of the recordings that are heard in a room.
+        room_rt60_low_s: shortest reverberation time of simulated rooms, seconds.
+        room_rt60_high_s: longest.
+        room_direct_low_db: least energy of the direct sound over that of the reverberation.
+        room_direct_high_db: most.
+        room_folder: recorded impulse responses in place of simulated ones.
+        equalizer_db: largest gain or loss at 8 frequencies, linear in dB over octaves in between.
+        equalizer_prob: part of the recordings that pass an equaliser.
+        rolloff_low_hz: lowest cut-off of a low-pass filter of 24 dB an octave, drawn log-uniformly; null: none.
+        rolloff_high_hz: highest.
+        rolloff_prob: part of the recordings that are cut off.
         snr_low_db: loudest noise, as the ratio of the powers of recording and noise; null: no noise.
         snr_high_db: softest noise.
         noise_prob: part of the recordings that get noise; digital silence never gets any.
-        noise_kinds: `white`, `pink` (power falls as 1/f), `recorded` (where the corpus brings noise); each as likely.
+        noise_kinds: `white`, `pink` (power falls as 1/f), `brown` (as 1/f^2), `blue` (rises as f), `recorded` (where
+            the corpus brings noise); each as likely.
         level_low_db: lowest gain.
         level_high_db: highest gain.
         level_prob: part of the recordings whose level is changed.
+        codec_prob: part of the recordings that pass a codec; 10 to 40 ms of processor time for each.
+        codecs: some of `mp3`, `opus`, `vorbis`, each as likely and at a random quality.
+        time_mask_ms: longest stretch whose frames are replaced by the mean of the recording; 0: off.
+        time_masks: stretches in a recording.
+        time_mask_prob: part of the recordings that have them.
+        frequency_mask: widest band, as a part of all, that is hidden likewise; 0: off.
+        frequency_masks: bands in a recording.
+        frequency_mask_prob: part of the recordings that have them.
 
     Raises:
         ValueError: a range is upside down, a probability outside [0, 1], a kind of noise unknown; all at once.
@@ -54,7 +82,14 @@ class Augmentation:
 
     RULES: ClassVar = {
         **dict.fromkeys(("snr_low_db", "snr_high_db", "level_low_db", "level_high_db"), within(-200, 200)),
-        "timeshift_ms": within(0, 60_000),
+        **dict.fromkeys(("timeshift_ms", "time_mask_ms"), within(0, 60_000)),
+        **dict.fromkeys(("room_direct_low_db", "room_direct_high_db"), within(-100, 100)),
+        **dict.fromkeys(("room_rt60_low_s", "room_rt60_high_s"), within(0.01, 10)),
+        **dict.fromkeys(("rolloff_low_hz", "rolloff_high_hz"), within(10, 10**6)),
+        **dict.fromkeys(("time_masks", "frequency_masks"), within(1, 100)),
+        **dict.fromkeys(("vtl_low", "vtl_high"), within(0.5, 2)),
+        "equalizer_db": within(0, 100),
+        "frequency_mask": within(0, 1),
     }
 
     sample_rate: int
@@ -63,24 +98,71 @@ class Augmentation:
     speed_prob: float = 1.0
     timeshift_ms: float = 0.0
     timeshift_prob: float = 1.0
+    vtl_low: float = 1.0
+    vtl_high: float = 1.0
+    vtl_prob: float = 1.0
+    room_prob: float = 0.0
+    room_rt60_low_s: float = 0.1
+    room_rt60_high_s: float = 0.4
+    room_direct_low_db: float = 0.0
+    room_direct_high_db: float = 15.0
+    room_folder: str | None = None
+    equalizer_db: float = 0.0
+    equalizer_prob: float = 1.0
+    rolloff_low_hz: float | None = None
+    rolloff_high_hz: float | None = None
+    rolloff_prob: float = 1.0
     snr_low_db: float | None = None
     snr_high_db: float | None = None
     noise_prob: float = 1.0
-    noise_kinds: Sequence[str] = NOISE_KINDS
+    noise_kinds: Sequence[str] = ("white", "pink", RECORDED)
     level_low_db: float = 0.0
     level_high_db: float = 0.0
     level_prob: float = 1.0
+    codec_prob: float = 0.0
+    codecs: Sequence[str] = CODECS
+    time_mask_ms: float = 0.0
+    time_masks: int = 1
+    time_mask_prob: float = 1.0
+    frequency_mask: float = 0.0
+    frequency_masks: int = 1
+    frequency_mask_prob: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "noise_kinds", tuple(self.noise_kinds))
+        object.__setattr__(self, "codecs", tuple(self.codecs))
         refuse([*self.range_problems(), *self.value_problems()], "augmentation: ")
+
+    @property
+    def needs_mels(self) -> str:
+        """The key by which mel filters are moved; empty: none are."""
+        moves = (self.vtl_low, self.vtl_high) != (1, 1) and self.vtl_prob
+        return f"augmentation.vtl_low={self.vtl_low} vtl_high={self.vtl_high}" if moves else ""
+
+    @property
+    def needs_bands(self) -> str:
+        """The key by which bands are hidden; empty: none are."""
+        return f"augmentation.frequency_mask={self.frequency_mask}" * bool(
+            self.frequency_mask and self.frequency_mask_prob
+        )
 
     def range_problems(self) -> list[str]:
         """All problems of the ranges."""
         problems = []
         if (self.snr_low_db is None) != (self.snr_high_db is None):
             problems.append("snr_low_db and snr_high_db are numbers both, or null both (no noise)")
-        for name, unit in (("speed", ""), ("snr", "_db"), ("level", "_db")):
+        if (self.rolloff_low_hz is None) != (self.rolloff_high_hz is None):
+            problems.append("rolloff_low_hz and rolloff_high_hz are numbers both, or null both (none is cut off)")
+        units = {
+            "speed": "",
+            "vtl": "",
+            "snr": "_db",
+            "level": "_db",
+            "room_direct": "_db",
+            "room_rt60": "_s",
+            "rolloff": "_hz",
+        }
+        for name, unit in units.items():
             low, high = getattr(self, f"{name}_low{unit}"), getattr(self, f"{name}_high{unit}")
             if low is not None and high is not None and not low <= high:
                 problems.append(f"{name}_low{unit}={low} is above {name}_high{unit}={high}")
@@ -93,12 +175,20 @@ class Augmentation:
         problems = []
         if not self.timeshift_ms >= 0:
             problems.append(f"timeshift_ms is 0 or more (it shifts to both sides), got {self.timeshift_ms}")
-        for name in ("speed_prob", "timeshift_prob", "noise_prob", "level_prob"):
+        for name in (f"{of}_prob" for of in PROBABILITIES):
             if not 0 <= getattr(self, name) <= 1:
                 problems.append(f"{name} is between 0 and 1, got {getattr(self, name)}")
-        unknown = [kind for kind in self.noise_kinds if kind not in NOISE_KINDS]
-        if unknown or not self.noise_kinds:
-            problems.append(f"noise_kinds are some of {', '.join(NOISE_KINDS)}, got {', '.join(unknown) or 'none'}")
+        for name, there in (("noise_kinds", NOISE_KINDS), ("codecs", CODECS)):
+            unknown = [kind for kind in getattr(self, name) if kind not in there]
+            if unknown or not getattr(self, name):
+                problems.append(f"{name} are some of {', '.join(there)}, got {', '.join(unknown) or 'none'}")
+        if self.codec_prob and "opus" in self.codecs and self.sample_rate not in OPUS_RATES:
+            problems.append(f"codecs: opus is for {', '.join(map(str, OPUS_RATES))} Hz, got {self.sample_rate}")
+        if self.room_folder is not None and self.room_prob:
+            try:
+                recorded_rooms(self.room_folder, self.sample_rate)
+            except ValueError as error:
+                problems.append(str(error))
         return problems
 
     def __call__(self, batch: Batch, *, seed: int, noise: UtteranceTable | None = None) -> Batch:
@@ -116,8 +206,10 @@ class Augmentation:
         if not len(batch.keys):
             return batch
         result = self.change_time(batch, uniform)
-        result = self.mix_noise(result, uniform, noise, in_place=result is not batch)
-        return self.change_level(result, uniform, in_place=result is not batch)
+        result = self.change_channel(self.change_voice(result, uniform), uniform)
+        result = self.mix_noise(result, uniform, noise, in_place=result.audio is not batch.audio)
+        result = self.change_level(result, uniform, in_place=result.audio is not batch.audio)
+        return self.mask(self.encode(result, uniform), uniform)
 
     def change_time(self, batch: Batch, uniform: Callable[..., NDArray[np.float64]]) -> Batch:
         """Play each recording at a speed of its own, and move it within its time."""
@@ -132,6 +224,45 @@ class Augmentation:
         later = np.floor(draw[:, 1] * (2 * most + 1)).astype(np.int64) - most
         later[draw[:, 0] >= self.timeshift_prob] = 0
         return retime(batch, steps, later, low=min(low, STEPS), high=max(high, STEPS), sample_rate=self.sample_rate)
+
+    def change_voice(self, batch: Batch, uniform: Callable[..., NDArray[np.float64]]) -> Batch:
+        """Note by which factor the front end is to move its mel filters for each recording."""
+        low, high = round(self.vtl_low * WARPS), round(self.vtl_high * WARPS)
+        if low == high == WARPS or not self.vtl_prob:
+            return batch
+        draw = uniform("vocal tract")
+        warp = low + np.floor(draw[:, 1] * (high - low + 1))
+        warp[draw[:, 0] >= self.vtl_prob] = WARPS
+        return replace(batch, warp=torch.from_numpy(warp / WARPS).to(batch.audio.device))
+
+    def change_channel(self, batch: Batch, uniform: Callable[..., NDArray[np.float64]]) -> Batch:
+        """Hear each recording in a room, through an equaliser and a low-pass filter of its own."""
+        rooms = index = None
+        if self.room_prob:
+            draw = uniform("room")
+            rooms = self.rooms()
+            index = np.where(draw[:, 0] < self.room_prob, (draw[:, 1] * len(rooms)).astype(np.int64), -1)
+        level_db = cutoff_hz = None
+        if self.equalizer_db and self.equalizer_prob:
+            draw = uniform("equalizer", KNOTS + 1)
+            level_db = (2 * draw[:, 1:] - 1) * self.equalizer_db * (draw[:, :1] < self.equalizer_prob)
+        if self.rolloff_low_hz is not None and self.rolloff_high_hz is not None and self.rolloff_prob:
+            draw = uniform("roll-off")
+            cutoff_hz = self.rolloff_low_hz * (self.rolloff_high_hz / self.rolloff_low_hz) ** draw[:, 1]
+            cutoff_hz[draw[:, 0] >= self.rolloff_prob] = np.inf
+        if level_db is None and cutoff_hz is None and index is None:
+            return batch
+        return apply_channel(batch, gains(level_db, cutoff_hz, self.sample_rate), rooms, index)
+
+    def rooms(self) -> Tensor:
+        """The impulse responses to choose among, `(R, L)`."""
+        if self.room_folder is not None:
+            return recorded_rooms(self.room_folder, self.sample_rate)
+        times, direct = (
+            (self.room_rt60_low_s, self.room_rt60_high_s),
+            (self.room_direct_low_db, self.room_direct_high_db),
+        )
+        return simulated_rooms(*times, *direct, self.sample_rate)
 
     def mix_noise(
         self, batch: Batch, uniform: Callable[..., NDArray[np.float64]], table: UtteranceTable | None, *, in_place: bool
@@ -159,89 +290,28 @@ class Augmentation:
         gain = torch.from_numpy(10.0 ** (gain_db / 20)).to(batch.audio.device, batch.audio.dtype)[:, None]
         return replace(batch, audio=batch.audio.mul_(gain) if in_place else batch.audio * gain)
 
+    def encode(self, batch: Batch, uniform: Callable[..., NDArray[np.float64]]) -> Batch:
+        """Send some recordings through a codec."""
+        if not self.codec_prob:
+            return batch
+        draw = uniform("codec", 3)
+        codec = np.where(draw[:, 0] < self.codec_prob, (draw[:, 1] * len(self.codecs)).astype(np.int64), -1)
+        return pass_codecs(batch, self.codecs, codec, draw[:, 2], self.sample_rate)
 
-def add_noise(
-    batch: Batch, snr_db: float, *, kind: str = "white", seed: int = 0, noise: UtteranceTable | None = None
-) -> Batch:
-    """Noise at a fixed SNR, the same for a recording whenever and wherever it is tested.
-
-    It is added to the waveform of the whole recording, before the front end: `10 log10(P_recording / P_noise) = snr_db`
-    with both powers as means over all samples of the recording, its pauses and the zeros around a short clip included.
-    So all spans of a recording hear one noise, of one level, and a soft phone is worse off than a loud one. Of a
-    recording that is read in windows (`max_recording_s`), each window counts as one.
-
-    Args:
-        batch: recordings.
-        snr_db: ratio of the powers of recording and noise.
-        kind: `white`, `pink` or `recorded`.
-        seed: of the noise.
-        noise: recordings of noise, for `recorded`.
-
-    Raises:
-        ValueError: the kind is unknown, or there are no recordings to take it from.
-    """
-    if kind not in NOISE_KINDS:
-        raise ValueError(f"noise is one of {', '.join(NOISE_KINDS)}, got {kind}")
-    if kind == RECORDED and (noise is None or not len(noise)):
-        raise ValueError("recorded noise needs recordings, and this corpus brings none; use white or pink")
-    place = draws.uniform(batch.draw_keys, seed=seed, epoch=0, stream="test noise")[:, 0]
-    n = len(place)
-    return mix(batch, np.full(n, snr_db), (kind,), np.zeros(n, np.int64), place, noise)
-
-
-def mix(
-    batch: Batch,
-    snr_db: NDArray[np.float64],
-    kinds: tuple[str, ...],
-    kind_index: NDArray[np.int64],
-    place: NDArray[np.float64],
-    table: UtteranceTable | None,
-    *,
-    in_place: bool = False,
-) -> Batch:
-    """Add to each recording noise `kinds[kind_index]` from `place`, so that `10 log10(P_recording / P_noise) = snr_db`.
-
-    Both powers are means over the recording's own samples, padding left out. An infinite SNR adds nothing, nor does
-    noise join where either power is zero.
-    """
-    (noisy,) = np.nonzero(np.isfinite(snr_db))
-    if not len(noisy):
-        return batch
-    where = torch.from_numpy(noisy).to(batch.audio.device)
-    clean, lengths = batch.audio.index_select(0, where), batch.audio_lengths.index_select(0, where)
-    added = noise_for(clean, lengths, kinds, kind_index[noisy], place[noisy], table)
-    clear_after(added, lengths)
-    needed = norms(clean) * torch.from_numpy(10.0 ** (-snr_db[noisy] / 20)).to(clean.device)
-    present = norms(added)
-    gain = torch.where(present > 0, needed / present, 0.0).to(clean.dtype)
-    copy = batch.audio.index_copy_ if in_place else batch.audio.index_copy
-    return replace(batch, audio=copy(0, where, clean.addcmul_(added, gain[:, None])))
-
-
-def noise_for(
-    audio: Tensor,
-    lengths: Tensor,
-    kinds: tuple[str, ...],
-    kind_index: NDArray[np.int64],
-    place: NDArray[np.float64],
-    table: UtteranceTable | None,
-) -> Tensor:
-    """Noise `kinds[kind_index]` from `place` for each recording of `audio (B, S)`, at whatever level."""
-    made = tuple(kind for kind in kinds if kind != RECORDED)
-    if made:
-        index = np.array([made.index(kind) if kind in made else 0 for kind in kinds])
-        added = synthetic(made, index[kind_index], place, audio)
-    else:
-        added = torch.zeros_like(audio)
-    (from_table,) = np.nonzero(np.array(kinds)[kind_index] == RECORDED)
-    if len(from_table):
-        assert table is not None
-        where = torch.from_numpy(from_table)
-        stretches = recorded(table, place[from_table], lengths.cpu()[where].numpy(), audio.shape[1])
-        added[where.to(added.device)] = stretches.to(added.device)
-    return added
-
-
-def norms(audio: Tensor) -> Tensor:
-    """Euclidean norm of each row in float64, `(B,)`: a few rows at a time, so that their copies stay in the cache."""
-    return torch.cat([torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64) for rows in torch.split(audio, 8)])
+    def mask(self, batch: Batch, uniform: Callable[..., NDArray[np.float64]]) -> Batch:
+        """Note what is to be hidden of the frames of each recording: from when to when, and which bands."""
+        hidden: dict[str, Tensor] = {}
+        seconds = (batch.audio_lengths.cpu().numpy() / self.sample_rate)[:, None]
+        for name, n, longest, whole in (
+            ("time_mask", self.time_masks, self.time_mask_ms / 1000, seconds),
+            ("frequency_mask", self.frequency_masks, self.frequency_mask, np.ones_like(seconds)),
+        ):
+            prob = getattr(self, f"{name}_prob")
+            if longest and prob:
+                draw = uniform(name, 1 + 2 * n)
+                width = np.minimum(draw[:, 1 : 1 + n] * longest, whole) * (draw[:, :1] < prob)
+                begin = draw[:, 1 + n :] * (whole - width)
+                hidden[name] = torch.from_numpy(np.stack([begin, begin + width], axis=2)).to(batch.audio.device)
+        if not hidden:
+            return batch
+        return replace(batch, hidden_s=hidden.get("time_mask"), hidden_bands=hidden.get("frequency_mask"))

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from phonaut.data.prepared import UtteranceTable
 
 LOOP = 2**20  # samples: 66 s at 16 kHz
-SLOPES = {"white": 0.0, "pink": 1.0}  # power falls with frequency to the power of this
+SLOPES = {"white": 0.0, "pink": 1.0, "brown": 2.0, "blue": -1.0}  # power falls with frequency to the power of this
 FLAT_BELOW = 2**-10  # of the sample rate (16 Hz at 16 kHz): down there, power does not rise further
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def loop(kind: str) -> Tensor:
     """A loop of Gaussian noise of unit power, `(LOOP,)` float32, the same on every machine."""
     white = normal(np.zeros(1, np.uint64), seed=0, epoch=0, stream=f"{kind} noise", n=LOOP)[0]
