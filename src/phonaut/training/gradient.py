@@ -171,6 +171,7 @@ def mixed(segments: Tensor, lengths: Tensor, labels: Tensor, n_classes: int, mix
     weight = torch.distributions.Beta(mixup, mixup).sample(labels.shape).to(segments)
     weight = torch.maximum(weight, 1 - weight)
     fits = (labels >= 0) & (labels[other] >= 0) & (lengths == lengths[other])
+    fits &= other != torch.arange(len(labels), device=labels.device)
     weight = torch.where(fits, weight, 1.0)
     onehot = F.one_hot(labels.clamp(min=0), n_classes).to(segments.dtype) * (labels >= 0)[:, None]
     targets = weight[:, None] * onehot + (1 - weight[:, None]) * onehot[other]
