@@ -19,7 +19,7 @@ def test_a_factor_of_one_changes_nothing() -> None:
     front_end = MFCC(n_mfcc=13, deltas=1)
     audio, lengths = torch.randn(3, 8000) / 10, torch.tensor([8000, 5000, 8000])
     plain, n_plain = front_end(audio, lengths)
-    warped, n_warped = front_end(audio, lengths, torch.ones(3, dtype=torch.float64))
+    warped, n_warped = front_end.warped(audio, lengths, torch.ones(3, dtype=torch.float64))
     torch.testing.assert_close(warped, plain)
     assert torch.equal(n_plain, n_warped)
 
@@ -56,7 +56,7 @@ def test_a_voice_with_formants_a_tenth_higher_is_the_same_voice_to_a_longer_filt
     voices = [sum(torch.sin(2 * math.pi * f * factor * time) for f in tones) / 10 for factor in (1.0, 1.1)]
     front_end = MelSpectrogram(n_mels=40, n_fft=2048, win_length=800)
     audio, lengths = torch.stack(voices).float(), torch.tensor([8000, 8000])  # type: ignore[arg-type]
-    frames, _ = front_end(audio, lengths, torch.tensor([1.0, 1.1], dtype=torch.float64))
+    frames, _ = front_end.warped(audio, lengths, torch.tensor([1.0, 1.1], dtype=torch.float64))
     plain, _ = front_end(audio, lengths)
     peaks = [7, 14, 21]
     assert (frames[0, 10, peaks] - frames[1, 10, peaks]).abs().max() < 0.5
@@ -67,12 +67,12 @@ def test_each_recording_has_its_own_factor_whatever_the_blocks() -> None:
     front_end = MelSpectrogram(n_mels=24)
     audio, lengths = torch.randn(30, 16000) / 10, torch.full((30,), 16000)
     warp = torch.tensor([0.85 + 0.01 * i for i in range(30)], dtype=torch.float64)
-    together, _ = front_end(audio, lengths, warp)
+    together, _ = front_end.warped(audio, lengths, warp)
     for i in (0, 11, 29):
-        alone, _ = front_end(audio[i : i + 1], lengths[:1], warp[i : i + 1])
+        alone, _ = front_end.warped(audio[i : i + 1], lengths[:1], warp[i : i + 1])
         torch.testing.assert_close(alone[0], together[i], rtol=1e-5, atol=1e-4)
 
 
 def test_what_has_no_mel_filters_cannot_be_warped() -> None:
     with pytest.raises(ValueError, match="Raw has no mel filters"):
-        Raw()(torch.zeros(1, 100), torch.tensor([100]), torch.ones(1))
+        Raw().warped(torch.zeros(1, 100), torch.tensor([100]), torch.ones(1))

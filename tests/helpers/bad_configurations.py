@@ -108,6 +108,16 @@ BAD = {
         scheduler=plateau scheduler.factor=1
         augmentation.timeshift_ms=1e9
         augmentation.noise_prob=2
+        augmentation.vtl_low=3
+        augmentation.room_prob=1.5
+        augmentation.frequency_mask=0.2
+        features=raw augmentation.vtl_low=0.9
+        augmentation.room_prob=1 augmentation.room_folder=/nowhere
+        augmentation.rolloff_low_hz=100
+        augmentation.codec_prob=1 augmentation.codecs=[flac]
+        model=lstm module.statistics_noise=0.5
+        dataset=folder module.mixup=0.2
+        normalizer=relaxed normalizer.relaxation=2
         trainer.limit_train_batches=1.5
         protocol=folds protocol.fold=9
         dataset=fsdd dataset.clip_s=1e9""",

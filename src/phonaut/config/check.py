@@ -209,10 +209,18 @@ def module_problems(config: Config) -> list[str]:
         ]
         wrong.append(f"module={name} cannot train model={model}: leave it out, or use module={', '.join(fit)}")
     wrong += loop.conflicts(config.trainer)
+    import torch
+
+    from phonaut.networks.statistics_noise import blocks_problems
+
     if option_problems(config) or config.features.get("n_features", 0) is None or config.encoder.run:
         return wrong  # no front end can be made, or what an encoder gives is wide enough
     front_end = instantiate(config.features)
     wrong += size_problems(config, front_end.n_features)
+    if not wrong and config.module.get("statistics_noise"):
+        with torch.device("meta"):
+            network = instantiate(config.model, n_features=front_end.n_features, n_classes=2)
+        wrong += blocks_problems(network, config.module["statistics_noise"])
     if config.model.get("n_couplings") and front_end.n_features < 2:
         wrong.append(f"model={model} couples dimensions: it needs 2 features, features={config.choices['features']} "
                      f"has {front_end.n_features}")  # fmt: skip

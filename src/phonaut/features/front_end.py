@@ -108,8 +108,12 @@ class FrontEnd(nn.Module):
         """Features `(B, T, D)` of the analyzed windows of recordings of `lengths (B,)` frames."""
         return analyzed
 
-    def forward(self, audio: Tensor, audio_lengths: Tensor, warp: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Frames `(B, T, D)` of `audio (B, S)`, and how many each has `(B,)`; with `warp (B,)` by `analyze_warped`."""
+    def forward(self, audio: Tensor, audio_lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames `(B, T, D)` of `audio (B, S)`, and how many each recording has `(B,)`."""
+        return self.warped(audio, audio_lengths, None)
+
+    def warped(self, audio: Tensor, audio_lengths: Tensor, warp: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As `forward`, with mel filters whose frequencies are moved by factors `warp (B,)` (`analyze_warped`)."""
         check(audio, audio_lengths)
         with full_precision(audio):
             lengths = self.n_frames(audio_lengths)

@@ -59,8 +59,11 @@ class SpeechModel(nn.Module):
         Where the front end is `Frames`, they are given in place of audio. `warp (B,)` are factors on the frequencies of
         the front end's mel filters.
         """
-        given = (audio, audio_lengths) if warp is None else (audio, audio_lengths, warp)
-        frames, lengths = self.front_end(*given)
+        if warp is None:
+            frames, lengths = self.front_end(audio, audio_lengths)
+        else:
+            assert isinstance(self.front_end, FrontEnd)  # others were refused
+            frames, lengths = self.front_end.warped(audio, audio_lengths, warp)
         if self.normalizer is not None:
             frames = self.normalizer(frames, lengths)
         return frames, lengths

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from phonaut.checks import refuse
+
 N_BLOCKS = 2  # the first ones, where voice and channel are still to be heard
 EPSILON = 1e-6
 
@@ -42,14 +44,19 @@ class StatisticsNoise:
         Raises:
             ValueError: the network has no blocks.
         """
-        blocks = getattr(network, "blocks", None)
-        if not isinstance(blocks, nn.ModuleList) or not len(blocks):
-            raise ValueError(
-                f"module.statistics_noise={probability} goes behind the first blocks of a network, and "
-                f"{type(network).__name__} has none: leave it out, or use model=tc-res8"
-            )
-        for block in list(blocks)[:N_BLOCKS]:
+        refuse(blocks_problems(network, probability))
+        for block in list(network.blocks)[:N_BLOCKS]:  # type: ignore[arg-type]
             block.register_forward_hook(cls(probability))
+
+
+def blocks_problems(network: nn.Module, probability: float) -> list[str]:
+    """The problem of a network that has no blocks to put the noise behind."""
+    if isinstance(blocks := getattr(network, "blocks", None), nn.ModuleList) and len(blocks):
+        return []
+    return [
+        f"module.statistics_noise={probability} goes behind the first blocks of a network, and "
+        f"{type(network).__name__} has none: leave it out, or use model=tc-res8"
+    ]
 
 
 def perturbed(x: Tensor, mask: Tensor | None) -> Tensor:

@@ -124,14 +124,12 @@ class SpeechClassifier(TrainingLoop):
             labels: classes, `(N,)`, or weights of all classes, `(N, C)`, which are 0 where nothing is known.
             smoothing: of labels.
         """
-        if labels.ndim == 1:
-            known, ignored = labels >= 0, {"ignore_index": -1}
-        else:
-            known, ignored = labels.sum(dim=1) > 0, {}
-            scores, labels = scores[known], labels[known]
+        known = labels >= 0 if labels.ndim == 1 else labels.sum(dim=1) > 0
         if not bool(known.any()):
             return scores.sum() * 0.0
-        return F.cross_entropy(scores, labels, label_smoothing=smoothing, **ignored)
+        if labels.ndim == 2:
+            return F.cross_entropy(scores[known], labels[known], label_smoothing=smoothing)
+        return F.cross_entropy(scores, labels, ignore_index=-1, label_smoothing=smoothing)
 
     def scores_and_loss(self, batch: Batch, smoothing: float) -> tuple[Tensor, Tensor]:
         """Scores `(N, C)` of the spans of a batch, and what training lowers; frame-level networks learn from frames."""

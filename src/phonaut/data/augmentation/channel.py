@@ -104,7 +104,8 @@ def through(
         at = torch.from_numpy(np.nonzero(room >= 0)[0]).to(audio.device)
         response = spectra(rooms, n_fft, audio.device)[torch.from_numpy(room[room >= 0]).to(audio.device)]
         spectrum[at] = spectrum[at] * response
-    return torch.fft.irfft(spectrum, n_fft)
+    filtered: Tensor = torch.fft.irfft(spectrum, n_fft)
+    return filtered
 
 
 def fast_length(n: int) -> int:
