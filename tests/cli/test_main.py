@@ -34,6 +34,8 @@ def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
         (["train", "dataset=fsdd", "dataset.data_folder=/nowhere"], "/nowhere does not exist"),
         (["evaluate"], "usage: phonaut evaluate RUN"),
         (["evaluate", "/nowhere"], "/nowhere is not a run"),
+        (["generate", "/nowhere", "strength=nan"], "strength must be a number >= 0, got nan"),
+        (["generate", "/nowhere", "strength=inf"], "strength must be a number >= 0, got inf"),
         (["evaluate", "/nowhere", "batch_size=0"], "batch_size must be a whole number >= 1, got 0"),
         (["evaluate", "/nowhere", "splt=test"], "it got splt"),
         (["report", "/nowhere"], "/nowhere is not a run"),

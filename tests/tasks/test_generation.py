@@ -284,6 +284,15 @@ def test_what_cannot_be_made_is_refused_in_one_sentence(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_that_cannot_be_made_is_said_with_what_to_do(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").write_text("a file")
+    assert main(["generate", str(run.folder), "n=1", f"output={tmp_path / 'out'}"]) == 1
+    said = capsys.readouterr().err
+    assert said == f"phonaut: output={tmp_path / 'out'} cannot be written, File exists: name another folder\n"
+
+
 def test_a_wgan_is_no_encoder_and_its_run_makes_only_samples(tones: Path, tmp_path: Path) -> None:
     small = [one for one in SMALL if not one.startswith("model.channels")]
     run = trained(tones, tmp_path / "id" / "wgan", "model=wgan_gp", "model.channels=[8,8,8]", *small,

@@ -21,6 +21,7 @@ from phonaut.reports.record import read
 from phonaut.reports.terminal import lines
 from phonaut.runs import Run, train
 from phonaut.runs.evaluation import evaluate
+from phonaut.runs.figure_comparison import compare_figures
 from phonaut.runs.generation import prior_of
 from phonaut.runs.load import load
 from phonaut.runs.training import build
@@ -130,6 +131,17 @@ def test_its_figures_are_those_of_what_it_draws_beside_the_generators_floor(gene
         made = figures.located(windows.network.decode(codes, one_hot))
         real = figures.located(windows.normalised(batch.frames))
     assert ours["mmd"]["value"] == pytest.approx(mmd(made, real).value, rel=1e-3)
+
+
+def test_it_is_compared_with_its_generators_own_prior(generator: Run, prior: Run) -> None:
+    found = compare_figures([generator.folder, prior.folder], metric="mmd")
+    assert [one and one.n for one in found.figures["mmd"]] == [found.figures["mmd/floor"][0].n] * 2  # type: ignore[union-attr]
+    assert found.remarks == []
+
+
+def test_a_name_that_a_generator_is_not_made_for_is_refused_with_those_that_it_is(generator: Run) -> None:
+    with pytest.raises(ValueError, match=r"label=tall is none of its 3; they are high, low, middle$"):
+        load(generator.folder).generator().sample(1, label="tall")
 
 
 def test_it_is_evaluated_again_to_the_same_figures_and_has_a_report(generator: Run, prior: Run) -> None:

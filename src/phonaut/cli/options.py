@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import re
 import sys
@@ -243,7 +244,7 @@ def convert(text: str, kind: Any, least: int | None) -> Any:
     if not text:
         raise ValueError
     value = expanded(text) if kind is Path else kind(text)
-    if least is not None and float(text) < least:
+    if least is not None and not least <= float(text) < math.inf:  # NaN is no number
         raise ValueError
     return value
 

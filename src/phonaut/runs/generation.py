@@ -17,7 +17,7 @@ from phonaut.features.world import Pitch, missing
 from phonaut.files import write_bytes
 from phonaut.models.speech_model import SpeechModel
 from phonaut.models.window_model import WindowModel
-from phonaut.names import did_you_mean
+from phonaut.names import did_you_mean, some
 from phonaut.tasks.classification import own_corpus
 from phonaut.tasks.conversion import Change, Conversion, attribute_of, change_of
 from phonaut.tasks.generated import one_after_another
@@ -111,7 +111,9 @@ class Generating(Maker):
                     f"{what}={name}: {self.run.folder} was not made for it; train with task.condition=[{what}]"
                 )
             if name is not None and name not in names:
-                raise ValueError(f"{what}={name} is none of its {len(names)}{did_you_mean(name, names)}")
+                raise ValueError(
+                    f"{what}={name} is none of its {len(names)}{did_you_mean(name, names)}; they are {some(names)}"
+                )
             index[what] = torch.tensor([names.index(name) if name is not None else -1])
         return self.model.condition(index["label"], index["speaker"])[0]
 
@@ -305,6 +307,10 @@ def write(maker: Maker, made: Sequence[Made], folder: Path) -> list[Path]:
 
     Returns:
         The files.
+
+    Raises:
+        OSError: the folder cannot be made.
+        ValueError: two things have one name.
     """
     import io
 
@@ -316,7 +322,10 @@ def write(maker: Maker, made: Sequence[Made], folder: Path) -> list[Path]:
     names = [one.name for one in made]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValueError(f"two recordings would both be written as {twice}: give them other names, or one at a time")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"output={folder} cannot be written, {error.strerror}: name another folder") from error
     files = [folder / "frames.npz"]
     write_arrays(files[0], {one.name: one.frames for one in made})
     front_end, audible = maker.model.front_end, not maker.model.inaudible

@@ -53,6 +53,21 @@ def test_fewer_windows_than_latents_leave_the_others_without_effect() -> None:
     torch.testing.assert_close(variances[3:], torch.ones(37))
 
 
+@pytest.mark.parametrize("n", [1, 2, Z, Z + 1, 2 * Z])
+def test_few_windows_leave_noise_that_others_have_a_likelihood_with(n: int) -> None:
+    windows = data()
+    few = principal_components([windows[:n]], 3 * Z)
+    assert few.noise > (0.01 if n > 2 else 0.0)
+    torch.manual_seed(0)
+    model = CVAE(**{**SMALL, "latent_size": 3 * Z}, linear_path=True).eval()
+    model.start(few)
+    with torch.no_grad():
+        bound = model.elbo(windows_of(windows[-100:]))
+    assert bound is not None
+    if n > 2:
+        assert bound.mean() > -1000 * T * D  # was -10 million of as many latents as windows
+
+
 @pytest.mark.peer
 @pytest.mark.parametrize("options", [{}, {"network": "lstm"}, {"decoder_variance": "predicted"}])
 def test_a_vae_begins_with_the_likelihood_of_probabilistic_components_as_its_bound(options: dict[str, Any]) -> None:

@@ -64,6 +64,9 @@ def start_posterior(path: nn.Module, weight: Tensor, components: PrincipalCompon
 def principal_components(batches: Iterable[Tensor], n: int) -> PrincipalComponents:
     """The first `n` components of windows `(B, T, D)`, batch by batch, each window as one vector.
 
+    There are at most half as many as windows: all of few windows leave nothing out, and without noise other windows
+    have no likelihood.
+
     Args:
         batches: of windows.
         n: Z.
@@ -79,7 +82,7 @@ def principal_components(batches: Iterable[Tensor], n: int) -> PrincipalComponen
     mean = np.asarray(total) / count
     covariance = np.asarray(squares) / count - np.outer(mean, mean)
     size = len(mean)
-    kept = min(n, size, count)
+    kept = min(n, size, max(1, count // 2))  # as many more directions of windows tell what is left out
     values, vectors = scipy.linalg.eigh(covariance, subset_by_index=[size - kept, size - 1])
     values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1].T
     left_out = max(0.0, float(np.trace(covariance) - values.sum()))
