@@ -74,8 +74,9 @@ class WindowModel(SpeechModel):
     def start_at_components(self, train: FrameWindows) -> None:
         """Let a generator with linear paths begin at the principal components of training windows."""
         if self.network.linear_path:
-            batches = (self.windows(batch).frames for batch in train.batches(spread(len(train), N_STARTED)))
-            self.network.start(principal_components(batches, self.network.latent_size))
+            batches = map(self.windows, train.batches(spread(len(train), N_STARTED)))
+            pairs = ((batch.frames, batch.condition) for batch in batches)
+            self.network.start(principal_components(pairs, self.network.latent_size))
 
     def normalised(self, frames: Tensor) -> Tensor:
         """Frames `(..., D)` of the front end as the generator takes them."""

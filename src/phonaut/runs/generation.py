@@ -98,13 +98,13 @@ class Generating(Maker):
 
     # --- what is asked for
 
-    def condition(self, label: str | None = None, speaker: str | None = None) -> Tensor:
-        """The condition `(K,)` of a class and a speaker by their names; zero where one is not said.
+    def conditions(self, n: int, label: str | None = None, speaker: str | None = None) -> Tensor:
+        """Conditions `(n, K)` of a class and a speaker by their names; of one that is not said, each in turn.
 
         Raises:
             ValueError: the generator is not conditioned on it, or does not know it.
         """
-        index = {}
+        index = []
         for what, name, names in (("label", label, self.model.labels), ("speaker", speaker, self.model.speakers)):
             if name is not None and not names:
                 raise ValueError(
@@ -114,8 +114,9 @@ class Generating(Maker):
                 raise ValueError(
                     f"{what}={name} is none of its {len(names)}{did_you_mean(name, names)}; they are {some(names)}"
                 )
-            index[what] = torch.tensor([names.index(name) if name is not None else -1])
-        return self.model.condition(index["label"], index["speaker"])[0]
+            in_turn = torch.arange(n) % max(1, len(names))
+            index.append(in_turn if name is None else torch.full((n,), names.index(name)))
+        return self.model.condition(*index)
 
     def read(self, files: Sequence[Path]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Audio `(S,)` and frames `(T, D)` of recordings.
@@ -165,22 +166,23 @@ class Generating(Maker):
         if seconds is not None and prior is None:
             raise ValueError(f"seconds={seconds:g} goes with prior=RUN: a generator's own draws are windows")
         of_prior = label if prior is not None and not self.model.labels else None  # whose classes are its own
-        condition = self.condition(None if of_prior else label, speaker)
+        condition = self.conditions(n, None if of_prior else label, speaker)
         if prior is None:
             with torch.inference_mode():
                 rng = torch.Generator().manual_seed(seed)
-                windows = self.model.network.sample(n, condition.expand(n, -1), rng)
+                windows = self.model.network.sample(n, condition, rng)
                 return numbered("sample", list(self.model.restored(windows).numpy()))
         density, rng_of_codes = prior_of(self, prior), np.random.default_rng(seed)
         if seconds is None:
             codes = torch.from_numpy(density.codes_alone(n, rng_of_codes, of_prior))
             with torch.inference_mode():
-                windows = self.model.network.decode(codes, condition.expand(n, -1))
+                windows = self.model.network.decode(codes, condition)
                 return numbered("sample", list(self.model.restored(windows).numpy()))
         n_frames = frames_in(seconds, self.model.front_end.frame_shift_s)
         begins = density.begins(n_frames)
         codes = torch.from_numpy(density.codes(n, len(begins), rng_of_codes, of_prior))
-        utterances = [self.model.overlapped(one, begins, n_frames, condition).numpy() for one in codes]
+        utterances = [self.model.overlapped(one, begins, n_frames, of).numpy()
+                      for one, of in zip(codes, condition, strict=True)]  # fmt: skip
         return numbered("utterance", utterances)
 
     def reconstruct(
