@@ -18,6 +18,7 @@ from phonaut.config.compose import ConfigurationError, as_text, choices, compose
 from phonaut.config.nodes import instantiate
 from phonaut.models import GenerativeClassifier
 from phonaut.models.generators import Generator
+from phonaut.models.speakers.vectors import VectorSystem
 from phonaut.training import EM, Hybrid, SpeakerEmbedding, SpeechClassifier
 from phonaut.training.representation import compiler_problems as without_compiler
 
@@ -94,8 +95,8 @@ def taken_by(part: Any) -> dict[str, Any]:
     """The keys of a class; what it hands on to another counts as its own."""
     cls = get_object(part["_target_"])
     taken = dict(inspect.signature(cls).parameters)
-    if issubclass(cls, Generator):
-        return {name: one for base in cls.__mro__[::-1] if issubclass(base, Generator)
+    if issubclass(cls, (Generator, VectorSystem)):
+        return {name: one for base in cls.__mro__[::-1] if issubclass(base, (Generator, VectorSystem))
                 for name, one in inspect.signature(base).parameters.items()}  # fmt: skip
     if cls not in (GenerativeClassifier, EM, Hybrid, SpeakerEmbedding):
         return taken

@@ -176,7 +176,7 @@ def test_the_generator_draws_from_it_windows_and_utterances(
     rng.choice(1, 1, p=[1.0])  # of the one class
     codes = torch.from_numpy(run.model.network.sample(0, 4, rng).astype(np.float32))  # begin at 0, 6, 12, 18
     with torch.inference_mode():
-        windows = made.model.restored(made.model.network.decode(codes, made.condition("low").expand(4, -1))).numpy()
+        windows = made.model.restored(made.model.network.decode(codes, made.conditions(4, "low"))).numpy()
     np.testing.assert_allclose(one.frames[0], windows[0, 0], atol=1e-3)  # no other window holds it
     weight = 1 - abs(np.arange(T) - (T - 1) / 2) / ((T + 1) / 2)
     joined = (weight[24 - 18] * windows[3, 24 - 18] + weight[0] * 0) / weight[24 - 18]
@@ -191,7 +191,7 @@ def test_the_generator_draws_from_it_windows_and_utterances(
     out = f"output={tmp_path / 'out'}"
     given = ["generate", str(generator.folder), f"prior={chain.folder}", "n=2", out]
     assert main(given) == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"frames.npz", "samples.png", "samples.wav"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"samples.npz", "samples.png", "samples.wav"}
 
 
 def test_windows_target_and_corpus_are_those_of_the_generator(generator: Run, tones: Path) -> None:

@@ -328,8 +328,6 @@ def write(maker: Maker, made: Sequence[Made], folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"output={folder} cannot be written, {error.strerror}: name another folder") from error
-    files = [folder / "frames.npz"]
-    write_arrays(files[0], {one.name: one.frames for one in made})
     front_end, audible = maker.model.front_end, not maker.model.inaudible
     windows = [one for one in made if one.source is None]
     heard = {one.name: maker.audio(one) for one in made if one.source is not None and audible}
@@ -340,13 +338,19 @@ def write(maker: Maker, made: Sequence[Made], folder: Path) -> list[Path]:
         for one in made
         if one.source is not None
     }
+    kept = {one.name: {one.name: one.frames} for one in made if one.source is not None}
     if windows:
-        name = windows[0].name.rpartition("_")[0] + "s"
+        what = windows[0].name.rpartition("_")[0]
+        name = what if what == "between" else f"{what}s"
+        kept[name] = {one.name: one.frames for one in windows}
         is_spectrum = isinstance(front_end, Spectrogram) and not isinstance(front_end, MFCC)
         frames, titles = [one.frames for one in windows], [one.title for one in windows]
         figures[name] = window_grid({"": frames}, titles=titles, by_feature=not is_spectrum)
         if audible:
             heard[name] = one_after_another(maker.model, frames)
+    files = [folder / f"{name}.npz" for name in kept]
+    for path, arrays in zip(files, kept.values(), strict=True):
+        write_arrays(path, arrays)
     for name, figure in figures.items():
         files.append(folder / f"{name}.png")
         write_bytes(files[-1], png(figure, dpi=SHARPNESS))

@@ -58,8 +58,9 @@ class LoadedRun(Trained):
         model = self.task.model(run.config, list(run.model.get("classes", [])))
         super().__init__(run.folder, run.config, run.model, run.corpus, run.history, model)
         weights = read_weights(path) if epoch is None else weights_of_epoch(run, epoch)
-        if adopt := getattr(model.network, "adopt", None):  # tensors whose shapes follow from the data
-            adopt(weights, prefix="network.")
+        for name, module in model.named_modules():  # tensors whose shapes follow from the data
+            if name.endswith("network") and (adopt := getattr(module, "adopt", None)):
+                adopt(weights, prefix=f"{name}.")
         expected, optional = model.state_dict(), self.task.optional_weights
         self.is_whole = not optional or any(name.startswith(optional) for name in weights)
         if not self.is_whole:

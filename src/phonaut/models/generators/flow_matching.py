@@ -42,6 +42,7 @@ class FlowMatching(Generator):
     """
 
     terms = ("loss",)
+    is_invertible = True
     RULES: ClassVar = {
         **Generator.RULES,
         "n_steps": within(1, 10_000),

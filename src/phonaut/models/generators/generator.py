@@ -114,6 +114,7 @@ class Generator(nn.Module):
 
     Attributes:
         has_encoder: windows have codes; a WGAN's have none.
+        is_invertible: decoding a code gives the window back whatever was learned, so that reconstructions tell nothing.
         terms: names of what `losses`, and the players, tell of a window, in the order of the logs.
 
     Raises:
@@ -121,6 +122,7 @@ class Generator(nn.Module):
     """
 
     has_encoder: ClassVar[bool] = True
+    is_invertible: ClassVar[bool] = False
     terms: ClassVar[tuple[str, ...]] = ("loss",)
     RULES: ClassVar = {
         "latent_size": within(1, 1e5),
