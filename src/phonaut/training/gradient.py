@@ -107,8 +107,15 @@ class SpeechClassifier(TrainingLoop):
         return F.cross_entropy(scores, labels, ignore_index=-1, label_smoothing=smoothing)
 
     def scores_and_loss(self, batch: Batch, smoothing: float) -> tuple[Tensor, Tensor]:
-        """Scores `(N, C)` of the spans of a batch, and what training lowers; frame-level networks learn from frames."""
+        """Scores `(N, C)` of the spans of a batch, and what training lowers.
+
+        Frame-level networks learn from frames, those that may answer early from the weighted losses of all exits.
+        """
         segments, lengths = self.model.segments(batch)
+        if exits := getattr(self.model.network, "exit_weights", ()):
+            of_exits = self.model.network.exit_scores(segments, lengths)
+            losses = [w * self.loss(one, batch.labels, smoothing) for w, one in zip(exits, of_exits, strict=True)]
+            return self.model.network.chosen(of_exits)[0], torch.stack(losses).sum()
         scores = self.model.classify(segments, lengths)
         if not self.model.frame_level:
             return scores, self.loss(scores, batch.labels, smoothing)
