@@ -20,30 +20,16 @@ class ConvolutionalNetwork(Network):
         n_hidden: D', features of the frames of `body`.
         n_classes: C.
         dropout: before the linear layer.
-
-    Attributes:
-        time_stride: frames to each that `body` gives.
-        causal: it looks at no later frame.
+        causal: `body` looks at no later frame.
     """
 
     scopes: ClassVar[tuple[str, ...]] = ("segment",)
-    time_stride: int = 1
-    causal: bool = False
 
-    def __init__(self, n_hidden: int, n_classes: int, *, dropout: float) -> None:
+    def __init__(self, n_hidden: int, n_classes: int, *, dropout: float, causal: bool) -> None:
         super().__init__()
+        self.looks_ahead = not causal
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(n_hidden, n_classes)
-
-    def body(self, frames: Tensor, lengths: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Frames before the mean over time `(B, T', D')`, and the mask of the valid, `(B, T')` or None.
-
-        Args:
-            frames: `(B, T, D)`, zero past each item's end.
-            lengths: valid frames of each, `(B,)`.
-            mask: of the valid, `(B, T)`; None where all are.
-        """
-        raise NotImplementedError
 
     def hidden(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
         """Frames before the mean over time, `(B, T', D')`, one per `time_stride`, and the mask of the valid."""
@@ -60,14 +46,16 @@ class ConvolutionalNetwork(Network):
         return self.decide(masked_mean(*self.hidden(frames, lengths)))
 
 
-def thinned(lengths: Tensor, mask: Tensor | None, stride: int, n_frames: int) -> tuple[Tensor, Tensor | None]:
-    """Lengths and mask of every `stride`-th frame, from the first, of `n_frames` frames.
+def thinned(
+    lengths: Tensor | None, mask: Tensor | None, stride: int, n_frames: int
+) -> tuple[Tensor | None, Tensor | None]:
+    """Lengths and mask of every `stride`-th frame, from the first, of `n_frames` frames; without a mask nothing is new.
 
     >>> import torch
     >>> thinned(torch.tensor([1, 4]), torch.ones(2, 5), 2, 5)[1].tolist()
     [[True, False, False], [True, True, False]]
     """
-    if stride == 1 or mask is None:
-        return (lengths - 1) // stride + 1, mask
+    if lengths is None or mask is None or stride == 1:
+        return lengths, mask
     lengths = (lengths - 1) // stride + 1
     return lengths, length_mask(lengths, (n_frames - 1) // stride + 1)

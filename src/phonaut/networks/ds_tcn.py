@@ -73,15 +73,14 @@ class DSTCN(ConvolutionalNetwork):
     ) -> None:
         sizes = {"channels": channels, "n_blocks": n_blocks, "kernel_size": kernel_size, "dilation": dilation}
         refuse(below(1, n_features=n_features, n_classes=n_classes, **sizes))
-        super().__init__(channels, n_classes, dropout=0.0)
-        self.causal = causal
+        super().__init__(channels, n_classes, dropout=0.0, causal=causal)
         self.first = nn.Linear(n_features, channels)
         self.blocks = nn.ModuleList(
             SeparableBlock(channels, kernel_size, dilation=dilation * 2**i, causal=causal, dropout=dropout)
             for i in range(n_blocks)
         )
 
-    def body(self, frames: Tensor, lengths: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def body(self, frames: Tensor, lengths: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Frames before the mean over time, one for each."""
         x = masked(F.relu(self.first(frames)).transpose(1, 2).unsqueeze(2), mask)
         for block in self.blocks:

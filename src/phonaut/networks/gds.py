@@ -32,7 +32,9 @@ class GroupedBlock(nn.Module):
         self.dropout = nn.Dropout2d(dropout)
         self.strides = (stride, pool)
 
-    def forward(self, x: Tensor, lengths: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    def forward(
+        self, x: Tensor, lengths: Tensor | None, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """`x (B, D, 1, T)`, zero past each item's end, with lengths and mask, and the same of the result."""
         stride, pool = self.strides
         lengths, mask = thinned(lengths, mask, stride, x.shape[3])
@@ -100,8 +102,8 @@ class GDS(ConvolutionalNetwork):
                 if n_in % g or n_out % g
             ]
         refuse(problems)
-        super().__init__(sizes[-1], n_classes, dropout=dropout)
-        self.causal, self.time_stride = causal, prod(strides) * pool ** len(channels)
+        super().__init__(sizes[-1], n_classes, dropout=dropout, causal=causal)
+        self.time_stride = prod(strides) * pool ** len(channels)
         self.blocks = nn.ModuleList(
             GroupedBlock(
                 n_in,
@@ -119,7 +121,7 @@ class GDS(ConvolutionalNetwork):
             )
         )
 
-    def body(self, frames: Tensor, lengths: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def body(self, frames: Tensor, lengths: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Frames before the mean over time, one per `time_stride`."""
         x = frames.transpose(1, 2).unsqueeze(2)
         for block in self.blocks:

@@ -75,8 +75,7 @@ class MDTC(ConvolutionalNetwork):
     ) -> None:
         sizes = {"channels": channels, "n_stacks": n_stacks, "n_blocks": n_blocks, "kernel_size": kernel_size}
         refuse(below(1, n_features=n_features, n_classes=n_classes, dilation=dilation, **sizes))
-        super().__init__(channels, n_classes, dropout=dropout)
-        self.causal = causal
+        super().__init__(channels, n_classes, dropout=dropout, causal=causal)
         self.first = ScaleBlock(n_features, channels, kernel_size, dilation=dilation, causal=causal)
         self.stacks = nn.ModuleList(
             nn.ModuleList(
@@ -86,7 +85,7 @@ class MDTC(ConvolutionalNetwork):
             for _ in range(n_stacks)
         )
 
-    def body(self, frames: Tensor, lengths: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def body(self, frames: Tensor, lengths: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Frames before the mean over time, one for each."""
         x = self.first(frames.transpose(1, 2).unsqueeze(2), mask)
         total = 0.0

@@ -90,8 +90,8 @@ class TCResNet8(ConvolutionalNetwork):
         problems = below(1, n_features=n_features, n_classes=n_classes, kernel_size=kernel_size, dilation=dilation)
         problems += below(1, first_kernel_size=first_kernel_size)
         refuse(problems + ([] if min(sizes, default=0) >= 1 else [f"width * channels must be >= 1, got {sizes}"]))
-        super().__init__(sizes[-1], n_classes, dropout=dropout)
-        self.causal, self.time_stride = causal, 2 ** (len(sizes) - 1)
+        super().__init__(sizes[-1], n_classes, dropout=dropout, causal=causal)
+        self.time_stride = 2 ** (len(sizes) - 1)
         self.first = TemporalConv(n_features, sizes[0], first_kernel_size, causal=causal)
         more: dict[str, Any] = {"dilation": dilation, "causal": causal}
         self.blocks = nn.ModuleList(
@@ -100,7 +100,7 @@ class TCResNet8(ConvolutionalNetwork):
             for i in range(self.blocks_per_stage)
         )
 
-    def body(self, frames: Tensor, lengths: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def body(self, frames: Tensor, lengths: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Frames before the mean over time, one per 2^stages."""
         x = masked(F.relu(self.first(frames.transpose(1, 2).unsqueeze(2), mask)), mask)
         for block in self.blocks:
