@@ -47,9 +47,7 @@ def again(stream: StreamingModel, audio: torch.Tensor) -> float:
 def main() -> None:
     torch.set_num_threads(1)
     rows = {}
-    print(
-        f"{'model':16} {'state, bytes':>12} {'by hops':>8} {'in 10 s':>8} {'windows':>8}   real-time factor, best of {REPEATS}"
-    )
+    print(f"{'model':16} {'state, bytes':>12} {'by hops':>8} {'in 10 s':>8} {'windows':>8}   best of {REPEATS}")
     for name in sys.argv[1:] or MODELS:
         stream = StreamingModel(speech_model(compose([f"model={name}", "streaming=true", "recipe=none"]), 12))
         audio = 0.1 * torch.randn(1, 20 * RATE, generator=torch.Generator().manual_seed(0))

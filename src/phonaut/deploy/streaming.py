@@ -13,6 +13,7 @@ from torch import Tensor
 
 from phonaut.features.frames import Frames
 from phonaut.features.front_end import FrontEnd
+from phonaut.features.functional import whole
 from phonaut.features.streaming import next_frames
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.network import Network
@@ -97,7 +98,9 @@ class StreamingModel:
     def initial_state(self, n_streams: int = 1) -> StreamState:
         """The state before the first sample of `n_streams` streams that run side by side."""
         like = next(self.network.parameters())
-        return self.step(like.new_zeros(n_streams, 0), StreamState({}))[1]
+        n_samples = self.front_end.layout.hop_length * self.network.time_stride  # with which all layers have run
+        _, after = self.step(like.new_zeros(n_streams, n_samples), StreamState({}))
+        return StreamState({name: torch.zeros_like(value) for name, value in after.tensors.items()})
 
     @torch.no_grad()
     def step(self, audio: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
@@ -126,12 +129,12 @@ class StreamingModel:
 
 def moving_mean(hidden: Tensor, window: int, past: dict[str, Tensor]) -> Tensor:
     """Means `(B, N, D)` of the last `window` of all hidden frames up to each of the next, `hidden (B, N, D)`."""
+    if past and not hidden.shape[1]:
+        return hidden
     n_before = int(past["n"]) if past else 0
     before = past["frames"] if past else hidden.new_zeros(len(hidden), window - 1, hidden.shape[2])
     joined, n = torch.cat([before, hidden], dim=1), hidden.shape[1]
-    past["frames"], past["n"] = joined[:, n:], torch.tensor(min(window, n_before + n))
-    if not n:
-        return hidden
+    past["frames"], past["n"] = joined[:, n:], whole(min(window, n_before + n))
     counts = torch.arange(n_before + 1, n_before + n + 1, device=hidden.device).clamp(max=window)
     sums = F.avg_pool1d(joined.transpose(1, 2), window, 1) * window
     return sums.transpose(1, 2) / counts[:, None].to(hidden.dtype)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Literal
 
 import torch
@@ -22,6 +23,12 @@ _COSINE_TERMS = {"hann": (0.5, 0.5), "povey": (0.5, 0.5), "hamming": (0.54, 0.46
 def length_mask(lengths: Tensor, n_frames: int) -> Tensor:
     """Mask of the valid ones of `n_frames` frames, `(B, T)`, given `lengths (B,)`."""
     return torch.arange(n_frames, device=lengths.device) < lengths[:, None]
+
+
+@cache
+def whole(n: int) -> Tensor:
+    """`n` as a tensor, for states of streams: one for all, as its making takes as long as a small convolution."""
+    return torch.tensor(n)
 
 
 def window_function(name: Window, win_length: int, *, periodic: bool = True) -> Tensor:

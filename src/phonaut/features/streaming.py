@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from phonaut.features.front_end import BLOCK_FRAMES, FrontEnd
-from phonaut.features.functional import deltas
+from phonaut.features.functional import deltas, whole
 
 
 def next_frames(front_end: FrontEnd, audio: Tensor, past: dict[str, Tensor]) -> Tensor:
@@ -27,7 +27,7 @@ def next_frames(front_end: FrontEnd, audio: Tensor, past: dict[str, Tensor]) -> 
     pending = int(past["pending"]) if past else 0
     samples = torch.cat([past["audio"] if past else audio.new_zeros(len(audio), win - 1), audio], dim=1)
     n_frames = (pending + n) // hop
-    past["audio"], past["pending"] = samples[:, n:], torch.tensor((pending + n) % hop)
+    past["audio"], past["pending"] = samples[:, n:], whole((pending + n) % hop)
     if n_frames:
         # The window of the next frame ends hop - pending samples into the new ones.
         windows = samples[:, hop - pending - 1 :].unfold(1, win, hop)[:, :n_frames]
@@ -52,5 +52,5 @@ def slopes(front_end: FrontEnd, frames: Tensor, past: dict[str, Tensor]) -> list
         past[key] = joined[:, joined.shape[1] - reach :]
         lengths = torch.full((len(below),), joined.shape[1], device=below.device)
         orders.append(deltas(joined, lengths, causal=True, kind=kind, order=order)[:, reach:])
-    past["begun"] = torch.tensor(begun or frames.shape[1] > 0)
+    past["begun"] = whole(int(begun or frames.shape[1] > 0))
     return orders[1:]

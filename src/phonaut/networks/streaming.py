@@ -34,22 +34,18 @@ class OngoingNetwork:
         The tensors of `state` stay as they are.
         """
         network: Network = self.network  # type: ignore[assignment]
+        past: dict[str, dict[str, Tensor]] = {name: {} for name in self.layers}
+        for key, value in state.items():
+            name, _, part = key.rpartition(".")
+            past[name][part] = value
         try:
-            for layer in self.layers.values():
-                layer.past = {}  # type: ignore[assignment]
-            for key, value in state.items():
-                name, _, part = key.rpartition(".")
-                self.layers[name].past[part] = value  # type: ignore[index, operator, union-attr]
+            for name, layer in self.layers.items():
+                vars(layer)["past"] = past[name]
             hidden, _ = network.body(frames, None, None)
-            after = {
-                f"{name}.{part}": value
-                for name, layer in self.layers.items()
-                for part, value in layer.past.items()  # type: ignore[operator, union-attr]
-            }
         finally:
             for layer in self.layers.values():
-                layer.past = None  # type: ignore[assignment]
-        return hidden, after
+                vars(layer)["past"] = None
+        return hidden, {f"{name}.{part}": value for name, parts in past.items() for part, value in parts.items()}
 
 
 def why_not(network: nn.Module) -> str | None:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from phonaut.features.functional import whole
 from phonaut.networks.padding import MaskedBatchNorm
 
 
@@ -37,7 +38,7 @@ class OverTime:
         n, skip = x.shape[3], 0
         if self.thinning > 1:  # frames of x before the first that a result ends at
             skip = int(past["skip"]) if "skip" in past else 0
-            past["skip"] = torch.tensor((skip - n) % self.thinning)
+            past["skip"] = whole((skip - n) % self.thinning)
         if self.context:
             before = past["frames"] if "frames" in past else x.new_zeros(*x.shape[:3], self.context)
             x = torch.cat([before, x], dim=3)
@@ -138,8 +139,8 @@ class TemporalConv(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """`x (B, D, 1, T)`, zero past each item's end; `mask (B, T')` is that of the result."""
-        y: Tensor = self.norm(self.conv(x), mask)
-        return y
+        y: Tensor = self.conv(x)
+        return self.norm(y, mask) if y.shape[3] else y  # in streaming, it may be that nothing is due
 
 
 def masked(x: Tensor, mask: Tensor | None) -> Tensor:
