@@ -33,6 +33,12 @@ TARGETS = ("keyword", "phone", "speaker")
 SMALL_FLOW = ["model.n_couplings=2", "model.n_hidden=4", "model.n_passes=1", "model.gmm_init_steps=1", "model.n_mix=1"]
 SMALL = {
     "tc-res8": ["model.channels=[4,4]"],
+    "tc-res14": ["model.channels=[4,4]"],
+    "branchy-tc-res8": ["model.channels=[4,4,4]", "model.exit_weights=[0.5,0.5]"],
+    "gds": ["model.channels=[6,6]", "model.kernel_sizes=[9,9]", "model.strides=[2,1]", "model.groups=[1,2]"],
+    "mdtc": ["model.channels=4", "model.n_stacks=2"],
+    "ds-tcn": ["model.channels=4"],
+    "bc-res1": ["model.width=0.5"],
     "dnnhmm": ["model.hidden_size=8", "module.n_mix=1", "module.em_steps=1"],
     **{name: ["model.hidden_size=4"] for name in ("lstm", "gru", "rnn")},
     **{name: ["model.n_mix=2"] for name in ("gmm", "gmmhmm")},
@@ -52,12 +58,14 @@ FEATURES = {
 PRETRAINED = {"mockingjay_base", "mockingjay_large", "mockingjay_small"}  # in tests/runs/test_pretraining.py
 VERIFY = {"gmm_ubm", "gmm_ubm_diag", "gmm_ubm_full", "ivector", "supervector", "dtw_verification", "phone_hmm",
           "sentence_hmm", "ecapa", "redimnet"}  # in tests/tasks/test_verification.py  # fmt: skip
+OF_OTHER_WIDTH = {"bc-res3", "bc-res8"}  # than bc-res1
 # in tests/models/generators and tests/training/test_generation.py
 GENERATORS = {"cvae", "gated_vae", "lstm_vae", "fhvae", "wae_gan", "wae_mmd", "wgan_gp", "flow_matching"}
 # melspec, spectrogram, melspec_kaldi and mfcc with other numbers
 SAME_AS_OTHERS = {"mel", "linear", "fbank", "mfcc39", "mfcc60"}
 FAMILIES = (
-    ("tc-res8",),
+    ("tc-res8", "tc-res14"),
+    ("branchy-tc-res8", "gds", "mdtc", "ds-tcn", "bc-res1"),
     ("dnnhmm",),
     ("lstm", "gru", "rnn", "probe"),  # networks that see a frame through one linear map
     ("gmm", "gmmhmm"),
@@ -109,7 +117,7 @@ def of_model(model: str, target: str) -> list[str]:
 
 
 def test_every_model_and_front_end_is_in_the_grid() -> None:
-    assert set(SMALL) | PRETRAINED | VERIFY | GENERATORS == set(choices()["model"])
+    assert set(SMALL) | PRETRAINED | VERIFY | GENERATORS | OF_OTHER_WIDTH == set(choices()["model"])
     assert set(FEATURES) | SAME_AS_OTHERS | {"frames"} == set(choices()["features"])
 
 

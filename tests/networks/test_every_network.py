@@ -134,6 +134,33 @@ def test_every_parameter_is_trained(network: nn.Module) -> None:
     assert still == []
 
 
+ONE_OF_EACH = ("branchy-tc-res8", "bc-res1", "ds-tcn", "gds", "gru", "lstm", "mdtc", "tc-res8", "tc-res14")
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_a_toy_is_learned_in_seconds(name: str) -> None:
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(24) % 3
+    made = torch.randn(48, 30, 6, generator=generator)
+    for i, start in enumerate(torch.randint(0, 20, (48,), generator=generator).tolist()):
+        made[i, start : start + 10, [0, 2, 4][i % 3]] += 3.0  # a class is a tone, which begins anywhere
+    network = NETWORKS[name](n_features=6, n_classes=3, dropout=0.0)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.3  # the statistics of evaluation follow within so few steps
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    lengths = torch.full((24,), 30)
+    for _ in range(30):
+        scores = getattr(network, "exit_scores", network)(made[:24], lengths)
+        loss = nn.functional.cross_entropy(scores.view(-1, 3), labels.repeat(scores.numel() // 72))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    right = network.eval()(made[24:], lengths).argmax(dim=1) == labels
+    assert right.float().mean() >= 0.8, right.float().mean()
+
+
 def test_half_precision_gives_nearly_the_same_scores(network: nn.Module) -> None:
     batch, lengths = padded([frames(20), frames(30)], 30)
     network = network.float()

@@ -32,7 +32,7 @@ def next_frames(front_end: FrontEnd, audio: Tensor, past: dict[str, Tensor]) -> 
         # The window of the next frame ends hop - pending samples into the new ones.
         windows = samples[:, hop - pending - 1 :].unfold(1, win, hop)[:, :n_frames]
         windows = F.pad(windows, (0, layout.n_fft - win))
-        analyzed = torch.cat([front_end.analyze(block) for block in windows.split(BLOCK_FRAMES, dim=1)], dim=1)
+        analyzed = torch.cat([front_end.analyze(block) for block in torch.split(windows, BLOCK_FRAMES, dim=1)], dim=1)
         frames = front_end.transform(analyzed, torch.full((len(audio),), n_frames, device=audio.device))
     else:
         frames = audio.new_zeros(len(audio), 0, front_end.n_features // (1 + options.deltas))

@@ -6,7 +6,7 @@ Chang et al. 2021, 2103.13620.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -50,8 +50,7 @@ class BroadcastBlock(nn.Module):
         super().__init__()
         self.change = TimeConv(n_in, n_out, 1) if n_in != n_out else None
         self.change_norm = MaskedBatchNorm(n_out) if n_in != n_out else None
-        more = {"height": 3, "height_stride": stride, "height_padding": 1}
-        self.frequency = TimeConv(n_out, n_out, 1, groups=n_out, **more)
+        self.frequency = TimeConv(n_out, n_out, 1, groups=n_out, height=3, height_stride=stride, height_padding=1)
         self.frequency_norm = SubSpectralNorm(n_out, n_rows, n_bands)
         self.time = TimeConv(n_out, n_out, 3, dilation=dilation, causal=causal, groups=n_out)
         self.time_norm = MaskedBatchNorm(n_out)
@@ -118,7 +117,7 @@ class BCResNet(ConvolutionalNetwork):
         self.first_norm = MaskedBatchNorm(2 * base)
         n_in, n_rows = 2 * base, -(-n_features // 2)
         blocks = []
-        more = {"n_bands": n_bands, "causal": causal, "dropout": block_dropout}
+        more: dict[str, Any] = {"n_bands": n_bands, "causal": causal, "dropout": block_dropout}
         for i, (factor, n_blocks, stride) in enumerate(STAGES):
             n_out = int(factor * base)
             for j in range(n_blocks):

@@ -85,8 +85,9 @@ class BranchyTCResNet8(TCResNet8):
 
     def step(self, i: int, x: Tensor, lengths: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Block `i`, with lengths and mask of its result."""
-        lengths, mask = thinned(lengths, mask, 2, x.shape[3])
-        return self.blocks[i](x, mask), lengths, mask
+        fewer, mask = thinned(lengths, mask, 2, x.shape[3])
+        assert fewer is not None
+        return self.blocks[i](x, mask), fewer, mask
 
     def exit(self, i: int, x: Tensor, mask: Tensor | None) -> Tensor:
         """Scores `(B, C)` from the result of block `i`."""

@@ -64,6 +64,7 @@ class SpeechClassifier(TrainingLoop):
 
     shown = ("loss", "accuracy")
     figures: tuple[str, ...] = ("loss", "accuracy", "recall", "f1")
+    trains_front_ends = True
     RULES: ClassVar = {"label_smoothing": Rule("must be from 0 to below 1", lambda value: 0 <= value < 1)}
 
     @classmethod
