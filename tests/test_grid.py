@@ -64,8 +64,7 @@ GENERATORS = {"cvae", "gated_vae", "lstm_vae", "fhvae", "wae_gan", "wae_mmd", "w
 # melspec, spectrogram, melspec_kaldi and mfcc with other numbers
 SAME_AS_OTHERS = {"mel", "linear", "fbank", "mfcc39", "mfcc60"}
 FAMILIES = (
-    ("tc-res8", "tc-res14"),
-    ("branchy-tc-res8", "gds", "mdtc", "ds-tcn", "bc-res1"),
+    ("tc-res8", "tc-res14", "branchy-tc-res8", "gds", "mdtc", "ds-tcn", "bc-res1"),
     ("dnnhmm",),
     ("lstm", "gru", "rnn", "probe"),  # networks that see a frame through one linear map
     ("gmm", "gmmhmm"),
@@ -118,7 +117,7 @@ def of_model(model: str, target: str) -> list[str]:
 
 def test_every_model_and_front_end_is_in_the_grid() -> None:
     assert set(SMALL) | PRETRAINED | VERIFY | GENERATORS | OF_OTHER_WIDTH == set(choices()["model"])
-    assert set(FEATURES) | SAME_AS_OTHERS | {"frames"} == set(choices()["features"])
+    assert set(FEATURES) | SAME_AS_OTHERS | {"frames", "sinc"} == set(choices()["features"])
 
 
 def test_every_family_meets_every_front_end_and_both_and_models_every_target() -> None:
@@ -132,6 +131,17 @@ def test_every_family_meets_every_front_end_and_both_and_models_every_target() -
 @pytest.mark.parametrize(("model", "target", "features"), CELLS)
 def test_a_cell_trains_and_is_scored(model: str, target: str, features: str, tmp_path: Path) -> None:
     check_cell(compose(overrides(model, target, features)), tmp_path / "run" / model)
+
+
+def test_what_is_learned_in_front_of_a_network_is_trained_with_it(tmp_path: Path) -> None:
+    words = [*of_model("gds", "keyword"), "dataset.n_speakers=10", *WORDS, "normalizer=adaptivefixedpoint"]
+    config = compose([*words, "features=sinc", "features.n_filters=6"])
+    check_cell(config, tmp_path / "run" / "gds")
+    model = load(tmp_path / "run" / "gds").model
+    began = type(model.front_end)(n_filters=6)
+    assert not torch.equal(model.front_end.bands()[0], began.bands()[0])
+    assert not torch.allclose(model.normalizer.norm.weight, torch.tensor(0.25))
+    assert model.normalizer.norm.running_var.max() != 1.0
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +182,8 @@ def check_cell(config: Config, folder: Path) -> None:
         (["model=genhmm", "trainer.limit_train_batches=0.5"], "an EM step is one over the whole split"),
         (["model=genhmm", "features=raw"], "model=genhmm couples dimensions: it needs 2 features"),
         (["model=dtw", "features=raw"], "model=dtw compares all pairs of frames"),
+        (["model=gmmhmm", "features=sinc"], "features=sinc is learned with the network, and module=em does not"),
+        (["model=gmm", "normalizer=adaptivefixedpoint"], "normalizer=adaptivefixedpoint is learned with the network"),
         (["model=gmmhmm", "streaming=true"], "model=gmmhmm cannot be causal"),
     ],
 )

@@ -54,3 +54,13 @@ def test_its_last_exit_is_a_tc_res8() -> None:
 def test_weights_that_are_not_one_a_block_are_refused() -> None:
     with pytest.raises(ValueError, match="3 that add up to 1"):
         BranchyTCResNet8(n_features=6, n_classes=4, exit_weights=[0.5, 0.5])
+
+
+@pytest.mark.oracle
+def test_the_cost_of_an_exit_is_what_one_counts_by_hand() -> None:
+    network = BranchyTCResNet8(n_features=40, n_classes=12)
+    first = 40 * 16 * 3 * 101
+    costs = [(16 * 24 * 9 + 24 * 24 * 9 + 16 * 24) * 51 + 24 * 12, (24 * 32 * 9 + 32 * 32 * 9 + 24 * 32) * 26 + 32 * 12]
+    last = (32 * 48 * 9 + 48 * 48 * 9 + 32 * 48) * 13 + 48 * 12
+    expected = [first + costs[0], first + sum(costs), first + sum(costs) + last]
+    assert network.exit_macs(101, 40) == expected

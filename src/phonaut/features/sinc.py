@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -97,6 +98,11 @@ class Sinc(FrontEnd):
         self.constant("time_s", torch.arange(-half, half + 1, dtype=torch.float64) / o.sample_rate)
         self.constant("window", window_function("hamming", o.win_length, periodic=False))
         self.n_features = o.n_filters * (1 + o.deltas)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+        """As every front end; weights are not kept in half precision."""
+        super()._apply(fn, recurse)
+        return self.float() if self.low_hz.dtype in (torch.float16, torch.bfloat16) else self
 
     def bands(self) -> tuple[Tensor, Tensor]:
         """Lower and upper edges of the filters, Hz, `(n_filters,)` each."""

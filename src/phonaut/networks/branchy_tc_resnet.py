@@ -5,6 +5,7 @@ Teerapittayanon et al. 2016, "BranchyNet: Fast inference via early exiting from 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from phonaut.checks import refuse, within
 from phonaut.networks.convolutional import thinned
+from phonaut.networks.counting import count
 from phonaut.networks.padding import masked_mean, without_padding
 from phonaut.networks.tc_resnet import TCResNet8
 from phonaut.networks.time_conv import masked
@@ -101,6 +103,14 @@ class BranchyTCResNet8(TCResNet8):
         sure[-1] = True
         first = sure.int().argmax(dim=0)
         return scores.gather(0, first[None, :, None].expand(1, -1, scores.shape[2]))[0], first
+
+    def exit_macs(self, n_frames: int, n_features: int) -> list[int]:
+        """Multiply-accumulates of a segment of `n_frames` x `n_features` that ends at each exit."""
+        cost = dict.fromkeys(range(len(self.blocks)), 0)
+        for layer in count(self, n_frames, n_features).layers:
+            part, i = [*layer.name.split("."), ""][:2]
+            cost[int(i) if part in ("blocks", "exits") else 0 if part == "first" else len(cost) - 1] += layer.macs
+        return list(itertools.accumulate(cost.values()))
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Scores `(B, C)` of segments `(B, T, D)` with `lengths (B,)`."""

@@ -123,6 +123,30 @@ class SpeechClassifier(TrainingLoop):
         logits, segment = self.model.network.frame_logits(segments, lengths)
         return scores, self.loss(logits, batch.labels[segment], smoothing)
 
+    def conclude(self, data: Any) -> dict[str, Any]:
+        """Of a network that may answer early: how often it does on the test split, and what it computes on average.
+
+        `exits`, the part of the spans that each exit answers; `exit_macs`, the mean of their multiply-accumulates.
+        """
+        network = self.model.network
+        if not getattr(network, "exit_weights", ()):
+            return {}
+        split = "test" if len(data.dataset("test")) else "validation"
+        taken, n_frames = [], []
+        with torch.inference_mode():
+            for batch in data.batches(split):
+                segments, lengths = self.model.segments(batch)
+                taken.append(network.chosen(network.exit_scores(segments, lengths))[1])
+                n_frames.append(lengths)
+        share = torch.bincount(torch.cat(taken), minlength=len(network.exit_weights)).double()
+        share /= share.sum()
+        mean = round(torch.cat(n_frames).double().mean().item())
+        macs = network.exit_macs(mean, self.model.front_end.n_features)
+        return {
+            "exits": share.tolist(),
+            "exit_macs": sum(part * cost for part, cost in zip(share.tolist(), macs, strict=True)),
+        }
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One batch: augment, score, loss."""
         self.seed_step(batch_idx)
