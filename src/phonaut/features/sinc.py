@@ -64,11 +64,13 @@ class SincOptions(FrontEndOptions):
 class Sinc(FrontEnd):
     r"""Learned band-passes: `D = n_filters` log amplitudes. The keys are those of `SincOptions`.
 
-    Filter `k` passes `[f1_k, f2_k]`, `f1 = least_hz + |a_k|`, `f2 = min(f1 + least_band_hz + |b_k|, half the rate)`:
+    Filter `k` passes `[f1_k, f2_k]`, `f1 = least_hz + 1000 |a_k|`, `f2 = f1 + least_band_hz + 1000 |b_k|`:
 
-    `h_k[n] = (2 f2 sinc(2 f2 n / r) - 2 f1 sinc(2 f1 n / r)) / (2 (f2 - f1)) * hamming[n]`, with `a` and `b` learned;
-    a frame is the mean of `pool` values of `log(1 + |h_k * x|)`, batch-normalised. The bands begin where those of a mel
-    filter bank from 30 Hz lie. Sums of the normalisation are over valid frames alone, so that padding changes nothing.
+    `h_k[n] = (2 f2 sinc(2 f2 n / r) - 2 f1 sinc(2 f1 n / r)) / (2 (f2 - f1)) * hamming[n]`,
+
+    with `a` and `b` learned, in kHz, so that a step of an optimizer for weights moves them far enough. A frame is the
+    mean of `pool` values of `log(1 + |h_k * x|)`, batch-normalised. The bands begin where those of a mel filter bank
+    from 30 Hz lie. The normalisation is by the valid frames alone, so that padding changes nothing.
 
     Source: Ravanelli and Bengio, "Speaker recognition from raw waveform with SincNet", 2018; logarithm and stride:
     Mittermaier et al. 2020.
@@ -91,8 +93,8 @@ class Sinc(FrontEnd):
             hz_to_mel(30.0), hz_to_mel(o.sample_rate / 2 - o.least_hz - o.least_band_hz), o.n_filters + 1
         )
         edges = torch.from_numpy(mel_to_hz(edges_mel)).float()
-        self.low_hz = nn.Parameter((edges[:-1] - o.least_hz).clamp(min=0))
-        self.band_hz = nn.Parameter((edges[1:] - edges[:-1] - o.least_band_hz).clamp(min=0))
+        self.low_khz = nn.Parameter((edges[:-1] - o.least_hz).clamp(min=0) / 1000)
+        self.band_khz = nn.Parameter((edges[1:] - edges[:-1] - o.least_band_hz).clamp(min=0) / 1000)
         self.norm = nn.BatchNorm1d(o.n_filters)
         half = o.win_length // 2
         self.constant("time_s", torch.arange(-half, half + 1, dtype=torch.float64) / o.sample_rate)
@@ -102,13 +104,13 @@ class Sinc(FrontEnd):
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
         """As every front end; weights are not kept in half precision."""
         super()._apply(fn, recurse)
-        return self.float() if self.low_hz.dtype in (torch.float16, torch.bfloat16) else self
+        return self.float() if self.low_khz.dtype in (torch.float16, torch.bfloat16) else self
 
     def bands(self) -> tuple[Tensor, Tensor]:
         """Lower and upper edges of the filters, Hz, `(n_filters,)` each."""
         o = self.options
-        low = (o.least_hz + self.low_hz.abs()).clamp(max=o.sample_rate / 2 - o.least_band_hz)
-        return low, (low + o.least_band_hz + self.band_hz.abs()).clamp(max=o.sample_rate / 2)
+        low = (o.least_hz + 1000 * self.low_khz.abs()).clamp(max=o.sample_rate / 2 - o.least_band_hz)
+        return low, (low + o.least_band_hz + 1000 * self.band_khz.abs()).clamp(max=o.sample_rate / 2)
 
     def filters(self) -> Tensor:
         """The impulse responses, `(win_length, n_filters)`."""
