@@ -1,0 +1,73 @@
+"""Detections in probabilities of words along time: a threshold, and a time in which nothing more is detected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from phonaut.arrays import Array
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A word that was heard.
+
+    Attributes:
+        word: its class.
+        start_s: of the window that was heard, seconds from the beginning of the sound.
+        end_s: of it: all that was heard when the word was detected.
+        probability: of the word, smoothed.
+    """
+
+    word: str
+    start_s: float
+    end_s: float
+    probability: float
+
+
+class Detector:
+    """Detections along one stream, which is cut into parts anywhere.
+
+    A word is detected where its probability reaches the threshold, `refractory_s` after the last detection at the
+    earliest, and again only after its probability has been below. Of several words at once it is the most probable.
+
+    Args:
+        words: names `(K,)`.
+        window_s: that a score hears.
+        threshold: of probabilities.
+        refractory_s: seconds.
+
+    Raises:
+        ValueError: a setting is out of range.
+    """
+
+    def __init__(self, words: Sequence[str], *, window_s: float, threshold: float, refractory_s: float) -> None:
+        if not 0 < threshold <= 1:
+            raise ValueError(f"threshold={threshold:g}: must be above 0 and at most 1")
+        if not refractory_s >= 0:
+            raise ValueError(f"refractory_ms={1000 * refractory_s:g}: must not be negative")
+        self.words, self.window_s, self.threshold, self.refractory_s = words, window_s, threshold, refractory_s
+        self.ready_s = 0.0
+        self.last: int | None = None  # the last word, while it is not below the threshold
+
+    def step(self, end_s: Array, probabilities: Array) -> Iterator[Detection]:
+        """Detections in the next rows, `(N,)` and `(N, K)`."""
+        at = 0
+        while at < len(end_s):
+            above = probabilities[at:] >= self.threshold
+            if self.last is not None:
+                below = np.flatnonzero(~above[:, self.last])
+                above[: below[0] if len(below) else None, self.last] = False
+            hits = np.flatnonzero(above.any(axis=1) & (end_s[at:] >= self.ready_s - 1e-9))
+            if not len(hits):
+                if self.last is not None and len(below):
+                    self.last = None
+                return
+            row, words = at + hits[0], above[hits[0]]
+            word = int(np.where(words, probabilities[row], -1.0).argmax())
+            end = float(end_s[row])
+            self.last, self.ready_s, at = word, end + self.refractory_s, row + 1
+            start = max(0.0, end - self.window_s)
+            yield Detection(self.words[word], start, end, float(probabilities[row, word]))
