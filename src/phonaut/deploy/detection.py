@@ -50,24 +50,19 @@ class Detector:
             raise ValueError(f"refractory_ms={1000 * refractory_s:g}: must not be negative")
         self.words, self.window_s, self.threshold, self.refractory_s = words, window_s, threshold, refractory_s
         self.ready_s = 0.0
-        self.last: int | None = None  # the last word, while it is not below the threshold
+        self.armed = np.ones(len(words), dtype=bool)  # words that were below the threshold since they were detected
 
     def step(self, end_s: Array, probabilities: Array) -> Iterator[Detection]:
         """Detections in the next rows, `(N,)` and `(N, K)`."""
-        at = 0
-        while at < len(end_s):
-            above = probabilities[at:] >= self.threshold
-            if self.last is not None:
-                below = np.flatnonzero(~above[:, self.last])
-                above[: below[0] if len(below) else None, self.last] = False
-            hits = np.flatnonzero(above.any(axis=1) & (end_s[at:] >= self.ready_s - 1e-9))
-            if not len(hits):
-                if self.last is not None and len(below):
-                    self.last = None
-                return
-            row, words = at + hits[0], above[hits[0]]
-            word = int(np.where(words, probabilities[row], -1.0).argmax())
-            end = float(end_s[row])
-            self.last, self.ready_s, at = word, end + self.refractory_s, row + 1
-            start = max(0.0, end - self.window_s)
-            yield Detection(self.words[word], start, end, float(probabilities[row, word]))
+        while len(end_s):
+            above = probabilities >= self.threshold
+            armed = np.logical_or.accumulate(~above, axis=0) | self.armed
+            hits = np.flatnonzero((above & armed).any(axis=1) & (end_s >= self.ready_s - 1e-9))
+            row = int(hits[0]) if len(hits) else len(end_s) - 1
+            self.armed = armed[row].copy()
+            if len(hits):
+                word = int(np.where(above[row] & armed[row], probabilities[row], -1.0).argmax())
+                end = float(end_s[row])
+                self.armed[word], self.ready_s = False, end + self.refractory_s
+                yield Detection(self.words[word], max(0.0, end - self.window_s), end, float(probabilities[row, word]))
+            end_s, probabilities = end_s[row + 1 :], probabilities[row + 1 :]

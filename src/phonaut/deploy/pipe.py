@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from io import BufferedIOBase
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,16 @@ WAV_LENGTH = 12
 EXTENSIBLE = 0xFFFE
 KINDS = {(1, 16): ("<i2", 2.0**-15), (1, 32): ("<i4", 2.0**-31), (3, 32): ("<f4", 1.0)}  # (tag, bits) of WAV
 MORE_UNREAD = (b"fLaC", b"OggS", b"ID3", b"NIST", b"FORM", b"RF64")
+
+
+class Incoming(Protocol):
+    """Standard input, and what can be read like it."""
+
+    def read(self, n: int, /) -> bytes:
+        """`n` bytes, fewer at the end only."""
+
+    def read1(self, n: int, /) -> bytes:
+        """What is there, at most `n` bytes."""
 
 
 class Format(NamedTuple):
@@ -39,7 +48,7 @@ class Format(NamedTuple):
     rate: int
 
 
-def pipe_sound(stream: BufferedIOBase, sample_rate: int, pcm_rate: int | None = None) -> Sound:
+def pipe_sound(stream: Incoming, sample_rate: int, pcm_rate: int | None = None) -> Sound:
     """The samples of WAV, or of mono PCM of 16 bits, the lower byte first, as they come.
 
     Args:
@@ -72,7 +81,7 @@ def pipe_sound(stream: BufferedIOBase, sample_rate: int, pcm_rate: int | None = 
 class Pipe:
     """Bytes that can be put back."""
 
-    def __init__(self, stream: BufferedIOBase) -> None:
+    def __init__(self, stream: Incoming) -> None:
         self.stream, self.back = stream, b""
 
     def read(self, n: int) -> bytes:

@@ -112,7 +112,7 @@ class WindowedScores:
     @torch.inference_mode()
     def rows(self, windows: Tensor, ends: Tensor) -> Rows:
         """Scores of windows `(N, S)` that end after so many samples, `(N,)`."""
-        batches = (part.contiguous() for part in windows.split(BATCH))
+        batches = (part.contiguous() for part in torch.split(windows, BATCH))
         scores = [self.model(part, torch.full((len(part),), part.shape[1])).float() for part in batches]
         return Rows(ends.double() / self.rate, torch.cat(scores))
 
