@@ -115,7 +115,7 @@ def sound_of(source: str, sample_rate: int, pcm_rate: int | None = None) -> Soun
     elif sys.stdin.isatty():
         raise ValueError("standard input is a terminal: send sound into it (arecord -f S16_LE -r 16000 | phonaut ...)")
     else:
-        sound = pipe_sound(sys.stdin.buffer, sample_rate, pcm_rate)
+        sound = pipe_sound(sys.stdin.buffer, sample_rate, pcm_rate)  # type: ignore[arg-type]
     return itertools.chain(list(itertools.islice(sound, 1)), sound)
 
 
