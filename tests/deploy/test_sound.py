@@ -5,17 +5,15 @@ from __future__ import annotations
 import io
 import struct
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import soxr
 
+from helpers.fake_microphone import Fake
 from phonaut.deploy import microphone
 from phonaut.deploy.microphone import microphone_sound
 from phonaut.deploy.pipe import pipe_sound
@@ -133,44 +131,6 @@ def test_a_pipe_that_breaks_off_gives_what_came_and_says_so() -> None:
             parts.extend(sound)
         n = sum(map(len, parts)) or 4999
         assert n >= 4499
-
-
-class Fake(ModuleType):
-    """sounddevice, with a microphone that plays blocks from a thread of its own, then vanishes."""
-
-    class PortAudioError(Exception):
-        pass
-
-    def __init__(self, blocks: list[np.ndarray], rate: int = RATE, *, there: bool = True, opens: bool = True) -> None:
-        super().__init__("sounddevice")
-        self.blocks, self.rate, self.there, self.opens = blocks, rate, there, opens
-
-    def query_devices(self, kind: str) -> dict[str, Any]:
-        if not self.there:
-            raise self.PortAudioError("Error querying device -1")
-        return {"default_samplerate": float(self.rate)}
-
-    def InputStream(self, *, callback: Callable[..., None], samplerate: int, channels: int, **more: Any) -> Any:  # noqa: N802
-        self.callback = callback
-        assert (samplerate, channels, more["dtype"]) == (self.rate, 1, "float32")
-        if not self.opens:
-            raise self.PortAudioError("Device unavailable")
-
-        def play() -> Iterator[None]:
-            for block in self.blocks:
-                callback(block[:, None], len(block), SimpleNamespace(), None)
-            yield
-
-        class Stream:
-            def __enter__(self) -> None:
-                self.thread = threading.Thread(target=lambda: list(play()))
-                self.thread.start()
-                self.thread.join()
-
-            def __exit__(self, *error: Any) -> None:
-                pass
-
-        return Stream()
 
 
 @pytest.fixture
