@@ -16,8 +16,8 @@ class Detection:
 
     Attributes:
         word: its class.
-        start_s: of the window that was heard, seconds from the beginning of the sound.
-        end_s: of it: all that was heard when the word was detected.
+        start_s: of what was heard for it, the window and what is smoothed, seconds from the beginning of the sound.
+        end_s: of that: all that was heard when the word was detected.
         probability: of the word, smoothed.
     """
 
@@ -35,7 +35,7 @@ class Detector:
 
     Args:
         words: names `(K,)`.
-        window_s: that a score hears.
+        window_s: that a smoothed score hears.
         threshold: of probabilities.
         refractory_s: seconds.
 

@@ -90,7 +90,7 @@ def listener_of(
     times = {"shift_s": scores.shift_s, "smoothing_s": smoothing_ms / 1000}
     smooth = MovingAverage(words, **times) if smoothing == "mean" else WordChain(words, len(classes), **times)
     names = [classes[c] for c in words]
-    about = {"window_s": window_ms / 1000, "threshold": threshold, "refractory_s": refractory_ms / 1000}
+    about = {"window_s": (window_ms + smoothing_ms) / 1000, "threshold": threshold, "refractory_s": refractory_ms / 1000}
     return Listener(scores, smooth, Detector(names, **about), int(run.model.front_end.sample_rate)), how
 
 
