@@ -17,6 +17,7 @@ from phonaut.config.compose import ConfigurationError, compose
 from phonaut.config.plugins import choices
 from phonaut.config.schema import Config
 from phonaut.corpora.synthetic.espeak import missing
+from phonaut.reports import write_report
 from phonaut.runs.load import load
 from phonaut.runs.run import Run
 from phonaut.runs.training import begin, conclude, fit
@@ -138,8 +139,11 @@ def test_what_is_learned_in_front_of_a_network_is_trained_with_it(tmp_path: Path
     config = compose([*words, "features=sinc", "features.n_filters=6"])
     check_cell(config, tmp_path / "run" / "gds")
     model = load(tmp_path / "run" / "gds").model
-    began = type(model.front_end)(n_filters=6)
-    assert not torch.equal(model.front_end.bands()[0], began.bands()[0])
+    bands = Run(tmp_path / "run" / "gds").model["bands_hz"]
+    learned = torch.stack(model.front_end.bands(), dim=1)
+    torch.testing.assert_close(learned, torch.tensor(bands["learned"]))
+    assert bands["learned"] != bands["began"]
+    assert "Learned filters" in write_report(tmp_path / "run" / "gds").read_text()
     assert not torch.equal(model.normalizer.norm.weight, torch.full((6,), 0.25))
     assert model.normalizer.norm.running_var.max() != 1.0
 

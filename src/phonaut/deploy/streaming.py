@@ -94,7 +94,7 @@ class StreamingModel:
             raise ValueError(f"window_ms={window_ms:g}: must be above 0")
         self.window = max(1, round(window_ms / 1000 / self.score_shift_s))
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def initial_state(self, n_streams: int = 1) -> StreamState:
         """The state before the first sample of `n_streams` streams that run side by side."""
         like = next(self.network.parameters())
@@ -102,7 +102,7 @@ class StreamingModel:
         _, after = self.step(like.new_zeros(n_streams, n_samples), StreamState({}))
         return StreamState({name: torch.zeros_like(value) for name, value in after.tensors.items()})
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def step(self, audio: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
         """Scores `(B, N, C)` that are due within `audio (B, S)`, S >= 0 samples, N >= 0, and the state after it."""
         if audio.ndim != 2 or not audio.is_floating_point():
@@ -119,7 +119,7 @@ class StreamingModel:
         after = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
         return scores, StreamState(after)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def offline(self, audio: Tensor) -> Tensor:
         """Scores `(B, N, C)` of whole recordings `(B, S)`, all equally long: the reference of `step`."""
         frames, lengths = self.model.frames(audio, torch.full((len(audio),), audio.shape[1], device=audio.device))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +14,7 @@ from phonaut.checks import Rule
 from phonaut.data.augmentation.chain import Augmentation
 from phonaut.data.batches import Batch
 from phonaut.data.prepared import UtteranceTable
+from phonaut.features import Sinc
 from phonaut.metrics import rates_from_confusion
 from phonaut.models import EMClassifier
 from phonaut.models.dnnhmm import DNNHMM
@@ -124,28 +126,8 @@ class SpeechClassifier(TrainingLoop):
         return scores, self.loss(logits, batch.labels[segment], smoothing)
 
     def conclude(self, data: Any) -> dict[str, Any]:
-        """Of a network that may answer early: how often it does on the test split, and what it computes on average.
-
-        `exits`, the part of the spans that each exit answers; `exit_macs`, the mean of their multiply-accumulates.
-        """
-        network = self.model.network
-        if not getattr(network, "exit_weights", ()):
-            return {}
-        split = "test" if len(data.dataset("test")) else "validation"
-        taken, n_frames = [], []
-        with torch.inference_mode():
-            for batch in data.batches(split):
-                segments, lengths = self.model.segments(batch)
-                taken.append(network.chosen(network.exit_scores(segments, lengths))[1])
-                n_frames.append(lengths)
-        share = torch.bincount(torch.cat(taken), minlength=len(network.exit_weights)).double()
-        share /= share.sum()
-        mean = round(torch.cat(n_frames).double().mean().item())
-        macs = network.exit_macs(mean, self.model.front_end.n_features)
-        return {
-            "exits": share.tolist(),
-            "exit_macs": sum(part * cost for part, cost in zip(share.tolist(), macs, strict=True)),
-        }
+        """What a learned front end and a network with exits have to say, for `model.json`."""
+        return bands_of(self.model.front_end) | exits_of(self.model, data)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One batch: augment, score, loss."""
@@ -161,3 +143,33 @@ class SpeechClassifier(TrainingLoop):
         """Scores of clean recordings, without smoothing."""
         scores, loss = self.scores_and_loss(batch, 0.0)
         self.validation_statistics.update(loss, scores, batch.labels)
+
+
+def bands_of(front_end: nn.Module) -> dict[str, Any]:
+    """`bands_hz`: edges of learned filters, `[low, high]` each, as training began and as it ended."""
+    if not isinstance(front_end, Sinc):
+        return {}
+    fresh = Sinc(**asdict(front_end.options))
+    edges = {"began": fresh.bands(), "learned": front_end.bands()}
+    return {"bands_hz": {name: torch.stack(one, dim=1).tolist() for name, one in edges.items()}}
+
+
+def exits_of(model: SpeechModel, data: Any) -> dict[str, Any]:
+    """Of a network that may answer early: how often it does on the test split, and what it computes on average.
+
+    `exits`, the part of the spans that each exit answers; `exit_macs`, the mean of their multiply-accumulates.
+    """
+    network: Any = model.network
+    if not getattr(network, "exit_weights", ()):
+        return {}
+    taken, n_frames = [], []
+    with torch.inference_mode():
+        for batch in data.batches("test" if len(data.dataset("test")) else "validation"):
+            segments, lengths = model.segments(batch)
+            taken.append(network.chosen(network.exit_scores(segments, lengths))[1])
+            n_frames.append(lengths)
+    share = torch.bincount(torch.cat(taken), minlength=len(network.exit_weights)).double()
+    share = share / share.sum()
+    mean = round(torch.cat(n_frames).double().mean().item())
+    macs = torch.tensor(network.exit_macs(mean, model.front_end.n_features), dtype=torch.float64)
+    return {"exits": share.tolist(), "exit_macs": float(share @ macs)}
