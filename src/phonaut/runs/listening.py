@@ -90,8 +90,10 @@ def listener_of(
     times = {"shift_s": scores.shift_s, "smoothing_s": smoothing_ms / 1000}
     smooth = MovingAverage(words, **times) if smoothing == "mean" else WordChain(words, len(classes), **times)
     names = [classes[c] for c in words]
-    about = {"window_s": (window_ms + smoothing_ms) / 1000, "threshold": threshold, "refractory_s": refractory_ms / 1000}
-    return Listener(scores, smooth, Detector(names, **about), int(run.model.front_end.sample_rate)), how
+    about = {"window_s": (window_ms + smoothing_ms) / 1000, "refractory_s": refractory_ms / 1000}
+    return Listener(
+        scores, smooth, Detector(names, threshold=threshold, **about), int(run.model.front_end.sample_rate)
+    ), how
 
 
 def sound_of(source: str, sample_rate: int, pcm_rate: int | None = None) -> Sound:
