@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -148,6 +150,31 @@ def test_what_cannot_be_is_said_in_one_sentence(
     assert said in told.err
     assert not told.out
     assert Path("there.txt").read_text() == "mine"
+
+
+@pytest.mark.readme
+@pytest.mark.slow
+def test_the_commands_of_the_page_run(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(home / "tc-res8", tmp_path / "trained_models" / "ID")
+    soundfile.write("meeting.flac", recording(), RATE)
+    bare = np.repeat(recording(), 3)[: 44100 * 4]
+    pipe = SimpleNamespace(buffer=io.BytesIO((bare * 32767).astype("<i2").tobytes()), isatty=lambda: False)
+    monkeypatch.setattr(sys, "stdin", pipe)
+    monkeypatch.setattr(microphone, "VANISHED_S", 0.05)
+    monkeypatch.setitem(sys.modules, "sounddevice", Fake(np.split(recording(), 550)))
+    page = (Path(__file__).parent.parent.parent / "docs" / "listen.md").read_text(encoding="utf-8")
+    lines = page.partition("```sh\n")[2].partition("```")[0].splitlines()
+    commands = [line.partition(" < ")[0] for line in lines if line.startswith("phonaut listen ")]
+    assert len(commands) == 4
+    for command in commands:
+        words = shlex.split(command)[1:]
+        assert main(words) == (1 if words[2] == "mic" else 0)  # the microphone of a test vanishes
+        assert " of sound\n" in capsys.readouterr().out
+    assert Path("words.jsonl").exists()
+    assert Path("labels.txt").exists()
 
 
 def test_a_run_of_verification_spots_no_words() -> None:
