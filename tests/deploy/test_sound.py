@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import itertools
 import struct
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,6 +59,20 @@ def test_a_file_of_any_rate_is_what_soxr_makes_of_all_of_it(suffix: str, rate: i
     assert len(blocks) == 3
     assert {block.dtype for block in blocks} == {np.dtype(np.float32)}
     np.testing.assert_allclose(np.concatenate(blocks), expected, atol=1e-6)
+
+
+def test_what_is_kept_of_a_file_does_not_grow(tmp_path: Path) -> None:
+    rate = 2000
+    soundfile.write(tmp_path / "a.wav", np.zeros(20 * 60 * rate, np.int16), rate)
+    sound = file_sound(tmp_path / "a.wav", rate)
+    tracemalloc.start()
+    for _ in range(10):
+        next(sound)
+    before = tracemalloc.get_traced_memory()[0]
+    assert sum(len(block) for block in itertools.islice(sound, 100)) == 1000 * rate
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 100_000
 
 
 def test_a_file_that_is_cut_off_is_heard_as_far_as_it_goes_and_refused_then(tmp_path: Path) -> None:
