@@ -160,7 +160,7 @@ def test_a_detection_lies_in_the_window_that_was_heard() -> None:
 def test_settings_out_of_range_are_refused(key: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{key[:-2]}.*must"):
         detected([(0.1,)], **{key: value})
-    with pytest.raises(ValueError, match="hop_ms=600: must be above 0 and at most window_ms=500"):
+    with pytest.raises(ValueError, match="hop_ms=600: must be from 1 to window_ms=500"):
         WindowedScores(model(causal=False), window_ms=500, hop_ms=600)
 
 

@@ -14,7 +14,7 @@ from phonaut.cli.options import Command, option, print_progress
 
 @dataclass(frozen=True)
 class Listen(Command):
-    """Detect the words of a run in a long recording, a pipe or the microphone.
+    """Detect the words of a run in a recording, a pipe or the microphone.
 
     Prints a line for each word, as soon as it is detected. Classes such as
     _silence_ and _unknown_ are no words. A run with streaming=true goes on from

@@ -83,8 +83,8 @@ class WindowedScores:
 
     def __init__(self, model: SpeechModel, *, window_ms: float, hop_ms: float) -> None:
         self.model, self.rate = model.eval(), int(model.front_end.sample_rate)
-        if not 0 < hop_ms <= window_ms:
-            raise ValueError(f"hop_ms={hop_ms:g}: must be above 0 and at most window_ms={window_ms:g}")
+        if not 1 <= hop_ms <= window_ms:
+            raise ValueError(f"hop_ms={hop_ms:g}: must be from 1 to window_ms={window_ms:g}")
         self.window, self.hop = (max(1, round(ms / 1000 * self.rate)) for ms in (window_ms, hop_ms))
         self.shift_s = self.hop / self.rate
         self.kept = torch.zeros(0)  # from one hop before the next window on

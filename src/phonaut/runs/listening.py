@@ -12,7 +12,7 @@ from phonaut.deploy.detection import Detection, Detector
 from phonaut.deploy.listening import Listener
 from phonaut.deploy.microphone import microphone_sound
 from phonaut.deploy.pipe import pipe_sound
-from phonaut.deploy.scores import Scores, StatefulScores, WindowedScores
+from phonaut.deploy.scores import LEAST_S, Scores, StatefulScores, WindowedScores
 from phonaut.deploy.smoothing import MovingAverage, WordChain
 from phonaut.deploy.sound import Sound, file_sound
 from phonaut.deploy.streaming import StreamingModel, why_no_stream
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 WINDOW_MS = 1000.0  # where the corpus of a run has clips of no certain length
 HOP_MS = 100.0
+LEAST_MS, LONGEST_MS = 1000 * LEAST_S, 60_000.0
 MICROPHONE, PIPE = "mic", "-"
 
 
@@ -69,13 +70,13 @@ def listener_of(
     words = [c for c, name in enumerate(classes) if is_word(name)]
     if not words:
         raise ValueError(f"{run.folder} has no words to listen for: its classes are {', '.join(classes)}")
-    if not smoothing_ms >= 0:
-        raise ValueError(f"smoothing_ms={smoothing_ms:g}: must not be negative")
+    if not 0 <= smoothing_ms <= LONGEST_MS:
+        raise ValueError(f"smoothing_ms={smoothing_ms:g}: must be from 0 to {LONGEST_MS:g}")
     if window_ms is None:
         clip_s = (run.corpus.get("summary") or {}).get("clip_s")
         window_ms = 1000 * clip_s if clip_s else WINDOW_MS
-    elif not window_ms > 0:
-        raise ValueError(f"window_ms={window_ms:g}: must be above 0")
+    elif not LEAST_MS <= window_ms <= LONGEST_MS:
+        raise ValueError(f"window_ms={window_ms:g}: must be from {LEAST_MS:g} to {LONGEST_MS:g}")
     scores: Scores
     problem = why_no_stream(run.model)
     if problem is None:
