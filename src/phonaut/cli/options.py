@@ -155,7 +155,7 @@ def parse(name: str, command: type[Command], words: Iterable[str]) -> Command:
                                  f"{key} takes no value, got {given}")  # fmt: skip
         elif key in keys and sign:
             values[key] = converted(key, text, types[key], keys[key].metadata.get("least"))
-        elif word.startswith("-"):
+        elif word.startswith("-") and word != "-":  # a single one is standard input
             known = ", ".join([*(flag for _, flag in flags.values()), "--config-dir DIR", "--help"])
             from phonaut.config.aliases import successor
 
