@@ -167,3 +167,8 @@ def test_what_is_heard_is_at_one_level_and_what_cannot_be_heard_says_why() -> No
 
 def test_a_wgan_has_no_codes() -> None:
     assert not WGANGP.has_encoder
+
+
+def test_recordings_without_a_sound_are_refused() -> None:
+    with pytest.raises(ValueError, match="all frames of training are the same"):
+        model_of(Same()).fit_normalization(np.full((50, D), -80.0, np.float32))

@@ -64,9 +64,15 @@ class WindowModel(SpeechModel):
         self.register_buffer("deviation", torch.ones(network.n_features))
 
     def fit_normalization(self, frames: NDArray[np.float32]) -> None:
-        """Take mean and deviation of each feature from frames `(N, D)`."""
+        """Take mean and deviation of each feature from frames `(N, D)`.
+
+        Raises:
+            ValueError: no feature varies.
+        """
         mean = frames.mean(axis=0, dtype=np.float64)
         deviation = np.sqrt(np.maximum(np.square(frames, dtype=np.float64).mean(axis=0) - mean**2, 0.0))
+        if not (deviation > LEAST_DEVIATION).any():
+            raise ValueError("all frames of training are the same: recordings without a sound teach nothing")
         self.mean.copy_(torch.from_numpy(mean))
         self.deviation.copy_(torch.from_numpy(np.maximum(deviation, LEAST_DEVIATION)))
 
