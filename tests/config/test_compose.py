@@ -206,7 +206,7 @@ def test_everything_wrong_is_said_at_once_with_the_nearest_name() -> None:
     for expected in (
         "unknown key optimiser.lr; did you mean optimizer.lr?",
         "unknown key trainer.max_epoch; did you mean trainer.max_epochs?",
-        "model=tc_res8 is not a choice; did you mean tc-res8? (model: cvae, dnnhmm, dtw, dtw_verification,",
+        "model=tc_res8 is not a choice; did you mean tc-res8? (model: bc-res1, bc-res3, bc-res8, branchy-tc-res8,",
         "f_max=9000 is above half of sample_rate=16000",
         "n_mfcc=50 is more than n_mels=40",
         "batch_size=many must be a whole number",

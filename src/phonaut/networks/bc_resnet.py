@@ -112,7 +112,7 @@ class BCResNet(ConvolutionalNetwork):
         base = round(8 * width)
         refuse(below(1, n_features=n_features, n_classes=n_classes, n_bands=n_bands, dilation=dilation)
                + ([] if base >= 1 else [f"8 * width must be >= 1, got {8 * width:g}"]))  # fmt: skip
-        super().__init__(4 * base, n_classes, dropout=dropout, causal=causal)
+        super().__init__(causal=causal)
         self.first = TimeConv(1, 2 * base, 5, causal=causal, height=5, height_stride=2, height_padding=2)
         self.first_norm = MaskedBatchNorm(2 * base)
         n_in, n_rows = 2 * base, -(-n_features // 2)
@@ -130,6 +130,7 @@ class BCResNet(ConvolutionalNetwork):
         self.last = TimeConv(n_in, n_in, 5, causal=causal, groups=n_in, height=min(5, n_rows))
         self.join = TimeConv(n_in, 4 * base, 1)
         self.join_norm = MaskedBatchNorm(4 * base)
+        self.make_decision(4 * base, n_classes, dropout=dropout)
 
     def body(self, frames: Tensor, lengths: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Frames before the mean over time, one for each."""

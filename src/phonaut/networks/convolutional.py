@@ -14,20 +14,21 @@ from phonaut.networks.padding import masked_mean, without_padding
 class ConvolutionalNetwork(Network):
     """Scores of segments: `frames (B, T, D), lengths (B,) -> scores (B, C)`, from the mean of the frames of `body`.
 
-    Padding never changes a score.
+    Padding never changes a score. A sub-class makes its layers, and `make_decision` last: the order of layers is that
+    of their first draws, and of what optimizers keep in checkpoints.
 
     Args:
-        n_hidden: D', features of the frames of `body`.
-        n_classes: C.
-        dropout: before the linear layer.
         causal: `body` looks at no later frame.
     """
 
     scopes: ClassVar[tuple[str, ...]] = ("segment",)
 
-    def __init__(self, n_hidden: int, n_classes: int, *, dropout: float, causal: bool) -> None:
+    def __init__(self, *, causal: bool) -> None:
         super().__init__()
         self.looks_ahead = not causal
+
+    def make_decision(self, n_hidden: int, n_classes: int, *, dropout: float) -> None:
+        """Make the last layer, over D' features, and the dropout before it."""
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(n_hidden, n_classes)
 

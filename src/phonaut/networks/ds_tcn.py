@@ -73,12 +73,13 @@ class DSTCN(ConvolutionalNetwork):
     ) -> None:
         sizes = {"channels": channels, "n_blocks": n_blocks, "kernel_size": kernel_size, "dilation": dilation}
         refuse(below(1, n_features=n_features, n_classes=n_classes, **sizes))
-        super().__init__(channels, n_classes, dropout=0.0, causal=causal)
+        super().__init__(causal=causal)
         self.first = nn.Linear(n_features, channels)
         self.blocks = nn.ModuleList(
             SeparableBlock(channels, kernel_size, dilation=dilation * 2**i, causal=causal, dropout=dropout)
             for i in range(n_blocks)
         )
+        self.make_decision(channels, n_classes, dropout=0.0)
 
     def body(self, frames: Tensor, lengths: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Frames before the mean over time, one for each."""

@@ -102,7 +102,7 @@ class GDS(ConvolutionalNetwork):
                 if n_in % g or n_out % g
             ]
         refuse(problems)
-        super().__init__(sizes[-1], n_classes, dropout=dropout, causal=causal)
+        super().__init__(causal=causal)
         self.time_stride = prod(strides) * pool ** len(channels)
         self.blocks = nn.ModuleList(
             GroupedBlock(
@@ -120,6 +120,7 @@ class GDS(ConvolutionalNetwork):
                 itertools.pairwise(sizes), kernel_sizes, strides, groups, strict=True
             )
         )
+        self.make_decision(sizes[-1], n_classes, dropout=dropout)
 
     def body(self, frames: Tensor, lengths: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Frames before the mean over time, one per `time_stride`."""

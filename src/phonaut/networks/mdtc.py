@@ -75,7 +75,7 @@ class MDTC(ConvolutionalNetwork):
     ) -> None:
         sizes = {"channels": channels, "n_stacks": n_stacks, "n_blocks": n_blocks, "kernel_size": kernel_size}
         refuse(below(1, n_features=n_features, n_classes=n_classes, dilation=dilation, **sizes))
-        super().__init__(channels, n_classes, dropout=dropout, causal=causal)
+        super().__init__(causal=causal)
         self.first = ScaleBlock(n_features, channels, kernel_size, dilation=dilation, causal=causal)
         self.stacks = nn.ModuleList(
             nn.ModuleList(
@@ -84,6 +84,7 @@ class MDTC(ConvolutionalNetwork):
             )
             for _ in range(n_stacks)
         )
+        self.make_decision(channels, n_classes, dropout=dropout)
 
     def body(self, frames: Tensor, lengths: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Frames before the mean over time, one for each."""

@@ -92,7 +92,7 @@ class TCResNet8(ConvolutionalNetwork):
         problems = below(1, n_features=n_features, n_classes=n_classes, kernel_size=kernel_size, dilation=dilation)
         problems += below(1, first_kernel_size=first_kernel_size)
         refuse(problems + ([] if min(sizes, default=0) >= 1 else [f"width * channels must be >= 1, got {sizes}"]))
-        super().__init__(sizes[-1], n_classes, dropout=dropout, causal=causal)
+        super().__init__(causal=causal)
         self.time_stride = 2 ** (len(sizes) - 1)
         self.first = TemporalConv(n_features, sizes[0], first_kernel_size, causal=causal)
         more: dict[str, Any] = {"dilation": dilation, "causal": causal}
@@ -101,6 +101,7 @@ class TCResNet8(ConvolutionalNetwork):
             for n_in, n_out in itertools.pairwise(sizes)
             for i in range(self.blocks_per_stage)
         )
+        self.make_decision(sizes[-1], n_classes, dropout=dropout)
 
     def body(self, frames: Tensor, lengths: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Frames before the mean over time, one per 2^stages."""
