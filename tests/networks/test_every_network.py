@@ -149,9 +149,9 @@ def test_a_toy_is_learned_in_seconds(name: str) -> None:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 0.3  # the statistics of evaluation follow within so few steps
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
     lengths = torch.full((24,), 30)
-    for _ in range(30):
+    for _ in range(40):
         scores = getattr(network, "exit_scores", network)(made[:24], lengths)
         loss = nn.functional.cross_entropy(scores.view(-1, 3), labels.repeat(scores.numel() // 72))
         optimizer.zero_grad()
