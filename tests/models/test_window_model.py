@@ -11,6 +11,7 @@ from phonaut.data.frame_windows import WindowBatch
 from phonaut.features import MelSpectrogram
 from phonaut.models.encoded_windows import EncodedWindows
 from phonaut.models.generators import CVAE, FHVAE, WGANGP, Generator
+from phonaut.models.shaped_by_data import adopt_shapes
 from phonaut.models.window_model import WindowModel
 
 T, D = 8, 12
@@ -149,6 +150,16 @@ def test_a_layer_of_sequences_is_the_last_part_of_the_code_of_an_fhvae_and_of_no
         ValueError, match=r"encoder\.layer=sequence: a CVAE has no latents of sequences, as a FHVAE has"
     ):
         EncodedWindows(front_end(), CVAE(**SMALL), layer="sequence")
+
+
+def test_the_table_of_an_fhvae_is_found_where_it_stands_in_front_of_another_network() -> None:
+    trained, fresh = (
+        torch.nn.ModuleDict({"front_end": EncodedWindows(front_end(), FHVAE(**SMALL, sequence_latents=2))})
+        for _ in range(2)
+    )
+    trained["front_end"].windows.network.set_sequences(7)  # type: ignore[union-attr, operator]
+    adopt_shapes(fresh, trained.state_dict())
+    fresh.load_state_dict(trained.state_dict())
 
 
 def test_what_is_heard_is_at_one_level_and_what_cannot_be_heard_says_why() -> None:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from phonaut.arrays import spread
 from phonaut.features import FrontEnd
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.generators import Generator, Windows, keyed_draw
@@ -78,8 +79,6 @@ class WindowModel(SpeechModel):
 
     def start_at_components(self, train: FrameWindows) -> None:
         """Let a generator with linear paths begin at the principal components of training windows."""
-        from phonaut.data.frame_windows import spread  # which loads Lightning
-
         if self.network.linear_path:
             batches = map(self.windows, train.batches(spread(len(train), N_STARTED)))
             pairs = ((batch.frames, batch.condition) for batch in batches)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from phonaut.checks import refuse, within
@@ -18,7 +17,6 @@ from phonaut.networks.convolutional import thinned
 from phonaut.networks.counting import count
 from phonaut.networks.padding import masked_mean, without_padding
 from phonaut.networks.tc_resnet import TCResNet8
-from phonaut.networks.time_conv import masked
 
 
 class BranchyTCResNet8(TCResNet8):
@@ -80,10 +78,6 @@ class BranchyTCResNet8(TCResNet8):
             x, lengths, mask = self.step(i, x, lengths, mask)
             scores.append(self.exit(i, x, mask))
         return torch.stack(scores)
-
-    def begin(self, frames: Tensor, mask: Tensor | None) -> Tensor:
-        """What goes into the first block."""
-        return masked(F.relu(self.first(frames.transpose(1, 2).unsqueeze(2), mask)), mask)
 
     def step(self, i: int, x: Tensor, lengths: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Block `i`, with lengths and mask of its result."""

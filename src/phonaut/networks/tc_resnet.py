@@ -103,9 +103,13 @@ class TCResNet8(ConvolutionalNetwork):
         )
         self.make_decision(sizes[-1], n_classes, dropout=dropout)
 
+    def begin(self, frames: Tensor, mask: Tensor | None) -> Tensor:
+        """What goes into the first block, `(B, D', 1, T)`."""
+        return masked(F.relu(self.first(frames.transpose(1, 2).unsqueeze(2), mask)), mask)
+
     def body(self, frames: Tensor, lengths: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Frames before the mean over time, one per 2^stages."""
-        x = masked(F.relu(self.first(frames.transpose(1, 2).unsqueeze(2), mask)), mask)
+        x = self.begin(frames, mask)
         for block in self.blocks:
             if not x.shape[3]:  # in streaming: nothing is due further on
                 return frames.new_zeros(len(frames), 0, self.classifier.in_features), mask

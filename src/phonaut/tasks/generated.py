@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phonaut.data.frame_windows import spread
+from phonaut.arrays import spread
 from phonaut.features.loudness import level_for, playable
 from phonaut.tasks.conversion import Change, Conversion, change_of
 from phonaut.tasks.latents import Latents

@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from phonaut.arrays import spread
 from phonaut.checks import Rule, within
 from phonaut.config.nodes import class_of, instantiate
 from phonaut.config.schema import Config
 from phonaut.data.datamodule import SpeechData
-from phonaut.data.frame_windows import FrameWindows, Kind, WindowData, spread
+from phonaut.data.frame_windows import FrameWindows, Kind, WindowData
 from phonaut.files import read_json, write_arrays
 from phonaut.models.frame_cache import FrameCache
 from phonaut.models.generative_classifier import GenerativeClassifier

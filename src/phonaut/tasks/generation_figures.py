@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from phonaut.arrays import Array, Index
-from phonaut.data.frame_windows import AT_ONCE, WindowBatch, WindowData, spread
+from phonaut.arrays import Array, Index, spread
+from phonaut.data.frame_windows import AT_ONCE, WindowBatch, WindowData
 from phonaut.features.spectral import MFCC, Spectrogram
 from phonaut.metrics import Estimate, mean_over
 from phonaut.metrics.discrepancy import mmd, mmd_difference

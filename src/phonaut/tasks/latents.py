@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phonaut.arrays import Array
-from phonaut.data.frame_windows import spread
+from phonaut.arrays import Array, spread
 from phonaut.files import read_arrays, write_arrays
 from phonaut.names import did_you_mean, some
 

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phonaut.arrays import Array
-from phonaut.data.frame_windows import spread
+from phonaut.arrays import Array, spread
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.features.inversion import magnitudes
 from phonaut.features.loudness import level_for, playable
