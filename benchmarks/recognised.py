@@ -21,7 +21,7 @@ import soundfile
 import torch
 
 from machine import machine, write_result
-from phonaut.data.frame_windows import spread
+from phonaut.arrays import spread
 from phonaut.files import read_arrays
 from phonaut.metrics import accuracy
 from phonaut.runs.evaluation import evaluate

@@ -17,6 +17,7 @@ from phonaut.config.compose import ConfigurationError, compose
 from phonaut.config.plugins import choices
 from phonaut.config.schema import Config
 from phonaut.corpora.synthetic.espeak import missing
+from phonaut.reports import write_report
 from phonaut.runs.load import load
 from phonaut.runs.run import Run
 from phonaut.runs.training import begin, conclude, fit
@@ -33,6 +34,12 @@ TARGETS = ("keyword", "phone", "speaker")
 SMALL_FLOW = ["model.n_couplings=2", "model.n_hidden=4", "model.n_passes=1", "model.gmm_init_steps=1", "model.n_mix=1"]
 SMALL = {
     "tc-res8": ["model.channels=[4,4]"],
+    "tc-res14": ["model.channels=[4,4]"],
+    "branchy-tc-res8": ["model.channels=[4,4,4]", "model.exit_weights=[0.5,0.5]"],
+    "gds": ["model.channels=[6,6]", "model.kernel_sizes=[9,9]", "model.strides=[2,1]", "model.groups=[1,2]"],
+    "mdtc": ["model.channels=4", "model.n_stacks=2"],
+    "ds-tcn": ["model.channels=4"],
+    "bc-res1": ["model.width=0.5"],
     "dnnhmm": ["model.hidden_size=8", "module.n_mix=1", "module.em_steps=1"],
     **{name: ["model.hidden_size=4"] for name in ("lstm", "gru", "rnn")},
     **{name: ["model.n_mix=2"] for name in ("gmm", "gmmhmm")},
@@ -52,12 +59,13 @@ FEATURES = {
 PRETRAINED = {"mockingjay_base", "mockingjay_large", "mockingjay_small"}  # in tests/runs/test_pretraining.py
 VERIFY = {"gmm_ubm", "gmm_ubm_diag", "gmm_ubm_full", "ivector", "supervector", "dtw_verification", "phone_hmm",
           "sentence_hmm", "ecapa", "redimnet", "mean_vector"}  # in tests/tasks/test_verification.py  # fmt: skip
+OF_OTHER_WIDTH = {"bc-res3", "bc-res8"}  # than bc-res1
 # in tests/models/generators and tests/training/test_generation.py
 GENERATORS = {"cvae", "gated_vae", "lstm_vae", "fhvae", "wae_gan", "wae_mmd", "wgan_gp", "flow_matching"}
 # melspec, spectrogram, melspec_kaldi and mfcc with other numbers
 SAME_AS_OTHERS = {"mel", "linear", "fbank", "mfcc39", "mfcc60"}
 FAMILIES = (
-    ("tc-res8",),
+    ("tc-res8", "tc-res14", "branchy-tc-res8", "gds", "mdtc", "ds-tcn", "bc-res1"),
     ("dnnhmm",),
     ("lstm", "gru", "rnn", "probe"),  # networks that see a frame through one linear map
     ("gmm", "gmmhmm"),
@@ -109,8 +117,8 @@ def of_model(model: str, target: str) -> list[str]:
 
 
 def test_every_model_and_front_end_is_in_the_grid() -> None:
-    assert set(SMALL) | PRETRAINED | VERIFY | GENERATORS == set(choices()["model"])
-    assert set(FEATURES) | SAME_AS_OTHERS | {"frames"} == set(choices()["features"])
+    assert set(SMALL) | PRETRAINED | VERIFY | GENERATORS | OF_OTHER_WIDTH == set(choices()["model"])
+    assert set(FEATURES) | SAME_AS_OTHERS | {"frames", "sinc"} == set(choices()["features"])
 
 
 def test_every_family_meets_every_front_end_and_both_and_models_every_target() -> None:
@@ -124,6 +132,20 @@ def test_every_family_meets_every_front_end_and_both_and_models_every_target() -
 @pytest.mark.parametrize(("model", "target", "features"), CELLS)
 def test_a_cell_trains_and_is_scored(model: str, target: str, features: str, tmp_path: Path) -> None:
     check_cell(compose(overrides(model, target, features)), tmp_path / "run" / model)
+
+
+def test_what_is_learned_in_front_of_a_network_is_trained_with_it(tmp_path: Path) -> None:
+    words = [*of_model("gds", "keyword"), "dataset.n_speakers=10", *WORDS, "normalizer=adaptivefixedpoint"]
+    config = compose([*words, "features=sinc", "features.n_filters=6"])
+    check_cell(config, tmp_path / "run" / "gds")
+    model = load(tmp_path / "run" / "gds").model
+    bands = Run(tmp_path / "run" / "gds").model["bands_hz"]
+    learned = torch.stack(model.front_end.bands(), dim=1)
+    torch.testing.assert_close(learned, torch.tensor(bands["learned"]))
+    assert bands["learned"] != bands["began"]
+    assert "Learned filters" in write_report(tmp_path / "run" / "gds").read_text()
+    assert not torch.equal(model.normalizer.norm.weight, torch.full((6,), 0.25))
+    assert model.normalizer.norm.running_var.max() != 1.0
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +186,8 @@ def check_cell(config: Config, folder: Path) -> None:
         (["model=genhmm", "trainer.limit_train_batches=0.5"], "an EM step is one over the whole split"),
         (["model=genhmm", "features=raw"], "model=genhmm couples dimensions: it needs 2 features"),
         (["model=dtw", "features=raw"], "model=dtw compares all pairs of frames"),
+        (["model=gmmhmm", "features=sinc"], "features=sinc is learned with the network, and module=em does not"),
+        (["model=gmm", "normalizer=adaptivefixedpoint"], "normalizer=adaptivefixedpoint is learned with the network"),
         (["model=gmmhmm", "streaming=true"], "model=gmmhmm cannot be causal"),
     ],
 )

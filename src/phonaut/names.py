@@ -75,6 +75,15 @@ def did_you_mean(asked: str, names: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def some(names: Collection[str], most: int = 12) -> str:
+    """The first few names.
+
+    >>> some(["a", "b", "c"], 2), some([])
+    ('a, b ...', 'none')
+    """
+    return ", ".join(list(names)[:most]) + (" ..." if len(names) > most else "") or "none"
+
+
 def _is_number(name: str) -> bool:
     return name.isascii() and name.isdecimal() and len(name) < 1000  # Python reads no longer ones
 

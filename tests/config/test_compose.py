@@ -13,11 +13,16 @@ from hydra.utils import get_object
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from phonaut import features, networks
 from phonaut.config import trust
 from phonaut.config.compose import ConfigurationError, as_text, choices, compose, draft
-from phonaut.config.nodes import instantiate
+from phonaut.config.nodes import class_of, instantiate
+from phonaut.config.plugins import node_of_group
+from phonaut.deploy import StreamingModel
 from phonaut.models import GenerativeClassifier
 from phonaut.models.generators import Generator
+from phonaut.models.speakers.vectors import VectorSystem
+from phonaut.tasks.build import speech_model
 from phonaut.training import EM, Hybrid, SpeakerEmbedding, SpeechClassifier
 from phonaut.training.representation import compiler_problems as without_compiler
 
@@ -86,16 +91,49 @@ def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: st
         given_later = {"params", "optimizer", "last_epoch", "verbose", "scale_fn", "sample_rate", "model", "classes"}
         module_gets = {"scheduler", "interval", "augmentation", "noise", "seed", "objective", "segments_of"}
         given_later |= module_gets if group == "module" else {"labelled"} if name == "mix" else set()
+        given_later |= {"n_features"} if group == "normalizer" else set()
         missing = set(taken) - set(part) - given_later - SELF
         assert not missing, f"{group}={name} lacks keys of its class"
+
+
+PROMISED = {
+    "features": {
+        "fbank": features.MelSpectrogram, "frames": features.Frames, "linear": features.Spectrogram,
+        "mel": features.MelSpectrogram, "melspec": features.MelSpectrogram, "melspec_kaldi": features.MelSpectrogram,
+        "mfcc": features.MFCC, "mfcc39": features.MFCC, "mfcc60": features.MFCC, "mfcc_kaldi": features.MFCC,
+        "raw": features.Raw, "sinc": features.Sinc, "spectrogram": features.Spectrogram,
+    },
+    "normalizer": {
+        "adaptivefixedpoint": features.AdaptiveFixedPoint, "cmvn": features.CMVN, "fixedpoint": features.FixedPoint,
+        "gain": features.GainNormalizer,
+    },
+    "model": {
+        "bc-res1": networks.BCResNet, "bc-res3": networks.BCResNet, "bc-res8": networks.BCResNet,
+        "branchy-tc-res8": networks.BranchyTCResNet8, "ds-tcn": networks.DSTCN, "ecapa": networks.Ecapa,
+        "gds": networks.GDS, "gru": networks.GRU, "lstm": networks.LSTM, "mdtc": networks.MDTC, "probe": networks.Probe,
+        "redimnet": networks.ReDimNet, "rnn": networks.RNN, "tc-res14": networks.TCResNet14,
+        "tc-res8": networks.TCResNet8,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("group", PROMISED)
+def test_a_name_gives_the_class_that_it_promises(group: str) -> None:
+    # Models beside networks are of EM, pre-training, generation and verification.
+    names = PROMISED[group] if group == "model" else choices()[group]
+    nodes = {name: node_of_group(group, name, {}, {}) for name in names}
+    found = {name: class_of(node) for name, node in nodes.items()}
+    assert found == PROMISED[group]
+    if group == "model":
+        assert [nodes[f"bc-res{width}"]["width"] for width in (1, 3, 8)] == [1, 3, 8]
 
 
 def taken_by(part: Any) -> dict[str, Any]:
     """The keys of a class; what it hands on to another counts as its own."""
     cls = get_object(part["_target_"])
     taken = dict(inspect.signature(cls).parameters)
-    if issubclass(cls, Generator):
-        return {name: one for base in cls.__mro__[::-1] if issubclass(base, Generator)
+    if issubclass(cls, (Generator, VectorSystem)):
+        return {name: one for base in cls.__mro__[::-1] if issubclass(base, (Generator, VectorSystem))
                 for name, one in inspect.signature(base).parameters.items()}  # fmt: skip
     if cls not in (GenerativeClassifier, EM, Hybrid, SpeakerEmbedding):
         return taken
@@ -168,7 +206,7 @@ def test_everything_wrong_is_said_at_once_with_the_nearest_name() -> None:
     for expected in (
         "unknown key optimiser.lr; did you mean optimizer.lr?",
         "unknown key trainer.max_epoch; did you mean trainer.max_epochs?",
-        "model=tc_res8 is not a choice; did you mean tc-res8? (model: cvae, dnnhmm, dtw, dtw_verification,",
+        "model=tc_res8 is not a choice; did you mean tc-res8? (model: bc-res1, bc-res3, bc-res8, branchy-tc-res8,",
         "f_max=9000 is above half of sample_rate=16000",
         "n_mfcc=50 is more than n_mels=40",
         "batch_size=many must be a whole number",
@@ -230,6 +268,26 @@ def test_one_switch_makes_front_end_and_network_causal() -> None:
     config = compose(["streaming=true"])
     assert config.features["framing"] == "causal"
     assert config.model["causal"] is True
+
+
+@pytest.mark.parametrize(
+    ("model", "feature"),
+    [(name, "mfcc") for name in PROMISED["model"] if name not in ("ecapa", "probe", "redimnet")]
+    + [("gds", "sinc"), ("tc-res8", "melspec"), ("gru", "spectrogram"), ("lstm", "raw")],
+)
+def test_one_word_makes_a_model_that_streams(model: str, feature: str) -> None:
+    words = [f"model={model}", f"features={feature}", "streaming=true", "recipe=none"]
+    made = StreamingModel(
+        speech_model(
+            compose([*words, "features.win_length=64", "features.hop_length=64"] if feature == "raw" else words), 3
+        )
+    )
+    audio = 0.1 * torch.randn(1, 4800, generator=torch.Generator().manual_seed(0))
+    state, parts = made.initial_state(), []
+    for part in audio.split(700, dim=1):
+        scores, state = made.step(part, state)
+        parts.append(scores)
+    torch.testing.assert_close(torch.cat(parts, dim=1), made.offline(audio), rtol=1e-3, atol=1e-3)
 
 
 def test_streaming_configurations_build_and_score() -> None:

@@ -241,7 +241,7 @@ if __name__ == "__main__":
 def test_all_problems_of_the_options_are_named_at_once() -> None:
     options = {"target": "kewyord", "batch_size": 0, "n_workers": -1, "labels_pct": 0.0, "labels_each": 0}
     assert SpeechData.problems(**options, context_s=-1.0, max_recording_s=0.0) == [
-        "target is one of keyword, phone, speaker, got kewyord; did you mean keyword?",
+        "target is one of keyword, phone, speaker, gender, got kewyord; did you mean keyword?",
         "batch_size must be >= 1, got 0",
         "n_workers must be >= 0, got -1",
         "max_recording_s must be > 0, got 0.0",

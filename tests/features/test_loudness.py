@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phonaut.features.loudness import Level, level_of, playable
+from phonaut.features.loudness import Level, level_for, level_of, playable
 
 RATE = 16000
 
@@ -30,6 +30,13 @@ def test_the_level_is_that_of_what_is_heard_not_of_pauses() -> None:
     assert level_of(np.array([0.5, -0.7, 0.5]), RATE)[1:] == (0.7, 0, pytest.approx(0.1), 3 / RATE)
     assert level_of(np.zeros(0), RATE) == Level(-np.inf, 0.0, 0, 0.0, 0.0)
     assert level_of(np.zeros(9), RATE).dbfs == -np.inf
+
+
+def test_what_is_made_of_silence_is_played_as_silence_and_of_faint_speech_as_speech() -> None:
+    assert level_for(speech_like(0.001, 0.0), RATE) == -26
+    assert level_for(np.full(9, 1e-5), RATE) == pytest.approx(-100)
+    assert level_for(np.zeros(9), RATE) == -np.inf
+    assert not playable(speech_like(1.0, 0.0), RATE, level_dbfs=-np.inf).any()
 
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 300.0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from phonaut.features import CMVN, FixedPoint, GainNormalizer
+from phonaut.features import CMVN, AdaptiveFixedPoint, FixedPoint, GainNormalizer
 
 LENGTHS = [7, 4, 1]
 
@@ -48,3 +48,27 @@ def test_fixed_point_values_are_exact_multiples_of_a_128th(frames: torch.Tensor)
     assert torch.equal(steps, steps.round())
     assert float(steps.min()) >= -128
     assert float(steps.max()) <= 127
+
+
+@pytest.mark.oracle
+def test_fixed_point_is_the_published_formula_bit_for_bit() -> None:
+    values = np.concatenate([np.arange(-520, 520, 0.25), np.nextafter(np.arange(-300, 300.0), 0), [1e9, -1e9, 1e-9]])
+    single = values.astype(np.float32)
+    expected = np.clip(np.round(single * np.float32(128) / np.float32(256)) / np.float32(128), -1, 1 - 1 / 128)
+    result = FixedPoint()(torch.from_numpy(single)[None, :, None], torch.tensor([len(single)]))
+    assert np.array_equal(result[0, :, 0].numpy(), expected.astype(np.float32))
+
+
+def test_adaptive_fixed_point_fits_its_range_to_the_valid_frames(frames: torch.Tensor) -> None:
+    normalizer = AdaptiveFixedPoint(n_features=5, scale=0.5).double()
+    inside = torch.cat([values[:n] for values, n in zip(frames, LENGTHS, strict=True)])
+    result = normalizer(frames, torch.tensor(LENGTHS))
+    of_valid = torch.cat([values[:n] for values, n in zip(result, LENGTHS, strict=True)])
+    y = 0.5 * (inside - inside.mean(dim=0)) / (inside.var(dim=0, unbiased=False) + 1e-5).sqrt()
+    expected = ((y * 128).round() / 128).clamp(-1, 1 - 1 / 128)
+    torch.testing.assert_close(of_valid, expected, rtol=0, atol=1e-12)
+    of_valid.sum().backward()
+    assert normalizer.norm.bias.grad is not None
+    assert normalizer.norm.bias.grad.abs().sum() > 0
+    own = normalizer.eval()(frames[1:2, :4], torch.tensor([4]))
+    torch.testing.assert_close(normalizer(frames, torch.tensor(LENGTHS))[1, :4], own[0], rtol=0, atol=0)

@@ -86,8 +86,9 @@ def test_a_configuration_that_makes_no_metric_is_refused(config: dict[str, objec
 def test_ours_are_those_of_the_configuration_and_a_file_adds_one(tmp_path: Path) -> None:
     ours = registered_metrics()
     of_trials = ["eer", "min_dcf", "dcf", "cllr", "min_cllr"]
-    of_windows = ["snr_db", "mmd", "frechet", "elbo", "lsd_db", "sample_precision", "sample_recall", "coverage"]
-    assert list(ours) == ["accuracy", "recall", "f1", "frame_accuracy", *of_trials, *of_windows, "copying"]
+    of_windows = ["snr_db", "mmd", "frechet", "elbo", "lsd_db", "mcd_db", "sample_precision", "sample_recall",
+                  "coverage", "copying", "inception"]  # fmt: skip
+    assert list(ours) == ["accuracy", "recall", "f1", "frame_accuracy", *of_trials, *of_windows]
     label, first, other, speaker = (np.arange(40) * k % 3 for k in (1, 2, 4, 5))
     a, b = (Scored(speaker, label, predicted, 3) for predicted in (first, other))
     for name in ("accuracy", "recall", "f1"):

@@ -11,6 +11,7 @@ from phonaut.data.frame_windows import WindowBatch
 from phonaut.features import MelSpectrogram
 from phonaut.models.encoded_windows import EncodedWindows
 from phonaut.models.generators import CVAE, FHVAE, WGANGP, Generator
+from phonaut.models.shaped_by_data import adopt_shapes
 from phonaut.models.window_model import WindowModel
 
 T, D = 8, 12
@@ -151,6 +152,16 @@ def test_a_layer_of_sequences_is_the_last_part_of_the_code_of_an_fhvae_and_of_no
         EncodedWindows(front_end(), CVAE(**SMALL), layer="sequence")
 
 
+def test_the_table_of_an_fhvae_is_found_where_it_stands_in_front_of_another_network() -> None:
+    trained, fresh = (
+        torch.nn.ModuleDict({"front_end": EncodedWindows(front_end(), FHVAE(**SMALL, sequence_latents=2))})
+        for _ in range(2)
+    )
+    trained["front_end"].windows.network.set_sequences(7)  # type: ignore[union-attr, operator]
+    adopt_shapes(fresh, trained.state_dict())
+    fresh.load_state_dict(trained.state_dict())
+
+
 def test_what_is_heard_is_at_one_level_and_what_cannot_be_heard_says_why() -> None:
     model = model_of(Same())
     audio = torch.sin(torch.arange(4000) * 0.4)[None] * 0.3
@@ -167,3 +178,8 @@ def test_what_is_heard_is_at_one_level_and_what_cannot_be_heard_says_why() -> No
 
 def test_a_wgan_has_no_codes() -> None:
     assert not WGANGP.has_encoder
+
+
+def test_recordings_without_a_sound_are_refused() -> None:
+    with pytest.raises(ValueError, match="all frames of training are the same"):
+        model_of(Same()).fit_normalization(np.full((50, D), -80.0, np.float32))

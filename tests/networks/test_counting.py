@@ -6,13 +6,36 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from phonaut.networks import LSTM, TCResNet8, count
+from phonaut.networks import DSTCN, GDS, LSTM, MDTC, BCResNet, TCResNet8, TCResNet14, count
+
+SIZES = {"n_features": 40, "n_classes": 12}
 
 
 def test_tc_res8_has_the_published_size() -> None:
     size = count(TCResNet8(n_features=40, n_classes=12), 101, 40)
     assert size.parameters == pytest.approx(65_200, rel=0.01)
     assert size.macs == pytest.approx(1_560_000, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("network", "parameters", "multiplies"),
+    [
+        (TCResNet14(**SIZES), 305e3, 6.7e6),
+        (BCResNet(**SIZES, width=1), 9.2e3, 3.1e6),
+        (BCResNet(**SIZES, width=3), 54.2e3, 16e6),
+        (BCResNet(**SIZES, width=8), 321e3, 89e6),
+        (GDS(**SIZES), 62e3, None),  # with the filters of features=sinc, 160 of them
+        (MDTC(**SIZES, channels=32, n_stacks=3), 31e3, None),
+        (DSTCN(**SIZES), 21e3, None),  # for one word
+    ],
+    ids=["tc-res14", "bc-res1", "bc-res3", "bc-res8", "gds", "mdtc small", "ds-tcn"],
+)
+def test_networks_have_nearly_the_published_sizes(network: nn.Module, parameters: float, multiplies: float) -> None:
+    size = count(network, 101, 40)
+    close = 0.01 if isinstance(network, (TCResNet14, BCResNet)) else 0.1
+    assert size.parameters == pytest.approx(parameters, rel=close)
+    # Published multiplies of BC-ResNet include those of its normalisations, a fifth of them in the smallest.
+    assert multiplies is None or 0.8 * multiplies < size.macs < 1.03 * multiplies
 
 
 @pytest.mark.oracle

@@ -15,7 +15,7 @@ from phonaut.config.compose import draft
 from phonaut.config.nodes import class_of, options_of
 from phonaut.config.plugins import choices
 from phonaut.models import EMClassifier
-from phonaut.networks import GRU, LSTM, RNN, Probe, TCResNet8
+from phonaut.networks import DSTCN, GDS, GRU, LSTM, MDTC, RNN, BCResNet, Probe, TCResNet8, TCResNet14
 
 
 def configured() -> dict[str, Callable[..., nn.Module]]:
@@ -36,6 +36,12 @@ VARIANTS: dict[str, Callable[..., nn.Module]] = {
     "tc-res8 causal, dilated": lambda **sizes: TCResNet8(**sizes, causal=True, dilation=3),
     "tc-res8 wide": lambda **sizes: TCResNet8(**sizes, width=1.5, kernel_size=4),
     "tc-res8 of one layer": lambda **sizes: TCResNet8(**sizes, channels=[8]),
+    "tc-res14 causal, dilated": lambda **sizes: TCResNet14(**sizes, causal=True, dilation=2),
+    "bc-res dilated": lambda **sizes: BCResNet(**sizes, dilation=2),
+    "bc-res causal": lambda **sizes: BCResNet(**sizes, causal=True, n_bands=3),
+    "gds causal, dilated": lambda **sizes: GDS(**sizes, causal=True, dilation=2, pool=3),
+    "mdtc causal": lambda **sizes: MDTC(**sizes, channels=8, n_stacks=2, causal=True),
+    "ds-tcn causal, even": lambda **sizes: DSTCN(**sizes, channels=8, kernel_size=3, causal=True),
     "lstm causal": lambda **sizes: LSTM(**sizes, causal=True),
     "lstm deep": lambda **sizes: LSTM(**sizes, n_layers=2),
     "lstm both ways": lambda **sizes: LSTM(**sizes, bidirectional=True),
@@ -50,7 +56,8 @@ NETWORKS = configured() | VARIANTS
 
 
 def test_the_table_has_the_networks_of_all_configuration_files() -> None:
-    assert {"dnnhmm", "gru", "lstm", "probe", "rnn", "tc-res8"} <= NETWORKS.keys()
+    named = {"bc-res1", "bc-res3", "bc-res8", "dnnhmm", "ds-tcn", "gds", "gru", "lstm", "mdtc", "probe", "rnn"}
+    assert named | {"branchy-tc-res8", "tc-res8", "tc-res14"} <= NETWORKS.keys()
 
 
 @pytest.fixture(params=NETWORKS)
@@ -95,7 +102,7 @@ def test_padding_that_all_share_never_changes_a_score(network: nn.Module) -> Non
 
 def test_padding_never_changes_a_gradient(network: nn.Module) -> None:
     for module in network.modules():
-        if isinstance(module, nn.Dropout):
+        if isinstance(module, (nn.Dropout, nn.Dropout2d)):
             module.p = 0.0
         if isinstance(module, nn.LSTM):
             module.dropout = 0.0
@@ -121,9 +128,37 @@ def test_segments_of_one_frame_have_scores_and_gradients(network: nn.Module, tra
 
 
 def test_every_parameter_is_trained(network: nn.Module) -> None:
-    network.train()(*padded([frames(20), frames(30)], 30)).square().sum().backward()
+    scores = getattr(network.train(), "exit_scores", network)(*padded([frames(20), frames(30)], 30))
+    scores.square().sum().backward()
     still = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().any()]
     assert still == []
+
+
+ONE_OF_EACH = ("branchy-tc-res8", "bc-res1", "ds-tcn", "gds", "gru", "lstm", "mdtc", "tc-res8", "tc-res14")
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_a_toy_is_learned_in_seconds(name: str) -> None:
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(24) % 3
+    made = torch.randn(48, 30, 6, generator=generator)
+    for i, start in enumerate(torch.randint(0, 20, (48,), generator=generator).tolist()):
+        made[i, start : start + 10, [0, 2, 4][i % 3]] += 3.0  # a class is a tone, which begins anywhere
+    network = NETWORKS[name](n_features=6, n_classes=3, dropout=0.0)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.3  # the statistics of evaluation follow within so few steps
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
+    lengths = torch.full((24,), 30)
+    for _ in range(40):
+        scores = getattr(network, "exit_scores", network)(made[:24], lengths)
+        loss = nn.functional.cross_entropy(scores.view(-1, 3), labels.repeat(scores.numel() // 72))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    right = network.eval()(made[24:], lengths).argmax(dim=1) == labels
+    assert right.float().mean() >= 0.8, right.float().mean()
 
 
 def test_half_precision_gives_nearly_the_same_scores(network: nn.Module) -> None:

@@ -16,6 +16,7 @@ from phonaut.reports.record import Evaluation, Record
 from phonaut.reports.sections import Section
 from phonaut.reports.sections.classes import class_rows, scale_start, speaker_rows
 from phonaut.reports.sections.confusions import MAX_CLASSES, confused, matrix
+from phonaut.reports.sections.filters import drawn
 from phonaut.reports.sections.headline import method_over_speakers, unknown_labels
 from phonaut.reports.sections.mistakes import excerpt, find, worst
 from phonaut.reports.terminal import summarize
@@ -48,6 +49,17 @@ def evaluation(
 def test_the_most_frequent_confusion_comes_first_and_names_its_share() -> None:
     pairs = confused(evaluation([0, 0, 0, 1, 1, 2, -1], [1, 1, 0, 0, 1, 2, 0]))
     assert [(p.truth, p.answer, p.n, p.of) for p in pairs] == [("w0", "w1", 2, 3), ("w1", "w0", 1, 2)]
+
+
+@pytest.mark.oracle
+def test_the_bands_of_a_learned_front_end_are_drawn_where_they_lie() -> None:
+    bands = drawn({"began": [[0.0, 1000.0], [2000.0, 4000.0]], "learned": [[0.0, 1000.0], [2000.0, 4400.0]]})
+    heights = {text.text: text.at for text in bands.ticks}
+    assert bands.moved_hz == pytest.approx(100)
+    assert bands.n == 2
+    assert bands.began.startswith(f"M50.0 {heights['0']:.1f}V{heights['1']:.1f}M")
+    assert bands.began.endswith(f"{heights['2']:.1f}V{heights['4']:.1f}")
+    assert bands.began != bands.learned
 
 
 @pytest.mark.oracle

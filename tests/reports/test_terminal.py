@@ -10,7 +10,7 @@ from rich.console import Console
 
 from phonaut.reports.record import read
 from phonaut.reports.sections.evaluations import render
-from phonaut.reports.terminal import summarize
+from phonaut.reports.terminal import show_judged, summarize
 from phonaut.runs import Run
 
 MakeRun = Callable[..., Path]
@@ -74,3 +74,21 @@ def test_of_a_folder_its_own_refusals_and_its_trained_speakers_are_told(make_run
     page = render(read(run)).html
     assert "/new/2.wav" in page
     assert "1 of 2 have the names of speakers whom the model was trained on (anna)" in page
+
+
+def test_what_a_judge_said_is_printed_and_what_another_said_is_not(tmp_path: Path) -> None:
+    rate = {"value": 0.915, "low": 0.83, "high": 0.988, "n": 1243}
+    figures = {
+        "accuracy/gender/to_f/converted": {**rate, "method": "judge runs/gender; over speakers"},
+        "mmd/gender": {**rate, "value": 0.0123, "low": -0.001, "high": 0.02, "method": "judge runs/gender; jackknife"},
+        "accuracy/phone/true": {**rate, "method": "judge runs/phones; over speakers"},
+        "snr_db": rate,
+    }
+    (tmp_path / "metrics.json").write_text(json.dumps({"test": figures}))
+    (tmp_path / "config.yaml").write_text("{}")
+    console = Console(record=True, width=200)
+    show_judged(Run(tmp_path), "test", "runs/gender", console=console)
+    assert console.export_text().splitlines() == [
+        "accuracy/gender/to_f/converted   91.5 %   95 % interval 83.0 to 98.8 %, n = 1,243",
+        "mmd/gender   0.0123   95 % interval -0.001 to 0.02, n = 1,243",
+    ]

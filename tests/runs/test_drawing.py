@@ -97,12 +97,12 @@ def changed(run: Run, folder: Path, name: str, old: str, new: str) -> Path:
 def test_what_is_written_can_be_seen_and_heard(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", str(run.folder), "label=low", "n=2", "seconds=0.3", f"output={tmp_path / 'out'}"]) == 0
     said = capsys.readouterr()
-    assert [Path(line).name for line in said.out.split()] == ["frames.npz", "samples.png", "samples.wav"]
+    assert [Path(line).name for line in said.out.split()] == ["samples.npz", "samples.png", "samples.wav"]
     assert said.err == ""
     audio, rate = soundfile.read(tmp_path / "out" / "samples.wav")
     assert len(audio) == 2 * (29 * 160 + round(0.15 * 16000))
     assert pitch_hz(audio, rate) == pytest.approx(300, rel=0.15)
-    with np.load(tmp_path / "out" / "frames.npz") as kept:
+    with np.load(tmp_path / "out" / "samples.npz") as kept:
         assert {name: array.shape for name, array in kept.items()} == {f"sample_00{i}": (30, 40) for i in (1, 2)}
 
 
@@ -113,7 +113,7 @@ def test_frames_of_a_normaliser_are_seen_and_one_sentence_says_why_they_are_not_
     copy = changed(run, tmp_path, "config.yaml", "recipe: none\n", node)
     assert main(["generate", str(copy), "n=5", f"output={tmp_path / 'out'}"]) == 0
     said = capsys.readouterr()
-    assert [Path(line).name for line in said.out.split()] == ["frames.npz", "samples.png"]
+    assert [Path(line).name for line in said.out.split()] == ["samples.npz", "samples.png"]
     assert said.err.splitlines() == [
         "there is no sound: CMVN takes from each recording what inversion would need: train with normalizer=null"
     ]

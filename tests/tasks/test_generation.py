@@ -190,7 +190,7 @@ def test_a_conditional_generator_exchanges_the_condition_and_leaves_the_codes(co
     assert heard[0][0].tolist() == [0, 0, 0, 1, 0, 0, 0]
     assert given[0][0].tolist() == [0, 0, 0, 0, 0, 1, 0]
     made.sample(1, label="middle")
-    assert given[1][0].tolist() == [0, 0, 1, 0, 0, 0, 0]
+    assert given[1][0].tolist() == [0, 0, 1, 1, 0, 0, 0]  # and the first speaker
 
 
 def test_interpolation_goes_from_one_recording_to_the_other_on_a_line(run: Run, tones: Path) -> None:
@@ -226,7 +226,7 @@ def test_what_is_written_can_be_seen_and_heard(
     assert sorted(Path(line).name for line in capsys.readouterr().out.split()) == written
     sounds = [name for name in written if name.endswith(".wav")]
     assert len(sounds) == (2 if form == "recording" else 1)
-    assert written == sorted(["frames.npz", *sounds, *(name.replace(".wav", ".png") for name in sounds)])
+    assert written == sorted(name.replace(".wav", end) for name in sounds for end in (".wav", ".png", ".npz"))
     for name in sounds:
         audio, rate = soundfile.read(tmp_path / "out" / name)
         level = level_of(audio, rate)
@@ -282,6 +282,15 @@ def test_what_cannot_be_made_is_refused_in_one_sentence(
     assert re.search(message, said)
     assert len(said.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_said_with_what_to_do(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").write_text("a file")
+    assert main(["generate", str(run.folder), "n=1", f"output={tmp_path / 'out'}"]) == 1
+    said = capsys.readouterr().err
+    assert said == f"phonaut: output={tmp_path / 'out'} cannot be written, File exists: name another folder\n"
 
 
 def test_a_wgan_is_no_encoder_and_its_run_makes_only_samples(tones: Path, tmp_path: Path) -> None:

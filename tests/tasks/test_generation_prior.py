@@ -21,6 +21,7 @@ from phonaut.reports.record import read
 from phonaut.reports.terminal import lines
 from phonaut.runs import Run, train
 from phonaut.runs.evaluation import evaluate
+from phonaut.runs.figure_comparison import compare_figures
 from phonaut.runs.generation import prior_of
 from phonaut.runs.load import load
 from phonaut.runs.training import build
@@ -132,6 +133,17 @@ def test_its_figures_are_those_of_what_it_draws_beside_the_generators_floor(gene
     assert ours["mmd"]["value"] == pytest.approx(mmd(made, real).value, rel=1e-3)
 
 
+def test_it_is_compared_with_its_generators_own_prior(generator: Run, prior: Run) -> None:
+    found = compare_figures([generator.folder, prior.folder], metric="mmd")
+    assert [one and one.n for one in found.figures["mmd"]] == [found.figures["mmd/floor"][0].n] * 2  # type: ignore[union-attr]
+    assert found.remarks == []
+
+
+def test_a_name_that_a_generator_is_not_made_for_is_refused_with_those_that_it_is(generator: Run) -> None:
+    with pytest.raises(ValueError, match=r"label=tall is none of its 3; they are high, low, middle$"):
+        load(generator.folder).generator().sample(1, label="tall")
+
+
 def test_it_is_evaluated_again_to_the_same_figures_and_has_a_report(generator: Run, prior: Run) -> None:
     before = prior.metrics["test"]
     run, split = evaluate(prior.folder)
@@ -164,7 +176,7 @@ def test_the_generator_draws_from_it_windows_and_utterances(
     rng.choice(1, 1, p=[1.0])  # of the one class
     codes = torch.from_numpy(run.model.network.sample(0, 4, rng).astype(np.float32))  # begin at 0, 6, 12, 18
     with torch.inference_mode():
-        windows = made.model.restored(made.model.network.decode(codes, made.condition("low").expand(4, -1))).numpy()
+        windows = made.model.restored(made.model.network.decode(codes, made.conditions(4, "low"))).numpy()
     np.testing.assert_allclose(one.frames[0], windows[0, 0], atol=1e-3)  # no other window holds it
     weight = 1 - abs(np.arange(T) - (T - 1) / 2) / ((T + 1) / 2)
     joined = (weight[24 - 18] * windows[3, 24 - 18] + weight[0] * 0) / weight[24 - 18]
@@ -179,7 +191,7 @@ def test_the_generator_draws_from_it_windows_and_utterances(
     out = f"output={tmp_path / 'out'}"
     given = ["generate", str(generator.folder), f"prior={chain.folder}", "n=2", out]
     assert main(given) == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"frames.npz", "samples.png", "samples.wav"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"samples.npz", "samples.png", "samples.wav"}
 
 
 def test_windows_target_and_corpus_are_those_of_the_generator(generator: Run, tones: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from helpers.runs_of_tones import run_settings, write_tones
 from phonaut.config.compose import compose
+from phonaut.config.plugins import choices
 from phonaut.metrics import rates_from_confusion
 from phonaut.runs.training import fit
 from phonaut.tasks import build as parts
@@ -112,3 +113,32 @@ def test_a_batch_without_a_label_costs_nothing_and_breaks_nothing(tones: Path) -
     assert float(loss.detach()) == 0.0
     assert scores.grad is not None
     np.testing.assert_array_equal(scores.grad.numpy(), 0.0)
+
+
+@pytest.mark.oracle
+def test_a_network_with_exits_lowers_the_weighted_sum_of_their_losses_and_says_what_they_save(tones: Path) -> None:
+    config = compose([*run_settings(tones), "model=branchy-tc-res8", "model.confidence=0.4"])
+    data = speech_data(config, parts.prepared_corpus(config))
+    module = parts.training_loop(config, parts.speech_model(config, len(data.classes)), data.classes)
+    model = module.model.eval()
+    batch = next(iter(data.batches("test")))
+    scores, loss = module.scores_and_loss(batch, 0.0)
+    of_exits = model.network.exit_scores(*model.segments(batch)).log_softmax(dim=2)
+    losses = [-one[torch.arange(len(batch.labels)), batch.labels].mean() for one in of_exits]
+    torch.testing.assert_close(loss, 0.3 * losses[0] + 0.3 * losses[1] + 0.4 * losses[2])
+    torch.testing.assert_close(scores, model.classify(*model.segments(batch)), rtol=1e-5, atol=1e-5)
+    about = module.conclude(data)
+    costs = model.network.exit_macs(51, 10)
+    assert sum(about["exits"]) == pytest.approx(1)
+    assert about["exit_macs"] == pytest.approx(np.dot(about["exits"], costs))
+
+
+@pytest.mark.parametrize("normalizer", choices()["normalizer"])
+def test_every_normaliser_trains_a_batch_in_front_of_a_network(normalizer: str, tones: Path) -> None:
+    config = compose([*run_settings(tones), "model=ds-tcn", f"normalizer={normalizer}"])
+    data = speech_data(config, parts.prepared_corpus(config))
+    model = parts.speech_model(config, len(data.classes))
+    module = parts.training_loop(config, model, data.classes)
+    _, loss = module.scores_and_loss(next(iter(data.batches("validation"))), 0.1)
+    loss.backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())

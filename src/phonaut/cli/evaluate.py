@@ -78,7 +78,7 @@ class Evaluate(Command):
         is_probe = any(text.startswith(("dataset=", "target=")) for text in self.overrides)
         self.check(is_probe)
         from phonaut.reports import write_report
-        from phonaut.reports.terminal import show_probes, summarize
+        from phonaut.reports.terminal import show_judged, show_probes, summarize
         from phonaut.runs import evaluate, members
         from phonaut.runs.load import load
         from phonaut.tasks.base import Request
@@ -109,6 +109,8 @@ class Evaluate(Command):
                 print(report)
             else:
                 summarize(run, name)
+                if request.judge is not None:
+                    show_judged(run, name, str(request.judge.folder))
         return 0
 
     def check(self, is_probe: bool) -> None:

@@ -50,7 +50,7 @@ class Generate(Command):
     strength: float = option(1.0, "codes move so many times the difference of the means of both", least=0)
     vocoder: str = option("griffin_lim", "with target=: world changes the pitch of the recording as well; an extra")
     interpolate: int | None = option(None, "windows on the way from the first recording to the second", least=2)
-    output: Path | None = option(None, "folder that is written", otherwise="generated/RUN")
+    output: Path | None = option(None, "folder that is written", otherwise="generated/ID/MODEL")
 
     def run(self) -> int:
         """Make, write, and print the files."""
@@ -61,7 +61,7 @@ class Generate(Command):
 
         run = load(self.paths[0])
         generating, files = run.generator(), self.paths[1:]
-        folder = self.output or Path("generated") / run.folder.parent.name
+        folder = self.output or Path("generated") / run.folder.parent.name / run.folder.name
         if isinstance(generating, Drawing):
             if idle := [
                 *files,

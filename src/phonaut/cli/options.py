@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import re
 import sys
@@ -154,7 +155,7 @@ def parse(name: str, command: type[Command], words: Iterable[str]) -> Command:
                                  f"{key} takes no value, got {given}")  # fmt: skip
         elif key in keys and sign:
             values[key] = converted(key, text, types[key], keys[key].metadata.get("least"))
-        elif word.startswith("-"):
+        elif word.startswith("-") and word != "-":  # a single one is standard input
             known = ", ".join([*(flag for _, flag in flags.values()), "--config-dir DIR", "--help"])
             from phonaut.config.aliases import successor
 
@@ -243,7 +244,7 @@ def convert(text: str, kind: Any, least: int | None) -> Any:
     if not text:
         raise ValueError
     value = expanded(text) if kind is Path else kind(text)
-    if least is not None and float(text) < least:
+    if least is not None and not least <= float(text) < math.inf:  # NaN is no number
         raise ValueError
     return value
 

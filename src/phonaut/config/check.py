@@ -202,7 +202,13 @@ def module_problems(config: Config) -> list[str]:
     """A training loop that cannot train the model, and what a loop or a model cannot be combined with."""
     name, model = config.choices["module"], config.choices["model"]
     network, loop = class_of(config.model), class_of(config.module)
-    wrong = []
+    learned = [
+        f"{group}={config.choices.get(group)} is learned with the network, and module={name} does not train it: choose "
+        f"another {group}, or a network of module=speech_classifier"
+        for group in ("features", "normalizer")
+        if (node := getattr(config, group)) and getattr(class_of(node), "has_weights", False)
+    ]
+    wrong = [] if getattr(loop, "trains_front_ends", False) else learned
     if not loop.trains(network):
         fit = [
             other for other in choices()["module"] if class_of(node_of_group("module", other, {}, {})).trains(network)

@@ -119,11 +119,6 @@ class FrameWindows:
             yield self[rows[first : first + AT_ONCE]]
 
 
-def spread(n: int, most: int) -> Index:
-    """Up to `most` of `n` things, evenly spread."""
-    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
-
-
 class WindowData(CorpusData):
     """A prepared corpus as batches of windows of frames, which are computed once.
 

@@ -3,9 +3,10 @@
 from phonaut.features.frames import Frames
 from phonaut.features.framing import Framing
 from phonaut.features.front_end import FrontEnd
-from phonaut.features.normalizers import CMVN, FixedPoint, GainNormalizer, RelaxedFrequencyNorm
+from phonaut.features.normalizers import CMVN, AdaptiveFixedPoint, FixedPoint, GainNormalizer, RelaxedFrequencyNorm
 from phonaut.features.options import KALDI, KALDI_MFCC
 from phonaut.features.raw import Raw
+from phonaut.features.sinc import Sinc
 from phonaut.features.spans import slice_spans
 from phonaut.features.spectral import MFCC, MelSpectrogram, Spectrogram
 
@@ -14,6 +15,7 @@ __all__ = [
     "KALDI",
     "KALDI_MFCC",
     "MFCC",
+    "AdaptiveFixedPoint",
     "FixedPoint",
     "Frames",
     "Framing",
@@ -22,6 +24,7 @@ __all__ = [
     "MelSpectrogram",
     "Raw",
     "RelaxedFrequencyNorm",
+    "Sinc",
     "Spectrogram",
     "slice_spans",
 ]

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 Window = Literal["hann", "hamming", "blackman", "povey", "rectangular"]
@@ -22,6 +23,12 @@ _COSINE_TERMS = {"hann": (0.5, 0.5), "povey": (0.5, 0.5), "hamming": (0.54, 0.46
 def length_mask(lengths: Tensor, n_frames: int) -> Tensor:
     """Mask of the valid ones of `n_frames` frames, `(B, T)`, given `lengths (B,)`."""
     return torch.arange(n_frames, device=lengths.device) < lengths[:, None]
+
+
+@cache
+def whole(n: int) -> Tensor:
+    """`n` as a tensor, for states of streams: one for all, as its making takes as long as a small convolution."""
+    return torch.tensor(n)
 
 
 def window_function(name: Window, win_length: int, *, periodic: bool = True) -> Tensor:
@@ -187,6 +194,17 @@ def subtract_gain(frames: Tensor, lengths: Tensor) -> Tensor:
     inside = length_mask(lengths, frames.shape[1])[:, :, None]
     level = frames[:, :, :1].masked_fill(~inside, 0.0).sum(dim=1, keepdim=True) / lengths[:, None, None]
     return (frames - pad(level, (0, frames.shape[2] - 1))).masked_fill(~inside, 0.0)
+
+
+def batch_normalized(norm: nn.BatchNorm1d, frames: Tensor, lengths: Tensor) -> Tensor:
+    """Frames `(B, T, D)` batch-normalised by `norm`, in training by the valid frames alone; there, 0 past `lengths`."""
+    if not norm.training:
+        rows: Tensor = norm(frames.flatten(0, 1))
+        return rows.view_as(frames)
+    inside = length_mask(lengths, frames.shape[1])
+    result = torch.zeros_like(frames)
+    result[inside] = norm(frames[inside]).to(frames.dtype)
+    return result
 
 
 def fixed_point(x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ LEVEL_DBFS = -26.0  # of speech, after ITU-T P.56: its peaks, 15 to 20 dB higher
 MOST_PEAK = 0.95
 FADE_S = 0.005
 BLOCK_S = 0.02
+SILENCE_DBFS = -70.0  # a recording below it holds nothing that is to be heard
 RANGE_DB = 30.0  # below the loudest block: what is fainter is a pause
 FULL_SCALE = 32767 / 32768  # the largest sample of 16 bits
 
@@ -55,6 +56,12 @@ def level_of(audio: NDArray[np.floating], sample_rate: float) -> Level:
     magnitude = np.abs(x)
     n_clipped = int((magnitude >= FULL_SCALE).sum())
     return Level(float(dbfs), float(magnitude.max()), n_clipped, float(x.mean()), len(x) / sample_rate)
+
+
+def level_for(recording: NDArray[np.floating], sample_rate: float) -> float:
+    """The level in dBFS at which what is made of a recording is played: that of all, but silence stays silence."""
+    found = level_of(recording, sample_rate).dbfs
+    return LEVEL_DBFS if found >= SILENCE_DBFS else found
 
 
 def playable(audio: NDArray[np.floating], sample_rate: float, *, level_dbfs: float = LEVEL_DBFS) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from phonaut.checks import within
-from phonaut.features.functional import cmvn, fixed_point, relaxed_frequency_norm, subtract_gain
+from phonaut.features.functional import batch_normalized, cmvn, fixed_point, relaxed_frequency_norm, subtract_gain
 
 
 class CMVN(nn.Module):
@@ -80,3 +80,26 @@ class FixedPoint(nn.Module):
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """`round(x * 128 / 256) / 128`, clamped to `[-1, 1 - 1/128]`."""
         return fixed_point(frames)
+
+
+class AdaptiveFixedPoint(nn.Module):
+    """Batch normalisation of each feature over the valid frames, then eight bits in `[-1, 1)`.
+
+    `round(y * 128) / 128` clamped to `[-1, 1 - 1/128]`, with `y` the normalised value: its learned scale and offset
+    place the range of the features, which `FixedPoint` supposes to be `[-256, 256)`.
+
+    Args:
+        n_features: D.
+        scale: of normalised features at the beginning: 1/4 lets four standard deviations into the range.
+    """
+
+    has_weights = True
+
+    def __init__(self, *, n_features: int, scale: float = 0.25) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(n_features)
+        nn.init.constant_(self.norm.weight, scale)
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Frames of eight bits."""
+        return fixed_point(256 * batch_normalized(self.norm, frames, lengths))

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from phonaut.arrays import Array, Index
+from phonaut.arrays import Array, Index, spread
 
 Kernel = Literal["rbf", "polynomial"]
 BLOCK_CELLS = 2**21  # of a block of distances: 16 MB
@@ -69,14 +69,9 @@ def kernel_scale(x: Array, y: Array, kernel: Kernel) -> float:
         return float(x.shape[1])
     if kernel != "rbf":
         raise ValueError(f"kernel must be rbf or polynomial; got {kernel!r}")
-    some = np.concatenate([x[_spread(len(x))], y[_spread(len(y))]])
+    some = np.concatenate([items[spread(len(items), N_FOR_MEDIAN)] for items in (x, y)])
     pairs = np.triu_indices(len(some), 1)
     return float(np.median(np.concatenate(list(distances(some, some)))[pairs])) or 1.0
-
-
-def _spread(n: int) -> Index:
-    """Up to 1,000 of `n` items, evenly spread."""
-    return np.unique(np.linspace(0, n - 1, min(n, N_FOR_MEDIAN)).round().astype(np.int64))
 
 
 def products(x: Array, y: Array) -> Iterator[Array]:

@@ -13,6 +13,7 @@ from phonaut.features import FrontEnd
 from phonaut.features.functional import length_mask
 from phonaut.models.encoded import EncodedFrontEnd, Projection
 from phonaut.models.generators import FHVAE, Generator
+from phonaut.models.shaped_by_data import adopt_shapes
 from phonaut.models.window_model import WindowModel
 
 SEQUENCE = "sequence"  # a layer
@@ -85,8 +86,7 @@ class EncodedWindows(EncodedFrontEnd):
         Raises:
             RuntimeError: they do not fit.
         """
-        if (adopt := getattr(self.windows.network, "adopt", None)) is not None:
-            adopt(weights, prefix="network.")
+        adopt_shapes(self.windows, weights)
         self.windows.load_state_dict(dict(weights))
         self.windows.requires_grad_(False)
 

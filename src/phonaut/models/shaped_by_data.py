@@ -9,6 +9,16 @@ import torch
 from torch import Tensor, nn
 
 
+def adopt_shapes(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Give the networks in a model the tensors of its `state_dict` whose shapes follow from the data.
+
+    Such are those that have `adopt`, wherever they stand: alone, or in an encoder in front of another network.
+    """
+    for name, module in model.named_modules():
+        if name.endswith("network") and (adopt := getattr(module, "adopt", None)):
+            adopt(weights, prefix=f"{name}.")
+
+
 class ShapedByData(nn.Module):
     """A network that has its parameters elsewhere; `state_dict` reads them there, and loading sets them there.
 

@@ -11,7 +11,7 @@ from phonaut.data.batches import Batch
 from phonaut.features import FrontEnd, slice_spans
 from phonaut.features.hiding import hide, within_bands, within_times
 from phonaut.features.inversion import INVERTIBLE, N_ITERATIONS, invert
-from phonaut.features.loudness import playable
+from phonaut.features.loudness import LEVEL_DBFS, level_for, playable
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.networks.network import Network
 
@@ -155,4 +155,6 @@ class SpeechModel(nn.Module):
             phase_of=phase,
             n_iterations=n_iterations,
         )
-        return playable(made.audio[0].numpy(), self.front_end.sample_rate)
+        rate = self.front_end.sample_rate
+        level = LEVEL_DBFS if phase_of is None else level_for(phase_of, rate)
+        return playable(made.audio[0].numpy(), rate, level_dbfs=level)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from phonaut.data.frame_windows import spread
+from phonaut.arrays import spread
 from phonaut.features import FrontEnd
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.generators import Generator, Windows, keyed_draw
@@ -65,17 +65,24 @@ class WindowModel(SpeechModel):
         self.register_buffer("deviation", torch.ones(network.n_features))
 
     def fit_normalization(self, frames: NDArray[np.float32]) -> None:
-        """Take mean and deviation of each feature from frames `(N, D)`."""
+        """Take mean and deviation of each feature from frames `(N, D)`.
+
+        Raises:
+            ValueError: no feature varies.
+        """
         mean = frames.mean(axis=0, dtype=np.float64)
         deviation = np.sqrt(np.maximum(np.square(frames, dtype=np.float64).mean(axis=0) - mean**2, 0.0))
+        if not (deviation > LEAST_DEVIATION).any():
+            raise ValueError("all frames of training are the same: recordings without a sound teach nothing")
         self.mean.copy_(torch.from_numpy(mean))
         self.deviation.copy_(torch.from_numpy(np.maximum(deviation, LEAST_DEVIATION)))
 
     def start_at_components(self, train: FrameWindows) -> None:
         """Let a generator with linear paths begin at the principal components of training windows."""
         if self.network.linear_path:
-            batches = (self.windows(batch).frames for batch in train.batches(spread(len(train), N_STARTED)))
-            self.network.start(principal_components(batches, self.network.latent_size))
+            batches = map(self.windows, train.batches(spread(len(train), N_STARTED)))
+            pairs = ((batch.frames, batch.condition) for batch in batches)
+            self.network.start(principal_components(pairs, self.network.latent_size))
 
     def normalised(self, frames: Tensor) -> Tensor:
         """Frames `(..., D)` of the front end as the generator takes them."""

@@ -91,7 +91,8 @@ def count(network: nn.Module, n_frames: int, n_features: int) -> ModelSize:
     trace = Trace(IN_PLACE)
     products = sdpa_kernel(SDPBackend.MATH)  # attention as products of matrices, which the trace can count
     with evaluating(network), torch.no_grad(), products, trace.layers(owners), trace:
-        scores = network(frames, torch.tensor([n_frames], device=like.device))
+        whole = getattr(network, "exit_scores", network)  # all of a network that may answer early
+        scores = whole(frames, torch.tensor([n_frames], device=like.device))
     idle = sorted(owners.keys() - {step.name for step in trace.steps})
     if idle:
         raise ValueError(f"layers that did not run cannot be counted: {', '.join(idle)}")

@@ -16,7 +16,7 @@ from phonaut.checks import below, refuse, within
 from phonaut.networks.embedding import Cosines, EmbeddingNetwork
 from phonaut.networks.padding import MaskedBatchNorm, masked_mean, without_padding
 from phonaut.networks.pooling import AttentiveStatistics
-from phonaut.networks.tc_resnet import TemporalConv, masked
+from phonaut.networks.time_conv import TemporalConv, masked
 
 DILATIONS = (2, 3, 4)  # of the three blocks
 KERNEL_SIZE, FIRST_KERNEL_SIZE = 3, 5  # frames

@@ -19,10 +19,14 @@ class Network(nn.Module):
     Attributes:
         encodes_recordings: run `encode` over recordings, so that segments are seen in their context.
         frame_level: train with the cross-entropy of single frames (`frame_logits`), not with that of segments.
+        looks_ahead: a hidden frame depends on later ones; None: it has no hidden frames (`body`), and cannot stream.
+        time_stride: frames to each hidden one.
     """
 
     encodes_recordings: bool = False
     frame_level: bool = False
+    looks_ahead: bool | None = None
+    time_stride: int = 1
     scopes: ClassVar[tuple[str, ...]] = ("segment", "recording")
 
     def encode(self, frames: Tensor, lengths: Tensor) -> Tensor:
@@ -36,6 +40,20 @@ class Network(nn.Module):
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Scores `(B, C)` of segments `(B, T, D)` with `lengths (B,)`."""
         return self.classify(self.encode(frames, lengths), lengths)
+
+    def body(self, frames: Tensor, lengths: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Hidden frames `(B, T', H)`, and the mask of the valid, `(B, T')`; where `looks_ahead` is not None.
+
+        Args:
+            frames: `(B, T, D)`, zero past each item's end.
+            lengths: valid frames of each, `(B,)`; read only where there is a mask.
+            mask: of the valid, `(B, T)`; None where all are.
+        """
+        raise NotImplementedError
+
+    def decide(self, mean: Tensor) -> Tensor:
+        """Scores `(..., C)` of means over hidden frames `(..., H)`; where `looks_ahead` is not None."""
+        raise NotImplementedError
 
     def frame_logits(self, segments: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of all valid frames, `(N, C)`, and the segment that each belongs to, `(N,)`; where `frame_level`."""

@@ -90,7 +90,7 @@ class MaskedBatchNorm(nn.BatchNorm2d):
         """`x (B, D, F, T)` normalised; `mask (B, T)` of the valid frames."""
         if self.training and mask is not None:
             return self._normalised_by_valid(x, mask)
-        if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
+        if not self.training or x.shape[0] * x.shape[2] * x.shape[3] == 1:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         return super().forward(x)
 

@@ -33,6 +33,9 @@ class Recurrent(Network):
         scope: what the layers run over where segments are parts of recordings: each `segment` alone or the `recording`,
             so that the states of a segment know what is around it. The mean is that of the segment's states.
 
+    Attributes:
+        past: in streaming alone, the states after the frames that came before.
+
     Raises:
         ValueError: for sizes that are not positive, a bidirectional network that should be causal, or another `scope`.
     """
@@ -40,6 +43,7 @@ class Recurrent(Network):
     RULES: ClassVar = {"hidden_size": within(1, 1e6), "n_layers": within(1, 1000), "dropout": BELOW_ONE}
     kind: ClassVar[Callable[..., nn.RNNBase]]
     recursion: ClassVar[Callable[..., tuple[Tensor, ...]]]  # of `kind`, as a function of its weights
+    past: dict[str, Tensor] | None = None
 
     def __init__(
         self,
@@ -57,7 +61,7 @@ class Recurrent(Network):
         refuse(below(1, n_features=n_features, n_classes=n_classes, hidden_size=hidden_size, n_layers=n_layers))
         if causal and bidirectional:
             raise ValueError("model.bidirectional=true looks at later frames: with model.causal=true use false")
-        self.encodes_recordings = self.check_scope(scope) == "recording"
+        self.encodes_recordings, self.looks_ahead = self.check_scope(scope) == "recording", bidirectional
         between = dropout if n_layers > 1 else 0.0
         self.cells = self.kind(
             n_features, hidden_size, n_layers, batch_first=True, dropout=between, bidirectional=bidirectional
@@ -115,10 +119,29 @@ class Recurrent(Network):
             frames = torch.cat([one_way(frames, forward), reverse(one_way(reverse(frames), backward))], dim=2)
         return frames
 
+    def body(self, frames: Tensor, lengths: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """States of the last layer; in streaming, they go on from those of the frames before."""
+        if self.past is None:
+            assert lengths is not None
+            return self.encode(frames, lengths), mask
+        names = ("state", "cell") if isinstance(self.cells, nn.LSTM) else ("state",)
+        start = frames.new_zeros(self.cells.num_layers, len(frames), self.cells.hidden_size)
+        before = [self.past.get(name, start) for name in names]
+        if frames.shape[1]:
+            frames, after = self.cells(frames, tuple(before) if len(names) > 1 else before[0])
+            before = list(after) if len(names) > 1 else [after]
+        else:
+            frames = frames.new_zeros(len(frames), 0, self.cells.hidden_size)
+        self.past |= zip(names, before, strict=True)
+        return frames, mask
+
     def classify(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Scores `(B, C)` of segments of states `(B, T, H)` with `lengths (B,)`."""
-        states, mask = without_padding(states, lengths)
-        scores: Tensor = self.classifier(self.dropout(masked_mean(states, mask)))
+        return self.decide(masked_mean(*without_padding(states, lengths)))
+
+    def decide(self, mean: Tensor) -> Tensor:
+        """Scores `(..., C)` of means of states `(..., H)`."""
+        scores: Tensor = self.classifier(self.dropout(mean))
         return scores
 
 

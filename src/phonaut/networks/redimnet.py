@@ -17,7 +17,7 @@ from phonaut.checks import below, refuse, within
 from phonaut.networks.ecapa import PooledEmbedding
 from phonaut.networks.embedding import Cosines, EmbeddingNetwork
 from phonaut.networks.padding import MaskedBatchNorm, without_padding
-from phonaut.networks.tc_resnet import masked
+from phonaut.networks.time_conv import masked
 
 
 class ImageConv(nn.Module):

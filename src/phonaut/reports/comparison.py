@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,9 @@ def write_comparison(comparison: Comparison, folder: Path | None = None) -> list
         comparison: what to show.
         folder: made where it is not there; None: one under `trained_models/comparisons`, the same for the same runs.
     """
-    folder = folder or FOLDER / usual_name(comparison)
-    folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder)
+    folders = [str(run.run.folder.resolve()) for run in comparison.runs]
+    what = [*folders, comparison.split, comparison.metric.name]
+    folder = folder_of(len(comparison.runs), comparison.split, what, folder)
     picture = curves(comparison)
     write_text(folder / CSV, encodable(as_csv(comparison)))
     if picture is None:
@@ -49,11 +50,20 @@ def write_comparison(comparison: Comparison, folder: Path | None = None) -> list
     return [folder / HTML, folder / CSV, *([folder / PICTURE] if picture else [])]
 
 
-def usual_name(comparison: Comparison) -> str:
-    """`<n>-runs-<split>-<hash of what is compared>`."""
-    what = [str(run.run.folder.resolve()) for run in comparison.runs]
-    digest = hashlib.sha256("\n".join([*what, comparison.split, comparison.metric.name]).encode("utf-8", "replace"))
-    return f"{len(what)}-runs-{comparison.split}-{digest.hexdigest()[:8]}"
+def folder_of(n: int, split: str, what: Iterable[str], folder: Path | None = None) -> Path:
+    """The folder of a comparison of n runs, made and swept.
+
+    Args:
+        n: runs.
+        split: that is compared.
+        what: is compared, all that tells this comparison from others.
+        folder: None: `<n>-runs-<split>-<hash of what is compared>` under `trained_models/comparisons`.
+    """
+    digest = hashlib.sha256("\n".join(what).encode("utf-8", "replace")).hexdigest()[:8]
+    folder = folder or FOLDER / f"{n}-runs-{split}-{digest}"
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
+    return folder
 
 
 def as_csv(comparison: Comparison) -> str:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 
-from phonaut.files import sweep, write_text
+from phonaut.files import write_text
 from phonaut.metrics import Estimate
-from phonaut.reports.comparison import CSV, FOLDER, HTML, plain_cell
+from phonaut.reports.comparison import CSV, HTML, folder_of, plain_cell
 from phonaut.reports.comparison_table import show_columns
 from phonaut.reports.histories import curves_picture
 from phonaut.reports.html import encodable, render
@@ -24,11 +23,9 @@ COSTS = {"parameters": short, "macs": short, "train_seconds": seconds}
 
 def write_figure_comparison(comparison: FigureComparison, folder: Path | None = None) -> list[Path]:
     """Write `compare.html` and `compare.csv`, and say where."""
-    what = "\n".join([*(str(run.folder.resolve()) for run in comparison.runs.values()), *comparison.figures])
-    digest = hashlib.sha256(f"{what}\n{comparison.split}".encode("utf-8", "replace")).hexdigest()[:8]
-    folder = folder or FOLDER / f"{len(comparison.runs)}-runs-{comparison.split}-{digest}"
-    folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder)
+    folders = [str(run.folder.resolve()) for run in comparison.runs.values()]
+    what = [*folders, *comparison.figures, comparison.split]
+    folder = folder_of(len(comparison.runs), comparison.split, what, folder)
     write_text(folder / CSV, encodable(as_csv(comparison)))
     write_text(folder / HTML, encodable(page(comparison)))
     return [folder / HTML, folder / CSV]

@@ -14,7 +14,7 @@ from phonaut.reports.record import Evaluation, Record, read
 from phonaut.reports.sections.headline import absent_trials, interval_method, unknown_labels
 from phonaut.reports.sections.setup import model_size
 from phonaut.reports.sections.training import checkpoint_criterion
-from phonaut.reports.text import interval, percent, print_line, seconds, things, trained_speakers, value
+from phonaut.reports.text import figure, interval, percent, print_line, seconds, things, trained_speakers, value
 from phonaut.runs.extraction import Extracted
 from phonaut.runs.run import Run
 from phonaut.tasks.latents import FILE as LATENTS
@@ -42,8 +42,22 @@ def summarize(run: Run, name: str | None = None, *, console: Console | None = No
     console = console or Console()
     record = read(run.folder)
     console.print()
-    for label, figure, rest in lines(record, name):
-        print_line(Text.assemble((label.ljust(LABEL_WIDTH), "dim"), (figure, "bold"), rest), console)
+    for label, shown, rest in lines(record, name):
+        print_line(Text.assemble((label.ljust(LABEL_WIDTH), "dim"), (shown, "bold"), rest), console)
+
+
+def show_judged(run: Run, name: str, judge: str, *, console: Console | None = None) -> None:
+    """Print what a judge said of generated windows, a figure a line."""
+    from phonaut.tasks.judge import SIGNED  # whose packages take a second to load
+
+    for key, one in run.metrics[name].items():
+        if not str(one.get("method", "")).startswith(f"{SIGNED}{judge};"):
+            continue
+        rate = Estimate(one["value"], one["low"], one["high"], int(one["n"]), str(one["method"]))
+        is_share = key.startswith("accuracy/")
+        shown = percent(rate.value) if is_share else figure(rate.value)
+        limits = interval(rate, "percent" if is_share else "number")
+        print_line(f"{key}   {shown}   95 % interval {limits}, n = {rate.n:,}", console or Console())
 
 
 def show_extracted(result: Extracted, target: str, *, console: Console | None = None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Any
 
 from rich.console import Console
 
-from phonaut.files import sweep, write_text
+from phonaut.files import write_text
 from phonaut.metrics import det_curve
 from phonaut.plots import png
 from phonaut.plots.verification import CONDITIONS, GENDERS, det_curves, in_words
-from phonaut.reports.comparison import CSV, FOLDER, HTML, plain_cell
+from phonaut.reports.comparison import CSV, HTML, folder_of, plain_cell
 from phonaut.reports.comparison_table import change, show_columns
 from phonaut.reports.histories import curves_picture
 from phonaut.reports.html import encodable, render
@@ -30,11 +29,8 @@ LABELS = {"eer": "EER", "min_dcf": "least cost", "dcf": "cost", "cllr": "Cllr", 
 
 def write_trial_comparison(comparison: TrialComparison, folder: Path | None = None) -> list[Path]:
     """Write `compare.html` and `compare.csv`, and say where."""
-    folders = "\n".join(str(run.run.folder.resolve()) for run in comparison.runs if run.run)
-    digest = hashlib.sha256(f"{folders}\n{comparison.split}".encode("utf-8", "replace")).hexdigest()[:8]
-    folder = folder or FOLDER / f"{len(comparison.runs)}-runs-{comparison.split}-{digest}"
-    folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder)
+    folders = [str(run.run.folder.resolve()) for run in comparison.runs if run.run]
+    folder = folder_of(len(comparison.runs), comparison.split, [*folders, comparison.split], folder)
     write_text(folder / CSV, encodable(as_csv(comparison)))
     write_text(folder / HTML, encodable(page(comparison)))
     return [folder / HTML, folder / CSV]

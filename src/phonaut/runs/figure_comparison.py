@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from phonaut.config.metrics import registered_metrics
 from phonaut.metrics import Estimate, Metric, unregistered
@@ -14,7 +15,7 @@ from phonaut.runs.folds import Folds, check_one_task, listed, open_run, settings
 from phonaut.runs.run import Run
 
 ALIKE = ("target", "features", "normalizer", "protocol", "task", "objective", "target_features")
-MAY_DIFFER = ("task.condition",)
+MAY_DIFFER = ("task.condition", "task.conditions", "task._target_")  # the last of a generator and of its priors
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def compare_figures(
 
 def differences(first: Run, other: Run) -> list[str]:
     """What makes the items of two runs others: keys of the configuration, or the corpus."""
-    ours, theirs = settings_of(first), settings_of(other)
+    ours, theirs = items_of(first), items_of(other)
     keys = sorted(
         key
         for key in ours.keys() | theirs.keys()
@@ -115,6 +116,14 @@ def differences(first: Run, other: Run) -> list[str]:
     named = [str(name) for name, _ in corpora]
     apart = [f"the corpus ({named[0]} and {named[1]})" if named[0] != named[1] else f"the data of {named[0]}"]
     return (apart if corpora[0] != corpora[1] else []) + keys
+
+
+def items_of(run: Run) -> dict[str, Any]:
+    """The configuration of a run as flat keys, with the kind of windows that `auto` stands for."""
+    settings = settings_of(run)
+    if settings.get("task.windows") == "auto":
+        settings["task.windows"] = "segments" if settings.get("target") == "phone" else "sliding"
+    return settings
 
 
 def remarks_on(figures: dict[str, list[Estimate | None]]) -> list[str]:

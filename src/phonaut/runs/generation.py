@@ -17,7 +17,7 @@ from phonaut.features.world import Pitch, missing
 from phonaut.files import write_bytes
 from phonaut.models.speech_model import SpeechModel
 from phonaut.models.window_model import WindowModel
-from phonaut.names import did_you_mean
+from phonaut.names import did_you_mean, some
 from phonaut.tasks.classification import own_corpus
 from phonaut.tasks.conversion import Change, Conversion, attribute_of, change_of
 from phonaut.tasks.generated import one_after_another
@@ -98,22 +98,25 @@ class Generating(Maker):
 
     # --- what is asked for
 
-    def condition(self, label: str | None = None, speaker: str | None = None) -> Tensor:
-        """The condition `(K,)` of a class and a speaker by their names; zero where one is not said.
+    def conditions(self, n: int, label: str | None = None, speaker: str | None = None) -> Tensor:
+        """Conditions `(n, K)` of a class and a speaker by their names; of one that is not said, each in turn.
 
         Raises:
             ValueError: the generator is not conditioned on it, or does not know it.
         """
-        index = {}
+        index = []
         for what, name, names in (("label", label, self.model.labels), ("speaker", speaker, self.model.speakers)):
             if name is not None and not names:
                 raise ValueError(
                     f"{what}={name}: {self.run.folder} was not made for it; train with task.condition=[{what}]"
                 )
             if name is not None and name not in names:
-                raise ValueError(f"{what}={name} is none of its {len(names)}{did_you_mean(name, names)}")
-            index[what] = torch.tensor([names.index(name) if name is not None else -1])
-        return self.model.condition(index["label"], index["speaker"])[0]
+                raise ValueError(
+                    f"{what}={name} is none of its {len(names)}{did_you_mean(name, names)}; they are {some(names)}"
+                )
+            in_turn = torch.arange(n) % max(1, len(names))
+            index.append(in_turn if name is None else torch.full((n,), names.index(name)))
+        return self.model.condition(*index)
 
     def read(self, files: Sequence[Path]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Audio `(S,)` and frames `(T, D)` of recordings.
@@ -163,22 +166,23 @@ class Generating(Maker):
         if seconds is not None and prior is None:
             raise ValueError(f"seconds={seconds:g} goes with prior=RUN: a generator's own draws are windows")
         of_prior = label if prior is not None and not self.model.labels else None  # whose classes are its own
-        condition = self.condition(None if of_prior else label, speaker)
+        condition = self.conditions(n, None if of_prior else label, speaker)
         if prior is None:
             with torch.inference_mode():
                 rng = torch.Generator().manual_seed(seed)
-                windows = self.model.network.sample(n, condition.expand(n, -1), rng)
+                windows = self.model.network.sample(n, condition, rng)
                 return numbered("sample", list(self.model.restored(windows).numpy()))
         density, rng_of_codes = prior_of(self, prior), np.random.default_rng(seed)
         if seconds is None:
             codes = torch.from_numpy(density.codes_alone(n, rng_of_codes, of_prior))
             with torch.inference_mode():
-                windows = self.model.network.decode(codes, condition.expand(n, -1))
+                windows = self.model.network.decode(codes, condition)
                 return numbered("sample", list(self.model.restored(windows).numpy()))
         n_frames = frames_in(seconds, self.model.front_end.frame_shift_s)
         begins = density.begins(n_frames)
         codes = torch.from_numpy(density.codes(n, len(begins), rng_of_codes, of_prior))
-        utterances = [self.model.overlapped(one, begins, n_frames, condition).numpy() for one in codes]
+        utterances = [self.model.overlapped(one, begins, n_frames, of).numpy()
+                      for one, of in zip(codes, condition, strict=True)]  # fmt: skip
         return numbered("utterance", utterances)
 
     def reconstruct(
@@ -305,6 +309,10 @@ def write(maker: Maker, made: Sequence[Made], folder: Path) -> list[Path]:
 
     Returns:
         The files.
+
+    Raises:
+        OSError: the folder cannot be made.
+        ValueError: two things have one name.
     """
     import io
 
@@ -316,9 +324,10 @@ def write(maker: Maker, made: Sequence[Made], folder: Path) -> list[Path]:
     names = [one.name for one in made]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValueError(f"two recordings would both be written as {twice}: give them other names, or one at a time")
-    folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / "frames.npz"]
-    write_arrays(files[0], {one.name: one.frames for one in made})
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"output={folder} cannot be written, {error.strerror}: name another folder") from error
     front_end, audible = maker.model.front_end, not maker.model.inaudible
     windows = [one for one in made if one.source is None]
     heard = {one.name: maker.audio(one) for one in made if one.source is not None and audible}
@@ -329,13 +338,19 @@ def write(maker: Maker, made: Sequence[Made], folder: Path) -> list[Path]:
         for one in made
         if one.source is not None
     }
+    kept = {one.name: {one.name: one.frames} for one in made if one.source is not None}
     if windows:
-        name = windows[0].name.rpartition("_")[0] + "s"
+        what = windows[0].name.rpartition("_")[0]
+        name = what if what == "between" else f"{what}s"
+        kept[name] = {one.name: one.frames for one in windows}
         is_spectrum = isinstance(front_end, Spectrogram) and not isinstance(front_end, MFCC)
         frames, titles = [one.frames for one in windows], [one.title for one in windows]
         figures[name] = window_grid({"": frames}, titles=titles, by_feature=not is_spectrum)
         if audible:
             heard[name] = one_after_another(maker.model, frames)
+    files = [folder / f"{name}.npz" for name in kept]
+    for path, arrays in zip(files, kept.values(), strict=True):
+        write_arrays(path, arrays)
     for name, figure in figures.items():
         files.append(folder / f"{name}.png")
         write_bytes(files[-1], png(figure, dpi=SHARPNESS))

@@ -16,6 +16,7 @@ from phonaut.checkpoints.state_dict import check_state_dict, model_weights, read
 from phonaut.config.compose import compose_pretrained, to_yaml
 from phonaut.config.nodes import instantiate
 from phonaut.files import atomic_folder, cache_dir, expanded, locked, read_sealed, write_json, write_text
+from phonaut.models.shaped_by_data import adopt_shapes
 from phonaut.runs.run import Run
 from phonaut.tasks.base import Task, Trained
 
@@ -58,8 +59,7 @@ class LoadedRun(Trained):
         model = self.task.model(run.config, list(run.model.get("classes", [])))
         super().__init__(run.folder, run.config, run.model, run.corpus, run.history, model)
         weights = read_weights(path) if epoch is None else weights_of_epoch(run, epoch)
-        if adopt := getattr(model.network, "adopt", None):  # tensors whose shapes follow from the data
-            adopt(weights, prefix="network.")
+        adopt_shapes(model, weights)
         expected, optional = model.state_dict(), self.task.optional_weights
         self.is_whole = not optional or any(name.startswith(optional) for name in weights)
         if not self.is_whole:

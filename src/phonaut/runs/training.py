@@ -139,7 +139,7 @@ def fit(config: Config, folder: Path, parts: tuple[Task, Any, Any] | None = None
         if checkpoint is not None and trainer.is_global_zero:
             print(f"resuming from {checkpoint}", flush=True)
         trainer.fit(loop, datamodule=data, ckpt_path=checkpoint)
-    except SIGTERMException as stop:  # which would end the process as if all were well
+    except (SIGTERMException, SystemExit) as stop:  # which end the process as if all were well, or without a word
         raise KeyboardInterrupt from stop
     except MisconfigurationException as error:
         raise ValueError(" ".join(str(error).split())) from error

@@ -83,6 +83,14 @@ def optional(node: Node | None) -> Any:
     return instantiate(node) if node else None
 
 
+def normalizer_of(config: Config, n_features: int) -> Any:
+    """The normaliser of `config.normalizer`, told the number of features if it has weights; or None."""
+    if not config.normalizer:
+        return None
+    has_weights = getattr(class_of(config.normalizer), "has_weights", False)
+    return instantiate(config.normalizer, **({"n_features": n_features} if has_weights else {}))
+
+
 def front_end_of(config: Config) -> FrontEnd | EncodedFrontEnd:
     """The front end of `config.features`, or the encoder of `config.encoder` with fresh weights in its place."""
     encoder = config.encoder
@@ -107,7 +115,7 @@ def speech_model(config: Config, n_classes: int) -> SpeechModel:
     """Front end, normaliser and network, with fresh weights drawn from `config.seed`."""
     front_end = front_end_of(config)
     torch.manual_seed(config.seed)  # after an encoder, which draws weights too
-    normalizer = optional(config.normalizer)
+    normalizer = normalizer_of(config, front_end.n_features)
     more = {} if issubclass(class_of(config.model), VerificationSystem) else {"n_classes": n_classes}
     network = instantiate(config.model, n_features=front_end.n_features, **more)
     return SpeechModel(front_end, network, normalizer)

@@ -73,7 +73,17 @@ class Classification(Task):
     """Scores of spans against their labels; accuracy, macro recall and macro F1 over speakers."""
 
     unused = "batch_frames"
-    report = ("headline", "evaluations", "training", "densities", "confusions", "classes", "mistakes", "setup")
+    report = (
+        "headline",
+        "evaluations",
+        "training",
+        "densities",
+        "filters",
+        "confusions",
+        "classes",
+        "mistakes",
+        "setup",
+    )
 
     def finish(self, config: Config) -> None:
         """Speakers of several corpora are classes; each is in all splits, unless another protocol was chosen.

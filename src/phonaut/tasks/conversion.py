@@ -11,7 +11,7 @@ from torch import Tensor
 from phonaut.arrays import Array
 from phonaut.models.generators import FHVAE, Windows
 from phonaut.models.window_model import WindowModel
-from phonaut.names import did_you_mean
+from phonaut.names import did_you_mean, some
 from phonaut.tasks.latents import ATTRIBUTES, Latents
 
 
@@ -123,7 +123,8 @@ def condition_of(model: WindowModel, latents: Latents, attribute: str, name: str
         speakers = [name]
     known = model.labels if attribute == "label" else model.speakers
     if unknown := [one for one in speakers if one not in known]:
-        raise ValueError(f"{attribute}={unknown[0]} is none of its {len(known)}{did_you_mean(unknown[0], known)}")
+        near = did_you_mean(unknown[0], known)
+        raise ValueError(f"{attribute}={unknown[0]} is none of its {len(known)}{near}; they are {some(known)}")
     index = torch.tensor([known.index(one) for one in speakers])
     nobody = torch.full_like(index, -1)
     one_hot = model.condition(index, nobody) if attribute == "label" else model.condition(nobody, index)

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phonaut.data.frame_windows import spread
-from phonaut.features.loudness import playable
+from phonaut.arrays import spread
+from phonaut.features.loudness import level_for, playable
 from phonaut.tasks.conversion import Change, Conversion, change_of
 from phonaut.tasks.latents import Latents
 
@@ -69,7 +69,7 @@ def heard(model: WindowModel, data: WindowData, latents: Latents | None, sampled
         with torch.inference_mode():
             frames = model.frames(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))[0][0]
         name, change = conversion(model, latents, data, table.speaker_name(row))
-        sounds[f"{i}/original"] = playable(audio, rate)
+        sounds[f"{i}/original"] = playable(audio, rate, level_dbfs=level_for(audio, rate))
         unchanged = None if change is None else change.heard
         sounds[f"{i}/reconstructed"] = model.audio(model.rebuilt(frames, heard=unchanged).numpy(), phase_of=audio)
         if change is not None:

@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from phonaut.arrays import spread
 from phonaut.checks import Rule, within
 from phonaut.config.nodes import class_of, instantiate
 from phonaut.config.schema import Config
 from phonaut.data.datamodule import SpeechData
-from phonaut.data.frame_windows import FrameWindows, Kind, WindowData, spread
+from phonaut.data.frame_windows import FrameWindows, Kind, WindowData
 from phonaut.files import read_json, write_arrays
 from phonaut.models.frame_cache import FrameCache
 from phonaut.models.generative_classifier import GenerativeClassifier
@@ -133,7 +134,7 @@ class Generation(Task):
     def data_of(self, config: Config, prepared: Any, classes: Sequence[str] | None = None) -> WindowData:
         """Windows of a corpus; `classes` are those of a trained model."""
         front_end = build.front_end_of(config)
-        known = None if classes is None else [name.removeprefix(LABEL) for name in classes if name.startswith(LABEL)]
+        known = None if classes is None else conditions_of(classes, LABEL)
         speech = speech_data(config, prepared, known or None)
         data = WindowData(
             speech,
@@ -144,7 +145,7 @@ class Generation(Task):
             frame_shift_s=front_end.frame_shift_s,
             frame_offset_s=front_end.frame_offset_s,
         )
-        if classes is not None and (names := [n.removeprefix(SPEAKER) for n in classes if n.startswith(SPEAKER)]):
+        if classes is not None and (names := conditions_of(classes, SPEAKER)):
             data.speakers = names
         data.classes = self.classes_of(data)
         return data
@@ -174,8 +175,8 @@ class Generation(Task):
             window_frames=self.window_frames,
             condition_size=len(classes),
         )
-        labels = [name.removeprefix(LABEL) for name in classes if name.startswith(LABEL)]
-        speakers = [name.removeprefix(SPEAKER) for name in classes if name.startswith(SPEAKER)]
+        labels = conditions_of(classes, LABEL)
+        speakers = conditions_of(classes, SPEAKER)
         normalizer = build.optional(config.normalizer)
         return WindowModel(front_end, network, normalizer, labels=labels, speakers=speakers)
 
@@ -295,6 +296,15 @@ class Generation(Task):
     def predict(self, run: Trained, recordings: list[Path]) -> list[Any]:
         """No answer: `phonaut generate` makes and changes recordings."""
         raise ValueError(f"{run.folder} is a generator: phonaut generate reconstructs, converts and samples")
+
+
+def conditions_of(classes: Sequence[str], prefix: str) -> list[str]:
+    """The names of labels or of speakers among those of all conditions.
+
+    >>> conditions_of(["label yes", "speaker anna", "label no"], LABEL)
+    ['yes', 'no']
+    """
+    return [name.removeprefix(prefix) for name in classes if name.startswith(prefix)]
 
 
 def examples(model: WindowModel, windows: FrameWindows, n: int = 24) -> dict[str, NDArray[Any]]:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from phonaut.arrays import Array, Index
-from phonaut.data.frame_windows import AT_ONCE, WindowBatch, WindowData, spread
+from phonaut.arrays import Array, Index, spread
+from phonaut.data.frame_windows import AT_ONCE, WindowBatch, WindowData
 from phonaut.features.spectral import MFCC, Spectrogram
 from phonaut.metrics import Estimate, mean_over
 from phonaut.metrics.discrepancy import mmd, mmd_difference
@@ -95,6 +95,11 @@ class Figures:
         found = {name: mean_over(np.concatenate(parts), speakers) for name, parts in sums.items()}
         return {name: in_decibels(one) if name.startswith("snr_db") else one for name, one in found.items()}
 
+    @property
+    def rebuilds(self) -> bool:
+        """Reconstructions tell something of the model."""
+        return self.model.network.has_encoder and not self.model.network.is_invertible
+
     def affordable(self) -> int:
         """Windows that are reconstructed."""
         cost = max(1, self.model.network.size(self.model.network.window_frames)[1])
@@ -106,7 +111,7 @@ class Figures:
 
     def of_recordings(self, split: str) -> Numbers:
         """`mcd_db` and `mcd_db/dtw` of some whole recordings, taken apart and put together again."""
-        if self.decibels is None or not self.model.network.has_encoder:
+        if self.decibels is None or not self.rebuilds:
             return {}
         windows = self.data.windows(split)
         first = np.unique(windows.begin, return_index=True)[1]
@@ -126,7 +131,7 @@ class Figures:
             for k in self.component_numbers():
                 found[f"elbo/pca_{k}"] = np.stack([self.likelihoods(windows.frames, k), n], axis=1)
         others: dict[str, Tensor] = {}
-        if network.has_encoder:
+        if self.rebuilds:
             codes = network.encode(windows.frames, windows.condition)
             others[""] = network.decode(codes, windows.condition)
         for k in self.component_numbers():

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from phonaut.config.compose import read_config
-from phonaut.config.nodes import class_of
+from phonaut.config.nodes import class_of, instantiate
 from phonaut.config.plugins import node_of_group
 from phonaut.config.recipes import default_choices
 from phonaut.config.schema import Config
@@ -33,7 +33,7 @@ from phonaut.tasks import build
 from phonaut.tasks.base import Metrics, Trained
 from phonaut.tasks.encoders import load_encoder
 from phonaut.tasks.generated import drawn, heard
-from phonaut.tasks.generation import LABEL, SPEAKER, Generation, examples
+from phonaut.tasks.generation import LABEL, SPEAKER, Generation, conditions_of, examples
 from phonaut.training.loop import TrainingLoop
 
 ALL = "all"  # the one class
@@ -122,8 +122,8 @@ class PriorGeneration(Generation):
         """The generator before the density."""
         assert isinstance(model.front_end, EncodedWindows)
         windows = model.front_end.windows
-        windows.labels = [name.removeprefix(LABEL) for name in self.conditions if name.startswith(LABEL)]
-        windows.speakers = [name.removeprefix(SPEAKER) for name in self.conditions if name.startswith(SPEAKER)]
+        windows.labels = conditions_of(self.conditions, LABEL)
+        windows.speakers = conditions_of(self.conditions, SPEAKER)
         return windows
 
     def loop(self, config: Config, model: SpeechModel, data: WindowData) -> TrainingLoop:
@@ -218,13 +218,11 @@ def take_windows(config: Config) -> None:
     run = read_config(folder)
     if not issubclass(class_of(run.model), Generator):
         return
-    kind = run.task.get("windows", "auto")
-    kind = ("segments" if run.target == "phone" else "sliding") if kind == "auto" else kind
     conditions = read_json(folder / "model.json", dict[str, Any]()).get("classes", [])
     config.task = {
         **run.task,
         "_target_": f"{__name__}.{PriorGeneration.__name__}",
-        "windows": kind,
+        "windows": instantiate(run.task).kind_of(run),
         "conditions": conditions,
     }
     config.choices["task"] = "generation"

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from phonaut.arrays import Array
+from phonaut.arrays import Array, spread
 from phonaut.config.schema import Config
-from phonaut.data.frame_windows import AT_ONCE, spread
+from phonaut.data.frame_windows import AT_ONCE
 from phonaut.files import read_json
 from phonaut.metrics import accuracy
 from phonaut.metrics.generation import inception_estimate

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phonaut.arrays import Array
-from phonaut.data.frame_windows import spread
+from phonaut.arrays import Array, spread
 from phonaut.files import read_arrays, write_arrays
-from phonaut.names import did_you_mean
+from phonaut.names import did_you_mean, some
 
 if TYPE_CHECKING:
     from phonaut.data.frame_windows import WindowData
@@ -85,8 +84,8 @@ class Latents:
         """
         names = self.names(attribute)
         if name not in names:
-            shown = ", ".join(names[:12]) + (" ..." if len(names) > 12 else "") or "none"
-            raise ValueError(f"no training window has {attribute}={name}{did_you_mean(name, names)}; they have {shown}")
+            near = did_you_mean(name, names)
+            raise ValueError(f"no training window has {attribute}={name}{near}; they have {some(names)}")
         mean: Array = self.arrays[f"means/{attribute}"][names.index(name)].astype(np.float64)
         return mean
 

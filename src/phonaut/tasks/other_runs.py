@@ -10,6 +10,7 @@ from phonaut.config.compose import read_config
 from phonaut.config.nodes import instantiate
 from phonaut.config.schema import Config
 from phonaut.files import expanded, read_json, run_folder
+from phonaut.models.shaped_by_data import adopt_shapes
 from phonaut.tasks.encoders import trained_file
 
 
@@ -44,8 +45,7 @@ def other_run(path: str) -> Other:
     task = instantiate(config.task)
     classes = list(read_json(folder / "model.json", dict[str, Any]()).get("classes", []))
     model, weights = task.model(config, classes), read_weights(file)
-    if adopt := getattr(model.network, "adopt", None):
-        adopt(weights, prefix="network.")
+    adopt_shapes(model, weights)
     check_state_dict(model.state_dict(), weights, str(file))
     model.load_state_dict(weights)
     return Other(path, folder, config, classes, task, model.eval())

@@ -33,7 +33,6 @@ from phonaut.models.speakers.system import PHRASE, SPEAKER
 from phonaut.models.speech_model import SpeechModel
 from phonaut.tasks import build, mixes
 from phonaut.tasks.base import Metrics, Request, Task, Trained
-from phonaut.tasks.encoders import prepare_encoder
 from phonaut.tasks.trial_scores import LEFT_OUT, TrialScores
 
 if TYPE_CHECKING:
@@ -186,6 +185,8 @@ class Verification(Task):
     def begin(self, config: Config, folder: Path, model: SpeechModel, data: TrialData) -> None:
         """Load the encoder in front, if there is one."""
         if isinstance(model.front_end, EncodedFrontEnd):
+            from phonaut.tasks.encoders import prepare_encoder  # which loads Lightning
+
             assert config.encoder.run is not None
             augmented = build.augmentation_of(config) is not None
             prepare_encoder(model, data, config.encoder.run, seed=config.seed, augmented=augmented)

@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phonaut.arrays import Array
-from phonaut.data.frame_windows import spread
+from phonaut.arrays import Array, spread
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.features.inversion import magnitudes
-from phonaut.features.loudness import playable
+from phonaut.features.loudness import level_for, playable
 from phonaut.features.spectral import Spectrogram
 from phonaut.features.world import Pitch, changed, fundamental, missing, pitch_of
 from phonaut.files import read_json, write_json
@@ -63,7 +62,7 @@ def revoiced(
         source=source,
         target=target,
     )
-    return playable(made, front_end.sample_rate)
+    return playable(made, front_end.sample_rate, level_dbfs=level_for(audio, front_end.sample_rate))
 
 
 def pitch_of_value(folder: Path, prepared: PreparedCorpus, attribute: str, name: str) -> Pitch | None:

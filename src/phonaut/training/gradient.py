@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +14,7 @@ from phonaut.checks import Rule, within
 from phonaut.data.augmentation.chain import Augmentation
 from phonaut.data.batches import Batch
 from phonaut.data.prepared import UtteranceTable
+from phonaut.features import Sinc
 from phonaut.metrics import rates_from_confusion
 from phonaut.models import EMClassifier
 from phonaut.models.dnnhmm import DNNHMM
@@ -72,6 +74,7 @@ class SpeechClassifier(TrainingLoop):
 
     shown = ("loss", "accuracy")
     figures: tuple[str, ...] = ("loss", "accuracy", "recall", "f1")
+    trains_front_ends = True
     RULES: ClassVar = {
         "label_smoothing": Rule("must be from 0 to below 1", lambda value: 0 <= value < 1),
         "mixup": within(0, 100),
@@ -132,16 +135,27 @@ class SpeechClassifier(TrainingLoop):
         return F.cross_entropy(scores, labels, ignore_index=-1, label_smoothing=smoothing)
 
     def scores_and_loss(self, batch: Batch, smoothing: float) -> tuple[Tensor, Tensor]:
-        """Scores `(N, C)` of the spans of a batch, and what training lowers; frame-level networks learn from frames."""
+        """Scores `(N, C)` of the spans of a batch, and what training lowers.
+
+        Frame-level networks learn from frames, those that may answer early from the weighted losses of all exits.
+        """
         segments, lengths = self.model.segments(batch)
         labels = batch.labels
         if self.mixup and self.training:
             segments, labels = mixed(segments, lengths, labels, len(self.classes), self.mixup)
+        if exits := getattr(self.model.network, "exit_weights", ()):
+            of_exits = self.model.network.exit_scores(segments, lengths)
+            losses = [w * self.loss(one, labels, smoothing) for w, one in zip(exits, of_exits, strict=True)]
+            return self.model.network.chosen(of_exits)[0], torch.stack(losses).sum()
         scores = self.model.classify(segments, lengths)
         if not self.model.frame_level:
             return scores, self.loss(scores, labels, smoothing)
         logits, segment = self.model.network.frame_logits(segments, lengths)
         return scores, self.loss(logits, labels[segment], smoothing)
+
+    def conclude(self, data: Any) -> dict[str, Any]:
+        """What a learned front end and a network with exits have to say, for `model.json`."""
+        return bands_of(self.model.front_end) | exits_of(self.model, data)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One batch: augment, score, loss."""
@@ -175,3 +189,33 @@ def mixed(segments: Tensor, lengths: Tensor, labels: Tensor, n_classes: int, mix
     targets = weight[:, None] * onehot + (1 - weight[:, None]) * onehot[other]
     own = weight[:, None, None]
     return own * segments + (1 - own) * segments[other], targets
+
+
+def bands_of(front_end: nn.Module) -> dict[str, Any]:
+    """`bands_hz`: edges of learned filters, `[low, high]` each, as training began and as it ended."""
+    if not isinstance(front_end, Sinc):
+        return {}
+    fresh = Sinc(**asdict(front_end.options))
+    edges = {"began": fresh.bands(), "learned": front_end.bands()}
+    return {"bands_hz": {name: torch.stack(one, dim=1).tolist() for name, one in edges.items()}}
+
+
+def exits_of(model: SpeechModel, data: Any) -> dict[str, Any]:
+    """Of a network that may answer early: how often it does on the test split, and what it computes on average.
+
+    `exits`, the part of the spans that each exit answers; `exit_macs`, the mean of their multiply-accumulates.
+    """
+    network: Any = model.network
+    if not getattr(network, "exit_weights", ()):
+        return {}
+    taken, n_frames = [], []
+    with torch.inference_mode():
+        for batch in data.batches("test" if len(data.dataset("test")) else "validation"):
+            segments, lengths = model.segments(batch)
+            taken.append(network.chosen(network.exit_scores(segments, lengths))[1])
+            n_frames.append(lengths)
+    share = torch.bincount(torch.cat(taken), minlength=len(network.exit_weights)).double()
+    share = share / share.sum()
+    mean = round(torch.cat(n_frames).double().mean().item())
+    macs = torch.tensor(network.exit_macs(mean, model.front_end.n_features), dtype=torch.float64)
+    return {"exits": share.tolist(), "exit_macs": float(share @ macs)}

@@ -74,12 +74,14 @@ class TrainingLoop(L.LightningModule):
         shown: figures beside a progress bar.
         figures: of an epoch, `train/<figure>` and `validation/<figure>`, which may be watched; none: not known.
         trains_encoders: its gradients reach an encoder in front of the model.
+        trains_front_ends: its gradients reach weights of a front end or normaliser (`has_weights`).
         unused: keys of a configuration that have no effect on it, with spaces between.
     """
 
     shown: tuple[str, ...] = ("loss",)
     figures: tuple[str, ...] = ()
     trains_encoders = True
+    trains_front_ends = False
     unused = ""
 
     @classmethod

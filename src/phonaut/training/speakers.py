@@ -76,6 +76,7 @@ class SpeakerEmbedding(SpeechClassifier):
         ValueError: the network gives no embeddings.
     """
 
+    trains_front_ends = False
     RULES: ClassVar = {
         **SpeechClassifier.RULES,
         "margin": within(0, 1.5),

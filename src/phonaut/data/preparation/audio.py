@@ -262,12 +262,17 @@ def samples_of(parts: list[Part], recording: Recording, levels: Counter[str]) ->
 
 
 def with_last(blocks: Iterable[Samples]) -> Iterator[tuple[Samples, bool]]:
-    """Each block, and whether it is the last."""
+    """Each block, and whether it is the last; one before what is damaged comes before the error."""
     before = None
-    for block in blocks:
+    try:
+        for block in blocks:
+            if before is not None:
+                yield before, False
+            before = block
+    except BadRecordingError:
         if before is not None:
             yield before, False
-        before = block
+        raise
     if before is not None:
         yield before, True
 

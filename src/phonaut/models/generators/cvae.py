@@ -85,7 +85,7 @@ class CVAE(Generator):
 
     def bound(self, windows: Windows) -> tuple[Tensor, Tensor]:
         """`-log p(x | z, c)` for a draw of z, and the divergence of its posterior; nats, each `(B,)`."""
-        frames, condition = windows.frames, windows.condition
+        frames, condition = windows.frames, self.condition_of(windows)
         mean, log_variance = self.posterior(frames, condition)
         latents = mean + (0.5 * log_variance).exp() * windows.draw("latents", self.latent_size)
         return -self.likelihood(self.decoder(latents, condition), frames), gaussian_kl(mean, log_variance)

@@ -165,7 +165,7 @@ class FHVAE(Generator):
 
     def posterior(self, windows: Windows) -> Posterior:
         """Posteriors of both latents, and a draw of each."""
-        frames, condition = windows.frames, windows.condition
+        frames, condition = windows.frames, self.condition_of(windows)
         mean, log_variance = self.sequence_posterior(frames, condition)
         sequence = mean + (0.5 * log_variance).exp() * windows.draw("sequence latents", self.sequence_latents)
         of_segment = self.segment_posterior(frames, condition, sequence)
@@ -176,7 +176,7 @@ class FHVAE(Generator):
     def bound(self, windows: Windows, posterior: Posterior) -> tuple[Tensor, Tensor, Tensor]:
         """`-log p(x | z1, z2)`, the divergence of z1, and that of z2 without a vector; nats, each `(B,)`."""
         latents = torch.cat([posterior.segment, posterior.sequence], dim=1)
-        reconstruction = -self.likelihood(self.decoder(latents, windows.condition), windows.frames)
+        reconstruction = -self.likelihood(self.decoder(latents, self.condition_of(windows)), windows.frames)
         of_segment = gaussian_kl(posterior.segment_mean, posterior.segment_log_variance)
         alone = gaussian_kl(
             posterior.sequence_mean, posterior.sequence_log_variance, prior_variance=self.marginal_variance

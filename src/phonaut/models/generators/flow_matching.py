@@ -42,11 +42,12 @@ class FlowMatching(Generator):
     """
 
     terms = ("loss",)
+    is_invertible = True
     RULES: ClassVar = {
         **Generator.RULES,
         "n_steps": within(1, 10_000),
         "guidance": within(0, 1000),
-        **dict.fromkeys(("condition_dropout", "averaging"), BELOW_ONE),
+        "averaging": BELOW_ONE,
     }
 
     def __init__(
@@ -67,8 +68,9 @@ class FlowMatching(Generator):
             window_frames=window_frames,
             condition_size=condition_size,
             latent_size=window_frames * n_features,
+            condition_dropout=condition_dropout,
         )
-        self.n_steps, self.guidance, self.condition_dropout = n_steps, guidance, condition_dropout
+        self.n_steps, self.guidance = n_steps, guidance
         self.velocity = VelocityNetwork(
             n_features=n_features,
             window_frames=window_frames,
@@ -111,12 +113,10 @@ class FlowMatching(Generator):
 
     def losses(self, windows: Windows, progress: float = 1.0) -> dict[str, Tensor]:
         """The mean square over the values of a window."""
-        frames, condition = windows.frames, windows.condition
+        frames, condition = windows.frames, self.condition_of(windows)
         self.check(condition, frames=frames)
         time = windows.draw("time", 1).squeeze(1).sigmoid()
         noise = windows.draw("noise", self.latent_size).view_as(frames)
-        if self.training and self.condition_size and self.condition_dropout:
-            condition = condition * (windows.uniform("condition", 1) >= self.condition_dropout)
         along = time[:, None, None]
         velocity = self.in_use((1.0 - along) * noise + along * frames, time, condition)
         return {"loss": (velocity.to(frames.dtype) - (frames - noise)).square().flatten(1).mean(dim=1)}

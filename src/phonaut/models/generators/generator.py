@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from phonaut.checks import below, refuse, within
+from phonaut.checks import BELOW_ONE, below, refuse, within
 from phonaut.data import draws
 from phonaut.models.generators.gaussian import log_variance_input
 from phonaut.models.generators.principal import PrincipalComponents
@@ -110,9 +110,11 @@ class Generator(nn.Module):
         hidden_size: units of linear layers, or of the LSTM.
         activation: of the convolutional network: `leaky_relu`, `tanh` or `gated`.
         linear_path: beside encoder and decoder there are linear paths, with which training begins: see `start`.
+        condition_dropout: probability that training hides the condition of a window, so that none is one as well.
 
     Attributes:
         has_encoder: windows have codes; a WGAN's have none.
+        is_invertible: decoding a code gives the window back whatever was learned, so that reconstructions tell nothing.
         terms: names of what `losses`, and the players, tell of a window, in the order of the logs.
 
     Raises:
@@ -120,8 +122,14 @@ class Generator(nn.Module):
     """
 
     has_encoder: ClassVar[bool] = True
+    is_invertible: ClassVar[bool] = False
     terms: ClassVar[tuple[str, ...]] = ("loss",)
-    RULES: ClassVar = {"latent_size": within(1, 1e5), "channels": within(1, 1e5), "hidden_size": within(1, 1e6)}
+    RULES: ClassVar = {
+        "latent_size": within(1, 1e5),
+        "channels": within(1, 1e5),
+        "hidden_size": within(1, 1e6),
+        "condition_dropout": BELOW_ONE,
+    }
 
     def __init__(
         self,
@@ -135,12 +143,13 @@ class Generator(nn.Module):
         hidden_size: int = 512,
         activation: Activation = "leaky_relu",
         linear_path: bool = False,
+        condition_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         refuse(below(1, latent_size=latent_size) + below(0, condition_size=condition_size))
         self.n_features, self.window_frames = n_features, window_frames
         self.condition_size, self.latent_size = condition_size, latent_size
-        self.network, self.linear_path = network, linear_path
+        self.network, self.linear_path, self.condition_dropout = network, linear_path, condition_dropout
         self.options: dict[str, Any] = {"window_frames": window_frames, "hidden_size": hidden_size}
         if network == "conv":
             self.options |= {"channels": tuple(channels), "activation": activation}
@@ -150,33 +159,40 @@ class Generator(nn.Module):
         n_condition = self.condition_size + more_condition
         sizes = {"n_features": self.n_features, "n_outputs": n_outputs, "n_condition": n_condition, **self.options}
         encoder = ConvEncoder(**sizes) if self.network == "conv" else LSTMEncoder(**sizes)
-        return LinearPath(encoder, self.window_frames * self.n_features, (n_outputs,)) if self.linear_path else encoder
+        if not self.linear_path:
+            return encoder
+        return LinearPath(encoder, self.window_frames * self.n_features, n_condition, (n_outputs,))
 
     def make_decoder(self, *, values_per_bin: int = 1) -> nn.Module:
         """A network `(latents (B, Z), condition (B, K)) -> (B, T, values D)`."""
         sizes = {"n_latents": self.latent_size, "n_condition": self.condition_size, **self.options}
         n_features = values_per_bin * self.n_features
         decoder = (ConvDecoder if self.network == "conv" else LSTMDecoder)(n_features=n_features, **sizes)
-        return LinearPath(decoder, self.latent_size, (self.window_frames, n_features)) if self.linear_path else decoder
+        if not self.linear_path:
+            return decoder
+        return LinearPath(decoder, self.latent_size, self.condition_size, (self.window_frames, n_features))
 
     def start(self, components: PrincipalComponents) -> None:
         """Begin as the principal components of training windows, which is the best generator without a bend.
 
-        Only where there are linear paths: networks then learn what lines cannot make.
+        Only where there are linear paths: networks then learn what lines cannot make. Components are those of windows
+        beside what their conditions say.
         """
         raise NotImplementedError
 
     def start_decoder(self, decoder: nn.Module, directions: Tensor, components: PrincipalComponents) -> None:
-        """Begin at windows `m + directions^T z`, `(Z, T D)`; where variances are predicted, at the one of the rest."""
+        """Begin at `m + B^T c + directions^T z`, directions `(Z, T D)`, variances at that of the rest."""
         assert isinstance(decoder, LinearPath)
         t, size = decoder.shape
-        weight, bias = (
-            torch.zeros(t, size, self.latent_size),
-            torch.full((t, size), log_variance_input(components.noise)),
-        )
-        weight[:, : self.n_features] = directions.T.view(t, self.n_features, -1)
-        bias[:, : self.n_features] = components.mean.view(t, self.n_features)
-        decoder.start(weight.flatten(0, 1), bias.flatten())
+
+        def placed(values: Tensor, fill: float = 0.0) -> Tensor:
+            """Values of means `(n, T D)` among those that the decoder gives, `(n, T size)`."""
+            among = torch.full((len(values), t, size), fill)
+            among[:, :, : self.n_features] = values.view(-1, t, self.n_features)
+            return among.flatten(1)
+
+        bias = placed(components.mean[None], log_variance_input(components.noise))[0]
+        decoder.start(placed(directions).T, placed(components.by_condition).T, bias)
 
     # --- generation
 
@@ -214,6 +230,12 @@ class Generator(nn.Module):
             progress: share of training that is done, for schedules; 1: they are over.
         """
         raise NotImplementedError
+
+    def condition_of(self, windows: Windows) -> Tensor:
+        """The condition of windows, `(B, K)`; in training it is hidden now and then."""
+        if not (self.training and self.condition_size and self.condition_dropout):
+            return windows.condition
+        return windows.condition * (windows.uniform("condition", 1) >= self.condition_dropout)
 
     def elbo(self, windows: Windows) -> Tensor | None:
         """A lower bound on the log-likelihood of each window, nats, by one draw, `(B,)`; None: there is none."""

@@ -84,8 +84,9 @@ class WAE(Generator):
 
     def losses(self, windows: Windows, progress: float = 1.0) -> dict[str, Tensor]:
         """`loss`, and its parts without their weights: squared errors summed over a window, and the penalty."""
-        codes = self.encode(windows.frames, windows.condition)
-        errors = (self.decode(codes, windows.condition) - windows.frames).square().flatten(1).sum(dim=1)
+        condition = self.condition_of(windows)
+        codes = self.encode(windows.frames, condition)
+        errors = (self.decode(codes, condition) - windows.frames).square().flatten(1).sum(dim=1)
         penalty = self.penalty(codes, windows)
         loss = self.gamma * errors + self.lambda_prior * penalty
         return {"loss": loss, "reconstruction": errors, "penalty": penalty}
@@ -130,7 +131,7 @@ class WAEGAN(WAE):
     def discriminator_terms(self, windows: Windows, progress: float = 1.0) -> dict[str, Tensor]:
         """What the discriminator lowers, in nats."""
         with torch.no_grad():
-            codes = self.encode(windows.frames, windows.condition)
+            codes = self.encode(windows.frames, self.condition_of(windows))
         drawn = self.log_odds(self.prior_like(windows, "prior").to(codes))
         return {"discriminator_loss": -F.logsigmoid(drawn) - F.logsigmoid(-self.log_odds(codes))}
 

@@ -61,6 +61,7 @@ def model_size(record: Record) -> list[tuple[str, str, str]]:
     facts = (
         ("parameters", "Parameters", whole, "trained numbers"),
         ("macs", "Multiply-accumulates", short, f"for {length}, in convolutions, linear and recurrent layers"),
+        ("exit_macs", "Of them computed", short, "on average over the test split: what is sure is answered early"),
         ("activation_bytes", "Activation memory", bytes_, "the most that one layer reads and writes, in float32"),
     )
     there = {key for key, *_ in facts if key in model}
