@@ -47,6 +47,13 @@ DIFFERENCES: dict[str, str] = {
         f"{group}/*/model/median_frames": "model.json has the lengths of segments that a density draws"
         for group in ("encoders", "fsdd", "keywords", "phones", "flows", "synthetic")
     },
+    **{
+        f"{group}/*{key}": "what a stored run lacks is as before it was there"
+        for group in ("configurations", "encoders/configurations")
+        for key in ("dataset.noise_dataset", "module.mixup", "module.statistics_noise")
+    },
+    "encoders/configurations/*/augmentation.*": RESOLVED,
+    "configurations/*/dataset.corpora/*/corpus/noise_dataset": "what a stored run lacks is as before it was there",
     "configurations/refused/refused": "the list of models has those of verification",
     "configurations/tera/probe": "a list of words is one without quotes too; it was text, letter by letter",
     "encoders/configurations/*/scheduler.max_lr": RESOLVED,

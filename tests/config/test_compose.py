@@ -105,7 +105,7 @@ PROMISED = {
     },
     "normalizer": {
         "adaptivefixedpoint": features.AdaptiveFixedPoint, "cmvn": features.CMVN, "fixedpoint": features.FixedPoint,
-        "gain": features.GainNormalizer,
+        "gain": features.GainNormalizer, "relaxed": features.RelaxedFrequencyNorm,
     },
     "model": {
         "bc-res1": networks.BCResNet, "bc-res3": networks.BCResNet, "bc-res8": networks.BCResNet,
@@ -138,8 +138,9 @@ def taken_by(part: Any) -> dict[str, Any]:
     if cls not in (GenerativeClassifier, EM, Hybrid, SpeakerEmbedding):
         return taken
     more = dict(inspect.signature(get_object(part["density"]) if "density" in part else SpeechClassifier).parameters)
-    if cls is EM:
-        more.pop("label_smoothing")
+    if cls is not GenerativeClassifier:  # what is of the scores of spans has no key where those are not learned
+        of_spans = ("mixup", "statistics_noise", *(["label_smoothing"] if cls is EM else []))
+        more = {name: one for name, one in more.items() if name not in of_spans}
     return more | {name: p for name, p in taken.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
 
 

@@ -37,7 +37,7 @@ OTHER: dict[str, Any] = {
     "mel_scale": ("htk", "slaney"), "norm": (None, "slaney"),
     "log": ("db", "natural"), "amin": 1e-6, "top_db": 40.0, "deltas": (2, 1), "cepstral_lifter": 11.0, "n_features": 5,
     "frame_shift_s": 0.02, "frame_offset_s": 0.005, "mean": False, "variance": False,
-    "ddof": 1, "log_offset": 1e-3, "delta_kind": ("htk", "librosa"),
+    "ddof": 1, "log_offset": 1e-3, "delta_kind": ("htk", "librosa"), "relaxation": 0.25,
 }  # fmt: skip
 LEARNED = {"sinc", "adaptivefixedpoint"}  # trained with the network: frames are not computed before training
 BASE = {"n_fft": 512, "win_length": 400, "top_db": None, "n_mels": 20, "n_mfcc": 10}  # where a file has that key

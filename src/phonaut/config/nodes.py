@@ -110,8 +110,11 @@ def as_before(old: Node, new: Node) -> Node:
     filled = {key: _as_before(value, new.get(key)) for key, value in old.items()}
     lacking = [key for key in new if key not in old] if "_target_" in old else []
     taken = inspect.signature(class_of(old)).parameters if lacking else {}
+    defaults = {key: taken[key].default for key in lacking if key in taken}
     return filled | {
-        key: taken[key].default for key in lacking if key in taken and taken[key].default is not Parameter.empty
+        key: list(value) if isinstance(value, tuple) else value  # as a file would have it
+        for key, value in defaults.items()
+        if value is not Parameter.empty
     }
 
 
