@@ -74,6 +74,23 @@ def show_extracted(result: Extracted, target: str, *, console: Console | None = 
         print_line(label.ljust(LABEL_WIDTH) + text, console or Console())
 
 
+def show_exported(folder: Path, figures: Mapping[str, Any], *, console: Console | None = None) -> None:
+    """Print the files of an export, and how alike they and the run are."""
+    sizes = ", ".join(f"{name} {size / 1000:,.0f} kB" for name, size in figures["bytes"].items())
+    lines = [("exported", f"{folder}   {sizes}")]
+    for split, one in figures["parity"].items():
+        lines.append((split, f"{things(one['n_changed'], 'decision')} of {one['n']:,} changed, scores differ by "
+                             f"{one['largest_difference']:.1e} at most; accuracy {percent(one['accuracy'][0])} and "
+                             f"{percent(one['accuracy'][1])}"))  # fmt: skip
+    latency = figures["latency_ms"]
+    lines += [
+        ("latency", f"{latency['onnxruntime']:.2f} ms a recording on one thread, PyTorch {latency['pytorch']:.2f} ms"),
+        ("next", f"{folder / 'model_card.md'} shows it in ten lines without Phonaut"),
+    ]
+    for label, text in lines:
+        print_line(label.ljust(LABEL_WIDTH) + text, console or Console())
+
+
 def show_probes(probes: list[dict[str, Any]], *, console: Console | None = None) -> None:
     """Print the accuracy of a linear probe after each epoch."""
     for line in probes:

@@ -1,0 +1,67 @@
+"""The card of an exported model: what it is, what it was trained on, how well it does, how to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+PROGRAM = """\
+```python
+import json
+import numpy as np, onnxruntime, soundfile
+
+session = onnxruntime.InferenceSession("model.onnx")
+about = session.get_modelmeta().custom_metadata_map
+labels, rate = json.loads(about["labels"]), int(about["sample_rate"])
+audio, given = soundfile.read("recording.wav", dtype="float32")
+assert given == rate and audio.ndim == 1, "resample to mono at the rate of the model first"
+{fit}scores = session.run(None, {{"audio": audio[None]}})[0][0]
+probabilities = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+print(labels[probabilities.argmax()], probabilities.max())
+```
+"""
+FIT = "audio = np.resize(np.pad(audio, (0, max(0, {n} - len(audio)))), {n})  # clips of {n} samples, as in training\n"
+
+
+def card(run: Any, figures: Mapping[str, Any]) -> str:
+    """The card of a run, in Markdown.
+
+    Args:
+        run: that was exported.
+        figures: what `phonaut.runs.export` wrote down.
+    """
+    config, about, environment = run.config, run.about, run.run.environment
+    clip, rate = figures["clip_samples"], figures["sample_rate"]
+    length = f"clips of {clip} samples ({clip / rate:g} s)" if clip else "recordings of any length from 0.1 s"
+    lines = [
+        f"# {figures['run']}: {config.choices.get('model')} for {config.target}",
+        "",
+        f"- **Hears** mono audio at {rate} Hz, `float32` in [-1, 1]: {length}.",
+        f"- **Answers** {len(figures['labels'])} scores, of {', '.join(figures['labels'])}; their softmax is a probability.",
+        f"- **Size**: {about.get('parameters', 0):,} parameters, {about.get('macs', 0) / 1e6:.2f} M multiply-accumulates, "
+        f"`model.onnx` {figures['bytes']['model.onnx'] / 1000:.0f} kB.",
+        f"- **Trained on** {run.corpus.get('name', config.choices.get('dataset'))}, protocol "
+        f"`{config.choices.get('protocol')}`: `{environment.get('command')}` (seed {environment.get('seed')}, Phonaut "
+        f"{(environment.get('versions') or {}).get('phonaut')}). The licence of the recordings is not known to this file.",
+        f"- **Latency**, one thread on {(environment.get('machine') or {}).get('cpu')}: "
+        f"{figures['latency_ms']['onnxruntime']:.2f} ms by ONNX Runtime, {figures['latency_ms']['pytorch']:.2f} ms by PyTorch.",
+        "",
+        "| split | metric | value | 95 % interval | n |",
+        "|---|---|---|---|---|",
+    ]
+    for split, rates in run.run.metrics.items():
+        for name, one in rates.items():
+            if name in ("accuracy", "recall", "f1"):
+                lines.append(
+                    f"| {split} | {name} | {100 * one['value']:.1f} % | {100 * one['low']:.1f} to {100 * one['high']:.1f} % | "
+                    f"{one['n']:.0f} |"
+                )
+    lines += ["", "The exported file beside the model that it was made of:", "",
+              "| split | recordings | largest difference of scores | decisions changed | accuracy of model and file |",
+              "|---|---|---|---|---|"]  # fmt: skip
+    for split, one in figures["parity"].items():
+        before, after = one["accuracy"]
+        lines.append(f"| {split} | {one['n']} | {one['largest_difference']:.1e} | {one['n_changed']} | "
+                     f"{100 * before:.1f} and {100 * after:.1f} % |")  # fmt: skip
+    lines += ["", "Without Phonaut:", "", PROGRAM.format(fit=FIT.format(n=clip) if clip else "")]
+    return "\n".join(lines)
