@@ -30,6 +30,7 @@ class Export(Command):
 
     def run(self) -> int:
         """Write, compare, and print how alike they are."""
+        from phonaut.reports.model_card import card
         from phonaut.reports.terminal import show_exported
         from phonaut.runs.export import export
         from phonaut.runs.load import load
@@ -38,6 +39,8 @@ class Export(Command):
             raise ValueError(f"export takes one RUN; it got {len(self.paths)} paths: {', '.join(self.paths)}")
         loaded = load(self.paths[0])
         folder = self.output or loaded.folder / "exported"
-        figures = export(loaded, folder, n_parity=self.n_parity, overwrite=self.overwrite, progress=print_progress)
+        figures = export(
+            loaded, folder, card, n_parity=self.n_parity, overwrite=self.overwrite, progress=print_progress
+        )
         show_exported(folder, figures)
         return 0

@@ -31,20 +31,23 @@ def card(run: Any, figures: Mapping[str, Any]) -> str:
         figures: what `phonaut.runs.export` wrote down.
     """
     config, about, environment = run.config, run.about, run.run.environment
-    clip, rate = figures["clip_samples"], figures["sample_rate"]
+    clip, rate, sizes, latency = (figures[key] for key in ("clip_samples", "sample_rate", "bytes", "latency_ms"))
     length = f"clips of {clip} samples ({clip / rate:g} s)" if clip else "recordings of any length from 0.1 s"
+    corpus = run.corpus.get("name", config.choices.get("dataset"))
+    version, cpu = (
+        (environment.get(part) or {}).get(key) for part, key in (("versions", "phonaut"), ("machine", "cpu"))
+    )
     lines = [
         f"# {figures['run']}: {config.choices.get('model')} for {config.target}",
         "",
         f"- **Hears** mono audio at {rate} Hz, `float32` in [-1, 1]: {length}.",
-        f"- **Answers** {len(figures['labels'])} scores, of {', '.join(figures['labels'])}; their softmax is a probability.",
-        f"- **Size**: {about.get('parameters', 0):,} parameters, {about.get('macs', 0) / 1e6:.2f} M multiply-accumulates, "
-        f"`model.onnx` {figures['bytes']['model.onnx'] / 1000:.0f} kB.",
-        f"- **Trained on** {run.corpus.get('name', config.choices.get('dataset'))}, protocol "
-        f"`{config.choices.get('protocol')}`: `{environment.get('command')}` (seed {environment.get('seed')}, Phonaut "
-        f"{(environment.get('versions') or {}).get('phonaut')}). The licence of the recordings is not known to this file.",
-        f"- **Latency**, one thread on {(environment.get('machine') or {}).get('cpu')}: "
-        f"{figures['latency_ms']['onnxruntime']:.2f} ms by ONNX Runtime, {figures['latency_ms']['pytorch']:.2f} ms by PyTorch.",
+        f"- **Answers** with scores of {', '.join(figures['labels'])}; their softmax is a probability.",
+        f"- **Size**: {about.get('parameters', 0):,} parameters, {about.get('macs', 0) / 1e6:.2f} M multiply-accumulates; "
+        f"`model.onnx` has {sizes['model.onnx'] / 1000:.0f} kB.",
+        f"- **Trained on** {corpus}, protocol `{config.choices.get('protocol')}`, by Phonaut {version}: "
+        f"`{environment.get('command')}`. The licence of the recordings is not known to this file.",
+        f"- **Latency**, one thread on {cpu}: {latency['onnxruntime']:.2f} ms by ONNX Runtime, "
+        f"{latency['pytorch']:.2f} ms by PyTorch.",
         "",
         "| split | metric | value | 95 % interval | n |",
         "|---|---|---|---|---|",
@@ -52,10 +55,8 @@ def card(run: Any, figures: Mapping[str, Any]) -> str:
     for split, rates in run.run.metrics.items():
         for name, one in rates.items():
             if name in ("accuracy", "recall", "f1"):
-                lines.append(
-                    f"| {split} | {name} | {100 * one['value']:.1f} % | {100 * one['low']:.1f} to {100 * one['high']:.1f} % | "
-                    f"{one['n']:.0f} |"
-                )
+                value, low, high = (100 * one[key] for key in ("value", "low", "high"))
+                lines.append(f"| {split} | {name} | {value:.1f} % | {low:.1f} to {high:.1f} % | {one['n']:.0f} |")
     lines += ["", "The exported file beside the model that it was made of:", "",
               "| split | recordings | largest difference of scores | decisions changed | accuracy of model and file |",
               "|---|---|---|---|---|"]  # fmt: skip

@@ -1,9 +1,9 @@
-"""A trained run as files that run without Phonaut, with proof that they answer alike, and a card that says what they are."""
+"""A trained run as files that run without Phonaut, and proof that they answer alike."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ import torch
 from phonaut.arrays import spread
 from phonaut.deploy.onnx import scores_of, session, write_onnx
 from phonaut.files import atomic_folder, write_json, write_text
-from phonaut.reports.model_card import card
 from phonaut.tasks.build import prepared_corpus
 from phonaut.tasks.classification import Classification, speech_data
 
@@ -47,6 +46,7 @@ class Parity:
 def export(
     run: LoadedRun,
     folder: Path,
+    card: Callable[[LoadedRun, Mapping[str, Any]], str],
     *,
     n_parity: int = 200,
     overwrite: bool = False,
@@ -57,6 +57,7 @@ def export(
     Args:
         run: a classifier of whole recordings.
         folder: that is written, whole or not at all.
+        card: of the run and its figures, in Markdown.
         n_parity: recordings of each of validation and test, evenly spread, on which both are run.
         overwrite: replace what an earlier export wrote there.
         progress: called with a line of text.
@@ -81,8 +82,8 @@ def export(
         progress("writing the network alone")
         write_onnx(model, made / NETWORK, n_samples=n_samples, about=about, features=True)
         if not any_length and not clip_s:
-            raise ValueError(f"{type(model.network).__name__} is exported for clips of one length, and the recordings of "
-                             "this run have lengths of their own: train with dataset.clip_s=1")  # fmt: skip
+            raise ValueError(f"{type(model.network).__name__} is exported for clips of one length, and the recordings "
+                             "of this run have lengths of their own: train with dataset.clip_s=1")  # fmt: skip
         progress(f"running both on up to {n_parity} recordings of validation and of test")
         runtime = session(made / MODEL)
         data = speech_data(config, prepared_corpus(config), classes)
@@ -136,23 +137,27 @@ def parity_of(run: LoadedRun, data: Any, runtime: Any, split: str, n: int) -> Pa
     labels = np.array([label_of.get(str(table.id(int(row))), -1) for row in rows])
     known = labels >= 0
     decided = [scores.argmax(axis=1) for scores in (ours, theirs)]
-    right = tuple(float((one == labels)[known].mean()) if known.any() else float("nan") for one in decided)
-    return Parity(len(rows), float(np.abs(ours - theirs).max()), int((decided[0] != decided[1]).sum()), right)
+    before, after = (float((one == labels)[known].mean()) if known.any() else float("nan") for one in decided)
+    largest, n_changed = float(np.abs(ours - theirs).max()), int((decided[0] != decided[1]).sum())
+    return Parity(len(rows), largest, n_changed, (before, after))
 
 
 def latency_ms(run: LoadedRun, runtime: Any, n_samples: int) -> dict[str, float]:
-    """Median milliseconds of one recording, audio to scores, one thread: eager PyTorch, and the file."""
+    """Median milliseconds of one recording, audio to scores, one thread: eager PyTorch and the file, in turns."""
     audio = 0.1 * np.random.default_rng(0).standard_normal((1, n_samples)).astype(np.float32)
-    given = torch.from_numpy(audio)
-    n_threads = torch.get_num_threads()
+    given, lengths = torch.from_numpy(audio), torch.tensor([n_samples])
+    n_threads, times = torch.get_num_threads(), []
     torch.set_num_threads(1)
     try:
         with torch.inference_mode():
-            eager = [timed(lambda: run.model(given, torch.tensor([n_samples]))) for _ in range(N_TIMED)]
+            for _ in range(N_TIMED):
+                times.append(
+                    (timed(lambda: run.model(given, lengths)), timed(lambda: runtime.run(None, {"audio": audio})))
+                )
     finally:
         torch.set_num_threads(n_threads)
-    exported = [timed(lambda: runtime.run(None, {"audio": audio})) for _ in range(N_TIMED)]
-    return {"pytorch": float(np.median(eager)), "onnxruntime": float(np.median(exported))}
+    pytorch, file = np.median(times, axis=0).tolist()
+    return {"pytorch": pytorch, "onnxruntime": file}
 
 
 def timed(call: Callable[[], Any]) -> float:
