@@ -2,9 +2,9 @@
 
     python benchmarks/latency.py
 
-The bare script does the same with nothing but PyTorch: `stft`, two matrix products, slopes over five frames, CMVN, and the
-network written down as `nn.Conv1d` and `nn.BatchNorm1d`, for one length and no mask. Both run in turns; the ratio is the
-median of rounds, the times are the best and the median.
+The bare script does the same with nothing but PyTorch: `stft`, two matrix products, slopes over five frames, CMVN, and
+the network written down as `nn.Conv1d` and `nn.BatchNorm1d`, for one length and no mask. Both run in turns; the ratio
+is the median of rounds, the times are the best and the median.
 """
 
 from __future__ import annotations

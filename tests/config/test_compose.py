@@ -105,7 +105,8 @@ PROMISED = {
     },
     "normalizer": {
         "adaptivefixedpoint": features.AdaptiveFixedPoint, "cmvn": features.CMVN, "fixedpoint": features.FixedPoint,
-        "gain": features.GainNormalizer, "relaxed": features.RelaxedFrequencyNorm,
+        "gain": features.GainNormalizer, "batch": features.BatchNormalizer, "gain_batch": features.GainBatchNormalizer,
+        "relaxed": features.RelaxedFrequencyNorm,
     },
     "model": {
         "bc-res1": networks.BCResNet, "bc-res3": networks.BCResNet, "bc-res8": networks.BCResNet,
