@@ -152,14 +152,21 @@ class Evaluate(Detecting):
         from phonaut.reports import write_report
         from phonaut.reports.detection import show_detection
         from phonaut.runs import members
-        from phonaut.runs.detection import DetectionTest, evaluate_detection
+        from phonaut.runs.detection import evaluate_detection
+        from phonaut.runs.streams import DetectionTest
 
+        snr_db = {"snr_db": self.snr_db} if self.snr_db else {}
         test = DetectionTest(
             per_hour=self.false_alarms,
-            **{name: getattr(self, name) for name in OF_STREAMS[1:]},
+            minutes=self.minutes,
+            insertions=self.insertions,
             noise=self.noise[0] if self.noise else None,
-            **({"snr_db": self.snr_db} if self.snr_db else {}),
+            negatives=self.negatives,
+            streams=self.streams,
+            validation_streams=self.validation_streams,
+            seed=self.seed,
             listening=self.listening,
+            **snr_db,
         )
         overrides = [word for word in self.overrides if word != DETECTION]
         for member in members(self.paths[0]):

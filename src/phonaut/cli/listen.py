@@ -47,9 +47,7 @@ class Listen(Detecting):
         from phonaut.runs.load import load
 
         folder, source = self.paths
-        listener, how = listener_of(
-            load(folder), threshold=self.threshold, **self.listening
-        )
+        listener, how = listener_of(load(folder), threshold=self.threshold, **self.listening)
         sound = sound_of(source, listener.sample_rate, self.sample_rate)
         print_progress(how)
         begun = time.perf_counter()

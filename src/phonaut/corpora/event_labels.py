@@ -65,7 +65,7 @@ def read_labels(path: Path) -> list[Said]:
     """
     lines = [(number, line) for number, line in enumerate(text_lines(path), 1) if line.strip()]
     if path.suffix == ".txt":  # lines that begin with a backslash are frequencies of a selection
-        rows = [(number, [*line.split("\t"), ""]) for number, line in lines if not line.startswith("\\")]
+        rows = [(number, [*line.split("\t"), "", ""]) for number, line in lines if not line.startswith("\\")]
         return [said(path, number, row[:3]) for number, row in rows]
     if not lines:
         return []

@@ -1,4 +1,4 @@
-"""Figures of words that are detected in long sound: what is missed of what was said, and what is heard where it was not.
+"""Figures of words that are detected in long sound: what is missed of what was said, and what is heard beside it.
 
 A detection is matched with at most one event, and an event with at most one detection, of the same word and at a time
 from the event's beginning, or `NEAR_S` before its end where that is earlier, to `NEAR_S` after its end. Of all such

@@ -10,8 +10,7 @@ from rich.console import Console
 
 from phonaut.metrics import Estimate
 from phonaut.reports.text import figure, interval, percent, print_line, things
-from phonaut.runs.listening import DETECTION_FILE, THRESHOLD
-from phonaut.runs.run import Run
+from phonaut.runs.run import DETECTION_FILE, Run
 
 WIDTH = 14
 MOST = 5  # errors that are printed
@@ -23,7 +22,11 @@ def show_detection(run: Run, name: str, report: Path, *, console: Console | None
     record: dict[str, Any] = run.read(DETECTION_FILE, {})
     about, rates = record["streams"][name], rates_of(run, name)
     line("")
-    for key, shown, rest in [*figures(rates, about), *threshold_lines(record), *stream_lines(about)]:
+    for key, shown, rest in [
+        *figures(rates, about),
+        *threshold_lines(record["threshold"], about),
+        *stream_lines(about),
+    ]:
         line(f"{key:{WIDTH}}{shown}{rest}")
     for kind in ("missed", "false_alarms"):
         for one in about[kind][:MOST]:
@@ -53,15 +56,16 @@ def figures(rates: dict[str, Estimate], about: dict[str, Any]) -> list[tuple[str
     if verdict := about.get("mlperf"):
         most = verdict["most"]
         said = "passed" if verdict["passed"] else "not passed"
-        found.append(("MLPerf Tiny", said, f"   at most {most} misses and {most} false alarms in a stream like its own"))
+        found.append(
+            ("MLPerf Tiny", said, f"   at most {most} misses and {most} false alarms in a stream like its own")
+        )
     return found
 
 
-def threshold_lines(record: dict[str, Any]) -> list[tuple[str, str, str]]:
+def threshold_lines(chosen: dict[str, Any] | None, about: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Where the threshold is from."""
-    chosen = record["threshold"]
     if chosen is None:
-        return [("threshold", f"{THRESHOLD:g}", "   that of every run: no validation speech to choose one")]
+        return [("threshold", f"{about['threshold']:g}", "   that of every run: no validation speech to choose one")]
     how = f"   {chosen['how']}: {chosen['missed']} of {chosen['n']} missed, "
     how += f"{things(chosen['false_alarms'], 'false alarm')} in {chosen['hours']:.3g} h"
     return [("threshold", f"{chosen['value']:.4g}", how), *([("", "", chosen["note"])] if chosen["note"] else [])]
@@ -76,6 +80,8 @@ def error_in_words(one: dict[str, Any]) -> str:
     """An event that was missed, or a false alarm."""
     at = f"{one['word']} at {one['at_s']:.2f} s of {one['stream']}"
     if "probability" in one:
-        return f"{at}, {percent(one['probability'])}, {'said was ' + one['said'] if one['said'] else 'nothing was said'}"
+        return (
+            f"{at}, {percent(one['probability'])}, {'said was ' + one['said'] if one['said'] else 'nothing was said'}"
+        )
     snr = f", {one['snr_db']:g} dB" if one["snr_db"] is not None else ""
     return f"{at}, by {one['speaker']}{snr}"

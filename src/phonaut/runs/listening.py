@@ -19,6 +19,7 @@ from phonaut.deploy.sound import Sound, file_sound
 from phonaut.deploy.streaming import StreamingModel, why_no_stream
 from phonaut.features.frames import Frames
 from phonaut.files import read_json
+from phonaut.runs.run import DETECTION_FILE
 from phonaut.tasks.classification import Classification
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 WINDOW_MS = 1000.0  # where the corpus of a run has clips of no certain length
 HOP_MS = 100.0
 THRESHOLD = 0.65
-DETECTION_FILE = "detection.json"  # of a run: its threshold, and what was detected in long sound
 LEAST_MS, LONGEST_MS = 1000 * LEAST_S, 60_000.0
 MICROPHONE, PIPE = "mic", "-"
 
@@ -113,7 +113,8 @@ def listener_of(
 
 def chosen_threshold(folder: Path, settings: Mapping[str, Any]) -> tuple[float, str]:
     """The threshold of a run under some settings, and where it is from, in words."""
-    chosen = read_json(folder / DETECTION_FILE, {}).get("threshold")
+    kept: dict[str, Any] = read_json(folder / DETECTION_FILE, {})
+    chosen = kept.get("threshold")
     if chosen is None:
         return THRESHOLD, f"that of every run: phonaut evaluate {folder} protocol=detection chooses one"
     if chosen["weights"] != digest_of(folder / "model.safetensors"):

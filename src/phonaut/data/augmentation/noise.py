@@ -36,7 +36,8 @@ def shaped(white: NDArray[np.float64], kind: str) -> NDArray[np.float32]:
     spectrum = np.fft.rfft(white) * np.maximum(np.fft.rfftfreq(len(white)), FLAT_BELOW) ** (-SLOPES[kind] / 2)
     spectrum[0] = 0.0  # no constant part
     noise = np.fft.irfft(spectrum, len(white))
-    return (noise / noise.std()).astype(np.float32)
+    unit: NDArray[np.float32] = (noise / noise.std()).astype(np.float32)
+    return unit
 
 
 @lru_cache(maxsize=8)
