@@ -6,10 +6,11 @@
 `corpus` writes a corpus of five Arabic words beside the other fifteen, cuts of read English and noise
 (`FOLDER/words`), and read English of other speakers as negatives (`FOLDER/negatives`).
 
-`alexa` builds the test stream of a run of `dataset=synthetic` whose first word is "alexa" (espeak-ng's voices: no person
-says it), and runs the run and the models "alexa" of pymicro-wakeword and pyopen-wakeword on it, which are installed
-for another Python, so that they touch nothing here. All are scored in the same way: the same matching, refractory time
-and thresholds. The peers' own settings smooth their probabilities (the first: the mean of five; the second: none).
+`alexa` builds the test stream of a run of `dataset=synthetic` whose first word is "alexa" (espeak-ng's voices: no
+person says it), and runs the run and the models "alexa" of pymicro-wakeword and pyopen-wakeword on it, which are
+installed for another Python, so that they touch nothing here. All are scored in the same way: the same matching,
+refractory time and thresholds. The peers' own settings smooth their probabilities (the first: the mean of five; the
+second: none).
 """
 
 from __future__ import annotations

@@ -71,8 +71,8 @@ def test_the_figures_are_those_of_listening_to_the_stream_at_the_threshold_and_a
     assert len(one.insertions) == 8  # four words of two test speakers, and as many others
     curve = about["curve"]
     points = [(about["threshold"], about["n_missed"], about["n_false_alarms"])]
-    points += list(zip(*(curve[key] for key in ("threshold", "missed", "false")), strict=True))[::4]
-    assert len(points) > 4
+    points += list(zip(*(curve[key] for key in ("threshold", "missed", "false")), strict=True))[::9][:4]
+    assert len(points) > 2
     for threshold, missed, false in points:
         listener, _ = listener_of(loaded, threshold=threshold, keywords=("low",), **LISTENING)  # type: ignore[arg-type]
         assert counts(list(detections(listener, one.sound())), one) == (missed, false)

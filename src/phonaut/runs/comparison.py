@@ -232,8 +232,8 @@ def remarks(runs: list[Compared], split: str) -> list[str]:
     }
     if len(digests) > 1:
         result.append("The recorded noise was not the same for all runs: their curves in it are no comparison.")
-    heard = [run.run.read(DETECTION_FILE, {}) for run in runs if run.detected("misses")]
-    if len({one.get("streams", {}).get("detection", {}).get("digest") for one in heard}) > 1:  # type: ignore[attr-defined]
+    heard: list[dict[str, Any]] = [run.run.read(DETECTION_FILE, {}) for run in runs if run.detected("misses")]
+    if len({one.get("streams", {}).get("detection", {}).get("digest") for one in heard}) > 1:
         result.append("The long sound was not the same for all runs: their misses and false alarms are no comparison.")
     features = {str(run.run.config.features) + str(run.run.config.normalizer) for run in runs
                 if run.log_likelihood_per_frame is not None}  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from phonaut.corpora.event_labels import labelled
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.deploy.detection import Track
 from phonaut.deploy.listening import Listener
@@ -67,6 +68,8 @@ def evaluate_detection(
     listener, how = fresh(loaded, test)
     progress(how)
     sweep(loaded.folder)
+    for own in filter(None, (test.streams, test.validation_streams)):
+        list(labelled(own))  # what is wrong there is said before minutes are heard
     prepared = None
     if test.streams is None or test.validation_streams is None:
         config = copy.deepcopy(loaded.config)
