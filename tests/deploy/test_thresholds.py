@@ -63,3 +63,5 @@ def test_between_two_thresholds_no_peak_lies_and_at_the_last_nothing_is_found_bu
     assert np.isin(best.max(), at)
     rows = np.flatnonzero((best[1:-1] > best[:-2]) & (best[1:-1] > best[2:])) + 1
     assert np.isin(best[rows], at).all()
+    ramp = Track(np.arange(1.0, 8.0), np.array([[0.1], [0.2], [0.6], [0.5], [0.3], [0.4], [0.35]]))
+    assert thresholds(ramp).tolist() == [0.4, 0.6, 1.0]

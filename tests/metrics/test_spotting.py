@@ -76,8 +76,8 @@ def test_a_moment_is_found_within_three_quarters_of_a_second_on_either_side_and_
 def test_time_without_words_is_what_counting_milliseconds_gives() -> None:
     rng = np.random.default_rng(0)
     sound = (np.array([0.0, 130.0]), np.array([100.0, 301.0]))
-    start = np.concatenate([rng.uniform(0, 90, 10), rng.uniform(130, 290, 20)])
-    said = (start, start + rng.uniform(0, 9, 30))
+    start = np.concatenate([[20.0, 21.0, 22.0], rng.uniform(0, 90, 7), rng.uniform(130, 290, 20)])
+    said = (start, start + np.concatenate([[30.0, 1.0], rng.uniform(0, 9, 28)]))  # one within another
     ms = np.arange(0, 360, 0.001) + 0.0005
     heard, words = (((ms[:, None] >= a) & (ms[:, None] < b)).any(axis=1) for a, b in (sound, said))
     counted = (heard & ~words).reshape(6, -1).sum(axis=1) / 1000
