@@ -86,6 +86,15 @@ def test_the_figures_are_those_of_listening_to_the_stream_at_the_threshold_and_a
     assert "background: synthetic, pink noise" in out
     assert "95 % interval" in out
     assert "Long sound" in (run / "report.html").read_text()
+    shutil.copytree("trained_models/ID", "trained_models/other")
+    assert main(["compare", "trained_models/ID", "trained_models/other"]) == 0
+    same = capsys.readouterr().out
+    assert "false alarms/h" in same
+    assert "The long sound was not the same" not in same
+    about["digest"] = "another"
+    (Path("trained_models/other/tc-res8") / "detection.json").write_text(json.dumps(record))
+    assert main(["compare", "trained_models/ID", "trained_models/other"]) == 0
+    assert "beware: The long sound was not the same for all runs" in capsys.readouterr().out
 
 
 @pytest.mark.slow

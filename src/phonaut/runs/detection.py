@@ -119,7 +119,7 @@ def threshold_of(
     n = int(curve.false[at])
     return {
         "value": float(curve.threshold[at]),
-        "how": f"chosen on validation streams for {test.per_hour:g} false alarm{'s' * (test.per_hour != 1)} an hour",
+        "how": f"chosen on validation streams for {in_words(test.per_hour)}",
         "per_hour": test.per_hour,
         "false_alarms": n,
         "allowed": allowed,
@@ -133,6 +133,15 @@ def threshold_of(
         "settings": listener.settings,
         "weights": digest_of(loaded.folder / "model.safetensors"),
     }  # fmt: skip
+
+
+def in_words(per_hour: float) -> str:
+    """A rate.
+
+    >>> in_words(1.0), in_words(0.5)
+    ('1 false alarm an hour', '0.5 false alarms an hour')
+    """
+    return f"{per_hour:g} false alarm{'s' * (per_hour != 1)} an hour"
 
 
 def upper(n: int, hours: float) -> float:
@@ -222,7 +231,7 @@ def at_rates(curve: Curve, track: Track, events: Events, hours: float, refractor
     """Misses at rates of false alarms for which there are hours enough, and else without any false alarm."""
     rates = {}
     enough = [rate for rate in RATES if hours >= RULE_OF_THREE / rate]
-    limits = [(f"misses/{rate:g}_per_hour", rate * hours, f"at most {rate:g} false alarms an hour") for rate in enough]
+    limits = [(f"misses/{rate:g}_per_hour", rate * hours, f"at most {in_words(rate)}") for rate in enough]
     if len(enough) < len(RATES):
         bound = f"no false alarm in {hours:.3g} h: fewer than {RULE_OF_THREE / hours:.3g} an hour (95 %, upper bound)"
         limits.append(("misses/no_false_alarm", 0.0, bound))
