@@ -16,7 +16,7 @@ def test_the_curve_falls_through_the_best_points_and_begins_where_there_is_no_fa
     assert line.get_ydata() == pytest.approx([40, 40, 20, 20, 10])
     assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (0.25, 40.0)
     assert dot.get_markerfacecolor() == "white"
-    assert [label.get_text() for label in figure.axes[0].get_xticklabels()][0] == "0"
+    assert next(label.get_text() for label in figure.axes[0].get_xticklabels()) == "0"
 
 
 def test_nothing_to_draw_is_said() -> None:
