@@ -22,7 +22,9 @@ DPI = 180
 def render(record: Record) -> Section | None:
     """The section; None where no long sound was heard."""
     found: dict[str, Any] = record.run.read(DETECTION_FILE, {})
-    if not found.get("streams"):
+    current = record.run.metrics.keys()  # without what was heard before the run was trained further
+    streams = {name: about for name, about in found.get("streams", {}).items() if name in current}
+    if not streams:
         return None
     tests = [
         {
@@ -33,10 +35,10 @@ def render(record: Record) -> Section | None:
             "missed": [error_in_words(one) for one in about["missed"]],
             "false_alarms": [error_in_words(one) for one in about["false_alarms"]],
         }
-        for name, about in found["streams"].items()
+        for name, about in streams.items()
     ]
     chosen = found["threshold"]
-    last = list(found["streams"].values())[-1]
+    last = list(streams.values())[-1]
     content = {"tests": tests, "threshold": threshold_lines(chosen, last), "chosen": chosen, "most": MOST}
     return Section(rendered("detection.html", content), {"detection": "Long sound"})
 
