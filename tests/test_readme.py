@@ -29,7 +29,7 @@ def commands(page: str) -> list[list[str]]:
     ["README.md"]
     + [
         f"docs/{name}.md"
-        for name in ("compare", "results", "align", "mockingjay", "listen", "own_words", "reproducible")
+        for name in ("compare", "results", "align", "mockingjay", "listen", "detection", "own_words", "reproducible")
     ],
 )
 def test_every_command_is_one_that_exists(page: str) -> None:

@@ -76,6 +76,7 @@ class Classification(Task):
     report = (
         "headline",
         "evaluations",
+        "detection",
         "training",
         "densities",
         "filters",
