@@ -88,7 +88,8 @@ BAD = {
         protocol=fixed protocol.n_test_speakers=0
         protocol=by_recording protocol.test_pct=0
         augmentation.noise_prob=-1
-        checkpoint.save_top_k=0""",
+        checkpoint.save_top_k=0
+        checkpoint=average checkpoint.n_averaged=1""",
     "too large": """
         batch_size=99999999999999999999
         n_workers=1000000000
@@ -117,6 +118,9 @@ BAD = {
         augmentation.codec_prob=1 augmentation.codecs=[flac]
         model=lstm module.statistics_noise=0.5
         dataset=folder module.mixup=0.2
+        model=gmmhmm checkpoint=average
+        model=ecapa target=speaker checkpoint=average
+        checkpoint=average checkpoint.monitor=validation/eer
         normalizer=relaxed normalizer.relaxation=2
         trainer.limit_train_batches=1.5
         protocol=folds protocol.fold=9

@@ -214,6 +214,9 @@ def module_problems(config: Config) -> list[str]:
             other for other in choices()["module"] if class_of(node_of_group("module", other, {}, {})).trains(network)
         ]
         wrong.append(f"module={name} cannot train model={model}: leave it out, or use module={', '.join(fit)}")
+    if config.checkpoint.get("n_averaged") and not loop.averages:
+        wrong.append(f"checkpoint=average is for module=speech_classifier, and module={name} keeps what it does by "
+                     "itself: leave it out")  # fmt: skip
     wrong += loop.conflicts(config.trainer)
     import torch
 

@@ -74,7 +74,7 @@ class SpeechClassifier(TrainingLoop):
 
     shown = ("loss", "accuracy")
     figures: tuple[str, ...] = ("loss", "accuracy", "recall", "f1")
-    trains_front_ends = True
+    trains_front_ends = averages = True
     RULES: ClassVar = {
         "label_smoothing": Rule("must be from 0 to below 1", lambda value: 0 <= value < 1),
         "mixup": within(0, 100),
@@ -152,6 +152,10 @@ class SpeechClassifier(TrainingLoop):
             return scores, self.loss(scores, labels, smoothing)
         logits, segment = self.model.network.frame_logits(segments, lengths)
         return scores, self.loss(logits, labels[segment], smoothing)
+
+    def hear(self, batch: Batch) -> None:
+        """Run the model on a batch as training hears it: of a network that may answer early, all of it."""
+        self.scores_and_loss(self.augmented(batch), 0.0)
 
     def conclude(self, data: Any) -> dict[str, Any]:
         """What a learned front end and a network with exits have to say, for `model.json`."""
