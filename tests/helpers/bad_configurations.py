@@ -118,6 +118,7 @@ BAD = {
         augmentation.codec_prob=1 augmentation.codecs=[flac]
         model=lstm module.statistics_noise=0.5
         dataset=folder module.mixup=0.2
+        model=lstm module.reparameterized=true
         model=gmmhmm checkpoint=average
         model=ecapa target=speaker checkpoint=average
         checkpoint=average checkpoint.monitor=validation/eer

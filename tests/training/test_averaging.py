@@ -16,6 +16,7 @@ from helpers.runs_of_tones import run_settings, write_tones
 from phonaut.checkpoints.state_dict import read_checkpoint, read_weights
 from phonaut.config.compose import compose
 from phonaut.reports.record import read
+from phonaut.reports.sections.training import render
 from phonaut.reports.terminal import kept_epoch
 from phonaut.runs.training import average, fit
 
@@ -102,7 +103,9 @@ def test_the_best_epochs_are_averaged_where_they_are_asked_for_and_that_is_said(
     assert run.model["averaged_epochs"] == best
     said = f"{best[0]} to {best[1]}" if best[1] == best[0] + 1 else f"{best[0]}, {best[1]}"
     assert kept_epoch(read(run.folder)) == (f"mean of epochs {said}", "")
-    assert f"the mean of epochs {said}." in (run.folder / "report.html").read_text()
+    section = render(read(run.folder))
+    assert section is not None
+    assert f"the mean of epochs {said}." in section.html
 
 
 @pytest.mark.slow

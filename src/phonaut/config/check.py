@@ -220,16 +220,19 @@ def module_problems(config: Config) -> list[str]:
     wrong += loop.conflicts(config.trainer)
     import torch
 
+    from phonaut.networks import reparameterized
     from phonaut.networks.statistics_noise import blocks_problems
 
     if option_problems(config) or config.features.get("n_features", 0) is None or config.encoder.run:
         return wrong  # no front end can be made, or what an encoder gives is wide enough
     front_end = instantiate(config.features)
     wrong += size_problems(config, front_end.n_features)
-    if not wrong and config.module.get("statistics_noise"):
+    noise, branches = config.module.get("statistics_noise"), config.module.get("reparameterized")
+    if not wrong and (noise or branches):
         with torch.device("meta"):
             network = instantiate(config.model, n_features=front_end.n_features, n_classes=2)
-        wrong += blocks_problems(network, config.module["statistics_noise"])
+        wrong += blocks_problems(network, noise) if noise else []
+        wrong += reparameterized.problems(network) if branches else []
     if config.model.get("n_couplings") and front_end.n_features < 2:
         wrong.append(f"model={model} couples dimensions: it needs 2 features, features={config.choices['features']} "
                      f"has {front_end.n_features}")  # fmt: skip

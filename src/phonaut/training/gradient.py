@@ -20,6 +20,7 @@ from phonaut.models import EMClassifier
 from phonaut.models.dnnhmm import DNNHMM
 from phonaut.models.generators.generator import Generator
 from phonaut.models.speech_model import SpeechModel
+from phonaut.networks import reparameterized as reparameterized_layers
 from phonaut.networks.mockingjay import Mockingjay
 from phonaut.networks.statistics_noise import StatisticsNoise
 from phonaut.training.loop import Statistics, TrainingLoop
@@ -70,6 +71,8 @@ class SpeechClassifier(TrainingLoop):
         mixup: both parameters of the beta distribution of weights; 0: off. 0.2 mixes little, 1 evenly.
         statistics_noise: part of the batches in which mean and deviation of the first hidden layers are perturbed
             (`phonaut.networks.statistics_noise`); 0: off, 0.5 by custom.
+        reparameterized: convolutions over time have branches in training (`phonaut.networks.reparameterized`), which
+            are folded into them when it ends.
     """
 
     shown = ("loss", "accuracy")
@@ -100,12 +103,15 @@ class SpeechClassifier(TrainingLoop):
         label_smoothing: float = 0.1,
         mixup: float = 0.0,
         statistics_noise: float = 0.0,
+        reparameterized: bool = False,
     ) -> None:
         self.classes = list(classes)
         super().__init__(model, optimizer=optimizer, scheduler=scheduler, interval=interval, seed=seed)
         self.augmentation = augmentation
         self.noise = noise
         self.label_smoothing, self.mixup = label_smoothing, mixup
+        if reparameterized:
+            reparameterized_layers.attach(model.network)
         if statistics_noise:
             StatisticsNoise.attach(model.network, statistics_noise)
 
@@ -158,7 +164,8 @@ class SpeechClassifier(TrainingLoop):
         self.scores_and_loss(self.augmented(batch), 0.0)
 
     def conclude(self, data: Any) -> dict[str, Any]:
-        """What a learned front end and a network with exits have to say, for `model.json`."""
+        """Fold branches; what a learned front end and a network with exits have to say, for `model.json`."""
+        reparameterized_layers.fold(self.model.network)
         return bands_of(self.model.front_end) | exits_of(self.model, data)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
