@@ -79,6 +79,9 @@ RULES = (
     Idle("encoder.mode encoder.layer encoder.n_components", lambda c: not c.encoder.run, "encoder.run= is not given"),
     Idle("generated.how generated.share generated.prior", lambda c: not c.generated.run, "generated.run= is not given"),
     Idle("generated.prior", lambda c: c.generated.how != "sample", "it is for generated.how=sample"),
+    Idle("teacher.temperature teacher.weight", lambda c: not c.teacher.run, "teacher.run= is not given"),
+    Idle("teacher", lambda c: not class_of(c.module).takes_teachers, "it is for classifiers that are trained by "
+         "module=speech_classifier"),
     Idle("early_stopping.monitor", lambda c: c.early_stopping.patience is None, "early_stopping.patience=null"),
     Idle("trainer.gradient_clip_algorithm", lambda c: not c.trainer.get("gradient_clip_val"),
          "trainer.gradient_clip_val= is not given"),

@@ -48,6 +48,21 @@ class Generated:
 
 
 @dataclass
+class Teacher:
+    """Trained classifiers whose answers are learned beside the labels, in classification.
+
+    Attributes:
+        run: theirs; several are asked for their mean. None: there are none.
+        temperature: by which all scores are divided.
+        weight: of their answer in the loss; the labels have the rest.
+    """
+
+    run: list[str] = field(default_factory=list)
+    temperature: float = 3.0
+    weight: float = 0.6
+
+
+@dataclass
 class EarlyStopping:
     """Early stopping: after `patience` epochs without progress of `monitor`; None: never."""
 
@@ -83,6 +98,7 @@ class Config:
     labels_each: int | None = None
     encoder: Encoder = field(default_factory=Encoder)
     generated: Generated = field(default_factory=Generated)
+    teacher: Teacher = field(default_factory=Teacher)
     experiment_id: str | None = None
     output_dir: str = "trained_models"
     resume: bool = True
@@ -106,6 +122,7 @@ class Config:
         known = {key: value for key, value in plain.items() if key in KEYS}
         known["encoder"] = Encoder(**(plain.get("encoder") or {}))
         known["generated"] = Generated(**(plain.get("generated") or {}))
+        known["teacher"] = Teacher(**(plain.get("teacher") or {}))
         known["early_stopping"] = EarlyStopping(**(plain.get("early_stopping") or {}))
         return cls(**known)
 
@@ -133,5 +150,7 @@ HINTS = get_type_hints(Config)
 KEYS = {f.name: str(f.type) for f in fields(Config)}
 SMALL_GROUPS = {  # typed keys
     name: get_type_hints(kind)
-    for name, kind in (("encoder", Encoder), ("generated", Generated), ("early_stopping", EarlyStopping))
+    for name, kind in (
+        ("encoder", Encoder), ("generated", Generated), ("teacher", Teacher), ("early_stopping", EarlyStopping)
+    )  # fmt: skip
 }

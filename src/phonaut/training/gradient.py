@@ -23,6 +23,7 @@ from phonaut.models.speech_model import SpeechModel
 from phonaut.networks import reparameterized as reparameterized_layers
 from phonaut.networks.mockingjay import Mockingjay
 from phonaut.networks.statistics_noise import StatisticsNoise
+from phonaut.training.distillation import Teachers
 from phonaut.training.loop import Statistics, TrainingLoop
 
 
@@ -73,11 +74,12 @@ class SpeechClassifier(TrainingLoop):
             (`phonaut.networks.statistics_noise`); 0: off, 0.5 by custom.
         reparameterized: convolutions over time have branches in training (`phonaut.networks.reparameterized`), which
             are folded into them when it ends.
+        teachers: trained models whose answers are learned beside the labels, or None.
     """
 
     shown = ("loss", "accuracy")
     figures: tuple[str, ...] = ("loss", "accuracy", "recall", "f1")
-    trains_front_ends = averages = True
+    trains_front_ends = averages = takes_teachers = True
     RULES: ClassVar = {
         "label_smoothing": Rule("must be from 0 to below 1", lambda value: 0 <= value < 1),
         "mixup": within(0, 100),
@@ -104,12 +106,14 @@ class SpeechClassifier(TrainingLoop):
         mixup: float = 0.0,
         statistics_noise: float = 0.0,
         reparameterized: bool = False,
+        teachers: Teachers | None = None,
     ) -> None:
         self.classes = list(classes)
         super().__init__(model, optimizer=optimizer, scheduler=scheduler, interval=interval, seed=seed)
         self.augmentation = augmentation
         self.noise = noise
         self.label_smoothing, self.mixup = label_smoothing, mixup
+        self.distillation = teachers
         if reparameterized:
             reparameterized_layers.attach(model.network)
         if statistics_noise:
@@ -125,20 +129,24 @@ class SpeechClassifier(TrainingLoop):
             return batch
         return self.augmentation(batch, seed=self.seed, noise=self.noise)
 
-    def loss(self, scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    def loss(self, scores: Tensor, labels: Tensor, smoothing: float, told: Tensor | None = None) -> Tensor:
         """Mean cross-entropy of the labelled spans; zero where a batch has none.
 
         Args:
             scores: `(N, C)`.
             labels: classes, `(N,)`, or weights of all classes, `(N, C)`, which are 0 where nothing is known.
             smoothing: of labels.
+            told: what teachers answer, `(N, C)`, or None.
         """
         known = labels >= 0 if labels.ndim == 1 else labels.sum(dim=1) > 0
         if not bool(known.any()):
             return scores.sum() * 0.0
-        if labels.ndim == 2:
-            return F.cross_entropy(scores[known], labels[known], label_smoothing=smoothing)
-        return F.cross_entropy(scores, labels, ignore_index=-1, label_smoothing=smoothing)
+        scores, labels = scores[known], labels[known]
+        loss = F.cross_entropy(scores, labels, label_smoothing=smoothing)
+        if told is None:
+            return loss
+        assert self.distillation is not None
+        return self.distillation.joined(loss, scores, told[known])
 
     def scores_and_loss(self, batch: Batch, smoothing: float) -> tuple[Tensor, Tensor]:
         """Scores `(N, C)` of the spans of a batch, and what training lowers.
@@ -149,19 +157,21 @@ class SpeechClassifier(TrainingLoop):
         labels = batch.labels
         if self.mixup and self.training:
             segments, labels = mixed(segments, lengths, labels, len(self.classes), self.mixup)
+        told = self.distillation.answer(batch) if self.distillation is not None and self.training else None
         if exits := getattr(self.model.network, "exit_weights", ()):
             of_exits = self.model.network.exit_scores(segments, lengths)
-            losses = [w * self.loss(one, labels, smoothing) for w, one in zip(exits, of_exits, strict=True)]
+            losses = [w * self.loss(one, labels, smoothing, told) for w, one in zip(exits, of_exits, strict=True)]
             return self.model.network.chosen(of_exits)[0], torch.stack(losses).sum()
         scores = self.model.classify(segments, lengths)
         if not self.model.frame_level:
-            return scores, self.loss(scores, labels, smoothing)
+            return scores, self.loss(scores, labels, smoothing, told)
         logits, segment = self.model.network.frame_logits(segments, lengths)
-        return scores, self.loss(logits, labels[segment], smoothing)
+        return scores, self.loss(logits, labels[segment], smoothing, None if told is None else told[segment])
 
     def hear(self, batch: Batch) -> None:
         """Run the model on a batch as training hears it: of a network that may answer early, all of it."""
-        self.scores_and_loss(self.augmented(batch), 0.0)
+        segments = self.model.segments(self.augmented(batch))
+        getattr(self.model.network, "exit_scores", self.model.classify)(*segments)
 
     def conclude(self, data: Any) -> dict[str, Any]:
         """Fold branches; what a learned front end and a network with exits have to say, for `model.json`."""

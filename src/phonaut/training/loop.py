@@ -76,6 +76,7 @@ class TrainingLoop(L.LightningModule):
         figures: of an epoch, `train/<figure>` and `validation/<figure>`, which may be watched; none: not known.
         trains_encoders: its gradients reach an encoder in front of the model.
         trains_front_ends: its gradients reach weights of a front end or normaliser (`has_weights`).
+        takes_teachers: it can learn the answers of trained models as well.
         averages: what it trains may be the mean of the weights of several epochs (`checkpoint=average`).
         averaged_epochs: of which it is, from 1; none: of one.
         unused: keys of a configuration that have no effect on it, with spaces between.
@@ -85,6 +86,7 @@ class TrainingLoop(L.LightningModule):
     figures: tuple[str, ...] = ()
     trains_encoders = True
     trains_front_ends = False
+    takes_teachers = False
     averages = False
     unused = ""
 

@@ -75,7 +75,7 @@ class SpeakerEmbedding(SpeechClassifier):
         ValueError: the network gives no embeddings.
     """
 
-    trains_front_ends = averages = False
+    trains_front_ends = averages = takes_teachers = False
     RULES: ClassVar = {
         **SpeechClassifier.RULES,
         "margin": within(0, 1.5),
