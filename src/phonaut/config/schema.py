@@ -151,6 +151,9 @@ KEYS = {f.name: str(f.type) for f in fields(Config)}
 SMALL_GROUPS = {  # typed keys
     name: get_type_hints(kind)
     for name, kind in (
-        ("encoder", Encoder), ("generated", Generated), ("teacher", Teacher), ("early_stopping", EarlyStopping)
+        ("encoder", Encoder),
+        ("generated", Generated),
+        ("teacher", Teacher),
+        ("early_stopping", EarlyStopping),
     )  # fmt: skip
 }

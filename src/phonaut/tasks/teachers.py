@@ -59,7 +59,9 @@ def check(run: Other, config: Config, classes: Sequence[str]) -> None:
         raise ValueError(f"{said} is no classifier: train one with target={config.target}")
     if set(run.classes) != set(classes):
         lacks, more = sorted(set(classes) - set(run.classes)), sorted(set(run.classes) - set(classes))
-        differs = " and ".join(f"{what} {', '.join(names[:5])}" for what, names in (("lacks", lacks), ("has", more)) if names)
+        differs = " and ".join(
+            f"{what} {', '.join(names[:5])}" for what, names in (("lacks", lacks), ("has", more)) if names
+        )
         raise ValueError(f"{said} knows other classes than this run: it {differs}")
     theirs, ours = run.config.features, config.features
     if has_frames(config) or has_frames(run.config):
