@@ -41,6 +41,7 @@ ROOT = {
     "n_workers": within(0, 256),
     "checkpoint_minutes": within(0, 1e6, beyond=True),
     "early_stopping.patience": at_least(1),
+    "window_ms": within(100, 60_000),
 }  # fmt: skip
 BYTES_OF_PARAMETER = 16  # itself, its gradient, and the two averages of Adam, in float32
 FRAME_KEYS = ("n_features", "frame_shift_s", "frame_offset_s")  # of features=frames
@@ -217,6 +218,9 @@ def module_problems(config: Config) -> list[str]:
     if config.checkpoint.get("n_averaged") and not loop.averages:
         wrong.append(f"checkpoint=average is for module=speech_classifier, and module={name} keeps what it does by "
                      "itself: leave it out")  # fmt: skip
+    if config.module.get("loss") == "max_pooling" and (not config.streaming or "exit_weights" in config.model):
+        why = "model=branchy-tc-res8 has several" if config.streaming else "there is none: type streaming=true"
+        wrong.append(f"module.loss=max_pooling is of the one score that a stream has at every frame, and {why}")
     wrong += loop.conflicts(config.trainer)
     import torch
 

@@ -153,6 +153,11 @@ RULES = (
     Idle("task.shift_frames", lambda c: choice(c, "task") == "generation" and (
         c.task.get("windows") == "segments" or (c.task.get("windows") == "auto" and c.target == "phone")),
          "windows lie around segments"),
+    Idle("module.gamma", lambda c: c.module.get("loss") != "focal", "it is for module.loss=focal"),
+    Idle("module.label_smoothing", lambda c: c.module.get("loss") == "max_pooling",
+         "module.loss=max_pooling does not smooth"),
+    Idle("window_ms", lambda c: not c.streaming or c.target != "keyword",
+         "it is for words and streaming=true; phonaut listen RUN window_ms= is for all"),
     Idle("normalizer.ddof", lambda c: c.normalizer and c.normalizer.get("variance") is False,
          "normalizer.variance=false"),
     Idle("objective.noise_variance", lambda c: c.objective and c.objective.get("noise_prob") == 0,

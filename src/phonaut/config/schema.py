@@ -112,6 +112,7 @@ class Config:
     context_s: float = 0.0
     max_recording_s: float = 30.0
     streaming: bool = False
+    window_ms: float | None = None
     checkpoint_minutes: float = 5.0
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     imported: Node | None = None
@@ -155,5 +156,5 @@ SMALL_GROUPS = {  # typed keys
         ("generated", Generated),
         ("teacher", Teacher),
         ("early_stopping", EarlyStopping),
-    )  # fmt: skip
+    )
 }

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from phonaut.arrays import Array
-from phonaut.deploy.streaming import moving_mean
+from phonaut.networks.pooling import moving_mean
 from phonaut.hmm import inference
 from phonaut.hmm.chains import MarkovChains
 from phonaut.hmm.topology import bakis, graph

@@ -98,9 +98,11 @@ def fold_layer(layer: TemporalConv) -> None:
     scale, shift = of_norm(norm)
     weight = conv.weight.double() * scale[:, None, None, None]
     for branch in layer.branches:
-        is_conv = isinstance(branch, TemporalConv)
-        scale, more = of_norm(branch.norm if is_conv else branch)  # type: ignore[arg-type]
-        kernel = branch.conv.weight.double() if is_conv else conv.weight.new_ones(len(scale), 1, 1, 1).double()
+        if isinstance(branch, TemporalConv):
+            (scale, more), kernel = of_norm(branch.norm), branch.conv.weight.double()
+        else:
+            assert isinstance(branch, Identity)
+            (scale, more), kernel = of_norm(branch), weight.new_ones(len(weight), 1, 1, 1)
         kernel = as_grouped(kernel * scale[:, None, None, None], weight.shape[1])
         if kernel.shape[3] == weight.shape[3]:
             weight += kernel

@@ -165,6 +165,8 @@ class Classification(Task):
             data.generated = added_data.add_generated(config, model, data)
         noise = data.prepared.utterances("noise")
         more: dict[str, Any] = {"augmentation": build.augmentation_of(config), "noise": noise if len(noise) else None}
+        if config.module.get("loss") == "max_pooling":
+            more["window_ms"] = window_ms_of(config)
         if config.teacher.run:
             more["teachers"] = teachers.teachers_of(config, data.classes)
         return build.training_loop(config, model, data.classes, **more)
@@ -269,6 +271,13 @@ def clip_s_of(config: Config) -> float | None:
     """The length of the clips of a corpus, seconds; None where each has its own."""
     clip_s: float | None = instantiate(config.dataset).clip_s
     return clip_s
+
+
+def window_ms_of(config: Config) -> float:
+    """What a score of a stream looks at, ms: as long as the clips of training, else a second, unless it is said."""
+    if config.window_ms is not None:
+        return config.window_ms
+    return 1000 * (clip_s_of(config) or 1.0)
 
 
 def other_test(config: Config, overrides: list[str]) -> Path:

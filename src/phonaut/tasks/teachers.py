@@ -28,6 +28,8 @@ def problems(config: Config) -> list[str]:
     if config.module.get("mixup"):
         wrong.append(f"{said} hears recordings, and module.mixup={config.module['mixup']} mixes frames of the student: "
                      "leave one out")  # fmt: skip
+    if config.module.get("loss") == "max_pooling":
+        wrong.append(f"{said} answers for whole spans, and module.loss=max_pooling is of frames: leave one out")
     return wrong
 
 

@@ -36,7 +36,7 @@ class Teachers:
 
     @torch.no_grad()
     def answer(self, batch: Batch) -> Tensor:
-        """p above for the spans of a batch, `(N, C)`."""
+        """P above for the spans of a batch, `(N, C)`."""
         device = batch.labels.device
         answers = [
             (model.to(device).classify(*model.segments(batch))[:, order.to(device)] / self.temperature).softmax(dim=1)

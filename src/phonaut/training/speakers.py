@@ -76,6 +76,7 @@ class SpeakerEmbedding(SpeechClassifier):
     """
 
     trains_front_ends = averages = takes_teachers = False
+    owns_loss = True
     RULES: ClassVar = {
         **SpeechClassifier.RULES,
         "margin": within(0, 1.5),
@@ -93,9 +94,10 @@ class SpeakerEmbedding(SpeechClassifier):
     @classmethod
     def problems(cls, *, margin_begin: float = 0.0, margin_end: float = 0.0, **options: Any) -> list[str]:
         """A margin that ends before it begins."""
-        if margin_end >= margin_begin:
-            return []
-        return [f"module.margin_end={margin_end} must be at least module.margin_begin={margin_begin}"]
+        wrong = super().problems(**options)
+        if margin_end < margin_begin:
+            wrong.append(f"module.margin_end={margin_end} must be at least module.margin_begin={margin_begin}")
+        return wrong
 
     def __init__(
         self,
@@ -158,10 +160,6 @@ class SpeakerEmbedding(SpeechClassifier):
         return segments[whole, rows.clamp(max=segments.shape[1] - 1)], lengths.clamp(max=longest)
 
     # --- what is lowered
-
-    def progress(self) -> float:
-        """Share of training that is done."""
-        return self.global_step / max(1.0, float(self.trainer.estimated_stepping_batches))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One batch: change, crop, embed, loss with the margin of this step."""
