@@ -119,6 +119,20 @@ BAD = {
         model=lstm module.statistics_noise=0.5
         dataset=folder module.mixup=0.2
         model=lstm module.reparameterized=true
+        teacher.run=a teacher.weight=0
+        teacher.run=a teacher.temperature=0
+        teacher.run=a generated.run=b augmentation=none
+        teacher.run=a dataset=fsdd module.mixup=0.2 dataset.clip_s=1
+        teacher.run=a streaming=true module.loss=max_pooling
+        model=ecapa target=speaker +module.loss=focal
+        model=dnnhmm +module.negative_weight=3
+        module.loss=max_pooling
+        module.loss=hinge
+        module.loss=focal module.gamma=-1
+        streaming=true model=branchy-tc-res8 module.loss=max_pooling
+        streaming=true module.loss=max_pooling module.mixup=0.2 dataset.clip_s=1
+        module.negative_weight=0
+        streaming=true window_ms=10
         model=gmmhmm checkpoint=average
         model=ecapa target=speaker checkpoint=average
         checkpoint=average checkpoint.monitor=validation/eer

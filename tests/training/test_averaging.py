@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,8 @@ import pytest
 import torch
 
 from helpers.encoders_of_tones import trained
-from helpers.processes import Command, note_steps
 from helpers.runs_of_tones import run_settings, write_tones
-from phonaut.checkpoints.state_dict import read_checkpoint, read_weights
+from phonaut.checkpoints.state_dict import read_checkpoint
 from phonaut.config.compose import compose
 from phonaut.reports.record import read
 from phonaut.reports.sections.training import render
@@ -106,19 +104,3 @@ def test_the_best_epochs_are_averaged_where_they_are_asked_for_and_that_is_said(
     section = render(read(run.folder))
     assert section is not None
     assert f"the mean of epochs {said}." in section.html
-
-
-@pytest.mark.slow
-def test_killed_and_started_again_it_ends_with_the_same_mean(tones: Path, tmp_path: Path) -> None:
-    calm, shaken = tmp_path / "calm", tmp_path / "shaken"
-    words = ["train", *settings(tones), "trainer.max_epochs=3", "experiment_id=x"]
-
-    def run(folder: Path, deadly: int = 0) -> Command:
-        return Command(folder, words, note_steps, folder / "steps", deadly)
-
-    run(calm).finish()
-    assert run(shaken, int(signal.SIGKILL)).wait() == -signal.SIGKILL
-    assert "resuming from" in run(shaken).finish()
-    first, second = (next(folder.glob("trained_models/x/*/model.safetensors")) for folder in (calm, shaken))
-    weights = read_weights(first)
-    assert all(torch.equal(value, weights[name]) for name, value in read_weights(second).items())

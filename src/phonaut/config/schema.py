@@ -52,14 +52,19 @@ class Teacher:
     """Trained classifiers whose answers are learned beside the labels, in classification.
 
     Attributes:
-        run: theirs; several are asked for their mean. None: there are none.
+        run: theirs, or several runs, whose mean it is; None: there are none.
         temperature: by which all scores are divided.
         weight: of their answer in the loss; the labels have the rest.
     """
 
-    run: list[str] = field(default_factory=list)
+    run: str | list[str] | None = None
     temperature: float = 3.0
     weight: float = 0.6
+
+    @property
+    def runs(self) -> list[str]:
+        """Those of `run`."""
+        return [self.run] if isinstance(self.run, str) else list(self.run or [])
 
 
 @dataclass

@@ -17,7 +17,7 @@ def problems(config: Config) -> list[str]:
     chosen = config.teacher
     if not chosen.run:
         return []
-    said, wrong = f"teacher.run={','.join(chosen.run)}", []
+    said, wrong = f"teacher.run={','.join(chosen.runs)}", []
     if not 0 < chosen.weight <= 1:
         wrong.append(f"teacher.weight={chosen.weight:g}: must be above 0, and at most 1")
     if not 0.1 <= chosen.temperature <= 100:
@@ -42,7 +42,7 @@ def teachers_of(config: Config, classes: Sequence[str]) -> Teachers | None:
     """
     if not config.teacher.run:
         return None
-    runs = [other_run(path) for path in config.teacher.run]
+    runs = [other_run(path) for path in config.teacher.runs]
     for run in runs:
         check(run, config, classes)
     orders = [[run.classes.index(name) for name in classes] for run in runs]
