@@ -75,8 +75,8 @@ def test_the_loss_is_that_of_the_labels_and_of_the_mean_answer_of_the_teachers(
     divergence = (p * (np.log(p) - np.log(softmax(own / 2.5)))).sum(axis=1).mean()
     cross = -np.log(softmax(own))[np.arange(len(labels)), labels].mean()
     assert float(loss.detach()) == pytest.approx(0.3 * cross + 0.7 * 2.5**2 * divergence, rel=1e-4)
-    loop.eval()
-    assert float(loop.scores_and_loss(batch, 0.0)[1].detach()) < 0.9 * float(loss.detach())  # of labels alone
+    scores, loss = loop.eval().scores_and_loss(batch, 0.0)
+    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(scores, batch.labels))
 
 
 def test_scores_of_a_teacher_are_matched_to_classes_by_name(teachers: list[Path], tones: Path) -> None:
@@ -121,7 +121,7 @@ def test_teachers_that_cannot_teach_are_refused_in_a_sentence(
     refused("knows other classes than this run: it lacks middle", f"teacher.run={few}")
     refused("hears 16000 samples a second, and this run 8000", f"teacher.run={teachers[0]}",
             "features.sample_rate=8000", "features.f_max=4000")  # fmt: skip
-    refused("teacher.run=.*nowhere", f"teacher.run={tmp_path / 'nowhere'}")
+    refused("nowhere is not a run", f"teacher.run={tmp_path / 'nowhere'}")
     hidden = ["features=melspec", "augmentation.frequency_mask=0.2", f"teacher.run={teachers[0]}"]
     with pytest.raises(ValueError, match=r"teacher.run=.*, of features=mfcc: .*hides bands"):
         loop_of(compose([word for word in settings(tones, *hidden) if "n_mfcc" not in word]))
