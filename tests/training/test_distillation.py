@@ -18,7 +18,7 @@ from phonaut.config.compose import compose
 from phonaut.config.schema import Config
 from phonaut.tasks.classification import Classification
 from phonaut.tasks.other_runs import other_run
-from phonaut.training.distillation import Teachers
+from phonaut.tasks.teachers import teachers_of
 
 QUIET = ["trainer.enable_progress_bar=false", "model.channels=[4,6]"]
 
@@ -80,11 +80,13 @@ def test_the_loss_is_that_of_the_labels_and_of_the_mean_answer_of_the_teachers(
 
 
 def test_scores_of_a_teacher_are_matched_to_classes_by_name(teachers: list[Path], tones: Path) -> None:
-    loop, data = loop_of(compose(settings(tones, f"teacher.run={teachers[0]}")))
-    model = other_run(str(teachers[0])).model
+    config = compose(settings(tones, f"teacher.run={teachers[0]}"))
+    loop, data = loop_of(config)
     batch = next(data.batches("validation"))
-    turned = Teachers([model], [[2, 0, 1]], temperature=3.0, weight=0.5).answer(batch)
-    torch.testing.assert_close(turned, loop.distillation.answer(batch)[:, [2, 0, 1]])
+    here = [data.classes[i] for i in (2, 0, 1)]
+    turned = teachers_of(config, here)
+    assert turned is not None
+    torch.testing.assert_close(turned.answer(batch), loop.distillation.answer(batch)[:, [2, 0, 1]])
 
 
 def test_spans_without_a_label_are_told_nothing(teachers: list[Path], tones: Path) -> None:
