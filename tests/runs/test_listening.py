@@ -84,6 +84,16 @@ def test_words_are_found_where_they_were_said_however_the_sound_is_cut(model: st
 
 
 @pytest.mark.slow
+def test_a_run_listens_through_the_window_of_its_configuration_unless_another_is_asked_for(home: Path) -> None:
+    run = phonaut.load(home / "tc-res8")
+    run.config.window_ms = 640
+    listener, how = listener_of(run)
+    assert how.endswith("over the last 640 ms")
+    assert listener.scores.model.window == 8  # of 80 ms
+    assert listener_of(run, window_ms=500)[1].endswith("over the last 500 ms")
+
+
+@pytest.mark.slow
 def test_files_of_other_rates_and_pipes_say_the_same_on_paper_and_on_screen(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,7 +20,9 @@ class Detecting(Command):
     )
     smoothing_ms: float = option(300.0, "of the mean; of the chain, how far scores count as one", least=0)
     refractory_ms: float = option(1000.0, "time after a word in which there is no other", least=0)
-    window_ms: float | None = option(None, "sound that a score hears", otherwise="the clips of training, else 1000")
+    window_ms: float | None = option(
+        None, "sound that a score hears", otherwise="that of the run, the clips of training, or 1000"
+    )
     hop_ms: float | None = option(None, "from one window to the next, where each is heard anew", otherwise="100")
 
     @property

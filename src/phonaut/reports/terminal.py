@@ -13,7 +13,7 @@ from phonaut.plots.verification import CONDITIONS
 from phonaut.reports.record import Evaluation, Record, read
 from phonaut.reports.sections.headline import absent_trials, interval_method, unknown_labels
 from phonaut.reports.sections.setup import model_size
-from phonaut.reports.sections.training import checkpoint_criterion
+from phonaut.reports.sections.training import averaged_epochs, checkpoint_criterion
 from phonaut.reports.text import figure, interval, percent, print_line, seconds, things, trained_speakers, value
 from phonaut.runs.extraction import Extracted
 from phonaut.runs.run import Run
@@ -170,7 +170,9 @@ def model(record: Record) -> str:
 
 
 def kept_epoch(record: Record) -> tuple[str, str] | None:
-    """The epoch whose weights are the model, and why; None where there was one epoch, or none is known."""
+    """The epoch whose weights are the model, and why, or the epochs; None where there was one, or none is known."""
+    if averaged := averaged_epochs(record.run):
+        return f"mean of epochs {averaged}", ""
     best, n_epochs = record.run.model.get("best_epoch"), record.run.model.get("epochs", 1)
     if best is None or best < 0 or n_epochs < 2:
         return None

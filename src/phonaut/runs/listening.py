@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from phonaut.data.classes import is_word
 from phonaut.deploy.detection import Detection, Detector
 from phonaut.deploy.listening import Listener
 from phonaut.deploy.microphone import microphone_sound
@@ -32,15 +33,6 @@ LEAST_MS, LONGEST_MS = 1000 * LEAST_S, 60_000.0
 MICROPHONE, PIPE = "mic", "-"
 
 
-def is_word(name: str) -> bool:
-    """Whether a class is a word: `_silence_` and `_unknown_` are none.
-
-    >>> [is_word(name) for name in ("yes", "_silence_", "_unknown_")]
-    [True, False, False]
-    """
-    return not (name.startswith("_") and name.endswith("_"))
-
-
 def listener_of(
     run: LoadedRun,
     *,
@@ -61,7 +53,7 @@ def listener_of(
         threshold: of the smoothed probability; None: the one that `phonaut evaluate RUN protocol=detection` chose for
             the same settings and weights, else 0.65.
         refractory_ms: after a detection, in which there is no other.
-        window_ms: that a score hears; None: as long as the clips of training.
+        window_ms: that a score hears; None: that of the run, else as long as the clips of training.
         hop_ms: from one window to the next; None: 100.
         keywords: words to listen for; none: all.
 
@@ -82,6 +74,8 @@ def listener_of(
     words = [c for c in words if not keywords or classes[c] in keywords]
     if not 0 <= smoothing_ms <= LONGEST_MS:
         raise ValueError(f"smoothing_ms={smoothing_ms:g}: must be from 0 to {LONGEST_MS:g}")
+    if window_ms is None:
+        window_ms = config.window_ms
     if window_ms is None:
         clip_s = (run.corpus.get("summary") or {}).get("clip_s")
         window_ms = 1000 * clip_s if clip_s else WINDOW_MS

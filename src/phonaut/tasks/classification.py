@@ -19,7 +19,7 @@ from phonaut.files import expanded, write_arrays
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.mockingjay import Mockingjay
-from phonaut.tasks import added_data, build, mixes
+from phonaut.tasks import added_data, build, mixes, teachers
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.encoders import prepare_encoder
 from phonaut.tasks.noise_test import NOISE_FILE, about_noise
@@ -128,7 +128,7 @@ class Classification(Task):
                 "lengths of their own: type dataset.clip_s=1, or leave it out"
             )
         names = ("batch_size", "labels_pct", "labels_each", "n_workers", "context_s", "max_recording_s")
-        problems += added_data.problems(config)
+        problems += [*added_data.problems(config), *teachers.problems(config)]
         return problems + SpeechData.problems(**{name: getattr(config, name) for name in names})
 
     # --- training
@@ -157,7 +157,7 @@ class Classification(Task):
             prepare_encoder(model, data, config.encoder.run, seed=config.seed, augmented=augmented)
 
     def loop(self, config: Config, model: SpeechModel, data: SpeechData) -> TrainingLoop:
-        """The loop around a model, with augmentation and the corpus's noise; generated segments go into training.
+        """The loop around a model, with augmentation, noise and teachers; generated segments go into training.
 
         Raises:
             ValueError: they cannot be made.
@@ -165,7 +165,11 @@ class Classification(Task):
         if config.generated.run:
             data.generated = added_data.add_generated(config, model, data)
         noise = data.prepared.utterances("noise")
-        more = {"augmentation": build.augmentation_of(config), "noise": noise if len(noise) else None}
+        more: dict[str, Any] = {"augmentation": build.augmentation_of(config), "noise": noise if len(noise) else None}
+        if config.module.get("loss") == "max_pooling":
+            more["window_ms"] = window_ms_of(config)
+        if config.teacher.run:
+            more["teachers"] = teachers.teachers_of(config, data.classes)
         return build.training_loop(config, model, data.classes, **more)
 
     def callbacks(self, config: Config, folder: Path) -> list[Callback]:
@@ -268,6 +272,13 @@ def clip_s_of(config: Config) -> float | None:
     """The length of the clips of a corpus, seconds; None where each has its own."""
     clip_s: float | None = instantiate(config.dataset).clip_s
     return clip_s
+
+
+def window_ms_of(config: Config) -> float:
+    """What a score of a stream looks at, ms: as long as the clips of training, else a second, unless it is said."""
+    if config.window_ms is not None:
+        return config.window_ms
+    return 1000 * (clip_s_of(config) or 1.0)
 
 
 def other_test(config: Config, overrides: list[str]) -> Path:

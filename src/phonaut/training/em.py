@@ -61,7 +61,8 @@ class EM(SpeechClassifier):
     """
 
     figures = (*SpeechClassifier.figures, "log_likelihood")
-    trains_encoders = trains_front_ends = False
+    trains_encoders = trains_front_ends = averages = takes_teachers = False
+    owns_loss = True
     unused = "optimizer scheduler augmentation module.label_smoothing dataset.timeshift_ms dataset.train_snr_low " + (
         "dataset.train_snr_high"
     )
