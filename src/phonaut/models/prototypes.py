@@ -18,9 +18,11 @@ from phonaut.models.em_classifier import EMClassifier, Segments
 UNKNOWN = "_unknown_"
 LEAST_SQUARE = 1e-24  # of a length
 MOST_SCALE = 1000.0
+LEAST_OWN = 20  # recordings of other words by the user, to take the centre from them alone
+WORDS_OF_BACKGROUND = 3.0  # as so many words the mean of the background counts, where it is the centre with theirs
+LEAST_SHRINKAGE = 1e-9
 LEAST_GAP = 1e-6  # of a threshold above all cosines
-WHITENED = ("mean", "whitening")  # of the background
-TENSORS = (*WHITENED, "prototypes", "threshold")
+TENSORS = ("centre", "whitening", "prototypes", "threshold")
 SHARE = Rule("must be between 0 and 1, without either", lambda share: 0 < share < 1)
 
 
@@ -28,16 +30,17 @@ class Prototypes(EMClassifier):
     """Cosines between a segment and the mean of each word's takes, against a threshold for what is none of them.
 
     A segment `(T, D)` is cut into `n_parts` stretches of equal length, whose mean frames one after another are its
-    vector. With m the mean of the background's vectors and W W^T the inverse of their covariance within words,
+    vector. With W W^T the inverse of the covariance of the background's vectors within words, and m a centre,
 
         x = (v - m) W / |(v - m) W|,   p_c = the mean of x over the takes of word c, of length 1
 
     and the score of word c is `scale x p_c` (Snell et al. 2017, "Prototypical Networks", equations 1 and 2, with
     cosines; Hatch et al. 2006, "Within-class covariance normalization"). That of the last class, what is none of the
-    words, is `scale t`: t is exceeded by the best cosine of the share `false_accepts` of the background's words that
+    words, is `scale t`: t is reached by the best cosine of the share `false_accepts` of the background's words that
     are none of the user's. So a word is decided where its cosine is both the greatest and above t.
 
-    Who trains the model sets what it is compared with.
+    m is the mean of the segments of the last class, where there are 20 or more: other words, heard by the same
+    microphone. Else it is the mean of the means of the words and of that of the background, which counts as three.
 
     Args:
         n_features: D.
@@ -48,7 +51,7 @@ class Prototypes(EMClassifier):
         scale: of the scores; how sure the softmax of them is.
 
     Attributes:
-        background: segments of other words by other people, for m and W.
+        background: segments of other words by other people, for W and m.
         others: likewise, for t; of speakers that the encoder in front never heard, where there are some.
         origin: of `others`, in words.
 
@@ -83,7 +86,7 @@ class Prototypes(EMClassifier):
         self.background: Segments | None = None
         self.others: Segments | None = None
         self.origin = ""
-        self.mean, self.whitening = np.empty(0), np.empty((0, 0))
+        self.centre, self.whitening = np.empty(0), np.empty((0, 0))
         self.prototypes, self.threshold = np.empty((0, 0)), 1.0
 
     # --- training
@@ -102,15 +105,20 @@ class Prototypes(EMClassifier):
         counts = np.bincount(segments.labels[segments.labels >= 0], minlength=self.n_classes)[:n_words]
         if (counts == 0).any():
             raise ValueError(f"class {int(np.flatnonzero(counts == 0)[0])} has no segment to start from")
-        self.mean, self.whitening = whitening(
-            self.vectors(self.background.frames, self.background.lengths), self.background.labels, self.shrinkage
-        )
-        x = self.directions(segments.frames, segments.lengths)
-        words = (segments.labels >= 0) & (segments.labels < n_words)
-        self.prototypes = means(x[words], segments.labels[words], n_words)
-        best = (self.directions(self.others.frames, self.others.lengths) @ self.prototypes.T).max(axis=1)
-        own = (x[segments.labels == n_words] @ self.prototypes.T).max(axis=1)
-        self.threshold = threshold_of(np.concatenate([best, own]), self.false_accepts)
+        heard = self.vectors(self.background.frames, self.background.lengths)
+        self.whitening = whitening(heard, self.background.labels, self.shrinkage)
+        v = self.vectors(segments.frames, segments.lengths)
+        words, own = (segments.labels >= 0) & (segments.labels < n_words), segments.labels == n_words
+        of_words, _ = class_means(v[words], segments.labels[words], n_words)
+        if own.sum() >= LEAST_OWN:
+            self.centre = v[own].mean(axis=0)
+        else:
+            total = of_words.sum(axis=0) + WORDS_OF_BACKGROUND * heard.mean(axis=0)
+            self.centre = total / (n_words + WORDS_OF_BACKGROUND)
+        x = unit((v - self.centre) @ self.whitening)
+        self.prototypes = unit(class_means(x[words], segments.labels[words], n_words)[0])
+        others = np.concatenate([self.directions(self.others.frames, self.others.lengths), x[own]])
+        self.threshold = threshold_of((others @ self.prototypes.T).max(axis=1), self.false_accepts)
 
     def leave_one_out(self, segments: Segments) -> Tensor:
         """Scores `(B, C)` of the takes themselves, each by the means of the other takes.
@@ -121,10 +129,9 @@ class Prototypes(EMClassifier):
         cosine = x @ self.prototypes.T
         words = np.flatnonzero((segments.labels >= 0) & (segments.labels < n_words))
         label = segments.labels[words]
-        sums = np.zeros((n_words, x.shape[1]))
-        np.add.at(sums, label, x[words])
-        rest = sums[label] - x[words]
-        alone = np.bincount(label, minlength=n_words)[label] == 1
+        mean, n = class_means(x[words], label, n_words)
+        rest = (mean * n[:, None])[label] - x[words]
+        alone = n[label] == 1
         cosine[words, label] = np.where(alone, -1.0, (unit(rest) * x[words]).sum(axis=1))
         return self.scores(self.with_threshold(cosine), segments.lengths)
 
@@ -150,11 +157,12 @@ class Prototypes(EMClassifier):
         part, length = np.arange(self.n_parts), lengths[:, None]
         first, end = part * length // self.n_parts, -(-(part + 1) * length // self.n_parts)
         total = sums[begin + end] - sums[begin + first]
-        return (total / (end - first)[:, :, None]).reshape(len(lengths), -1)
+        mean: Array = total / (end - first)[:, :, None]
+        return mean.reshape(len(lengths), -1)
 
     def directions(self, frames: NDArray[Any], lengths: Index) -> Array:
         """Whitened vectors of length 1, `(B, n_parts D)`."""
-        return unit((self.vectors(frames, lengths) - self.mean) @ self.whitening)
+        return unit((self.vectors(frames, lengths) - self.centre) @ self.whitening)
 
     # --- parameters
 
@@ -174,21 +182,26 @@ class Prototypes(EMClassifier):
             raise ValueError(f"there is no words:{', words:'.join(missing)}")
         arrays = {name: tensors[f"words:{name}"].detach().cpu().double().numpy().copy() for name in TENSORS}
         size = self.n_parts * self.n_features
-        shapes = {"mean": (size,), "whitening": (size, size), "prototypes": (self.n_classes - 1, size), "threshold": ()}
+        shapes = {
+            "centre": (size,),
+            "whitening": (size, size),
+            "prototypes": (self.n_classes - 1, size),
+            "threshold": (),
+        }
         wrong = [f"words:{name} must be {shape}" for name, shape in shapes.items() if arrays[name].shape != shape]
         refuse(wrong)
-        self.mean, self.whitening, self.prototypes = (arrays[name] for name in TENSORS[:3])
+        self.centre, self.whitening, self.prototypes = (arrays[name] for name in TENSORS[:3])
         self.threshold = float(arrays["threshold"])
 
     def size(self, n_frames: int) -> tuple[int, int]:
         """Parameters, and operations of means, whitening and cosines."""
         size = self.whitening.shape[0]
-        n = self.mean.size + self.whitening.size + self.prototypes.size + 1
+        n = self.centre.size + self.whitening.size + self.prototypes.size + 1
         return n, n_frames * self.n_features + size * size + self.prototypes.size
 
 
-def whitening(vectors: Array, labels: Index, shrinkage: float) -> tuple[Array, Array]:
-    """Mean `(R,)` of vectors `(B, R)`, and W `(R, R)` with `W W^T` the inverse of their covariance within classes.
+def whitening(vectors: Array, labels: Index, shrinkage: float) -> Array:
+    """W `(R, R)`, with `W W^T` the inverse of the covariance of vectors `(B, R)` within classes.
 
     The covariance S becomes `(1 - shrinkage) S + shrinkage tr(S) / R I`.
 
@@ -196,28 +209,28 @@ def whitening(vectors: Array, labels: Index, shrinkage: float) -> tuple[Array, A
         ValueError: no class has two vectors.
     """
     codes = np.unique(labels, return_inverse=True)[1]
-    counts = np.bincount(codes)
-    if not (counts > 1).any():
+    mean, n = class_means(vectors, codes, int(codes.max(initial=0)) + 1)
+    if not (n > 1).any():
         raise ValueError("the recordings of encoder.run have no word twice: what varies within words is not known")
-    sums = np.zeros((len(counts), vectors.shape[1]))
-    np.add.at(sums, codes, vectors)
-    away = vectors - (sums / counts[:, None])[codes]
-    within_class = away.T @ away / (counts - 1).sum()
-    level = np.trace(within_class) / len(within_class)
-    within_class = (1 - shrinkage) * within_class + (shrinkage + 1e-9) * level * np.eye(len(within_class))
-    return vectors.mean(axis=0), np.linalg.inv(np.linalg.cholesky(within_class)).T
+    away = vectors - mean[codes]
+    covariance = away.T @ away / (n - 1).sum()
+    level = np.trace(covariance) / len(covariance)
+    covariance = (1 - shrinkage) * covariance + (shrinkage + LEAST_SHRINKAGE) * level * np.eye(len(covariance))
+    inverse: Array = np.linalg.inv(np.linalg.cholesky(covariance)).T
+    return inverse
 
 
-def means(x: Array, labels: Index, n: int) -> Array:
-    """The direction of the mean of each class, `(n, R)`."""
-    sums = np.zeros((n, x.shape[1]))
+def class_means(x: Array, labels: Index, n: int) -> tuple[Array, Index]:
+    """Means `(n, R)` of the vectors `(B, R)` of each class, and their numbers `(n,)`."""
+    sums, counts = np.zeros((n, x.shape[1])), np.bincount(labels, minlength=n)
     np.add.at(sums, labels, x)
-    return unit(sums)
+    return sums / np.maximum(counts, 1)[:, None], counts
 
 
 def unit(x: Array) -> Array:
     """Rows of length 1; those of 0 stay."""
-    return x / np.sqrt(np.square(x).sum(axis=-1, keepdims=True) + LEAST_SQUARE)
+    length: Array = np.sqrt(np.square(x).sum(axis=-1, keepdims=True) + LEAST_SQUARE)
+    return x / length
 
 
 def threshold_of(scores: Array, share: float) -> float:

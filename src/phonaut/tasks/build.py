@@ -109,8 +109,9 @@ def encoder_of(built: dict[str, Node | None], **use: Any) -> EncodedFrontEnd:
     assert built["model"] is not None
     front_end = instantiate(built["features"])
     network = instantiate(built["model"], n_features=front_end.n_features)
-    kind = EncodedWindows if isinstance(network, Generator) else EncodedWords
-    kind = EncodedFrontEnd if isinstance(network, Mockingjay) else kind
+    kind: type[EncodedFrontEnd] = EncodedFrontEnd
+    if not isinstance(network, Mockingjay):
+        kind = EncodedWindows if isinstance(network, Generator) else EncodedWords
     return kind(front_end, network, optional(built.get("normalizer")), **use)
 
 

@@ -211,7 +211,7 @@ class Classification(Task):
             predictions.save(folder / "predictions" / f"{split}.npz")
             log_likelihoods[split] = predictions.log_likelihood_per_frame()
         if few_recordings.has_prototypes(config):
-            about["rejection"] = few_recordings.rejection(model)
+            about["rejection"] = few_recordings.rejection(model, data)
             if "test" not in metrics:
                 predictions = few_recordings.leave_one_out(model, data)
                 predictions.save(folder / "predictions" / "test.npz")

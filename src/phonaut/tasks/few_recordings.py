@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from phonaut.arrays import Array
 from phonaut.config.compose import read_config
 from phonaut.config.nodes import class_of, instantiate
 from phonaut.config.schema import Config
@@ -118,7 +118,7 @@ def give_background(config: Config, model: SpeechModel, words: Sequence[str]) ->
     network.origin = f"{' and '.join(splits)} of {run}"
 
 
-def rejection(model: SpeechModel) -> dict[str, Any]:
+def rejection(model: SpeechModel, data: SpeechData) -> dict[str, Any]:
     """What `model.json` says of the threshold: it, and what it was chosen on."""
     network = model.network
     assert isinstance(network, Prototypes)
@@ -130,15 +130,16 @@ def rejection(model: SpeechModel) -> dict[str, Any]:
         "words": len(np.unique(network.others.labels)),
         "speakers": len(np.unique(network.others.speakers)),
         "of": network.origin,
+        "own": int((data.spans["train"].label == len(data.classes) - 1).sum()),
     }
 
 
-def count(segments: Segments, chosen: Array) -> int:
+def count(segments: Segments, chosen: NDArray[np.bool_]) -> int:
     """How many are of the chosen classes, `(C,)` true or false."""
     return int((chosen[segments.labels] & (segments.labels >= 0)).sum())
 
 
-def among(segments: Segments, chosen: Array) -> Segments:
+def among(segments: Segments, chosen: NDArray[np.bool_]) -> Segments:
     """Those of the chosen classes."""
     return segments.select(np.flatnonzero(chosen[segments.labels] & (segments.labels >= 0)))
 
