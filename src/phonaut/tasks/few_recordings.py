@@ -104,7 +104,9 @@ def give_background(config: Config, model: SpeechModel, words: Sequence[str]) ->
             max_recording_s=of_encoder.max_recording_s,
         )
     except ValueError as error:
-        raise ValueError(f"encoder.run={run} was trained on recordings that are other words here: {error}") from error
+        raise ValueError(
+            f"yours are compared with the words that encoder.run={run} heard, and these are needed: {error}"
+        ) from error
     cache, mine = FrameCache(model, data), {word.casefold() for word in words}
     parts = {split: cache.segments(split) for split in ("train", "validation", "test") if len(data.dataset(split))}
     unheard = [split for split in ("validation", "test") if split in parts]
