@@ -12,7 +12,7 @@ from phonaut.metrics import Estimate
 from phonaut.plots.verification import CONDITIONS
 from phonaut.reports.record import Evaluation, Record, read
 from phonaut.reports.sections.headline import absent_trials, interval_method, unknown_labels
-from phonaut.reports.sections.setup import model_size
+from phonaut.reports.sections.setup import model_size, rejection
 from phonaut.reports.sections.training import averaged_epochs, checkpoint_criterion
 from phonaut.reports.text import figure, interval, percent, print_line, seconds, things, trained_speakers, value
 from phonaut.runs.extraction import Extracted
@@ -113,6 +113,8 @@ def lines(record: Record, name: str | None) -> list[Line]:
         result.append(("not counted", things(unknown.total(), record.item), about))
     if record.protocol and evaluation.name in ("test", "validation", "train"):
         result.append(("protocol", "", record.protocol[0]))
+    if threshold := rejection(record):
+        result.append(("rejected", "", threshold))
     result.append(("model", "", model(record)))
     if kept := kept_epoch(record):
         result.append(("kept", *kept))

@@ -15,9 +15,11 @@ from phonaut.data.prepared import PreparedCorpus
 from phonaut.features import FrontEnd
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.encoded_windows import EncodedWindows
+from phonaut.models.encoded_words import EncodedWords
 from phonaut.models.generators import Generator
 from phonaut.models.speakers import VerificationSystem
 from phonaut.models.speech_model import SpeechModel
+from phonaut.networks.mockingjay import Mockingjay
 
 if TYPE_CHECKING:
     from phonaut.training.loop import TrainingLoop
@@ -107,7 +109,9 @@ def encoder_of(built: dict[str, Node | None], **use: Any) -> EncodedFrontEnd:
     assert built["model"] is not None
     front_end = instantiate(built["features"])
     network = instantiate(built["model"], n_features=front_end.n_features)
-    kind = EncodedWindows if isinstance(network, Generator) else EncodedFrontEnd
+    kind: type[EncodedFrontEnd] = EncodedFrontEnd
+    if not isinstance(network, Mockingjay):
+        kind = EncodedWindows if isinstance(network, Generator) else EncodedWords
     return kind(front_end, network, optional(built.get("normalizer")), **use)
 
 

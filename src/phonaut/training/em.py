@@ -107,7 +107,8 @@ class EM(SpeechClassifier):
         everything = segments_of("train")
         rank, world = self.trainer.global_rank, self.trainer.world_size
         self.densities.initialize(everything, self.seed, rank, world)
-        self.median_frames = everything.lengths[median_segments(everything, len(self.classes))].tolist()
+        if isinstance(self.densities, GenerativeClassifier):
+            self.median_frames = everything.lengths[median_segments(everything, len(self.classes))].tolist()
         self.parts = parts_of(everything, len(self.classes), rank, world)
         held = segments_of("validation")
         self.held = held.select(np.arange(len(held))[rank::world])
