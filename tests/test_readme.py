@@ -25,7 +25,16 @@ def commands(page: str) -> list[list[str]]:
 
 @pytest.mark.readme
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/compare.md", "docs/results.md", "docs/align.md", "docs/mockingjay.md", "docs/listen.md"]
+    "page",
+    [
+        "README.md",
+        "docs/compare.md",
+        "docs/results.md",
+        "docs/align.md",
+        "docs/mockingjay.md",
+        "docs/listen.md",
+        "docs/few_recordings.md",
+    ],
 )
 def test_every_command_is_one_that_exists(page: str) -> None:
     found = commands(page)
