@@ -339,7 +339,7 @@ def share(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> dict[str, A
     return accuracy(np.zeros(counts.sum(), int), (~holds[counts]).astype(int), speaker[counts]).as_dict()
 
 
-def measure(data: Path, folder: Path, run: str, of: str) -> dict[str, dict[str, Any]]:
+def measure(data: Path, folder: Path, run: str, of: str, only: str) -> dict[str, dict[str, Any]]:
     """Figures of every system."""
     trials = Trials(data, of)
     ours, encode = encoder(data, run, trials.words)
@@ -366,6 +366,8 @@ def measure(data: Path, folder: Path, run: str, of: str) -> dict[str, dict[str, 
         systems["peer, whitened by the same words"] = by(Frames(vectors, heard, heard), n_parts=9, shrinkage=0.3)
     found = {}
     for name, score in systems.items():
+        if only and not name.startswith(only):
+            continue
         found[name] = figures(trials, score, rejection=name.startswith(("prototypes", "peer")))
         print(name, flush=True)
         for figure, value in found[name].items():
@@ -484,6 +486,7 @@ def main() -> None:
     parser.add_argument("--alignment", type=Path, default=Path("alignments/speechocean762/hmm_words.ctm"))
     parser.add_argument("--made-up", action="store_true", help="words of espeak-ng besides")
     parser.add_argument("--of", choices=("test", "validation", "swapped"), default="test")
+    parser.add_argument("--only", default="", help="beginning of the names of systems")
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     DATA = given.data.resolve()
@@ -492,7 +495,7 @@ def main() -> None:
     elif given.what == "peer":
         peer(DATA, given.folder)
     else:
-        found = measure(DATA, given.folder, given.run, given.of)
+        found = measure(DATA, given.folder, given.run, given.of, given.only)
         if given.output:
             given.output.write_text(json.dumps({"run": given.run, "of": given.of, "systems": found}, indent=1) + "\n")
 
