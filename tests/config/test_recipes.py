@@ -63,7 +63,12 @@ def test_what_the_model_has_chosen_stays() -> None:
 
 def test_nothing_that_needs_the_whole_recording_is_chosen_for_streaming() -> None:
     config = compose(["streaming=true"])
-    assert (config.normalizer, config.features["deltas"]) == (None, 2)
+    assert config.normalizer == {"_target_": "phonaut.features.BatchNormalizer"}
+    assert config.features["deltas"] == 2
+    assert compose(["streaming=true", "normalizer=null"]).normalizer is None
+    assert compose(["features.framing=causal", "features.top_db=null", "model=gmm"]).normalizer is None, (
+        "densities learn no normaliser"
+    )
     assert compose(["streaming=true", "model=gru", "target=phone"]).model["bidirectional"] is False
 
 

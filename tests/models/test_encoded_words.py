@@ -16,7 +16,8 @@ def test_the_mean_of_the_frames_is_what_the_classifier_decides_by() -> None:
     encoder = EncodedWords(front_end, network).eval()
     audio, lengths = 0.1 * torch.randn(3, 16000), torch.tensor([16000, 9000, 4321])
     frames, n = encoder(audio, lengths)
-    assert n.tolist() == encoder.n_frames(lengths).tolist() and frames.shape == (3, int(n.max()), encoder.n_features)
+    assert n.tolist() == encoder.n_frames(lengths).tolist()
+    assert frames.shape == (3, int(n.max()), encoder.n_features)
     assert encoder.frame_shift_s == pytest.approx(4 * front_end.frame_shift_s)
     assert all(not row[k:].any() for row, k in zip(frames, n, strict=True)), "zero past the end"
     mean = frames.sum(dim=1) / n[:, None]
@@ -27,9 +28,9 @@ def test_the_mean_of_the_frames_is_what_the_classifier_decides_by() -> None:
 def test_what_a_classifier_has_not_is_refused() -> None:
     front_end = MFCC(n_mels=20, n_mfcc=10)
     network = TCResNet8(n_features=10, n_classes=4)
-    with pytest.raises(ValueError, match="encoder.layer=1"):
+    with pytest.raises(ValueError, match=r"encoder\.layer=1"):
         EncodedWords(front_end, network, layer=1)
-    with pytest.raises(ValueError, match="encoder.mode=finetune"):
+    with pytest.raises(ValueError, match=r"encoder\.mode=finetune"):
         EncodedWords(front_end, network, mode="finetune")
     with pytest.raises(ValueError, match="LSTM has no hidden frames"):
         EncodedWords(front_end, LSTM(n_features=10, n_classes=4))

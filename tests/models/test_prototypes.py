@@ -17,7 +17,7 @@ def segments(n: int, labels: list[int], seed: int, shift: float = 0.0) -> Segmen
     centres = np.random.default_rng(9).standard_normal((20, WIDTH))
     lengths = rng.integers(1, 7, n)
     frames = np.concatenate(
-        [centres[c] + shift + 0.3 * rng.standard_normal((t, WIDTH)) for c, t in zip(labels, lengths)]
+        [centres[c] + shift + 0.3 * rng.standard_normal((t, WIDTH)) for c, t in zip(labels, lengths, strict=False)]
     )
     return Segments(frames.astype(np.float32), lengths, np.array(labels), np.full(n, "s"))
 
@@ -140,7 +140,7 @@ def test_one_word_is_enough_and_a_saved_model_scores_the_same() -> None:
 
 def test_what_cannot_be_compared_is_refused() -> None:
     network = Prototypes(n_features=WIDTH, n_classes=N_WORDS + 1)
-    with pytest.raises(ValueError, match="type encoder.run=RUN"):
+    with pytest.raises(ValueError, match=r"type encoder\.run=RUN"):
         network.initialize(TAKES, seed=0)
     with pytest.raises(ValueError, match="class 2 has no segment"):
         fitted(segments(4, [0, 1, 0, 1], 1))

@@ -25,7 +25,7 @@ from phonaut.tasks import build
 from phonaut.tasks.predictions import Predictions
 
 FEW = 10  # recordings of a word
-LEAST_OTHERS = 100  # recordings of speakers that the encoder never heard, for a threshold
+LEAST_OTHERS, LEAST_WORDS = 100, 10  # recordings, and words, of speakers that the encoder never heard, for a threshold
 PAGE = "docs/few_recordings.md"
 
 
@@ -77,7 +77,8 @@ def with_unknown(words: Sequence[str]) -> list[str]:
 def give_background(config: Config, model: SpeechModel, words: Sequence[str]) -> None:
     """Give prototypes what the encoder's run heard, to whiten by and to choose the threshold on.
 
-    The threshold is chosen on speakers that the encoder never heard, where there are enough recordings of them.
+    The threshold is chosen on speakers that the encoder never heard, where they have enough recordings and words: three
+    words say little of all others.
 
     Args:
         config: of the run.
@@ -111,7 +112,9 @@ def give_background(config: Config, model: SpeechModel, words: Sequence[str]) ->
     parts = {split: cache.segments(split) for split in ("train", "validation", "test") if len(data.dataset(split))}
     unheard = [split for split in ("validation", "test") if split in parts]
     other = np.array([name.casefold() not in mine for name in classes])
-    splits = unheard if sum(count(parts[split], other) for split in unheard) >= LEAST_OTHERS else list(parts)
+    labels = np.concatenate([np.empty(0, np.int64), *(among(parts[split], other).labels for split in unheard)])
+    enough = len(labels) >= LEAST_OTHERS and len(np.unique(labels)) >= LEAST_WORDS
+    splits = unheard if enough else list(parts)
     is_word = np.array([not name.startswith("_") for name in classes])
     network.background = among(parts["train"], other & is_word)
     network.others = joined([among(parts[split], other) for split in splits])
@@ -134,11 +137,6 @@ def rejection(model: SpeechModel, data: SpeechData) -> dict[str, Any]:
         "of": network.origin,
         "own": int((data.spans["train"].label == len(data.classes) - 1).sum()),
     }
-
-
-def count(segments: Segments, chosen: NDArray[np.bool_]) -> int:
-    """How many are of the chosen classes, `(C,)` true or false."""
-    return int((chosen[segments.labels] & (segments.labels >= 0)).sum())
 
 
 def among(segments: Segments, chosen: NDArray[np.bool_]) -> Segments:
