@@ -26,10 +26,13 @@ def test_every_recipe_is_one_of_a_target_with_a_model_or_a_loop(name: str) -> No
     assert target in ("keyword", "phone", "speaker", "verification", "generation")
     words = [f"task={target}" if target in ("verification", "generation") else f"target={target}", f"recipe={name}"]
     if rest:
-        words.append(f"model={rest}" if rest in (*CLASSIFIERS, "redimnet") else f"model={LOOPS[rest]}")
+        words.append(f"model={rest}" if rest in (*CLASSIFIERS, "redimnet", "prototypes") else f"model={LOOPS[rest]}")
     elif target in ("verification", "generation"):
         words.append("model=gmm_ubm" if target == "verification" else "model=cvae")
     _, problems = draft(words)
+    if rest == "prototypes":
+        assert [problem for problem in problems if "type encoder.run=RUN" not in problem] == []
+        return
     assert not problems
     assert compose(words).recipe == name
 
