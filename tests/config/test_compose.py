@@ -71,6 +71,7 @@ def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: st
         "needs dataset.train=",
         "needs dataset.frames_folder=",
         "needs dataset.path=",
+        "model=prototypes compares in the frames of a network",
         "task=prior is a density of the codes of a generator",
         "model=prototypes compares in the frames of a network that heard other words",
         "for dataset=" if name == "frames" else "sparse_adam",
