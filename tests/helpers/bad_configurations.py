@@ -114,7 +114,7 @@ BAD = {
         augmentation.frequency_mask=0.2
         features=raw augmentation.vtl_low=0.9
         augmentation.room_prob=1 augmentation.room_folder=/nowhere
-        augmentation.rolloff_low_hz=100
+        augmentation=default augmentation.rolloff_low_hz=100
         augmentation.codec_prob=1 augmentation.codecs=[flac]
         model=lstm module.statistics_noise=0.5
         dataset=folder module.mixup=0.2

@@ -175,7 +175,7 @@ def test_recordings_of_ones_own_are_tested_each_from_its_beginning(
         (["false_alarms=0"], "false_alarms=0: must be above 0"),
         (["snr_db=5"], "snr_db=5: must be the lowest and the highest, such as 5,20"),
         (["noise=white,pink"], "noise=white,pink: a stream has one kind of background"),
-        (["noise=brown"], "noise=brown: of a stream, it is white, pink or recorded"),
+        (["noise=violet"], "noise=violet: of a stream, it is white, pink, brown, blue or recorded"),
         (["noise=recorded"], "keeps no noise for the test; negatives=FOLDER names some"),
         (["noise=pink", "negatives=a"], "noise=pink and negatives=a are both the background: give one"),
         (["negatives=gone"], "negatives=gone is no folder"),

@@ -95,8 +95,10 @@ def test_spans_without_a_label_are_told_nothing(teachers: list[Path], tones: Pat
     scores, told = torch.randn(len(batch.labels), 3), loop.distillation.answer(batch)
     labels = batch.labels.clone()
     labels[1:] = -1
-    torch.testing.assert_close(loop.loss(scores, labels, 0.1, told), loop.loss(scores[:1], labels[:1], 0.1, told[:1]))
-    assert float(loop.loss(scores, torch.full_like(labels, -1), 0.1, told)) == 0.0
+    torch.testing.assert_close(
+        loop.taught(scores, labels, 0.1, told), loop.taught(scores[:1], labels[:1], 0.1, told[:1])
+    )
+    assert float(loop.taught(scores, torch.full_like(labels, -1), 0.1, told)) == 0.0
 
 
 def test_teachers_are_no_part_of_what_is_trained_or_saved(teachers: list[Path], tones: Path) -> None:

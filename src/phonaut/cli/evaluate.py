@@ -61,7 +61,7 @@ class Evaluate(Detecting):
         least=1,
         otherwise="the one that was kept",
     )
-    noise: tuple[str, ...] = option((), "also in noise: white, pink, recorded")
+    noise: tuple[str, ...] = option((), "also in noise: white, pink, brown, blue, recorded")
     snr_db: tuple[float, ...] = option((), "signal-to-noise ratios of the noise, in dB", otherwise="5,10,15,20,25,30")
     noise_folder: Path | None = option(
         None, "recordings for noise=recorded", otherwise="what the corpus keeps for the test"

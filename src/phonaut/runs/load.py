@@ -49,7 +49,9 @@ class LoadedRun(Trained):
     def __init__(self, run: Run, epoch: int | None = None) -> None:
         self.run = run
         needed = ["features", "model", "task", "trainer", *([] if run.config.imported else ["dataset"])]
-        if missing := [key for key in needed if not getattr(run.config, key)]:
+        chosen = [] if run.config.imported else ["dataset", "model", "features"]
+        missing = [key for key in needed if not getattr(run.config, key)]
+        if missing := missing + [f"choices.{key}" for key in chosen if key not in run.config.choices]:
             raise ValueError(f"{run.folder / 'config.yaml'} is damaged: it has no {' and no '.join(missing)}")
         self.task: Task = instantiate(run.config.task)
         path = run.folder / "model.safetensors"

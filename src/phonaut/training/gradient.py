@@ -165,25 +165,29 @@ class SpeechClassifier(TrainingLoop):
             return batch
         return self.augmentation(batch, seed=self.seed, noise=self.noise)
 
-    def loss(self, scores: Tensor, labels: Tensor, smoothing: float, told: Tensor | None = None) -> Tensor:
+    def loss(self, scores: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         """Mean cross-entropy of the labelled spans; zero where a batch has none.
 
         Args:
             scores: `(N, C)`.
             labels: classes, `(N,)`, or weights of all classes, `(N, C)`, which are 0 where nothing is known.
             smoothing: of labels.
-            told: what teachers answer, `(N, C)`, or None.
         """
         known = labels >= 0 if labels.ndim == 1 else labels.sum(dim=1) > 0
         if not bool(known.any()):
             return scores.sum() * 0.0
         scores, labels = scores[known], labels[known]
         gamma, weights = (self.gamma, self.weights()) if self.training else (0.0, None)
-        loss = cross_entropy(scores, labels, smoothing, gamma=gamma, weights=weights)
-        if told is None:
+        return cross_entropy(scores, labels, smoothing, gamma=gamma, weights=weights)
+
+    def taught(self, scores: Tensor, labels: Tensor, smoothing: float, told: Tensor | None) -> Tensor:
+        """`loss`, joined with what teachers answer for these scores, `(N, C)`, where there are some."""
+        loss = self.loss(scores, labels, smoothing)
+        known = labels >= 0 if labels.ndim == 1 else labels.sum(dim=1) > 0
+        if told is None or not bool(known.any()):
             return loss
         assert self.distillation is not None
-        return self.distillation.joined(loss, scores, told[known])
+        return self.distillation.joined(loss, scores[known], told[known])
 
     def progress(self) -> float:
         """Share of training that is done."""
@@ -223,13 +227,13 @@ class SpeechClassifier(TrainingLoop):
         told = self.distillation.answer(batch) if self.distillation is not None and self.training else None
         if exits := getattr(self.model.network, "exit_weights", ()):
             of_exits = self.model.network.exit_scores(segments, lengths)
-            losses = [w * self.loss(one, labels, smoothing, told) for w, one in zip(exits, of_exits, strict=True)]
+            losses = [w * self.taught(one, labels, smoothing, told) for w, one in zip(exits, of_exits, strict=True)]
             return self.model.network.chosen(of_exits)[0], torch.stack(losses).sum()
         scores = self.model.classify(segments, lengths)
         if not self.model.frame_level:
-            return scores, self.loss(scores, labels, smoothing, told)
+            return scores, self.taught(scores, labels, smoothing, told)
         logits, segment = self.model.network.frame_logits(segments, lengths)
-        return scores, self.loss(logits, labels[segment], smoothing, None if told is None else told[segment])
+        return scores, self.taught(logits, labels[segment], smoothing, None if told is None else told[segment])
 
     def hear(self, batch: Batch) -> None:
         """Run the model on a batch as training hears it: of a network that may answer early, all of it."""
