@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+import phonaut
 from helpers.runs_of_tones import RATE, run_settings, write_tones
 from phonaut.cli import main
 from phonaut.config.compose import ConfigurationError, compose
@@ -33,8 +35,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small = [word for word in run_settings(tones)[2:] if "speakers" not in word]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert main([*COMMANDS[0], *small, "model.channels=[8,8]", "dataset.clip_s=0.5"]) == 0
+        assert main([*COMMANDS[0], *small, "model.channels=[8,8]", "dataset.clip_s=0.5", "normalizer=gain_batch"]) == 0
     return folder
+
+
+def test_an_encoder_hears_through_the_learned_normaliser_of_its_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    assert main([*COMMANDS[1], "experiment_id=behind"]) == 0
+    encoder = phonaut.load(next(Path("trained_models").glob("words/*"))).model
+    front_end = phonaut.load("trained_models/behind/prototypes").model.front_end.train()
+    audio, lengths = torch.randn(2, RATE), torch.tensor([RATE, RATE // 2])
+    hidden, mask = encoder.network.hidden(*encoder.frames(audio, lengths))
+    found, _ = front_end(audio, lengths)
+    torch.testing.assert_close(found, hidden.masked_fill(~mask[:, :, None], 0.0), rtol=0, atol=1e-5)
+    assert float(encoder.normalizer.norm.running_var.min()) != 1.0, "it was learned"
 
 
 def test_the_commands_of_the_page_run(

@@ -101,12 +101,8 @@ class Classification(Task):
 
     def can_encode(self, config: Config) -> bool:
         """A convolutional network whose front end has no weights, with nothing in front: it has hidden frames."""
-        learned = [node for node in (config.features, config.normalizer) if node]
-        return (
-            issubclass(class_of(config.model), ConvolutionalNetwork)
-            and not config.encoder.run
-            and not any(getattr(class_of(node), "has_weights", False) for node in learned)
-        )
+        has_weights = getattr(class_of(config.features), "has_weights", False)
+        return issubclass(class_of(config.model), ConvolutionalNetwork) and not config.encoder.run and not has_weights
 
     def sizes_of_model(self, folder: Path) -> dict[str, Any]:
         """The number of classes."""
