@@ -50,7 +50,17 @@ DIFFERENCES: dict[str, str] = {
     **{
         f"{group}/*{key}": "what a stored run lacks is as before it was there"
         for group in ("configurations", "encoders/configurations")
-        for key in ("dataset.noise_dataset", "module.mixup", "module.statistics_noise")
+        for key in (
+            "dataset.noise_dataset",
+            "module.mixup",
+            "module.statistics_noise",
+            "module.reparameterized",
+            "module.loss",
+            "module.gamma",
+            "module.negative_weight",
+            "teacher.*",
+            "window_ms",
+        )
     },
     "encoders/configurations/*/augmentation.*": RESOLVED,
     "configurations/*/dataset.corpora/*/corpus/noise_dataset": "what a stored run lacks is as before it was there",

@@ -23,14 +23,23 @@ def commands(page: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines if line.strip() and not line.startswith("#")]
 
 
+PAGES = (
+    "compare",
+    "results",
+    "align",
+    "mockingjay",
+    "listen",
+    "detection",
+    "own_words",
+    "few_recordings",
+    "reproducible",
+)
+
+
 @pytest.mark.readme
 @pytest.mark.parametrize(
     "page",
-    ["README.md"]
-    + [
-        f"docs/{name}.md"
-        for name in ("compare", "results", "align", "mockingjay", "listen", "own_words", "reproducible")
-    ],
+    ["README.md", *(f"docs/{name}.md" for name in PAGES)],
 )
 def test_every_command_is_one_that_exists(page: str) -> None:
     found = commands(page)

@@ -100,7 +100,7 @@ def test_folds_of_a_sweep_are_evaluated_and_compared_as_one_run(
             ["compare", "a", "b", "splt=test"],
             "compare takes fusion=, metric=, output=, split=; it got splt; did you mean split?",
         ),
-        (["evaluate", "a", "noise=brown"], "noise is some of white, pink, recorded, got brown"),
+        (["evaluate", "a", "noise=violet"], "noise is some of white, pink, brown, blue, recorded, got violet"),
         (["evaluate", "a", "noise_folder=b"], "noise_folder= goes with noise="),
     ],
 )

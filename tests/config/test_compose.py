@@ -71,7 +71,9 @@ def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: st
         "needs dataset.train=",
         "needs dataset.frames_folder=",
         "needs dataset.path=",
+        "model=prototypes compares in the frames of a network",
         "task=prior is a density of the codes of a generator",
+        "model=prototypes compares in the frames of a network that heard other words",
         "for dataset=" if name == "frames" else "sparse_adam",
     )
     allowed = [problem for problem in found if any(text in problem for text in wanted)]
@@ -90,6 +92,7 @@ def test_every_choice_composes_and_its_class_takes_its_keys(group: str, name: st
     if group not in ("model", "trainer", "checkpoint", "profiler"):
         given_later = {"params", "optimizer", "last_epoch", "verbose", "scale_fn", "sample_rate", "model", "classes"}
         module_gets = {"scheduler", "interval", "augmentation", "noise", "seed", "objective", "segments_of"}
+        module_gets |= {"teachers", "window_ms"}
         given_later |= module_gets if group == "module" else {"labelled"} if name == "mix" else set()
         given_later |= {"n_features"} if group == "normalizer" else set()
         missing = set(taken) - set(part) - given_later - SELF
@@ -105,7 +108,8 @@ PROMISED = {
     },
     "normalizer": {
         "adaptivefixedpoint": features.AdaptiveFixedPoint, "cmvn": features.CMVN, "fixedpoint": features.FixedPoint,
-        "gain": features.GainNormalizer, "relaxed": features.RelaxedFrequencyNorm,
+        "gain": features.GainNormalizer, "batch": features.BatchNormalizer, "gain_batch": features.GainBatchNormalizer,
+        "relaxed": features.RelaxedFrequencyNorm,
     },
     "model": {
         "bc-res1": networks.BCResNet, "bc-res3": networks.BCResNet, "bc-res8": networks.BCResNet,
@@ -139,7 +143,8 @@ def taken_by(part: Any) -> dict[str, Any]:
         return taken
     more = dict(inspect.signature(get_object(part["density"]) if "density" in part else SpeechClassifier).parameters)
     if cls is not GenerativeClassifier:  # what is of the scores of spans has no key where those are not learned
-        of_spans = ("mixup", "statistics_noise", *(["label_smoothing"] if cls is EM else []))
+        of_spans = {"mixup", "statistics_noise", "reparameterized", "loss", "gamma", "negative_weight"}
+        of_spans |= {"label_smoothing"} if cls is EM else set()
         more = {name: one for name, one in more.items() if name not in of_spans}
     return more | {name: p for name, p in taken.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
 

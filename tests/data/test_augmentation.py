@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from scipy import signal
 
 import phonaut.data
+from phonaut.config.plugins import node_of_group
 from phonaut.data.augmentation.chain import PROBABILITIES, Augmentation
 from phonaut.data.augmentation.channel import gains, simulated_rooms
 from phonaut.data.augmentation.mixing import add_noise
@@ -400,7 +401,7 @@ def test_the_shipped_settings_are_those_of_the_class(make_batch: MakeBatch) -> N
     folder = Path(phonaut.data.__file__).parents[1] / "config" / "conf" / "augmentation"
     batch = make_batch([16000] * 20, clip=True)
     for path in folder.glob("*.yaml"):
-        settings = OmegaConf.load(path)
+        settings = OmegaConf.create(node_of_group("augmentation", path.stem, {}, {}))
         assert {"_target_", *(field.name for field in fields(Augmentation))} == {*settings, "sample_rate"}
         augment = instantiate(settings, sample_rate=RATE)
         assert (augment(batch, seed=0) is batch) == (path.stem == "none")

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from phonaut.features import CMVN, AdaptiveFixedPoint, FixedPoint, GainNormalizer
+from phonaut.features import (
+    CMVN,
+    AdaptiveFixedPoint,
+    BatchNormalizer,
+    FixedPoint,
+    GainBatchNormalizer,
+    GainNormalizer,
+)
 
 LENGTHS = [7, 4, 1]
 
@@ -72,3 +79,25 @@ def test_adaptive_fixed_point_fits_its_range_to_the_valid_frames(frames: torch.T
     assert normalizer.norm.bias.grad.abs().sum() > 0
     own = normalizer.eval()(frames[1:2, :4], torch.tensor([4]))
     torch.testing.assert_close(normalizer(frames, torch.tensor(LENGTHS))[1, :4], own[0], rtol=0, atol=0)
+
+
+def test_batch_normalisers_give_every_feature_mean_0_and_deviation_1_over_the_valid_frames(
+    frames: torch.Tensor,
+) -> None:
+    lengths = torch.tensor(LENGTHS)
+    levelled = GainNormalizer()(frames, lengths)
+    for normalizer, given in ((BatchNormalizer(n_features=5), frames), (GainBatchNormalizer(n_features=5), levelled)):
+        inside = torch.cat([values[:n] for values, n in zip(given, LENGTHS, strict=True)]).numpy()
+        result = normalizer.double()(frames, lengths)
+        of_valid = torch.cat([values[:n] for values, n in zip(result, LENGTHS, strict=True)])
+        expected = (inside - inside.mean(axis=0)) / np.sqrt(inside.var(axis=0) + 1e-5)
+        np.testing.assert_allclose(of_valid.numpy(), expected, rtol=0, atol=1e-10)
+        assert all(bool((values[n:] == 0).all()) for values, n in zip(result, LENGTHS, strict=True))
+        assert not list(normalizer.parameters())
+
+
+def test_a_batch_normaliser_knows_nothing_of_the_recording(frames: torch.Tensor) -> None:
+    normalizer = BatchNormalizer(n_features=5).double()
+    normalizer(frames, torch.tensor(LENGTHS))
+    whole = normalizer.eval()(frames[:1], torch.tensor([frames.shape[1]]))
+    torch.testing.assert_close(normalizer(frames[:1, 3:5], torch.tensor([2])), whole[:, 3:5], rtol=0, atol=0)

@@ -88,7 +88,8 @@ BAD = {
         protocol=fixed protocol.n_test_speakers=0
         protocol=by_recording protocol.test_pct=0
         augmentation.noise_prob=-1
-        checkpoint.save_top_k=0""",
+        checkpoint.save_top_k=0
+        checkpoint=average checkpoint.n_averaged=1""",
     "too large": """
         batch_size=99999999999999999999
         n_workers=1000000000
@@ -113,10 +114,28 @@ BAD = {
         augmentation.frequency_mask=0.2
         features=raw augmentation.vtl_low=0.9
         augmentation.room_prob=1 augmentation.room_folder=/nowhere
-        augmentation.rolloff_low_hz=100
+        augmentation=default augmentation.rolloff_low_hz=100
         augmentation.codec_prob=1 augmentation.codecs=[flac]
         model=lstm module.statistics_noise=0.5
         dataset=folder module.mixup=0.2
+        model=lstm module.reparameterized=true
+        teacher.run=a teacher.weight=0
+        teacher.run=a teacher.temperature=0
+        teacher.run=a generated.run=b augmentation=none
+        teacher.run=a dataset=fsdd module.mixup=0.2 dataset.clip_s=1
+        teacher.run=a streaming=true module.loss=max_pooling
+        model=ecapa target=speaker +module.loss=focal
+        model=dnnhmm +module.negative_weight=3
+        module.loss=max_pooling
+        module.loss=hinge
+        module.loss=focal module.gamma=-1
+        streaming=true model=branchy-tc-res8 module.loss=max_pooling
+        streaming=true module.loss=max_pooling module.mixup=0.2 dataset.clip_s=1
+        module.negative_weight=0
+        streaming=true window_ms=10
+        model=gmmhmm checkpoint=average
+        model=ecapa target=speaker checkpoint=average
+        checkpoint=average checkpoint.monitor=validation/eer
         normalizer=relaxed normalizer.relaxation=2
         trainer.limit_train_batches=1.5
         protocol=folds protocol.fold=9

@@ -88,7 +88,8 @@ def test_ours_are_those_of_the_configuration_and_a_file_adds_one(tmp_path: Path)
     of_trials = ["eer", "min_dcf", "dcf", "cllr", "min_cllr"]
     of_windows = ["snr_db", "mmd", "frechet", "elbo", "lsd_db", "mcd_db", "sample_precision", "sample_recall",
                   "coverage", "copying", "inception"]  # fmt: skip
-    assert list(ours) == ["accuracy", "recall", "f1", "frame_accuracy", *of_trials, *of_windows]
+    of_streams = ["misses", "false_alarms_per_hour"]
+    assert list(ours) == ["accuracy", "recall", "f1", "frame_accuracy", *of_trials, *of_windows, *of_streams]
     label, first, other, speaker = (np.arange(40) * k % 3 for k in (1, 2, 4, 5))
     a, b = (Scored(speaker, label, predicted, 3) for predicted in (first, other))
     for name in ("accuracy", "recall", "f1"):

@@ -39,7 +39,12 @@ OTHER: dict[str, Any] = {
     "frame_shift_s": 0.02, "frame_offset_s": 0.005, "mean": False, "variance": False,
     "ddof": 1, "log_offset": 1e-3, "delta_kind": ("htk", "librosa"), "relaxation": 0.25,
 }  # fmt: skip
-LEARNED = {"sinc", "adaptivefixedpoint"}  # trained with the network: frames are not computed before training
+LEARNED = {
+    "sinc",
+    "adaptivefixedpoint",
+    "batch",
+    "gain_batch",
+}  # trained with the network: frames are not computed before training
 BASE = {"n_fft": 512, "win_length": 400, "top_db": None, "n_mels": 20, "n_mfcc": 10}  # where a file has that key
 FRAMES = {"n_features": 4, "frame_shift_s": 0.01, "frame_offset_s": 0.0}  # which have no defaults
 

@@ -7,6 +7,8 @@ import torch
 
 from helpers.encoders_of_tones import trained
 from helpers.runs_of_tones import run_settings, write_tones
+from phonaut.checkpoints.state_dict import read_weights
+from phonaut.networks import TCResNet8
 from phonaut.reports.record import read
 from phonaut.reports.terminal import kept_epoch
 from phonaut.runs import evaluate
@@ -24,7 +26,8 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def every(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    words = [*run_settings(tones, small=True), "model.channels=[4,4]", "trainer.max_epochs=3", "checkpoint=all"]
+    small = ["model.channels=[4,4]", "trainer.max_epochs=3", "module.reparameterized=true"]
+    words = [*run_settings(tones, small=True), *small, "checkpoint=all"]
     return trained(tmp_path_factory.mktemp("runs") / "every", words)
 
 
@@ -41,6 +44,16 @@ def test_an_epoch_is_scored_as_it_was_when_it_ended(every: Run, epoch: int) -> N
     assert name == f"validation_epoch_{epoch}"
     assert run.metrics[name]["accuracy"]["value"] == pytest.approx(run.history[epoch - 1]["validation/accuracy"])
     assert {split: run.metrics[split] for split in before} == before, "the figures of the model stay"
+
+
+@pytest.mark.slow
+def test_branches_of_training_are_folded_when_it_ends(every: Run) -> None:
+    folded = TCResNet8(n_features=10, n_classes=3, channels=[4, 4])
+    assert every.model["parameters"] == sum(p.numel() for p in folded.parameters())
+    weights = read_weights(every.folder / "model.safetensors")
+    folded.load_state_dict({name.removeprefix("network."): w for name, w in weights.items() if "network." in name})
+    of_epoch = torch.load(every.folder / "checkpoints" / "epoch-002.ckpt", weights_only=True)["state_dict"]
+    assert sum(".branches." in name for name in of_epoch) > 20
 
 
 @pytest.mark.slow

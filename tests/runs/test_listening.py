@@ -18,7 +18,7 @@ import soundfile
 
 import phonaut
 from helpers.fake_microphone import Fake
-from helpers.runs_of_tones import RATE, run_settings, write_tones
+from helpers.runs_of_tones import RATE
 from phonaut.cli import main
 from phonaut.deploy import microphone
 from phonaut.runs import listening
@@ -28,21 +28,16 @@ from phonaut.tasks.verification import Verification
 
 WORDS = {"low": 300.0, "high": 2500.0, "_silence_": 0.0}
 SAID = [("low", 1.0), ("high", 2.7), ("high", 5.0), ("low", 6.2), ("high", 9.5)]  # seconds at which they begin
-MODELS = {"tc-res8": ["model=tc-res8", "streaming=true"], "gmm": ["model=gmm"]}
+MODELS = ("tc-res8", "gmm")
 NEAR_S = 0.75
 OLD_RUNS = Path(__file__).parent.parent / "golden" / "old_runs"
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A causal network and a density, trained on tones of half a second; a recording of other tones in silence."""
-    place = tmp_path_factory.mktemp("listening")
-    settings = run_settings(write_tones(place / "tones", n_takes=2, words=WORDS))
-    for name, more in MODELS.items():
-        words = [*settings, *more, f"output_dir={place}", f"experiment_id={name}"]
-        assert main(["train", *words, "trainer.enable_progress_bar=false"]) == 0
-    soundfile.write(place / "said.wav", recording(), RATE)
-    return place
+def home(listeners: Path) -> Path:
+    """The runs, and a recording of other tones in silence."""
+    soundfile.write(listeners / "said.wav", recording(), RATE)
+    return listeners
 
 
 def recording() -> np.ndarray:
@@ -86,6 +81,16 @@ def test_words_are_found_where_they_were_said_however_the_sound_is_cut(model: st
     check(found[0])
     for one, other in zip(*found, strict=True):
         assert one == pytest.approx(other, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_a_run_listens_through_the_window_of_its_configuration_unless_another_is_asked_for(home: Path) -> None:
+    run = phonaut.load(home / "tc-res8")
+    run.config.window_ms = 640
+    listener, how = listener_of(run)
+    assert "over the last 640 ms;" in how
+    assert listener.scores.stream.window == 8  # of 80 ms
+    assert "over the last 500 ms;" in listener_of(run, window_ms=500)[1]
 
 
 @pytest.mark.slow

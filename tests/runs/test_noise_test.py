@@ -81,7 +81,7 @@ def test_which_noise_it_was_is_known_by_its_samples(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kinds": ("brown",)}, "noise is some of white, pink, recorded, got brown"),
+        ({"kinds": ("violet",)}, "noise is some of white, pink, brown, blue, recorded, got violet"),
         ({"kinds": ()}, "got none"),
         ({"kinds": ("white",), "snr_db": (float("nan"), 5.0, 200.0)}, "from -100 to 100, got nan, 200"),
         ({"kinds": ("white",), "snr_db": ()}, "got none"),

@@ -19,7 +19,8 @@ from phonaut.data.batches import Batch
 from phonaut.networks.padding import MaskedBatchNorm
 from phonaut.runs.training import fit
 from phonaut.tasks.classification import Classification
-from phonaut.training.speakers import SpeakerEmbedding, margin_at, mean_of, weights_file
+from phonaut.training.averaging import mean_of
+from phonaut.training.speakers import SpeakerEmbedding, margin_at, weights_file
 from phonaut.training.warmup import ExponentialWarmup
 
 SMALL = ["model=ecapa", "model.channels=8", "model.bottleneck=4", "model.n_embedding=8", "target=speaker"]
@@ -166,8 +167,8 @@ def test_the_mean_is_that_of_the_last_weights_with_statistics_of_the_training_ba
     assert [file.name for file in files] == ["weights-001.safetensors", "weights-002.safetensors"]
     first, second = map(read_weights, files)
     loop.model.cpu().eval()
-    about = loop.conclude(data)
-    assert about["averaged_epochs"] == [2, 3]
+    loop.conclude(data)
+    assert loop.averaged_epochs == [2, 3]
     state = loop.model.state_dict()
     learned = {name for name, _ in loop.model.named_parameters()}
     for name in learned:
@@ -203,7 +204,7 @@ def test_the_mean_of_files_is_summed_in_double_precision(tmp_path: Path) -> None
     values = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
     for epoch, value in enumerate(values):
         write_weights(weights_file(tmp_path, epoch), {"w": torch.from_numpy(value), "n": torch.tensor(epoch)})
-    mean = mean_of(weights_file(tmp_path, epoch) for epoch in range(5))
+    mean = mean_of(read_weights(weights_file(tmp_path, epoch)) for epoch in range(5))
     np.testing.assert_array_equal(mean["w"].numpy(), values.astype(np.float64).mean(axis=0).astype(np.float32))
     assert int(mean["n"]) == 4
 

@@ -7,13 +7,13 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from phonaut.cli.options import Command, option, print_progress
+from phonaut.cli.detecting import Detecting
+from phonaut.cli.options import option, print_progress
 
 
 @dataclass(frozen=True)
-class Listen(Command):
+class Listen(Detecting):
     """Detect the words of a run in a recording, a pipe or the microphone.
 
     Prints a line for each word, as soon as it is detected. Classes such as
@@ -31,14 +31,9 @@ class Listen(Command):
         "trained_models/ID - sample_rate=44100": "listen to bare samples of another program",
     }
 
-    threshold: float = option(0.65, "least probability of a word, smoothed")
-    smoothing: Literal["mean", "hmm"] = option(
-        "mean", "mean: of the probabilities over smoothing_ms; hmm: a Markov chain of words and what is between them"
+    threshold: float | None = option(
+        None, "least probability of a word, smoothed", otherwise="what evaluate protocol=detection chose, else 0.65"
     )
-    smoothing_ms: float = option(300.0, "of the mean; of the chain, how far scores count as one", least=0)
-    refractory_ms: float = option(1000.0, "time after a word in which there is no other", least=0)
-    window_ms: float | None = option(None, "sound that a score hears", otherwise="the clips of training, else 1000")
-    hop_ms: float | None = option(None, "from one window to the next, where each is heard anew", otherwise="100")
     sample_rate: int | None = option(None, "Hz, of samples from - without a header", least=1, otherwise="the run's")
     output: Path | None = option(None, "file that is written: .jsonl (JSON lines) or .txt (labels of Audacity)")
     overwrite: bool = option(False, "replace the file that is there")
@@ -52,15 +47,7 @@ class Listen(Command):
         from phonaut.runs.load import load
 
         folder, source = self.paths
-        listener, how = listener_of(
-            load(folder),
-            smoothing=self.smoothing,
-            threshold=self.threshold,
-            smoothing_ms=self.smoothing_ms,
-            refractory_ms=self.refractory_ms,
-            window_ms=self.window_ms,
-            hop_ms=self.hop_ms,
-        )
+        listener, how = listener_of(load(folder), threshold=self.threshold, **self.listening)
         sound = sound_of(source, listener.sample_rate, self.sample_rate)
         print_progress(how)
         begun = time.perf_counter()

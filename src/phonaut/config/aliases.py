@@ -107,7 +107,7 @@ SUCCESSORS = {
     "trainer.amp_level": "trainer.precision=16-mixed or bf16-mixed",
     "trainer.auto_lr_find": "optimizer.lr=0.01",
     "trainer.auto_scale_batch_size": "batch_size=100",
-    "trainer.stochastic_weight_avg": "checkpoint=best, which keeps the best epochs",
+    "trainer.stochastic_weight_avg": "checkpoint=average, the mean of the last epochs",
     "dataset.extract": "dataset.extract_loudest=true, or dataset.clip_s=1: the loudest window",
     "dataset.noise_dataset": "dataset=kws, snips, vad, fsdd or folder, which take folders of noise",
     "dataset.cls": "dataset=kws; phonaut --help lists them",

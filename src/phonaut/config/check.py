@@ -41,6 +41,7 @@ ROOT = {
     "n_workers": within(0, 256),
     "checkpoint_minutes": within(0, 1e6, beyond=True),
     "early_stopping.patience": at_least(1),
+    "window_ms": within(100, 60_000),
 }  # fmt: skip
 BYTES_OF_PARAMETER = 16  # itself, its gradient, and the two averages of Adam, in float32
 FRAME_KEYS = ("n_features", "frame_shift_s", "frame_offset_s")  # of features=frames
@@ -214,19 +215,28 @@ def module_problems(config: Config) -> list[str]:
             other for other in choices()["module"] if class_of(node_of_group("module", other, {}, {})).trains(network)
         ]
         wrong.append(f"module={name} cannot train model={model}: leave it out, or use module={', '.join(fit)}")
+    if config.checkpoint.get("n_averaged") and not loop.averages:
+        wrong.append(f"checkpoint=average is for module=speech_classifier, and module={name} keeps what it does by "
+                     "itself: leave it out")  # fmt: skip
+    if config.module.get("loss") == "max_pooling" and (not config.streaming or "exit_weights" in config.model):
+        why = "model=branchy-tc-res8 has several" if config.streaming else "there is none: type streaming=true"
+        wrong.append(f"module.loss=max_pooling is of the one score that a stream has at every frame, and {why}")
     wrong += loop.conflicts(config.trainer)
     import torch
 
+    from phonaut.networks import reparameterized
     from phonaut.networks.statistics_noise import blocks_problems
 
     if option_problems(config) or config.features.get("n_features", 0) is None or config.encoder.run:
         return wrong  # no front end can be made, or what an encoder gives is wide enough
     front_end = instantiate(config.features)
     wrong += size_problems(config, front_end.n_features)
-    if not wrong and config.module.get("statistics_noise"):
+    noise, branches = config.module.get("statistics_noise"), config.module.get("reparameterized")
+    if not wrong and (noise or branches):
         with torch.device("meta"):
             network = instantiate(config.model, n_features=front_end.n_features, n_classes=2)
-        wrong += blocks_problems(network, config.module["statistics_noise"])
+        wrong += blocks_problems(network, noise) if noise else []
+        wrong += reparameterized.problems(network) if branches else []
     if config.model.get("n_couplings") and front_end.n_features < 2:
         wrong.append(f"model={model} couples dimensions: it needs 2 features, features={config.choices['features']} "
                      f"has {front_end.n_features}")  # fmt: skip

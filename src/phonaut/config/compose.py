@@ -163,12 +163,13 @@ def finish_encoder(config: Config) -> None:
         return
     path = expanded(config.encoder.run)
     run = compose_pretrained(pretrained.read(path), str(path)) if path.is_file() else read_config(run_folder(path))
-    if not instantiate(run.task).has_encoder:
+    task = instantiate(run.task)
+    if not task.can_encode(run):
         raise ValueError(
             f"encoder.run={config.encoder.run} is no pre-trained encoder, but model={run.choices['model']}"
         )
     model = dict(run.model)
-    if not path.is_file() and (of_data := instantiate(run.task).sizes_of_model(run_folder(path))) is not None:
+    if not path.is_file() and (of_data := task.sizes_of_model(run_folder(path))) is not None:
         model |= of_data
     config.encoder.built = {"features": run.features, "model": model, "normalizer": run.normalizer}
     config.features, config.choices["features"] = dict(run.features), run.choices["features"]

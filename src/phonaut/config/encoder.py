@@ -12,7 +12,9 @@ def problems(config: Config, overrides: Sequence[str]) -> list[str]:
     """All problems of an encoder in front; empty if there is none."""
     from phonaut.models.encoded import use_problems
     from phonaut.models.encoded_windows import width_of_codes, window_problems
+    from phonaut.models.encoded_words import word_problems
     from phonaut.models.generators import Generator
+    from phonaut.networks.mockingjay import Mockingjay
 
     chosen = config.encoder
     if not chosen.run or chosen.built is None:
@@ -28,6 +30,8 @@ def problems(config: Config, overrides: Sequence[str]) -> list[str]:
         return [f"{run} has no encoder: a {kind.__name__} makes windows of draws, and codes none"]
     if is_generator:
         wrong = window_problems(chosen.mode, chosen.layer, kind)
+    elif not issubclass(kind, Mockingjay):
+        wrong = word_problems(chosen.mode, chosen.layer, kind)
     else:
         wrong = use_problems(chosen.mode, chosen.layer, int(encoder["n_layers"]))
     typed = [text for text in overrides if text.lstrip("+~").startswith(("features=", "features."))]
@@ -46,6 +50,8 @@ def problems(config: Config, overrides: Sequence[str]) -> list[str]:
         wrong.append("encoder.layer=weighted needs weights that are trained: type encoder.mode=weighted")
     if is_generator:
         most = width_of_codes(chosen.layer, int(encoder["latent_size"]), int(encoder.get("sequence_latents") or 0))
+    elif not issubclass(kind, Mockingjay):
+        most = instantiate(encoder, n_features=instantiate(config.features).n_features).classifier.in_features
     else:
         most = encoder["hidden_size"] * (encoder["n_layers"] + 1 if chosen.layer == "all" else 1)
     n = chosen.n_components

@@ -79,6 +79,9 @@ RULES = (
     Idle("encoder.mode encoder.layer encoder.n_components", lambda c: not c.encoder.run, "encoder.run= is not given"),
     Idle("generated.how generated.share generated.prior", lambda c: not c.generated.run, "generated.run= is not given"),
     Idle("generated.prior", lambda c: c.generated.how != "sample", "it is for generated.how=sample"),
+    Idle("teacher.temperature teacher.weight", lambda c: not c.teacher.run, "teacher.run= is not given"),
+    Idle("teacher", lambda c: not class_of(c.module).takes_teachers, "it is for classifiers that are trained by "
+         "module=speech_classifier"),
     Idle("early_stopping.monitor", lambda c: c.early_stopping.patience is None, "early_stopping.patience=null"),
     Idle("trainer.gradient_clip_algorithm", lambda c: not c.trainer.get("gradient_clip_val"),
          "trainer.gradient_clip_val= is not given"),
@@ -150,6 +153,11 @@ RULES = (
     Idle("task.shift_frames", lambda c: choice(c, "task") == "generation" and (
         c.task.get("windows") == "segments" or (c.task.get("windows") == "auto" and c.target == "phone")),
          "windows lie around segments"),
+    Idle("module.gamma", lambda c: c.module.get("loss") != "focal", "it is for module.loss=focal"),
+    Idle("module.label_smoothing", lambda c: c.module.get("loss") == "max_pooling",
+         "module.loss=max_pooling does not smooth"),
+    Idle("window_ms", lambda c: not c.streaming or c.target != "keyword",
+         "it is for words and streaming=true; phonaut listen RUN window_ms= is for all"),
     Idle("normalizer.ddof", lambda c: c.normalizer and c.normalizer.get("variance") is False,
          "normalizer.variance=false"),
     Idle("objective.noise_variance", lambda c: c.objective and c.objective.get("noise_prob") == 0,

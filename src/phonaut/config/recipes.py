@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from phonaut.config.nodes import class_of
 from phonaut.config.plugins import CONF, config_dirs
 from phonaut.config.schema import Config
 from phonaut.config.yaml_files import read_yaml
@@ -93,10 +94,15 @@ def words_of(name: str, base: Config, typed: Mapping[str, str]) -> list[str]:
     if "protocol" not in typed and base.choices["task"] == "verification":
         taken.discard("protocol")  # the split of a corpus has no trials, or none for development
     if typed.get("encoder.run", "null") != "null" or base.choices["features"] == "frames":
-        taken |= {"features", "normalizer"}  # which are the encoder's, or there already
-    if typed.get("streaming") == "true" or typed.get("features.framing") == "causal":
-        taken |= {"normalizer", "model.bidirectional"}  # which would need the whole recording
+        taken |= {"features", "normalizer", "augmentation"}  # which are the encoder's, or there already
+    if "features" in taken and not hasattr(getattr(class_of(base.features), "Options", None), "filters"):
+        taken.add("augmentation")  # whose voices are of mel filters
     words = recipes().get(name, [])
+    if typed.get("streaming") == "true" or typed.get("features.framing") == "causal":
+        taken.add("model.bidirectional")  # which would need the whole recording, and so would most normalisers
+        learned = base.choices["module"] == "speech_classifier"
+        streams = ["normalizer=batch"] if learned and any(word.startswith("normalizer=") for word in words) else []
+        words = [word for word in words if not word.startswith("normalizer=")] + streams
     return [word for word in words if re.split(r"[.=]", word)[0] not in taken and word.split("=", 1)[0] not in taken]
 
 

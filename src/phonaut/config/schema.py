@@ -48,6 +48,26 @@ class Generated:
 
 
 @dataclass
+class Teacher:
+    """Trained classifiers whose answers are learned beside the labels, in classification.
+
+    Attributes:
+        run: theirs, or several runs, whose mean it is; None: there are none.
+        temperature: by which all scores are divided.
+        weight: of their answer in the loss; the labels have the rest.
+    """
+
+    run: str | list[str] | None = None
+    temperature: float = 3.0
+    weight: float = 0.6
+
+    @property
+    def runs(self) -> list[str]:
+        """Those of `run`."""
+        return [self.run] if isinstance(self.run, str) else list(self.run or [])
+
+
+@dataclass
 class EarlyStopping:
     """Early stopping: after `patience` epochs without progress of `monitor`; None: never."""
 
@@ -83,6 +103,7 @@ class Config:
     labels_each: int | None = None
     encoder: Encoder = field(default_factory=Encoder)
     generated: Generated = field(default_factory=Generated)
+    teacher: Teacher = field(default_factory=Teacher)
     experiment_id: str | None = None
     output_dir: str = "trained_models"
     resume: bool = True
@@ -96,6 +117,7 @@ class Config:
     context_s: float = 0.0
     max_recording_s: float = 30.0
     streaming: bool = False
+    window_ms: float | None = None
     checkpoint_minutes: float = 5.0
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     imported: Node | None = None
@@ -106,6 +128,7 @@ class Config:
         known = {key: value for key, value in plain.items() if key in KEYS}
         known["encoder"] = Encoder(**(plain.get("encoder") or {}))
         known["generated"] = Generated(**(plain.get("generated") or {}))
+        known["teacher"] = Teacher(**(plain.get("teacher") or {}))
         known["early_stopping"] = EarlyStopping(**(plain.get("early_stopping") or {}))
         return cls(**known)
 
@@ -133,5 +156,10 @@ HINTS = get_type_hints(Config)
 KEYS = {f.name: str(f.type) for f in fields(Config)}
 SMALL_GROUPS = {  # typed keys
     name: get_type_hints(kind)
-    for name, kind in (("encoder", Encoder), ("generated", Generated), ("early_stopping", EarlyStopping))
+    for name, kind in (
+        ("encoder", Encoder),
+        ("generated", Generated),
+        ("teacher", Teacher),
+        ("early_stopping", EarlyStopping),
+    )
 }

@@ -107,6 +107,7 @@ class NoiseRecordings(Corpus):
 
     Args:
         folder: holds noise recordings of any length.
+        key: of the option by which it was named.
 
     Raises:
         ValueError: there is no such folder.
@@ -114,10 +115,10 @@ class NoiseRecordings(Corpus):
 
     name = "noise"
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, key: str = "noise_folder") -> None:
+        self.folder, self.key = Path(folder), key
         if not self.folder.is_dir():
-            raise ValueError(f"noise_folder={folder} is no folder; it is to hold recordings of noise")
+            raise ValueError(f"{key}={folder} is no folder; it is to hold recordings of noise")
 
     def utterances(self) -> Iterator[Utterance]:
         """Every recording, whole.
@@ -127,7 +128,7 @@ class NoiseRecordings(Corpus):
         """
         background = Background(self.folder, dict.fromkeys(SPLITS, 0.0) | {"test": 100.0}, self._refused)
         if not background.recordings:
-            raise ValueError(f"noise_folder={self.folder} holds no recording that can be read")
+            raise ValueError(f"{self.key}={self.folder} holds no recording that can be read")
         return background.utterances({}, 1.0, 0)
 
     def notes(self) -> list[str]:

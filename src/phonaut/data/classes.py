@@ -69,3 +69,12 @@ def named(asked: str, classes: Sequence[str], where: str) -> str:
     there = f"the nearest are {', '.join(near)}" if near else f"it has {', '.join(classes[:10])}"
     more = " ..." if not near and len(classes) > 10 else ""
     raise ValueError(f"classes names {asked}, which {where} lacks; {there}{more}")
+
+
+def is_word(name: str) -> bool:
+    """Whether a class is a word: `_silence_` and `_unknown_` are none.
+
+    >>> [is_word(name) for name in ("yes", "_silence_", "_unknown_")]
+    [True, False, False]
+    """
+    return not (name.startswith("_") and name.endswith("_"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,18 @@ class Detection:
     start_s: float
     end_s: float
     probability: float
+
+
+class Track(NamedTuple):
+    """Probabilities of words along sound.
+
+    Attributes:
+        end_s: seconds of sound that were heard, `(N,)`.
+        probabilities: of words, smoothed, `(N, K)`.
+    """
+
+    end_s: Array
+    probabilities: Array
 
 
 class Detector:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phonaut.deploy.detection import Detection, Detector
+from phonaut.arrays import Array
+from phonaut.deploy.detection import Detection, Detector, Track
 from phonaut.deploy.scores import Rows, Scores
 from phonaut.deploy.smoothing import Smoothing
 
@@ -21,6 +24,7 @@ class Listener:
         smoothing: from these to probabilities of words.
         detector: of words.
         sample_rate: of the sound, Hz.
+        settings: by which it listens, for which a threshold was chosen or is to be.
 
     Attributes:
         heard_s: sound, seconds.
@@ -29,8 +33,16 @@ class Listener:
         n_detections: so far.
     """
 
-    def __init__(self, scores: Scores, smoothing: Smoothing, detector: Detector, sample_rate: int) -> None:
+    def __init__(
+        self,
+        scores: Scores,
+        smoothing: Smoothing,
+        detector: Detector,
+        sample_rate: int,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self.scores, self.smoothing, self.detector, self.sample_rate = scores, smoothing, detector, sample_rate
+        self.settings = dict(settings or {})
         self.n_samples = self.n_detections = 0
         self.computing_s = self.longest_s = 0.0
 
@@ -52,12 +64,21 @@ class Listener:
         """Detections in the next samples, or at the end, with the time they took."""
         begun = time.perf_counter()
         rows = self.scores.end() if audio is None else self.scores.step(torch.from_numpy(audio))
-        found = self.detected(rows)
+        found = list(self.detector.step(*self.probabilities(rows)))
         took = time.perf_counter() - begun
         self.computing_s, self.longest_s = self.computing_s + took, max(self.longest_s, took)
         self.n_detections += len(found)
         return found
 
-    def detected(self, rows: Rows) -> list[Detection]:
-        """Detections in rows of scores."""
-        return list(self.detector.step(rows.end_s.numpy(), self.smoothing.step(rows.scores)))
+    def probabilities(self, rows: Rows) -> tuple[Array, Array]:
+        """Times and probabilities of words, in which the detector detects, of rows of scores."""
+        return rows.end_s.numpy(), self.smoothing.step(rows.scores)
+
+    def track(self, sound: Iterable[NDArray[np.float32]]) -> Track:
+        """The probabilities of words along sound, from its beginning to its end, with no threshold."""
+        parts = []
+        for block in sound:
+            self.n_samples += len(block)
+            parts.append(self.probabilities(self.scores.step(torch.from_numpy(block))))
+        parts.append(self.probabilities(self.scores.end()))
+        return Track(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

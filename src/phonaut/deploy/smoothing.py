@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from phonaut.arrays import Array
-from phonaut.deploy.streaming import moving_mean
 from phonaut.hmm import inference
 from phonaut.hmm.chains import MarkovChains
 from phonaut.hmm.topology import bakis, graph
+from phonaut.networks.pooling import moving_mean
 
 STATES = 3  # of a word
 WORD_S = 0.5  # that a word is expected to last, seconds

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 import safetensors.torch
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError
 from torch import Tensor
 
 from phonaut.features.frames import Frames
 from phonaut.features.front_end import FrontEnd
-from phonaut.features.functional import whole
 from phonaut.features.streaming import next_frames
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.network import Network
+from phonaut.networks.pooling import moving_mean
 from phonaut.networks.streaming import OngoingNetwork, why_not
 
 
@@ -125,19 +124,6 @@ class StreamingModel:
         frames, lengths = self.model.frames(audio, torch.full((len(audio),), audio.shape[1], device=audio.device))
         hidden, _ = self.network.body(frames, lengths, None)
         return self.network.decide(moving_mean(hidden, self.window, {}))
-
-
-def moving_mean(hidden: Tensor, window: int, past: dict[str, Tensor]) -> Tensor:
-    """Means `(B, N, D)` of the last `window` of all hidden frames up to each of the next, `hidden (B, N, D)`."""
-    if past and not hidden.shape[1]:
-        return hidden
-    n_before = int(past["n"]) if past else 0
-    before = past["frames"] if past else hidden.new_zeros(len(hidden), window - 1, hidden.shape[2])
-    joined, n = torch.cat([before, hidden], dim=1), hidden.shape[1]
-    past["frames"], past["n"] = joined[:, n:], whole(min(window, n_before + n))
-    counts = torch.arange(n_before + 1, n_before + n + 1, device=hidden.device).clamp(max=window)
-    sums = F.avg_pool1d(joined.transpose(1, 2), window, 1) * window
-    return sums.transpose(1, 2) / counts[:, None].to(hidden.dtype)
 
 
 def why_no_stream(model: SpeechModel) -> str | None:

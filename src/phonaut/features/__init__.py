@@ -3,7 +3,15 @@
 from phonaut.features.frames import Frames
 from phonaut.features.framing import Framing
 from phonaut.features.front_end import FrontEnd
-from phonaut.features.normalizers import CMVN, AdaptiveFixedPoint, FixedPoint, GainNormalizer, RelaxedFrequencyNorm
+from phonaut.features.normalizers import (
+    CMVN,
+    AdaptiveFixedPoint,
+    BatchNormalizer,
+    FixedPoint,
+    GainBatchNormalizer,
+    GainNormalizer,
+    RelaxedFrequencyNorm,
+)
 from phonaut.features.options import KALDI, KALDI_MFCC
 from phonaut.features.raw import Raw
 from phonaut.features.sinc import Sinc
@@ -16,10 +24,12 @@ __all__ = [
     "KALDI_MFCC",
     "MFCC",
     "AdaptiveFixedPoint",
+    "BatchNormalizer",
     "FixedPoint",
     "Frames",
     "Framing",
     "FrontEnd",
+    "GainBatchNormalizer",
     "GainNormalizer",
     "MelSpectrogram",
     "Raw",

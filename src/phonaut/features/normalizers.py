@@ -82,6 +82,37 @@ class FixedPoint(nn.Module):
         return fixed_point(frames)
 
 
+class BatchNormalizer(nn.Module):
+    """Batch normalisation of each feature over the valid frames, without a learned scale.
+
+    In training by the mean and deviation of the batch, then by their running means: what Kaldi calls global CMVN, with
+    augmentation counted. It knows nothing of the recording, and so goes with streaming.
+
+    Args:
+        n_features: D.
+    """
+
+    has_weights = True
+
+    def __init__(self, *, n_features: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(n_features, affine=False)
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Frames each of whose features has mean 0 and deviation 1 over the corpus."""
+        return batch_normalized(self.norm, frames, lengths)
+
+
+class GainBatchNormalizer(BatchNormalizer):
+    """`GainNormalizer`, then `BatchNormalizer`: the recording's level goes, its spectral tilt stays."""
+
+    needs_whole_recording = True
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Normalised frames."""
+        return super().forward(subtract_gain(frames, lengths), lengths)
+
+
 class AdaptiveFixedPoint(nn.Module):
     """Batch normalisation of each feature over the valid frames, then eight bits in `[-1, 1)`.
 

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from phonaut.models.dnnhmm import DNNHMM
     from phonaut.models.em_classifier import DTWTemplates, EMClassifier, Majority
     from phonaut.models.generative_classifier import GenerativeClassifier
+    from phonaut.models.prototypes import Prototypes
     from phonaut.models.representation_model import RepresentationModel
     from phonaut.models.speech_model import SpeechModel
 
@@ -16,6 +17,7 @@ __all__ = [
     "EMClassifier",
     "GenerativeClassifier",
     "Majority",
+    "Prototypes",
     "RepresentationModel",
     "SpeechModel",
 ]
@@ -27,6 +29,7 @@ _MODULES = {
     "EMClassifier": "em_classifier",
     "GenerativeClassifier": "generative_classifier",
     "Majority": "em_classifier",
+    "Prototypes": "prototypes",
     "RepresentationModel": "representation_model",
     "SpeechModel": "speech_model",
 }

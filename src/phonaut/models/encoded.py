@@ -118,9 +118,11 @@ class EncodedFrontEnd(nn.Module):
         return self.mode == "frozen"
 
     def train(self, mode: bool = True) -> Self:
-        """As every module, but an encoder that is not trained has no dropout either."""
+        """As every module, but an encoder that is not trained has no dropout, and no statistics of batches, either."""
         super().train(mode)
-        self.network.train(mode and self.mode == "finetune")
+        for part in (self.network, self.normalizer):
+            if part is not None:
+                part.train(mode and self.mode == "finetune")
         return self
 
     def n_frames(self, audio_lengths: Tensor) -> Tensor:

@@ -1,10 +1,12 @@
-"""Pooling over time: statistics of frames that attention weighs."""
+"""Pooling over time: statistics of frames that attention weighs, means that move along."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from phonaut.features.functional import whole
 from phonaut.networks.padding import masked_mean
 
 LEAST_VARIANCE = 1e-7  # under the root, whose slope is infinite at 0
@@ -47,3 +49,16 @@ class AttentiveStatistics(nn.Module):
 def deviation(variance: Tensor) -> Tensor:
     """Root of a variance, the least of which has a slope too."""
     return (variance + LEAST_VARIANCE).sqrt()
+
+
+def moving_mean(hidden: Tensor, window: int, past: dict[str, Tensor]) -> Tensor:
+    """Means `(B, N, D)` of the last `window` of all hidden frames up to each of the next, `hidden (B, N, D)`."""
+    if past and not hidden.shape[1]:
+        return hidden
+    n_before = int(past["n"]) if past else 0
+    before = past["frames"] if past else hidden.new_zeros(len(hidden), window - 1, hidden.shape[2])
+    joined, n = torch.cat([before, hidden], dim=1), hidden.shape[1]
+    past["frames"], past["n"] = joined[:, n:], whole(min(window, n_before + n))
+    counts = torch.arange(n_before + 1, n_before + n + 1, device=hidden.device).clamp(max=window)
+    sums = F.avg_pool1d(joined.transpose(1, 2), window, 1) * window
+    return sums.transpose(1, 2) / counts[:, None].to(hidden.dtype)

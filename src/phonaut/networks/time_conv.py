@@ -19,16 +19,18 @@ class OverTime:
 
     Attributes:
         context: frames beside its own that a result covers.
+        causal: none of them is a later one.
         past: in streaming alone, what the layer keeps of earlier frames.
     """
 
     context: int
+    causal: bool
     past: dict[str, Tensor] | None = None
 
     def place(self, context: int, stride: int, causal: bool) -> None:
         """Set what a result covers."""
         before = context if causal else context // 2
-        self.context, self.thinning, self.ends = context, stride, (before, context - before)
+        self.context, self.thinning, self.ends, self.causal = context, stride, (before, context - before), causal
 
     def go_on(self, x: Tensor, past: dict[str, Tensor]) -> Tensor | None:
         """The part of the input in which the results lie that end in `x (B, D, F, T)`; None where none does.
@@ -119,6 +121,9 @@ class TemporalConv(nn.Module):
     Time is the width of images one pixel high: so frames `(B, T, D)` are, as they lie in memory, a batch in PyTorch's
     channels-last layout, nothing is transposed, and a training step on a CPU takes 0.7 times that with `nn.Conv1d`.
     `TimeConv` says where results lie, and what the arguments are.
+
+    Attributes:
+        branches: in training, what is added to it (`phonaut.networks.reparameterized`).
     """
 
     def __init__(
@@ -136,11 +141,15 @@ class TemporalConv(nn.Module):
         more = {"stride": stride, "dilation": dilation, "groups": groups}
         self.conv = TimeConv(n_in, n_out, kernel_size, causal=causal, **more)
         self.norm = MaskedBatchNorm(n_out)
+        self.branches = nn.ModuleList()
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """`x (B, D, 1, T)`, zero past each item's end; `mask (B, T')` is that of the result."""
         y: Tensor = self.conv(x)
-        return self.norm(y, mask) if y.shape[3] else y  # in streaming, it may be that nothing is due
+        y = self.norm(y, mask) if y.shape[3] else y  # in streaming, it may be that nothing is due
+        for branch in self.branches:
+            y = y + branch(x, mask)
+        return y
 
 
 def masked(x: Tensor, mask: Tensor | None) -> Tensor:

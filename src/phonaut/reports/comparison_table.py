@@ -60,6 +60,10 @@ def columns(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
     yield f"difference{unit}", [change(run.difference, metric.format) for run in runs]
     yield "p", [probability_of_chance(run.difference.p) if run.difference else NONE for run in runs]
     yield "McNemar p", [probability_of_chance(run.mcnemar.p) if run.mcnemar else NONE for run in runs]
+    for head, key, format in (("misses", "misses", "percent"), ("false alarms/h", "false_alarms_per_hour", "number")):
+        rates = [run.detected(key) for run in runs]
+        if any(rates):
+            yield head, [f"{value(rate.value, format)} ({interval(rate, format)})" if rate else NONE for rate in rates]
     for head, key, text in (
         ("parameters", "parameters", short),
         ("MACs", "macs", short),

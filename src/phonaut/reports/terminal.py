@@ -14,8 +14,8 @@ from phonaut.metrics import Estimate
 from phonaut.plots.verification import CONDITIONS
 from phonaut.reports.record import Evaluation, Record, read
 from phonaut.reports.sections.headline import absent_trials, interval_method, unknown_labels
-from phonaut.reports.sections.setup import model_size
-from phonaut.reports.sections.training import checkpoint_criterion
+from phonaut.reports.sections.setup import model_size, rejection
+from phonaut.reports.sections.training import averaged_epochs, checkpoint_criterion
 from phonaut.reports.text import figure, interval, percent, print_line, seconds, things, trained_speakers, value
 from phonaut.runs.extraction import Extracted
 from phonaut.runs.run import Run
@@ -132,6 +132,8 @@ def lines(record: Record, name: str | None) -> list[Line]:
         result.append(("not counted", things(unknown.total(), record.item), about))
     if record.protocol and evaluation.name in ("test", "validation", "train"):
         result.append(("protocol", "", record.protocol[0]))
+    if threshold := rejection(record):
+        result.append(("rejected", "", threshold))
     result.append(("model", "", model(record)))
     if kept := kept_epoch(record):
         result.append(("kept", *kept))
@@ -189,7 +191,9 @@ def model(record: Record) -> str:
 
 
 def kept_epoch(record: Record) -> tuple[str, str] | None:
-    """The epoch whose weights are the model, and why; None where there was one epoch, or none is known."""
+    """The epoch whose weights are the model, and why, or the epochs; None where there was one, or none is known."""
+    if averaged := averaged_epochs(record.run):
+        return f"mean of epochs {averaged}", ""
     best, n_epochs = record.run.model.get("best_epoch"), record.run.model.get("epochs", 1)
     if best is None or best < 0 or n_epochs < 2:
         return None

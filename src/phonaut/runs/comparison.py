@@ -25,7 +25,7 @@ from phonaut.metrics import (
 )
 from phonaut.runs.folds import Folds, check_one_task, open_run
 from phonaut.runs.pairing import paired
-from phonaut.runs.run import Run
+from phonaut.runs.run import DETECTION_FILE, Run
 from phonaut.tasks.noise_test import NOISE_FILE, parsed
 from phonaut.tasks.predictions import Predictions
 
@@ -68,6 +68,11 @@ class Compared:
         """`parameters`, `macs` or `train_seconds`, where the run has it."""
         value = self.run.model.get(key)
         return None if value is None else float(value)
+
+    def detected(self, figure: str) -> Estimate | None:
+        """A figure of words in long sound, `misses` or `false_alarms_per_hour`, where a built stream was heard."""
+        rate = None if isinstance(self.run, Folds) else self.run.metrics.get("detection", {}).get(figure)
+        return Estimate(**rate) if rate else None  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -227,6 +232,9 @@ def remarks(runs: list[Compared], split: str) -> list[str]:
     }
     if len(digests) > 1:
         result.append("The recorded noise was not the same for all runs: their curves in it are no comparison.")
+    heard: list[dict[str, Any]] = [run.run.read(DETECTION_FILE, {}) for run in runs if run.detected("misses")]
+    if len({one.get("streams", {}).get("detection", {}).get("digest") for one in heard}) > 1:
+        result.append("The long sound was not the same for all runs: their misses and false alarms are no comparison.")
     features = {str(run.run.config.features) + str(run.run.config.normalizer) for run in runs
                 if run.log_likelihood_per_frame is not None}  # fmt: skip
     if len(features) > 1:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from phonaut.data.classes import is_word
 from phonaut.deploy.detection import Detection, Detector
 from phonaut.deploy.listening import Listener
 from phonaut.deploy.microphone import microphone_sound
@@ -17,6 +19,8 @@ from phonaut.deploy.smoothing import MovingAverage, WordChain
 from phonaut.deploy.sound import Sound, file_sound
 from phonaut.deploy.streaming import StreamingModel, why_no_stream
 from phonaut.features.frames import Frames
+from phonaut.files import read_json
+from phonaut.runs.run import DETECTION_FILE
 from phonaut.tasks.classification import Classification
 
 if TYPE_CHECKING:
@@ -24,17 +28,9 @@ if TYPE_CHECKING:
 
 WINDOW_MS = 1000.0  # where the corpus of a run has clips of no certain length
 HOP_MS = 100.0
+THRESHOLD = 0.65
 LEAST_MS, LONGEST_MS = 1000 * LEAST_S, 60_000.0
 MICROPHONE, PIPE = "mic", "-"
-
-
-def is_word(name: str) -> bool:
-    """Whether a class is a word: `_silence_` and `_unknown_` are none.
-
-    >>> [is_word(name) for name in ("yes", "_silence_", "_unknown_")]
-    [True, False, False]
-    """
-    return not (name.startswith("_") and name.endswith("_"))
 
 
 def listener_of(
@@ -42,10 +38,11 @@ def listener_of(
     *,
     smoothing: Literal["mean", "hmm"] = "mean",
     smoothing_ms: float = 300.0,
-    threshold: float = 0.65,
+    threshold: float | None = None,
     refractory_ms: float = 1000.0,
     window_ms: float | None = None,
     hop_ms: float | None = None,
+    keywords: Sequence[str] = (),
 ) -> tuple[Listener, str]:
     """A listener for the words of a run, and how it listens, in words.
 
@@ -53,10 +50,12 @@ def listener_of(
         run: of keyword spotting: causal models go on from hop to hop, all others hear each window anew.
         smoothing: of scores: their mean over `smoothing_ms`, or a chain of words and fillers over them.
         smoothing_ms: see `MovingAverage` and `WordChain`.
-        threshold: of the smoothed probability.
+        threshold: of the smoothed probability; None: the one that `phonaut evaluate RUN protocol=detection` chose for
+            the same settings and weights, else 0.65.
         refractory_ms: after a detection, in which there is no other.
-        window_ms: that a score hears; None: as long as the clips of training.
+        window_ms: that a score hears; None: that of the run, else as long as the clips of training.
         hop_ms: from one window to the next; None: 100.
+        keywords: words to listen for; none: all.
 
     Raises:
         ValueError: the run spots no words, or a setting is out of range or has no effect.
@@ -70,8 +69,13 @@ def listener_of(
     words = [c for c, name in enumerate(classes) if is_word(name)]
     if not words:
         raise ValueError(f"{run.folder} has no words to listen for: its classes are {', '.join(classes)}")
+    if strange := [name for name in keywords if name not in classes or not is_word(name)]:
+        raise ValueError(f"keywords={','.join(strange)}: {run.folder} knows {', '.join(classes[c] for c in words)}")
+    words = [c for c in words if not keywords or classes[c] in keywords]
     if not 0 <= smoothing_ms <= LONGEST_MS:
         raise ValueError(f"smoothing_ms={smoothing_ms:g}: must be from 0 to {LONGEST_MS:g}")
+    if window_ms is None:
+        window_ms = config.window_ms
     if window_ms is None:
         clip_s = (run.corpus.get("summary") or {}).get("clip_s")
         window_ms = 1000 * clip_s if clip_s else WINDOW_MS
@@ -92,9 +96,32 @@ def listener_of(
     smooth = MovingAverage(words, **times) if smoothing == "mean" else WordChain(words, len(classes), **times)
     names = [classes[c] for c in words]
     about = {"window_s": (window_ms + smoothing_ms) / 1000, "refractory_s": refractory_ms / 1000}
-    return Listener(
-        scores, smooth, Detector(names, threshold=threshold, **about), int(run.model.front_end.sample_rate)
-    ), how
+    settings = {"smoothing": smoothing, "smoothing_ms": smoothing_ms, "refractory_ms": refractory_ms,
+                "window_ms": window_ms, "shift_ms": 1000 * scores.shift_s, "words": names}  # fmt: skip
+    if threshold is None:
+        threshold, whence = chosen_threshold(run.folder, settings)
+        how = f"{how}; threshold {threshold:.3g}, {whence}"
+    detector = Detector(names, threshold=threshold, **about)
+    return Listener(scores, smooth, detector, int(run.model.front_end.sample_rate), settings), how
+
+
+def chosen_threshold(folder: Path, settings: Mapping[str, Any]) -> tuple[float, str]:
+    """The threshold of a run under some settings, and where it is from, in words."""
+    kept: dict[str, Any] = read_json(folder / DETECTION_FILE, {})
+    chosen = kept.get("threshold")
+    if chosen is None:
+        return THRESHOLD, f"that of every run: phonaut evaluate {folder} protocol=detection chooses one"
+    if chosen["weights"] != digest_of(folder / "model.safetensors"):
+        return THRESHOLD, f"that of every run: the weights of {folder} are not those that one was chosen for"
+    if other := [key for key, value in settings.items() if chosen["settings"].get(key) != value]:
+        return THRESHOLD, f"that of every run: one was chosen with other {' and '.join(other)}"
+    return float(chosen["value"]), f"{chosen['how']} ({DETECTION_FILE} of the run)"
+
+
+def digest_of(path: Path) -> str:
+    """A hash of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def sound_of(source: str, sample_rate: int, pcm_rate: int | None = None) -> Sound:

@@ -17,6 +17,7 @@ from phonaut.config.compose import compose_pretrained, to_yaml
 from phonaut.config.nodes import instantiate
 from phonaut.files import atomic_folder, cache_dir, expanded, locked, read_sealed, write_json, write_text
 from phonaut.models.shaped_by_data import adopt_shapes
+from phonaut.networks import reparameterized
 from phonaut.runs.run import Run
 from phonaut.tasks.base import Task, Trained
 
@@ -48,7 +49,9 @@ class LoadedRun(Trained):
     def __init__(self, run: Run, epoch: int | None = None) -> None:
         self.run = run
         needed = ["features", "model", "task", "trainer", *([] if run.config.imported else ["dataset"])]
-        if missing := [key for key in needed if not getattr(run.config, key)]:
+        chosen = [] if run.config.imported else ["dataset", "model", "features"]
+        missing = [key for key in needed if not getattr(run.config, key)]
+        if missing := missing + [f"choices.{key}" for key in chosen if key not in run.config.choices]:
             raise ValueError(f"{run.folder / 'config.yaml'} is damaged: it has no {' and no '.join(missing)}")
         self.task: Task = instantiate(run.config.task)
         path = run.folder / "model.safetensors"
@@ -60,12 +63,15 @@ class LoadedRun(Trained):
         super().__init__(run.folder, run.config, run.model, run.corpus, run.history, model)
         weights = read_weights(path) if epoch is None else weights_of_epoch(run, epoch)
         adopt_shapes(model, weights)
+        if any(".branches." in name for name in weights):  # of an epoch of training
+            reparameterized.attach(model)
         expected, optional = model.state_dict(), self.task.optional_weights
         self.is_whole = not optional or any(name.startswith(optional) for name in weights)
         if not self.is_whole:
             expected = {name: value for name, value in expected.items() if not name.startswith(optional)}
         check_state_dict(expected, weights, f"{path} and {run.folder / 'config.yaml'}")
         model.load_state_dict(weights, strict=self.is_whole)
+        reparameterized.fold(model)
         model.eval()
 
     def predict(

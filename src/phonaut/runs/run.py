@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+DETECTION_FILE = "detection.json"  # of a run: its threshold, and what was detected in long sound
+
 
 class Run:
     """A run on disk, read as it is asked for.

@@ -35,6 +35,7 @@ from phonaut.runs.trainer import trainer_of
 from phonaut.tasks.added_data import check_same
 from phonaut.tasks.base import Task
 from phonaut.tasks.build import check_same_recordings
+from phonaut.training.averaging import AveragedCheckpoint
 from phonaut.training.checkpointing import chosen_weights, newest_readable_checkpoint
 
 
@@ -144,10 +145,21 @@ def fit(config: Config, folder: Path, parts: tuple[Task, Any, Any] | None = None
     except MisconfigurationException as error:
         raise ValueError(" ".join(str(error).split())) from error
     callback = trainer.checkpoint_callback
-    if isinstance(callback, ModelCheckpoint) and (weights := chosen_weights(callback)) is not None:
+    if isinstance(callback, AveragedCheckpoint):
+        average(loop, callback, data)
+    elif isinstance(callback, ModelCheckpoint) and (weights := chosen_weights(callback)) is not None:
         loop.load_state_dict(weights)
     loop.float()  # of trainer.precision=64-true
     return task, loop, data
+
+
+def average(loop: Any, callback: AveragedCheckpoint, data: Any) -> None:
+    """Give what was trained the mean of the weights of the kept epochs, where there are several."""
+    weights, epochs = callback.mean()
+    if len(epochs) > 1:
+        loop.load_state_dict(weights)
+        loop.averaged_epochs = epochs
+        loop.renormalise(data)
 
 
 def conclude(config: Config, folder: Path, task: Task, loop: Any, data: Any) -> None:
@@ -158,7 +170,8 @@ def conclude(config: Config, folder: Path, task: Task, loop: Any, data: Any) -> 
     best = best_epoch(loop.history, config.checkpoint["monitor"], config.checkpoint["mode"])
     size, n_epochs = size_of(model, data), len(loop.history)
     times = {"train_seconds": round(loop.seconds, 1), "epochs": n_epochs, "best_epoch": best}
-    write_json(folder / "model.json", {"model": folder.name, **size, **times, **about})
+    averaged = {"averaged_epochs": loop.averaged_epochs} if loop.averaged_epochs else {}
+    write_json(folder / "model.json", {"model": folder.name, **size, **times, **averaged, **about})
     write_json(folder / "history.json", loop.history)
     write_json(folder / "corpus.json", about_corpus(data))
     write_json(folder / "refused.json", [*data.prepared.refused, *data.refused])

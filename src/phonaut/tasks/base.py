@@ -118,6 +118,10 @@ class Task(ABC):
         """All problems of a configuration for this task."""
         return []
 
+    def can_encode(self, config: Config) -> bool:
+        """Whether a run of this task can stand in front of other models."""
+        return self.has_encoder
+
     def sizes_of_model(self, folder: Path) -> dict[str, Any] | None:
         """Sizes of a trained run's model that follow from its task and data, where it stands in front of another.
 

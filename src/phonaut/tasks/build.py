@@ -15,9 +15,11 @@ from phonaut.data.prepared import PreparedCorpus
 from phonaut.features import FrontEnd
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.encoded_windows import EncodedWindows
+from phonaut.models.encoded_words import EncodedWords
 from phonaut.models.generators import Generator
 from phonaut.models.speakers import VerificationSystem
 from phonaut.models.speech_model import SpeechModel
+from phonaut.networks.mockingjay import Mockingjay
 
 if TYPE_CHECKING:
     from phonaut.training.loop import TrainingLoop
@@ -83,12 +85,12 @@ def optional(node: Node | None) -> Any:
     return instantiate(node) if node else None
 
 
-def normalizer_of(config: Config, n_features: int) -> Any:
-    """The normaliser of `config.normalizer`, told the number of features if it has weights; or None."""
-    if not config.normalizer:
+def normalizer_of(node: Node | None, n_features: int) -> Any:
+    """The normaliser of a node, told the number of features if it has weights; or None."""
+    if not node:
         return None
-    has_weights = getattr(class_of(config.normalizer), "has_weights", False)
-    return instantiate(config.normalizer, **({"n_features": n_features} if has_weights else {}))
+    has_weights = getattr(class_of(node), "has_weights", False)
+    return instantiate(node, **({"n_features": n_features} if has_weights else {}))
 
 
 def front_end_of(config: Config) -> FrontEnd | EncodedFrontEnd:
@@ -107,15 +109,17 @@ def encoder_of(built: dict[str, Node | None], **use: Any) -> EncodedFrontEnd:
     assert built["model"] is not None
     front_end = instantiate(built["features"])
     network = instantiate(built["model"], n_features=front_end.n_features)
-    kind = EncodedWindows if isinstance(network, Generator) else EncodedFrontEnd
-    return kind(front_end, network, optional(built.get("normalizer")), **use)
+    kind: type[EncodedFrontEnd] = EncodedFrontEnd
+    if not isinstance(network, Mockingjay):
+        kind = EncodedWindows if isinstance(network, Generator) else EncodedWords
+    return kind(front_end, network, normalizer_of(built.get("normalizer"), front_end.n_features), **use)
 
 
 def speech_model(config: Config, n_classes: int) -> SpeechModel:
     """Front end, normaliser and network, with fresh weights drawn from `config.seed`."""
     front_end = front_end_of(config)
     torch.manual_seed(config.seed)  # after an encoder, which draws weights too
-    normalizer = normalizer_of(config, front_end.n_features)
+    normalizer = normalizer_of(config.normalizer, front_end.n_features)
     more = {} if issubclass(class_of(config.model), VerificationSystem) else {"n_classes": n_classes}
     network = instantiate(config.model, n_features=front_end.n_features, **more)
     return SpeechModel(front_end, network, normalizer)

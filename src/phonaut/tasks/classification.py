@@ -15,11 +15,12 @@ from phonaut.config.schema import Config
 from phonaut.data.classes import classes_of
 from phonaut.data.datamodule import SpeechData
 from phonaut.data.prepared import PreparedCorpus
-from phonaut.files import expanded, write_arrays
+from phonaut.files import expanded, read_json, write_arrays
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.speech_model import SpeechModel
+from phonaut.networks.convolutional import ConvolutionalNetwork
 from phonaut.networks.mockingjay import Mockingjay
-from phonaut.tasks import added_data, build, mixes
+from phonaut.tasks import added_data, build, few_recordings, mixes, teachers
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.encoders import prepare_encoder
 from phonaut.tasks.noise_test import NOISE_FILE, about_noise
@@ -76,6 +77,7 @@ class Classification(Task):
     report = (
         "headline",
         "evaluations",
+        "detection",
         "training",
         "densities",
         "filters",
@@ -91,10 +93,20 @@ class Classification(Task):
         Raises:
             ValueError: a part of the mix is not described as it should be.
         """
+        few_recordings.finish(config)
         if mixes.is_mix(config) and config.target == "speaker":
             if config.choices.get("protocol") == "unlabelled":
                 config.protocol, config.choices["protocol"] = node_of_group("protocol", "auto", {}, {}), "auto"
             mixes.finish(config, labelled=True)
+
+    def can_encode(self, config: Config) -> bool:
+        """A convolutional network whose front end has no weights, with nothing in front: it has hidden frames."""
+        has_weights = getattr(class_of(config.features), "has_weights", False)
+        return issubclass(class_of(config.model), ConvolutionalNetwork) and not config.encoder.run and not has_weights
+
+    def sizes_of_model(self, folder: Path) -> dict[str, Any]:
+        """The number of classes."""
+        return {"n_classes": len(read_json(folder / "model.json", dict[str, Any]()).get("classes", []))}
 
     def check(self, config: Config) -> list[str]:
         """Keys of pre-training, which would have no effect; and numbers out of range."""
@@ -127,7 +139,7 @@ class Classification(Task):
                 "lengths of their own: type dataset.clip_s=1, or leave it out"
             )
         names = ("batch_size", "labels_pct", "labels_each", "n_workers", "context_s", "max_recording_s")
-        problems += added_data.problems(config)
+        problems += [*added_data.problems(config), *teachers.problems(config), *few_recordings.problems(config)]
         return problems + SpeechData.problems(**{name: getattr(config, name) for name in names})
 
     # --- training
@@ -138,9 +150,15 @@ class Classification(Task):
         Raises:
             ValueError: there is nothing to test on.
         """
-        prepared = build.prepared_corpus(config)
-        data = speech_data(config, prepared)
-        if not len(data.dataset("test")):
+        try:
+            prepared = build.prepared_corpus(config)
+            classes = few_recordings.classes(config, prepared)
+            data = speech_data(config, prepared, classes)
+        except ValueError as error:
+            if advice := few_recordings.advice(config):
+                raise ValueError(f"{error}\n{advice}") from error
+            raise
+        if not len(data.dataset("test")) and not few_recordings.has_prototypes(config):
             raise ValueError(f"{prepared.name} has no test recordings for target={config.target}; {TEST_HINT}")
         return data
 
@@ -154,9 +172,13 @@ class Classification(Task):
             assert config.encoder.run is not None
             augmented = build.augmentation_of(config) is not None or bool(config.module.get("speeds"))
             prepare_encoder(model, data, config.encoder.run, seed=config.seed, augmented=augmented)
+        if few_recordings.has_prototypes(config):
+            few_recordings.give_background(config, model, data.classes)
+        elif advice := few_recordings.advice(config):
+            print(advice, flush=True)
 
     def loop(self, config: Config, model: SpeechModel, data: SpeechData) -> TrainingLoop:
-        """The loop around a model, with augmentation and the corpus's noise; generated segments go into training.
+        """The loop around a model, with augmentation, noise and teachers; generated segments go into training.
 
         Raises:
             ValueError: they cannot be made.
@@ -164,7 +186,11 @@ class Classification(Task):
         if config.generated.run:
             data.generated = added_data.add_generated(config, model, data)
         noise = data.prepared.utterances("noise")
-        more = {"augmentation": build.augmentation_of(config), "noise": noise if len(noise) else None}
+        more: dict[str, Any] = {"augmentation": build.augmentation_of(config), "noise": noise if len(noise) else None}
+        if config.module.get("loss") == "max_pooling":
+            more["window_ms"] = window_ms_of(config)
+        if config.teacher.run:
+            more["teachers"] = teachers.teachers_of(config, data.classes)
         return build.training_loop(config, model, data.classes, **more)
 
     def callbacks(self, config: Config, folder: Path) -> list[Callback]:
@@ -190,6 +216,12 @@ class Classification(Task):
             predictions, metrics[split] = score(model, data, split, **how)
             predictions.save(folder / "predictions" / f"{split}.npz")
             log_likelihoods[split] = predictions.log_likelihood_per_frame()
+        if few_recordings.has_prototypes(config):
+            about["rejection"] = few_recordings.rejection(model, data)
+            if "test" not in metrics:
+                predictions = few_recordings.leave_one_out(model, data)
+                predictions.save(folder / "predictions" / "test.npz")
+                metrics["test"] = figures(predictions, self.metrics)
         if any(value is not None for value in log_likelihoods.values()):
             about["log_likelihood_per_frame"] = log_likelihoods
         if samples := loop.samples(data):
@@ -267,6 +299,13 @@ def clip_s_of(config: Config) -> float | None:
     """The length of the clips of a corpus, seconds; None where each has its own."""
     clip_s: float | None = instantiate(config.dataset).clip_s
     return clip_s
+
+
+def window_ms_of(config: Config) -> float:
+    """What a score of a stream looks at, ms: as long as the clips of training, else a second, unless it is said."""
+    if config.window_ms is not None:
+        return config.window_ms
+    return 1000 * (clip_s_of(config) or 1.0)
 
 
 def other_test(config: Config, overrides: list[str]) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from phonaut.checkpoints import pretrained
 from phonaut.checkpoints.state_dict import check_state_dict, read_weights
@@ -18,7 +18,7 @@ from phonaut.models.frame_cache import FrameCache
 from phonaut.models.speech_model import SpeechModel
 
 MAX_PROJECTION_FRAMES = 200_000  # of training, that a projection is fitted to
-ENCODER = "network."  # prefix of an encoder's weights in a run of pre-training
+ENCODER, NORMALIZER = "network.", "normalizer."  # prefixes of weights in the run of an encoder
 
 
 def load_encoder(encoder: EncodedFrontEnd, path: Path | str) -> None:
@@ -30,13 +30,24 @@ def load_encoder(encoder: EncodedFrontEnd, path: Path | str) -> None:
     if isinstance(encoder, EncodedWindows):
         encoder.adopt(read_weights(trained_file(expanded(path))))
         return
-    weights = encoder_weights(expanded(path))
-    check_state_dict(encoder.network.state_dict(), weights, str(path))
-    encoder.network.load_state_dict(weights)
+    load_part(encoder.network, ENCODER, expanded(path))
+    if encoder.normalizer is not None and encoder.normalizer.state_dict():
+        load_part(encoder.normalizer, NORMALIZER, expanded(path))
 
 
-def encoder_weights(path: Path) -> dict[str, Tensor]:
-    """The weights of an encoder, without those of its head.
+def load_part(part: nn.Module, prefix: str, path: Path) -> None:
+    """Give a network or a normaliser the weights that a run or a checkpoint has for it.
+
+    Raises:
+        ValueError: there are none, they are damaged or do not fit; the names that differ are given.
+    """
+    weights = encoder_weights(path, prefix)
+    check_state_dict(part.state_dict(), weights, str(path))
+    part.load_state_dict(weights)
+
+
+def encoder_weights(path: Path, prefix: str) -> dict[str, Tensor]:
+    """The weights of an encoder, or of the normaliser before it, without those of its head.
 
     Raises:
         ValueError: there are none, or they are damaged.
@@ -44,7 +55,7 @@ def encoder_weights(path: Path) -> dict[str, Tensor]:
     if path.is_file():
         return pretrained.read(path).weights
     file = trained_file(path)
-    return {name.removeprefix(ENCODER): value for name, value in read_weights(file).items() if name.startswith(ENCODER)}
+    return {name.removeprefix(prefix): value for name, value in read_weights(file).items() if name.startswith(prefix)}
 
 
 def trained_file(path: Path) -> Path:

@@ -32,7 +32,7 @@ class NoiseTest:
     """Noises and SNRs of a test.
 
     Attributes:
-        kinds: of noise: `white`, `pink`, `recorded`.
+        kinds: of noise: `white`, `pink`, `brown`, `blue`, `recorded`.
         snr_db: signal-to-noise ratios.
         folder: recordings for `recorded`; None: those that the corpus keeps for the test.
 

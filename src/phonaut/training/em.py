@@ -61,7 +61,8 @@ class EM(SpeechClassifier):
     """
 
     figures = (*SpeechClassifier.figures, "log_likelihood")
-    trains_encoders = trains_front_ends = False
+    trains_encoders = trains_front_ends = averages = takes_teachers = False
+    owns_loss = True
     unused = "optimizer scheduler augmentation module.label_smoothing dataset.timeshift_ms dataset.train_snr_low " + (
         "dataset.train_snr_high"
     )
@@ -106,7 +107,8 @@ class EM(SpeechClassifier):
         everything = segments_of("train")
         rank, world = self.trainer.global_rank, self.trainer.world_size
         self.densities.initialize(everything, self.seed, rank, world)
-        self.median_frames = everything.lengths[median_segments(everything, len(self.classes))].tolist()
+        if isinstance(self.densities, GenerativeClassifier):
+            self.median_frames = everything.lengths[median_segments(everything, len(self.classes))].tolist()
         self.parts = parts_of(everything, len(self.classes), rank, world)
         held = segments_of("validation")
         self.held = held.select(np.arange(len(held))[rank::world])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from phonaut.checks import Rule, within
 from phonaut.data.augmentation.chain import Augmentation
 from phonaut.data.batches import Batch
+from phonaut.data.classes import is_word
 from phonaut.data.prepared import UtteranceTable
 from phonaut.features import Sinc
 from phonaut.metrics import rates_from_confusion
@@ -20,9 +21,14 @@ from phonaut.models import EMClassifier
 from phonaut.models.dnnhmm import DNNHMM
 from phonaut.models.generators.generator import Generator
 from phonaut.models.speech_model import SpeechModel
+from phonaut.networks import reparameterized as reparameterized_layers
 from phonaut.networks.mockingjay import Mockingjay
+from phonaut.networks.padding import masked_mean, without_padding
+from phonaut.networks.pooling import moving_mean
 from phonaut.networks.statistics_noise import StatisticsNoise
+from phonaut.training.distillation import Teachers
 from phonaut.training.loop import Statistics, TrainingLoop
+from phonaut.training.losses import cross_entropy, max_pooling
 
 
 class EpochStatistics(Statistics):
@@ -70,16 +76,40 @@ class SpeechClassifier(TrainingLoop):
         mixup: both parameters of the beta distribution of weights; 0: off. 0.2 mixes little, 1 evenly.
         statistics_noise: part of the batches in which mean and deviation of the first hidden layers are perturbed
             (`phonaut.networks.statistics_noise`); 0: off, 0.5 by custom.
+        reparameterized: convolutions over time have branches in training (`phonaut.networks.reparameterized`), which
+            are folded into them when it ends.
+        teachers: trained models whose answers are learned beside the labels, or None.
+        loss: `cross_entropy`, `focal` or `max_pooling` (`phonaut.training.losses`); validation is of cross-entropy.
+        gamma: of the focal loss.
+        negative_weight: of classes that are no words (`_silence_`, `_unknown_`) when training ends, others having 1;
+            it rises from 1.
+        window_ms: of `max_pooling`: what a score of the stream looks at.
+
+    Raises:
+        ValueError: negatives are asked for, and all classes are words.
     """
 
     shown = ("loss", "accuracy")
     figures: tuple[str, ...] = ("loss", "accuracy", "recall", "f1")
-    trains_front_ends = True
+    trains_front_ends = averages = takes_teachers = True
     RULES: ClassVar = {
         "label_smoothing": Rule("must be from 0 to below 1", lambda value: 0 <= value < 1),
         "mixup": within(0, 100),
         "statistics_noise": within(0, 1),
+        "gamma": within(0, 10),
+        "negative_weight": within(0, 1000, beyond=True),
     }
+    owns_loss = False  # another one than its options say
+
+    @classmethod
+    def problems(cls, *, loss: str = "cross_entropy", mixup: float = 0.0, **options: Any) -> list[str]:
+        """Losses that cannot be combined with something else."""
+        if cls.owns_loss and (loss != "cross_entropy" or options.get("negative_weight", 1) != 1):
+            return [f"module.loss and module.negative_weight are of module=speech_classifier, and {cls.__name__} has a "
+                    "loss of its own: leave them out"]  # fmt: skip
+        if mixup and loss == "max_pooling":
+            return [f"module.mixup={mixup} mixes words, of which module.loss=max_pooling knows one: leave one out"]
+        return []
 
     @classmethod
     def trains(cls, network: type) -> bool:
@@ -100,12 +130,28 @@ class SpeechClassifier(TrainingLoop):
         label_smoothing: float = 0.1,
         mixup: float = 0.0,
         statistics_noise: float = 0.0,
+        reparameterized: bool = False,
+        teachers: Teachers | None = None,
+        loss: Literal["cross_entropy", "focal", "max_pooling"] = "cross_entropy",
+        gamma: float = 2.0,
+        negative_weight: float = 1.0,
+        window_ms: float = 1000.0,
     ) -> None:
         self.classes = list(classes)
         super().__init__(model, optimizer=optimizer, scheduler=scheduler, interval=interval, seed=seed)
         self.augmentation = augmentation
         self.noise = noise
         self.label_smoothing, self.mixup = label_smoothing, mixup
+        self.distillation = teachers
+        self.kind_of_loss, self.gamma = loss, gamma if loss == "focal" else 0.0
+        self.negative_weight, self.window_ms = negative_weight, window_ms
+        self.words = torch.tensor([i for i, name in enumerate(self.classes) if is_word(name)])
+        if len(self.words) == len(self.classes) and (loss == "max_pooling" or negative_weight != 1):
+            key = "loss=max_pooling" if loss == "max_pooling" else f"negative_weight={negative_weight:g}"
+            raise ValueError(f"module.{key} needs a class that is no word, _unknown_ or _silence_, and there are "
+                             f"{', '.join(self.classes[:12])}: leave it out")  # fmt: skip
+        if reparameterized:
+            reparameterized_layers.attach(model.network)
         if statistics_noise:
             StatisticsNoise.attach(model.network, statistics_noise)
 
@@ -130,9 +176,42 @@ class SpeechClassifier(TrainingLoop):
         known = labels >= 0 if labels.ndim == 1 else labels.sum(dim=1) > 0
         if not bool(known.any()):
             return scores.sum() * 0.0
-        if labels.ndim == 2:
-            return F.cross_entropy(scores[known], labels[known], label_smoothing=smoothing)
-        return F.cross_entropy(scores, labels, ignore_index=-1, label_smoothing=smoothing)
+        scores, labels = scores[known], labels[known]
+        gamma, weights = (self.gamma, self.weights()) if self.training else (0.0, None)
+        return cross_entropy(scores, labels, smoothing, gamma=gamma, weights=weights)
+
+    def taught(self, scores: Tensor, labels: Tensor, smoothing: float, told: Tensor | None) -> Tensor:
+        """`loss`, joined with what teachers answer for these scores, `(N, C)`, where there are some."""
+        loss = self.loss(scores, labels, smoothing)
+        known = labels >= 0 if labels.ndim == 1 else labels.sum(dim=1) > 0
+        if told is None or not bool(known.any()):
+            return loss
+        assert self.distillation is not None
+        return self.distillation.joined(loss, scores[known], told[known])
+
+    def progress(self) -> float:
+        """Share of training that is done."""
+        return self.global_step / max(1.0, float(self.trainer.estimated_stepping_batches))
+
+    def weights(self) -> Tensor | None:
+        """Of classes at this step, `(C,)`; None: all alike."""
+        if self.negative_weight == 1:
+            return None
+        weights = torch.full((len(self.classes),), 1 + (self.negative_weight - 1) * self.progress())
+        return weights.index_fill(0, self.words, 1.0).to(self.device)
+
+    def pooled_loss(self, segments: Tensor, lengths: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores `(N, C)` of segments, and the loss of the scores that their streams have at every hidden frame."""
+        network, known = self.model.network, labels >= 0
+        frames, mask = without_padding(segments, lengths)
+        hidden, mask = network.body(frames, lengths, mask)
+        scores = network.decide(masked_mean(hidden, mask))
+        if not bool(known.any()):
+            return scores, scores.sum() * 0.0
+        window = max(1, round(self.window_ms / 1000 / (self.model.front_end.frame_shift_s * network.time_stride)))
+        of_frames = network.decide(moving_mean(hidden, window, {}))[known]
+        words, mask = self.words.to(labels.device), None if mask is None else mask[known]
+        return scores, max_pooling(of_frames, mask, labels[known], words, self.weights())
 
     def scores_and_loss(self, batch: Batch, smoothing: float) -> tuple[Tensor, Tensor]:
         """Scores `(N, C)` of the spans of a batch, and what training lowers.
@@ -143,18 +222,27 @@ class SpeechClassifier(TrainingLoop):
         labels = batch.labels
         if self.mixup and self.training:
             segments, labels = mixed(segments, lengths, labels, len(self.classes), self.mixup)
+        if self.kind_of_loss == "max_pooling" and self.training:
+            return self.pooled_loss(segments, lengths, labels)
+        told = self.distillation.answer(batch) if self.distillation is not None and self.training else None
         if exits := getattr(self.model.network, "exit_weights", ()):
             of_exits = self.model.network.exit_scores(segments, lengths)
-            losses = [w * self.loss(one, labels, smoothing) for w, one in zip(exits, of_exits, strict=True)]
+            losses = [w * self.taught(one, labels, smoothing, told) for w, one in zip(exits, of_exits, strict=True)]
             return self.model.network.chosen(of_exits)[0], torch.stack(losses).sum()
         scores = self.model.classify(segments, lengths)
         if not self.model.frame_level:
-            return scores, self.loss(scores, labels, smoothing)
+            return scores, self.taught(scores, labels, smoothing, told)
         logits, segment = self.model.network.frame_logits(segments, lengths)
-        return scores, self.loss(logits, labels[segment], smoothing)
+        return scores, self.taught(logits, labels[segment], smoothing, None if told is None else told[segment])
+
+    def hear(self, batch: Batch) -> None:
+        """Run the model on a batch as training hears it: of a network that may answer early, all of it."""
+        segments = self.model.segments(self.augmented(batch))
+        getattr(self.model.network, "exit_scores", self.model.classify)(*segments)
 
     def conclude(self, data: Any) -> dict[str, Any]:
-        """What a learned front end and a network with exits have to say, for `model.json`."""
+        """Fold branches; what a learned front end and a network with exits have to say, for `model.json`."""
+        reparameterized_layers.fold(self.model.network)
         return bands_of(self.model.front_end) | exits_of(self.model, data)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -34,7 +34,8 @@ class Hybrid(SpeechClassifier):
     """
 
     RULES: ClassVar = {**SpeechClassifier.RULES, "n_mix": within(1, 10_000), "em_steps": within(0, 10_000)}
-    trains_encoders = trains_front_ends = False
+    trains_encoders = trains_front_ends = takes_teachers = False
+    owns_loss = True
 
     @classmethod
     def trains(cls, network: type) -> bool:

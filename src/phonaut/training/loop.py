@@ -14,6 +14,7 @@ from lightning.pytorch.strategies import Strategy
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from phonaut.training.averaging import renormalise
 from phonaut.training.trainer_options import trainer_problems
 
 # What a scheduler derives from the planned length of training: restored from a checkpoint, these would bring the old
@@ -75,6 +76,9 @@ class TrainingLoop(L.LightningModule):
         figures: of an epoch, `train/<figure>` and `validation/<figure>`, which may be watched; none: not known.
         trains_encoders: its gradients reach an encoder in front of the model.
         trains_front_ends: its gradients reach weights of a front end or normaliser (`has_weights`).
+        takes_teachers: it can learn the answers of trained models as well.
+        averages: what it trains may be the mean of the weights of several epochs (`checkpoint=average`).
+        averaged_epochs: of which it is, from 1; none: of one.
         unused: keys of a configuration that have no effect on it, with spaces between.
     """
 
@@ -82,6 +86,8 @@ class TrainingLoop(L.LightningModule):
     figures: tuple[str, ...] = ()
     trains_encoders = True
     trains_front_ends = False
+    takes_teachers = False
+    averages = False
     unused = ""
 
     @classmethod
@@ -113,6 +119,7 @@ class TrainingLoop(L.LightningModule):
         self.validation_statistics: Any = self.statistics()
         self.history: list[dict[str, float]] = []  # a line per finished epoch
         self.epoch_figures: dict[str, float] = {}  # of the last validation
+        self.averaged_epochs: list[int] = []
         self.seconds = 0.0  # spent in training, over all processes that worked on this run
         self.started = 0.0
         self.counted_batch = -1
@@ -215,6 +222,17 @@ class TrainingLoop(L.LightningModule):
         for name, value in figures.items():
             self.log(name, value, prog_bar=name.partition("/")[2] in self.shown)
         return figures
+
+    def hear(self, batch: Any) -> None:
+        """Run what is trained on a batch as training hears it; of loops that average."""
+        raise NotImplementedError
+
+    def renormalise(self, data: Any) -> None:
+        """Running statistics of batch normalisation as means over the training batches, as the first epoch has them."""
+        device = self.trainer.strategy.root_device
+        self.model.to(device)
+        renormalise(self.model, data.batches("train"), lambda batch: self.hear(batch.to(device)))
+        self.model.cpu()
 
     def conclude(self, data: Any) -> dict[str, Any]:
         """Finish once the weights are chosen, and return entries for `model.json`."""

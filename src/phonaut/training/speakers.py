@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,8 +18,7 @@ from phonaut.data.augmentation.resampling import STEPS
 from phonaut.data.augmentation.timing import retime
 from phonaut.data.batches import Batch
 from phonaut.networks.embedding import Cosines, EmbeddingNetwork, cosines, with_margin
-from phonaut.networks.network import evaluating
-from phonaut.networks.padding import MaskedBatchNorm
+from phonaut.training.averaging import mean_of
 from phonaut.training.gradient import SpeechClassifier
 
 if TYPE_CHECKING:
@@ -76,7 +75,8 @@ class SpeakerEmbedding(SpeechClassifier):
         ValueError: the network gives no embeddings.
     """
 
-    trains_front_ends = False
+    trains_front_ends = averages = takes_teachers = False
+    owns_loss = True
     RULES: ClassVar = {
         **SpeechClassifier.RULES,
         "margin": within(0, 1.5),
@@ -94,9 +94,10 @@ class SpeakerEmbedding(SpeechClassifier):
     @classmethod
     def problems(cls, *, margin_begin: float = 0.0, margin_end: float = 0.0, **options: Any) -> list[str]:
         """A margin that ends before it begins."""
-        if margin_end >= margin_begin:
-            return []
-        return [f"module.margin_end={margin_end} must be at least module.margin_begin={margin_begin}"]
+        wrong = super().problems(**options)
+        if margin_end < margin_begin:
+            wrong.append(f"module.margin_end={margin_end} must be at least module.margin_begin={margin_begin}")
+        return wrong
 
     def __init__(
         self,
@@ -160,10 +161,6 @@ class SpeakerEmbedding(SpeechClassifier):
 
     # --- what is lowered
 
-    def progress(self) -> float:
-        """Share of training that is done."""
-        return self.global_step / max(1.0, float(self.trainer.estimated_stepping_batches))
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One batch: change, crop, embed, loss with the margin of this step."""
         self.seed_step(batch_idx)
@@ -200,32 +197,18 @@ class SpeakerEmbedding(SpeechClassifier):
 
     def conclude(self, data: SpeechData) -> dict[str, Any]:
         """Take the mean of the weights of the last epochs, and compute statistics of batch normalisation anew."""
-        about = super().conclude(data)
         n_epochs = len(self.history)
         epochs = range(max(0, n_epochs - self.n_averaged), n_epochs)
-        if self.n_averaged == 1 or len(epochs) < 2:
-            return about
-        self.model.load_state_dict(mean_of(weights_file(self.folder(), epoch) for epoch in epochs))
-        self.renormalise(data)
-        return about | {"averaged_epochs": [epoch + 1 for epoch in epochs]}
+        if self.n_averaged > 1 and len(epochs) > 1:
+            self.model.load_state_dict(mean_of(read_weights(weights_file(self.folder(), one)) for one in epochs))
+            self.averaged_epochs = [epoch + 1 for epoch in epochs]
+            self.renormalise(data)
+        return super().conclude(data)
 
-    def renormalise(self, data: SpeechData) -> None:
-        """Running statistics as means over the batches of training, as the first epoch has heard them."""
-        norms = [module for module in self.model.modules() if isinstance(module, MaskedBatchNorm)]
-        momenta = [norm.momentum for norm in norms]
-        device = self.trainer.strategy.root_device
-        with evaluating(self.model), torch.no_grad():
-            self.model.to(device)
-            for norm in norms:
-                norm.train()
-            for i, batch in enumerate(data.batches("train")):
-                for norm in norms:
-                    norm.momentum = 1 / (i + 1)  # the first batch takes the place of what was there
-                batch = self.augmented(batch.to(device))
-                self.model.network.embed(*self.cropped(batch, *self.model.segments(batch)))
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        self.model.cpu()
+    def hear(self, batch: Batch) -> None:
+        """Run the network on a batch as training hears it."""
+        batch = self.augmented(batch)
+        self.model.network.embed(*self.cropped(batch, *self.model.segments(batch)))
 
 
 def margin_at(progress: float, margin: float, begin: float, end: float) -> float:
@@ -248,21 +231,3 @@ def margin_at(progress: float, margin: float, begin: float, end: float) -> float
 def weights_file(folder: Path, epoch: int) -> Path:
     """Where the weights after an epoch lie, from 0."""
     return folder / f"weights-{epoch:03d}.safetensors"
-
-
-def mean_of(files: Iterable[Path]) -> dict[str, Tensor]:
-    """The mean of the weights in several files, summed in double precision; of whole numbers, the last.
-
-    Raises:
-        ValueError: a file is damaged.
-        OSError: it is not there.
-    """
-    total: dict[str, Tensor] = {}
-    last: dict[str, Tensor] = {}
-    n = 0
-    for n, file in enumerate(files, 1):  # noqa: B007  # how many there are
-        last = read_weights(file)
-        total = {name: total.get(name, 0) + value.double() for name, value in last.items()}
-    return {
-        name: (total[name] / n).to(value.dtype) if value.is_floating_point() else value for name, value in last.items()
-    }

@@ -24,6 +24,7 @@ from phonaut.data.utterance import Utterance
 from phonaut.files import expanded
 
 LAYOUTS = ("auto", "directories", "csv", "kaldi")
+ONE_CLASS = ("all_test", "enrolment")  # protocols of which one class is enough
 WHERE = ": where are your recordings? Type dataset.data_folder=PATH"
 
 
@@ -143,7 +144,7 @@ class FolderCorpus(AlignedCorpus):
 
     def select(self, divided: Divided) -> Iterator[Utterance]:
         """All utterances, and noise beside them where something is trained."""
-        if self.target == "keyword" and divided.protocol.name != "all_test":
+        if self.target == "keyword" and divided.protocol.name not in ONE_CLASS:
             self._survey[0].check_words()
         shares = divided.plan.shares
         yield from super().select(divided)

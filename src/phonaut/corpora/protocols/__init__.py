@@ -6,6 +6,7 @@ from phonaut.corpora.protocols.auto import Auto
 from phonaut.corpora.protocols.base import Divided, Plan, Protocol
 from phonaut.corpora.protocols.by_recording import ByRecording
 from phonaut.corpora.protocols.by_speaker import BySpeaker
+from phonaut.corpora.protocols.enrolment import Enrolment
 from phonaut.corpora.protocols.fixed import Fixed
 from phonaut.corpora.protocols.folds import Folds
 from phonaut.corpora.protocols.leave_one_speaker_out import LeaveOneSpeakerOut
@@ -20,6 +21,7 @@ __all__ = [
     "ByRecording",
     "BySpeaker",
     "Divided",
+    "Enrolment",
     "Fixed",
     "Folds",
     "LeaveOneSpeakerOut",

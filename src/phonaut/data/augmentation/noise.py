@@ -28,10 +28,16 @@ FLAT_BELOW = 2**-10  # of the sample rate (16 Hz at 16 kHz): down there, power d
 def loop(kind: str) -> Tensor:
     """A loop of Gaussian noise of unit power, `(LOOP,)` float32, the same on every machine."""
     white = normal(np.zeros(1, np.uint64), seed=0, epoch=0, stream=f"{kind} noise", n=LOOP)[0]
-    spectrum = np.fft.rfft(white) * np.maximum(np.fft.rfftfreq(LOOP), FLAT_BELOW) ** (-SLOPES[kind] / 2)
+    return torch.from_numpy(shaped(white, kind))
+
+
+def shaped(white: NDArray[np.float64], kind: str) -> NDArray[np.float32]:
+    """White noise `(S,)` as noise of a kind, of unit power."""
+    spectrum = np.fft.rfft(white) * np.maximum(np.fft.rfftfreq(len(white)), FLAT_BELOW) ** (-SLOPES[kind] / 2)
     spectrum[0] = 0.0  # no constant part
-    noise = np.fft.irfft(spectrum, LOOP)
-    return torch.from_numpy((noise / noise.std()).astype(np.float32))
+    noise = np.fft.irfft(spectrum, len(white))
+    unit: NDArray[np.float32] = (noise / noise.std()).astype(np.float32)
+    return unit
 
 
 @lru_cache(maxsize=8)

@@ -6,10 +6,11 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
+from phonaut.models.prototypes import UNKNOWN
 from phonaut.reports.html import render as rendered
 from phonaut.reports.record import Record
 from phonaut.reports.sections import Section
-from phonaut.reports.text import bytes_, seconds, short, things, whole
+from phonaut.reports.text import bytes_, percent, seconds, short, things, whole
 
 MAX_REFUSED = 100
 MAX_REMARKS = 50
@@ -37,7 +38,7 @@ def corpus(record: Record) -> dict[str, Any]:
     remarks = record.prepared.remarks if record.prepared else []
     kinds = Counter(kind for line in remarks for kind in line["remark"].split("; "))
     return {
-        "notes": record.protocol,
+        "notes": [*record.protocol, *([threshold] if (threshold := rejection(record)) else [])],
         "splits": [
             {"name": name, "n": s["cuts"], "n_speakers": s["speakers"], "length": seconds(3600 * s["hours"])}
             for name, s in splits.items()
@@ -96,6 +97,18 @@ def machine(record: Record) -> list[tuple[str, str]]:
         ("Folder", str(record.run.folder)),
     )
     return [(name, str(value)) for name, value in facts if value not in (None, "")]
+
+
+def rejection(record: Record) -> str:
+    """Sentence on the threshold for what is none of the words, and on what it was chosen; empty where there is none."""
+    if not (found := record.run.model.get("rejection")):
+        return ""
+    own = f" and {things(found['own'], 'recording')} of your {UNKNOWN}" if found["own"] else ""
+    return (
+        f"none of the words below a cosine of {found['threshold']:.2f}, which {percent(found['false_accepts'])} of "
+        f"{things(found['recordings'], 'recording')} of {things(found['words'], 'other word')} by "
+        f"{things(found['speakers'], 'speaker')} ({found['of']}){own} reach"
+    )
 
 
 def moment(text: str) -> str:

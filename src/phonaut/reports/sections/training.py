@@ -27,7 +27,8 @@ COLUMNS = (
 
 def render(record: Record) -> Section | None:
     """The section; None where nothing was recorded."""
-    history, best_epoch = record.run.history, record.run.model.get("best_epoch")
+    history, averaged = record.run.history, averaged_epochs(record.run)
+    best_epoch = None if averaged else record.run.model.get("best_epoch")
     probed = probe(record.run)
     terms = terms_of(record)
     drawn = [*charts(history, best_epoch, terms), *(probed["charts"] if probed else [])]
@@ -36,6 +37,7 @@ def render(record: Record) -> Section | None:
     content = {
         "record": record,
         "best_epoch": best_epoch,
+        "averaged": averaged,
         "kept_by": checkpoint_criterion(record.run.config),
         "charts": drawn,
         "history": thinned(history, MAX_ROWS),
@@ -69,6 +71,14 @@ def checkpoint_criterion(config: Any) -> str:
         return "the last"
     extreme = "highest" if watched.get("mode") == "max" else "lowest"
     return f"of the {extreme} {watched['monitor'].replace('/', ' ')}"
+
+
+def averaged_epochs(run: Run) -> str:
+    """The epochs whose mean became the model, such as `11 to 20`; empty where it is of one."""
+    epochs: list[int] = run.model.get("averaged_epochs", [])
+    if len(epochs) > 1 and epochs == list(range(epochs[0], epochs[-1] + 1)):
+        return f"{epochs[0]} to {epochs[-1]}"
+    return ", ".join(map(str, epochs))
 
 
 def probe(run: Run) -> dict[str, Any] | None:
