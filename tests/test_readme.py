@@ -31,6 +31,7 @@ PAGES = (
     "listen",
     "detection",
     "own_words",
+    "export",
     "few_recordings",
     "reproducible",
 )

@@ -42,7 +42,7 @@ def card(run: Any, figures: Mapping[str, Any]) -> str:
         "",
         f"- **Hears** mono audio at {rate} Hz, `float32` in [-1, 1]: {length}.",
         f"- **Answers** with scores of {', '.join(figures['labels'])}; their softmax is a probability.",
-        f"- **Size**: {about.get('parameters', 0):,} parameters, {about.get('macs', 0) / 1e6:.2f} M multiply-accumulates; "
+        f"- **Size**: {about.get('parameters', 0):,} parameters, {about.get('macs', 0) / 1e6:.2f} M multiplications; "
         f"`model.onnx` has {sizes['model.onnx'] / 1000:.0f} kB.",
         f"- **Trained on** {corpus}, protocol `{config.choices.get('protocol')}`, by Phonaut {version}: "
         f"`{environment.get('command')}`. The licence of the recordings is not known to this file.",
