@@ -110,7 +110,7 @@ def choices() -> dict[str, list[str]]:
     """The configuration groups and what may be chosen in each.
 
     >>> choices()["checkpoint"]
-    ['all', 'best', 'last']
+    ['all', 'average', 'best', 'last']
     """
     return {group: list(names) for group, names in _groups(tuple(config_dirs())).items() if group not in REGISTRIES}
 
