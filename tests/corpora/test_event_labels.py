@@ -18,6 +18,13 @@ def test_tables_and_labels_of_audacity_say_the_same(tmp_path: Path) -> None:
     assert read_labels(tmp_path / "a.txt") == [Said("yes", 1.5, 2.0), Said("no", 7.0, 7.0)]
 
 
+def test_tables_with_semicolons_or_tabs_may_have_decimal_commas(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("start_s;end_s;word\n1,5;2;yes\n7;7,25;no\n")
+    (tmp_path / "b.csv").write_text("start_s\tend_s\tword\n1.5\t2\tyes\n7\t7,25\tno\n")
+    for name in ("a.csv", "b.csv"):
+        assert read_labels(tmp_path / name) == [Said("yes", 1.5, 2.0), Said("no", 7.0, 7.25)]
+
+
 def test_an_empty_file_says_that_nothing_is_said(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(100), 16000)
     (tmp_path / "a.txt").write_text("")
@@ -32,6 +39,12 @@ def test_an_empty_file_says_that_nothing_is_said(tmp_path: Path) -> None:
         ("a.csv", "start_s,end_s,word\n1,2,\n", "a.csv, line 2: no word is named"),
         ("a.csv", "start_s,end_s,word\n3,2,yes\n", "line 2: a word must end where it begins or later, got 3 to 2"),
         ("a.csv", "start_s,end_s,word\nnan,2,yes\n", "line 2: a word must end where it begins or later, got nan to 2"),
+        (
+            "a.txt",
+            "1\t2\tyes\n4\t5\tno\n1.5\t3\tyes\n",
+            "a.txt: yes is said twice at once, at 1 to 2 and at 1.5 to 3 s",
+        ),
+        ("a.txt", "1\t1\tyes\n1\t1\tyes\n", "a.txt: yes is said twice at once"),
         ("a.txt", "1 2 yes\n", "a.txt, line 1: start and end must be seconds"),
         ("a.txt", "-1\t2\tyes\n", "line 1: a word must end where it begins or later, got -1 to 2"),
         ("b.csv", "", r"a.wav has no labels: a.csv or a.txt is missing \(an empty one says that no word is said\)"),

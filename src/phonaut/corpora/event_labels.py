@@ -57,8 +57,9 @@ def read_labels(path: Path) -> list[Said]:
     """The words of a file of labels.
 
     Args:
-        path: `.csv`: columns start_s, end_s, word and, if it is known, speaker, named in the first line; `.txt`: labels
-            of Audacity, start, end and word with tabs between.
+        path: `.csv`: columns start_s, end_s, word and, if it is known, speaker, named in the first line, between commas
+            or, then with decimal commas too, semicolons or tabs; `.txt`: labels of Audacity, start, end and word with
+            tabs between.
 
     Raises:
         ValueError: it is not like that; file and line are named.
@@ -66,17 +67,35 @@ def read_labels(path: Path) -> list[Said]:
     lines = [(number, line) for number, line in enumerate(text_lines(path), 1) if line.strip()]
     if path.suffix == ".txt":  # lines that begin with a backslash are frequencies of a selection
         rows = [(number, [*line.split("\t"), "", ""]) for number, line in lines if not line.startswith("\\")]
-        return [said(path, number, row[:3]) for number, row in rows]
+        return apart(path, [said(path, number, row[:3]) for number, row in rows])
     if not lines:
         return []
-    head = [name.strip() for name in next(csv.reader([lines[0][1]]))]
+    mark = max(",;\t", key=lines[0][1].count)
+    head = [name.strip() for name in next(csv.reader([lines[0][1]], delimiter=mark))]
     if missing := [name for name in COLUMNS if name not in head]:
         raise ValueError(f"{path} has no column {', '.join(missing)}: its first line is to name start_s,end_s,word")
     found = []
     for number, line in lines[1:]:
-        row = dict(zip(head, next(csv.reader([line])), strict=False))
-        found.append(said(path, number, [row.get(name, "") for name in COLUMNS], row.get("speaker", "")))
-    return found
+        row = dict(zip(head, next(csv.reader([line], delimiter=mark)), strict=False))
+        times = [row.get(name, "") if mark == "," else row.get(name, "").replace(",", ".") for name in COLUMNS[:2]]
+        found.append(said(path, number, [*times, row.get("word", "")], row.get("speaker", "")))
+    return apart(path, found)
+
+
+def apart(path: Path, words: list[Said]) -> list[Said]:
+    """Labels, if none of a word overlaps another of it, which one detection could not find both.
+
+    Raises:
+        ValueError: two do.
+    """
+    last: dict[str, Said] = {}
+    for one in sorted(words, key=lambda word: word.start_s):
+        before = last.get(one.word)
+        if before is not None and (one.start_s < before.end_s or one[:3] == before[:3]):
+            raise ValueError(f"{path}: {one.word} is said twice at once, at {before.start_s:g} to {before.end_s:g} and "
+                             f"at {one.start_s:g} to {one.end_s:g} s: remove one")  # fmt: skip
+        last[one.word] = one
+    return words
 
 
 def said(path: Path, number: int, row: Sequence[str], speaker: str = "") -> Said:

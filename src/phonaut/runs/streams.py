@@ -209,15 +209,20 @@ def heard_in_files(loaded: LoadedRun, test: DetectionTest, folder: Path, progres
     Raises:
         ValueError: recordings or labels cannot be used, or no word of the run is in them.
     """
-    words: set[str] = set()
     tracks, begins, durations, names = list[Track](), list[float](), list[float](), list[str]()
     events, others = list[Said](), list[Said]()
     begin = 0.0
     files = list(labelled(folder))
+    words = set(fresh(loaded, test)[0].detector.words)
+    named = sorted({one.word for _, said in files for one in said})
+    if not words.intersection(named):
+        told = ", ".join(named) or "no words"
+        raise ValueError(f"{folder}: its labels name {told}, and none of {', '.join(sorted(words))}")
+    if unknown := [word for word in named if word not in words]:
+        progress(f"no words of the run, and false alarms where they are detected: {', '.join(unknown)}")
     for path, said in files:
         progress(f"listening to {path}")
         listener, _ = fresh(loaded, test)
-        words = set(listener.detector.words)
         track = listener.track(file_sound(path, listener.sample_rate))
         check_times(path, said, listener.heard_s)
         tracks.append(track)
@@ -228,9 +233,6 @@ def heard_in_files(loaded: LoadedRun, test: DetectionTest, folder: Path, progres
             moved = Said(one.word, begin + one.start_s, begin + one.end_s, one.speaker or path.stem)
             (events if one.word in words else others).append(moved)
         begin += listener.heard_s + listener.detector.refractory_s + 2 * NEAR_S + 1.0
-    if not events:
-        named = ", ".join(sorted({one.word for one in others})) or "no words"
-        raise ValueError(f"{folder}: its labels name {named}, and none of {', '.join(sorted(words))}")
     about = [f"{len(files)} recordings in {folder}, {sum(durations) / 60:.3g} minutes, {len(events)} words and "
              f"{len(others)} others"]  # fmt: skip
     return Heard(joined(tracks, begins), begins, durations, names, events, others, None, about, "")
