@@ -173,7 +173,7 @@ class SpeechClassifier(TrainingLoop):
             labels: classes, `(N,)`, or weights of all classes, `(N, C)`, which are 0 where nothing is known.
             smoothing: of labels.
         """
-        known = labels >= 0 if labels.ndim == 1 else labels.sum(dim=1) > 0
+        known = labelled(labels)
         if not bool(known.any()):
             return scores.sum() * 0.0
         scores, labels = scores[known], labels[known]
@@ -183,10 +183,10 @@ class SpeechClassifier(TrainingLoop):
     def taught(self, scores: Tensor, labels: Tensor, smoothing: float, told: Tensor | None) -> Tensor:
         """`loss`, joined with what teachers answer for these scores, `(N, C)`, where there are some."""
         loss = self.loss(scores, labels, smoothing)
-        known = labels >= 0 if labels.ndim == 1 else labels.sum(dim=1) > 0
-        if told is None or not bool(known.any()):
+        if told is None:
             return loss
         assert self.distillation is not None
+        known = labelled(labels)
         return self.distillation.joined(loss, scores[known], told[known])
 
     def progress(self) -> float:
@@ -259,6 +259,11 @@ class SpeechClassifier(TrainingLoop):
         """Scores of clean recordings, without smoothing."""
         scores, loss = self.scores_and_loss(batch, 0.0)
         self.validation_statistics.update(loss, scores, batch.labels)
+
+
+def labelled(labels: Tensor) -> Tensor:
+    """Which spans have a label, `(N,)`: a class of at least 0, or weights of all classes that are not all 0."""
+    return labels >= 0 if labels.ndim == 1 else labels.sum(dim=1) > 0
 
 
 def mixed(segments: Tensor, lengths: Tensor, labels: Tensor, n_classes: int, mixup: float) -> tuple[Tensor, Tensor]:
