@@ -126,7 +126,5 @@ class GDS(ConvolutionalNetwork):
         """Frames before the mean over time, one per `time_stride`."""
         x = frames.transpose(1, 2).unsqueeze(2)
         for block in self.blocks:
-            if not x.shape[3]:  # in streaming: nothing is due further on
-                return frames.new_zeros(len(frames), 0, self.classifier.in_features), mask
             x, lengths, mask = block(x, lengths, mask)
         return x.squeeze(2).transpose(1, 2), mask

@@ -87,7 +87,9 @@ class MaskedBatchNorm(nn.BatchNorm2d):
     """
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`x (B, D, F, T)` normalised; `mask (B, T)` of the valid frames."""
+        """`x (B, D, F, T)` normalised; `mask (B, T)` of the valid frames. In streaming, it may be that none is due."""
+        if not x.shape[3]:
+            return x
         if self.training and mask is not None:
             return self._normalised_by_valid(x, mask)
         if not self.training or x.shape[0] * x.shape[2] * x.shape[3] == 1:

@@ -16,10 +16,6 @@ from phonaut.networks.time_conv import TemporalConv
 class Identity(MaskedBatchNorm):
     """The branch without weights: batch normalisation of the input."""
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`x (B, D, 1, T)`; of no frames, in streaming, there is nothing to do."""
-        return super().forward(x, mask) if x.shape[3] else x
-
 
 def attach(network: nn.Module) -> None:
     """Put branches beside the temporal convolutions of a network, wherever they fit.

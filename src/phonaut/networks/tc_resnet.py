@@ -33,9 +33,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """`(B, D, 1, T) -> (B, D', 1, ceil(T / stride))`; `mask` is that of the result."""
-        hidden = masked(F.relu(self.first(x, mask)), mask)
-        if hidden.shape[3]:  # in streaming, it may be that nothing is due
-            hidden = self.second(hidden, mask)
+        hidden = self.second(masked(F.relu(self.first(x, mask)), mask), mask)
         beside = x if self.shortcut is None else F.relu(self.shortcut(x, mask))
         return masked(F.relu(hidden + beside), mask)
 
@@ -111,8 +109,6 @@ class TCResNet8(ConvolutionalNetwork):
         """Frames before the mean over time, one per 2^stages."""
         x = self.begin(frames, mask)
         for block in self.blocks:
-            if not x.shape[3]:  # in streaming: nothing is due further on
-                return frames.new_zeros(len(frames), 0, self.classifier.in_features), mask
             lengths, mask = thinned(lengths, mask, block.stride, x.shape[3])  # type: ignore[arg-type]
             x = block(x, mask)
         return x.squeeze(2).transpose(1, 2), mask

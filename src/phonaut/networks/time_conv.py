@@ -146,7 +146,7 @@ class TemporalConv(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """`x (B, D, 1, T)`, zero past each item's end; `mask (B, T')` is that of the result."""
         y: Tensor = self.conv(x)
-        y = self.norm(y, mask) if y.shape[3] else y  # in streaming, it may be that nothing is due
+        y = self.norm(y, mask)
         for branch in self.branches:
             y = y + branch(x, mask)
         return y
