@@ -73,11 +73,8 @@ class BranchyTCResNet8(TCResNet8):
     def exit_scores(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Scores of all exits, `(E, B, C)`, the last block's at the end."""
         frames, mask = without_padding(frames, lengths)
-        x, scores = self.begin(frames, mask), []
-        for i in range(len(self.blocks)):
-            x, lengths, mask = self.step(i, x, lengths, mask)
-            scores.append(self.exit(i, x, mask))
-        return torch.stack(scores)
+        found = self.block_frames(frames, lengths, mask)
+        return torch.stack([self.exit(i, masked_mean(*hidden)) for i, hidden in enumerate(found)])
 
     def step(self, i: int, x: Tensor, lengths: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Block `i`, with lengths and mask of its result."""
@@ -85,9 +82,8 @@ class BranchyTCResNet8(TCResNet8):
         assert fewer is not None
         return self.blocks[i](x, mask), fewer, mask
 
-    def exit(self, i: int, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Scores `(B, C)` from the result of block `i`."""
-        mean = masked_mean(x.squeeze(2).transpose(1, 2), mask)
+    def exit(self, i: int, mean: Tensor) -> Tensor:
+        """Scores `(B, C)` from the mean over time of the result of block `i`, `(B, D')`."""
         scores: Tensor = (self.exits[i] if i < len(self.exits) else self.classifier)(self.dropout(mean))
         return scores
 
@@ -115,7 +111,7 @@ class BranchyTCResNet8(TCResNet8):
         result = frames.new_empty(len(frames), self.classifier.out_features)
         for i in range(len(self.blocks)):
             x, lengths, mask = self.step(i, x, lengths, mask)
-            scores = self.exit(i, x, mask)
+            scores = self.exit(i, masked_mean(x.squeeze(2).transpose(1, 2), mask))
             result = scores if i == 0 else result.index_copy(0, rest, scores.to(result.dtype))
             unsure = scores.softmax(dim=1).amax(dim=1) < self.confidence
             if not bool(unsure.any()):

@@ -91,7 +91,19 @@ def fold_layer(layer: TemporalConv) -> None:
     conv, norm = layer.conv, layer.norm
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    scale, shift = of_norm(norm)
+    weight, shift = combined(layer)
+    conv.weight.copy_(weight)
+    norm.running_mean.zero_()
+    norm.running_var.fill_(1 - norm.eps)
+    norm.weight.fill_(1)
+    norm.bias.copy_(shift)
+    layer.branches = nn.ModuleList()
+
+
+def combined(layer: TemporalConv) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution, its normalisation and its branches as one, in double precision."""
+    conv = layer.conv
+    scale, shift = of_norm(layer.norm)
     weight = conv.weight.double() * scale[:, None, None, None]
     for branch in layer.branches:
         if isinstance(branch, TemporalConv):
@@ -100,17 +112,12 @@ def fold_layer(layer: TemporalConv) -> None:
             assert isinstance(branch, Identity)
             (scale, more), kernel = of_norm(branch), weight.new_ones(len(weight), 1, 1, 1)
         kernel = as_grouped(kernel * scale[:, None, None, None], weight.shape[1])
-        if kernel.shape[3] == weight.shape[3]:
-            weight += kernel
-        else:
-            weight[..., own_tap(layer)] += kernel[..., 0]
-        shift = shift + more
-    conv.weight.copy_(weight)
-    norm.running_mean.zero_()
-    norm.running_var.fill_(1 - norm.eps)
-    norm.weight.fill_(1)
-    norm.bias.copy_(shift)
-    layer.branches = nn.ModuleList()
+        if kernel.shape[3] != weight.shape[3]:
+            tap = own_tap(layer)
+            assert tap is not None
+            kernel = nn.functional.pad(kernel, (tap, weight.shape[3] - 1 - tap))
+        weight, shift = weight + kernel, shift + more
+    return weight, shift
 
 
 def of_norm(norm: MaskedBatchNorm) -> tuple[Tensor, Tensor]:

@@ -107,8 +107,15 @@ class TCResNet8(ConvolutionalNetwork):
 
     def body(self, frames: Tensor, lengths: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Frames before the mean over time, one per 2^stages."""
-        x = self.begin(frames, mask)
+        return self.block_frames(frames, lengths, mask)[-1]
+
+    def block_frames(
+        self, frames: Tensor, lengths: Tensor | None, mask: Tensor | None
+    ) -> list[tuple[Tensor, Tensor | None]]:
+        """What each block gives, `(B, T', D')`, and the mask of the valid; as of `body`."""
+        x, found = self.begin(frames, mask), []
         for block in self.blocks:
             lengths, mask = thinned(lengths, mask, block.stride, x.shape[3])  # type: ignore[arg-type]
             x = block(x, mask)
-        return x.squeeze(2).transpose(1, 2), mask
+            found.append((x.squeeze(2).transpose(1, 2), mask))
+        return found

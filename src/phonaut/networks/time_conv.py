@@ -90,11 +90,15 @@ class TimeConv(OverTime, nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """`x (B, D, F, T)`, zero past each item's end."""
+        return self.product(x, self.weight)
+
+    def product(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The convolution with a weight in place of the layer's own."""
         if self.past is None:
-            return super().forward(F.pad(x, self.ends) if any(self.ends) else x)
+            return self._conv_forward(F.pad(x, self.ends) if any(self.ends) else x, weight, None)
         part = self.go_on(x, self.past)
         if part is not None:
-            return super().forward(part)
+            return self._conv_forward(part, weight, None)
         taps, stride, padding = self.height
         return x.new_zeros(len(x), self.out_channels, (x.shape[2] + 2 * padding - taps) // stride + 1, 0)
 
@@ -109,10 +113,18 @@ class TimeMean(OverTime, nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`x (B, D, F, T)`, zero past each item's end."""
+        return self.pooled(x, self.size)
+
+    def sums(self, x: Tensor) -> Tensor:
+        """Sums in place of means."""
+        return self.pooled(x, 1)
+
+    def pooled(self, x: Tensor, divisor: int) -> Tensor:
+        """Sums of `size` frames over a divisor."""
         part = F.pad(x, self.ends) if self.past is None else self.go_on(x, self.past)
         if part is None:
             return x[..., :0]
-        return F.avg_pool2d(part, (1, self.size))
+        return F.avg_pool2d(part, (1, self.size), divisor_override=divisor)
 
 
 class TemporalConv(nn.Module):
