@@ -73,7 +73,7 @@ class BranchyTCResNet8(TCResNet8):
     def exit_scores(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Scores of all exits, `(E, B, C)`, the last block's at the end."""
         frames, mask = without_padding(frames, lengths)
-        found = self.block_frames(frames, lengths, mask)
+        found = self.block_frames(frames, lengths, mask)[1:]
         return torch.stack([self.exit(i, masked_mean(*hidden)) for i, hidden in enumerate(found)])
 
     def step(self, i: int, x: Tensor, lengths: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -112,10 +112,11 @@ class TCResNet8(ConvolutionalNetwork):
     def block_frames(
         self, frames: Tensor, lengths: Tensor | None, mask: Tensor | None
     ) -> list[tuple[Tensor, Tensor | None]]:
-        """What each block gives, `(B, T', D')`, and the mask of the valid; as of `body`."""
-        x, found = self.begin(frames, mask), []
+        """What the first layer and each block give, `(B, T', D')`, and the mask of the valid; as of `body`."""
+        x = self.begin(frames, mask)
+        found = [(x, mask)]
         for block in self.blocks:
             lengths, mask = thinned(lengths, mask, block.stride, x.shape[3])  # type: ignore[arg-type]
             x = block(x, mask)
-            found.append((x.squeeze(2).transpose(1, 2), mask))
-        return found
+            found.append((x, mask))
+        return [(x.squeeze(2).transpose(1, 2), mask) for x, mask in found]

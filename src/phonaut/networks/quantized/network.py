@@ -113,7 +113,7 @@ class QuantizedNetwork(Network):
     def all_frames(self, frames: Tensor, lengths: Tensor | None, mask: Tensor | None) -> list[Any]:
         """Hidden frames and masks of all exits."""
         found = self.graph(frames, lengths, mask)
-        return list(found) if isinstance(found, list) else [found]
+        return found[1:] if isinstance(found, list) else [found]
 
     def exit_scores(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Scores of all exits, `(E, B, C)`; of most networks there is one."""
@@ -141,7 +141,7 @@ class QuantizedNetwork(Network):
 def found_frames(graph: fx.Graph) -> list[tuple[fx.Node, Any]]:
     """What a body returns: hidden frames and mask of each exit."""
     output = next(node for node in graph.nodes if node.op == "output").args[0]
-    return list(output) if isinstance(output, list) else [output]
+    return list(output)[1:] if isinstance(output, list) else [output]
 
 
 def why_not(network: nn.Module) -> str | None:
