@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -88,6 +89,7 @@ VALUES = {
 
 # Words of other tools, and of the originals of this one -> what to type; a key without a group stands for
 # all that end so.
+WITH_BITS = re.compile(r"compress=(linear|fp)_(\d+)_(\d+)_(\d+)")
 SUCCESSORS = {
     # hannah and its Lightning
     "trainer.gpus": "trainer.accelerator=gpu trainer.devices=1, or trainer.devices=[2] for one by its number",
@@ -231,6 +233,16 @@ def current_override(override: str) -> str:
     return sign + key + equals + VALUES.get(key, {}).get(value, value)
 
 
+def with_bits(word: str) -> list[str]:
+    """A choice of `compress` with its bits in the name, as the choice and the bits.
+
+    >>> with_bits("compress=linear_6_4_8"), with_bits("compress=null")
+    (['compress=linear', 'compress.bits=[6,4,8]'], ['compress=null'])
+    """
+    match = WITH_BITS.fullmatch(word)
+    return [f"compress={match[1]}", f"compress.bits=[{','.join(match.groups()[1:])}]"] if match else [word]
+
+
 def current_overrides(words: Sequence[str]) -> list[str]:
     """The words of a command line with today's keys and choices.
 
@@ -239,7 +251,7 @@ def current_overrides(words: Sequence[str]) -> list[str]:
     >>> current_overrides(["task=verification", "model=dtw"])
     ['task=verification', 'model=dtw_verification']
     """
-    words = [current_override(word) for word in words]
+    words = [new for word in words for new in with_bits(current_override(word))]
     if "task=verification" in words:  # a model that classifies, too, has a file of its own for it
         words = [IN_VERIFICATION.get(word, word) for word in words]
     is_speaker, by_folds = "target=speaker" in words, "dataset=speechocean762" in words

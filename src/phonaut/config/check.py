@@ -31,6 +31,7 @@ KINDS = {  # what the classes of a group are; of groups that are not here, and o
     "optimizer": "torch.optim.Optimizer",
     "scheduler": "torch.optim.lr_scheduler.LRScheduler",
     "checkpoint": "lightning.pytorch.callbacks.ModelCheckpoint",
+    "compress": "phonaut.training.compression.Compression",
     "profiler": "lightning.pytorch.profilers.Profiler",
 }
 ROOT = {
@@ -221,7 +222,7 @@ def module_problems(config: Config) -> list[str]:
     if config.module.get("loss") == "max_pooling" and (not config.streaming or "exit_weights" in config.model):
         why = "model=branchy-tc-res8 has several" if config.streaming else "there is none: type streaming=true"
         wrong.append(f"module.loss=max_pooling is of the one score that a stream has at every frame, and {why}")
-    wrong += loop.conflicts(config.trainer)
+    wrong += [*loop.conflicts(config.trainer), *compress_problems(config)]
     import torch
 
     from phonaut.networks import reparameterized
@@ -243,6 +244,24 @@ def module_problems(config: Config) -> list[str]:
     if model == "dtw" and front_end.frame_shift_s < MIN_DTW_SHIFT_S:
         wrong.append(f"model=dtw compares all pairs of frames: a frame every {front_end.frame_shift_s * 1e3:.2g} ms "
                      f"is too many; the frame shift must be >= {MIN_DTW_SHIFT_S * 1e3:g} ms")  # fmt: skip
+    return wrong
+
+
+def compress_problems(config: Config) -> list[str]:
+    """A network that cannot be quantised, or what the phases of its training cannot be combined with."""
+    if not config.compress:
+        return []
+    from phonaut.networks.quantized import can_be
+
+    name, wrong = f"compress={config.choices['compress']}", []
+    if not can_be(class_of(config.model)):
+        wrong.append(f"{name} is for networks of convolutions over time, and model={config.choices['model']} is none: "
+                     "use model=tc-res8, or leave it out")  # fmt: skip
+    if config.checkpoint.get("monitor") or config.checkpoint.get("n_averaged"):
+        wrong.append(f"{name} rounds in the last part of training, and checkpoint={config.choices['checkpoint']} may keep "
+                     "what was before: type checkpoint=last")  # fmt: skip
+    if config.module.get("statistics_noise"):
+        wrong.append(f"{name} and module.statistics_noise both change what is behind the first layers: leave one out")
     return wrong
 
 

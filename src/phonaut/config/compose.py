@@ -164,6 +164,9 @@ def finish_encoder(config: Config) -> None:
     path = expanded(config.encoder.run)
     run = compose_pretrained(pretrained.read(path), str(path)) if path.is_file() else read_config(run_folder(path))
     task = instantiate(run.task)
+    if run.compress:
+        raise ValueError(f"encoder.run={config.encoder.run} was trained with compress=: train it without, and compress "
+                         "what is in front of the decision")  # fmt: skip
     if not task.can_encode(run):
         raise ValueError(
             f"encoder.run={config.encoder.run} is no pre-trained encoder, but model={run.choices['model']}"

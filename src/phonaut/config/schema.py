@@ -92,6 +92,7 @@ class Config:
     scheduler: Node | None = None
     profiler: Node | None = None
     augmentation: Node | None = None
+    compress: Node | None = None
     objective: Node | None = None
     target_features: Node | None = None
     choices: dict[str, str | None] = field(default_factory=dict)

@@ -29,6 +29,7 @@ from phonaut.files import locked, sweep, unless_refused, write_json, write_text
 from phonaut.models import SpeechModel
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.networks import ModelSize, count
+from phonaut.networks.quantized import QuantizedNetwork
 from phonaut.runs.resume import as_begun, state_of
 from phonaut.runs.run import Run, empty
 from phonaut.runs.trainer import trainer_of
@@ -215,7 +216,8 @@ def size_of(model: SpeechModel, data: Any) -> dict[str, int]:
 
 
 def counted(network: Any, n_frames: int, n_features: int) -> ModelSize:
-    """The size of a network, as it says itself or by a run of it."""
+    """The size of a network, as it says itself or by a run of it, in floating point."""
+    network = network.network if isinstance(network, QuantizedNetwork) else network
     if (size := getattr(network, "size", None)) is None:
         return count(network, n_frames, n_features)
     parameters, macs = size(n_frames)

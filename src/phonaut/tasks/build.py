@@ -122,6 +122,8 @@ def speech_model(config: Config, n_classes: int) -> SpeechModel:
     normalizer = normalizer_of(config.normalizer, front_end.n_features)
     more = {} if issubclass(class_of(config.model), VerificationSystem) else {"n_classes": n_classes}
     network = instantiate(config.model, n_features=front_end.n_features, **more)
+    if config.compress:
+        network = instantiate(config.compress).quantized(network)
     return SpeechModel(front_end, network, normalizer)
 
 

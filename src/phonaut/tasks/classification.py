@@ -194,8 +194,8 @@ class Classification(Task):
         return build.training_loop(config, model, data.classes, **more)
 
     def callbacks(self, config: Config, folder: Path) -> list[Callback]:
-        """Pictures for TensorBoard."""
-        return [TensorBoardPictures()]
+        """Pictures for TensorBoard, and what leads a network to few bits."""
+        return [TensorBoardPictures(), *([instantiate(config.compress)] if config.compress else [])]
 
     # --- evaluation
 
@@ -204,7 +204,10 @@ class Classification(Task):
     ) -> tuple[Metrics, dict[str, Any]]:
         """Predictions on validation and test, their figures, and what the loop has to say of the model."""
         model: SpeechModel = loop.model.cpu().eval()
-        about = {"classes": data.classes, **loop.conclude(data)}
+        about = {"classes": data.classes}
+        if config.compress:
+            about |= compressed(config, model, data)
+        about |= loop.conclude(data)
         if data.generated:
             about["generated"] = data.generated
         metrics, log_likelihoods = {}, {}
@@ -293,6 +296,14 @@ class Classification(Task):
             Answer(names[best], float(row[best]), dict(zip(names, row.tolist(), strict=True)))
             for best, row in zip(predictions.predicted.tolist(), predictions.probabilities(), strict=True)
         ]
+
+
+def compressed(config: Config, model: SpeechModel, data: SpeechData) -> dict[str, Any]:
+    """Finish the compression of a network; its scheme and the bytes of its weights, for `model.json`."""
+    compression = instantiate(config.compress)
+    if note := compression.finish(model, data.batches("train")):
+        print(note, flush=True)
+    return {"compress": str(compression.scheme), "weight_bytes": -(-model.network.weight_bits // 8)}
 
 
 def clip_s_of(config: Config) -> float | None:

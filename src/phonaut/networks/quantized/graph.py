@@ -84,8 +84,8 @@ class Steps:
         """A new one."""
         return Quantizer(scheme.activation, signed=signed, kind=scheme.kind, phase=self.phase)
 
-    def build(self) -> tuple[dict[str, nn.Module], Quantizer]:
-        """The steps by name, and the quantiser of the network's input.
+    def build(self) -> dict[str, nn.Module]:
+        """The steps by name; `given` is the quantiser of the network's input.
 
         Raises:
             ValueError: an operation that no step is made of.
@@ -100,7 +100,7 @@ class Steps:
             if node not in self.quantizer_of and not node._erased:  # not joined to one before
                 self.replace(node)
         self.graph.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
-        return self.made, first
+        return self.made
 
     def source(self, node: Any) -> Quantizer:
         """The quantiser of what an operation reads."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -54,10 +54,10 @@ class QuantizedNetwork(Network):
         assert isinstance(network, ConvolutionalNetwork)
         self.network, self.phase, self.scheme = network, Phase(), scheme
         self.looks_ahead, self.time_stride = network.looks_ahead, network.time_stride
-        self.register_buffer("state", torch.zeros(2, dtype=torch.bool))  # folded, quantises
+        self.register_buffer("state", torch.zeros(3))  # folded, quantises, sparsity
         graph = traced(network)
         makes = Steps(network, graph, scheme=scheme, layers=layers or {}, per_channel=per_channel, phase=self.phase)
-        made, self.given = makes.build()
+        made = makes.build()
         results = found_frames(graph)
         heads = [*getattr(network, "exits", []), network.classifier]
         names = [*(f"exits.{i}" for i in range(len(heads) - 1)), "classifier"]
@@ -80,16 +80,58 @@ class QuantizedNetwork(Network):
         """What belongs to a network that may answer early is the network's own."""
         return getattr(self.network, name) if name in DELEGATED else super().__getattr__(name)
 
+    @property
+    def given(self) -> Quantizer:
+        """That of the input."""
+        quantizer = self.graph.given
+        assert isinstance(quantizer, Quantizer)
+        return quantizer
+
     # --- phases
 
     def enter(self) -> None:
         """Go into the phase that the state, which a checkpoint may have brought, says."""
-        self.phase.folded, self.phase.quantizes = self.state.tolist()
+        folded, quantizes, sparsity = self.state.tolist()
+        self.phase.folded, self.phase.quantizes, self.phase.sparsity = bool(folded), bool(quantizes), sparsity
 
     def fold(self) -> None:
         """From now on normalisations keep their statistics, as parts of the layers before them."""
-        self.state[0] = True
+        self.state[0] = 1
         self.enter()
+
+    def prune(self, sparsity: float, progress: float) -> None:
+        """Let the smallest weights of each layer be 0: a part `s (1 - (1 - t)^3)` of them at `t` in [0, 1].
+
+        They stay what they are beneath, so that they may come back. Zhu and Gupta 2017, "To prune, or not to prune",
+        equation 1.
+        """
+        self.state[2] = sparsity * (1 - (1 - min(max(progress, 0.0), 1.0)) ** 3)
+        self.enter()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Take ranges from what is heard while the context lasts, in evaluation too."""
+        self.phase.calibrates = True
+        try:
+            yield
+        finally:
+            self.phase.calibrates = False
+
+    @property
+    def quantizers(self) -> dict[str, Quantizer]:
+        """Those of all activations, by name."""
+        return {name: part for name, part in self.named_modules() if isinstance(part, Quantizer)}
+
+    @property
+    def has_heard(self) -> bool:
+        """Whether the range of every activation is known."""
+        return all(bool(part.scale > 0) for part in self.quantizers.values())
+
+    @property
+    def weight_bits(self) -> int:
+        """Bits that weights and biases take."""
+        products = [part for part in self.modules() if isinstance(part, Product)]
+        return sum(part.n_bits for part in products)
 
     def quantize(self) -> None:
         """From now on round.
@@ -97,10 +139,9 @@ class QuantizedNetwork(Network):
         Raises:
             ValueError: nothing was heard, and no range is known.
         """
-        unseen = [name for name, part in self.named_modules() if isinstance(part, Quantizer) and not part.scale > 0]
-        if unseen:
+        if unseen := [name for name, part in self.quantizers.items() if not part.scale > 0]:
             raise ValueError(f"{unseen[0]} has heard nothing, or zeros alone: its range is not known")
-        self.state[1] = True
+        self.state[1] = 1
         self.enter()
 
     # --- the network
@@ -144,14 +185,15 @@ def found_frames(graph: fx.Graph) -> list[tuple[fx.Node, Any]]:
     return list(output)[1:] if isinstance(output, list) else [output]
 
 
+def can_be(kind: type) -> bool:
+    """Whether networks of a class can be quantised."""
+    return issubclass(kind, ConvolutionalNetwork)
+
+
 def why_not(network: nn.Module) -> str | None:
     """Why a network cannot be quantised, in one sentence; None where it can."""
-    if isinstance(network, ConvolutionalNetwork):
+    if can_be(type(network)):
         return None
     return (f"{type(network).__name__} cannot be quantised: networks of convolutions over time can; export it in "
             "floating point, phonaut export RUN")  # fmt: skip
 
-
-def sparsity_at(progress: float, target: float) -> float:
-    """Part of the weights that are zero after a part of pruning: `s (1 - (1 - t)^3)` (Zhu and Gupta 2017, eq. 1)."""
-    return target * (1 - math.pow(1 - min(max(progress, 0.0), 1.0), 3))

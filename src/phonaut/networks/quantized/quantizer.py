@@ -22,12 +22,16 @@ class Phase:
         folded: batch normalisations keep their statistics, as parts of the layers before them.
         quantizes: activations, weights and biases are rounded; in evaluation with integers throughout.
         noise: part of the weights that stay as they are in a step of training.
+        sparsity: part of the weights of each layer that are 0.
+        calibrates: ranges are watched in evaluation too.
     """
 
     watches: bool = True
     folded: bool = False
     quantizes: bool = False
     noise: float = 0.0
+    sparsity: float = 0.0
+    calibrates: bool = False
 
 
 class Quantizer(nn.Module):
@@ -58,7 +62,7 @@ class Quantizer(nn.Module):
     def watch(self, x: Tensor) -> None:
         """Take the scale with the least error into the mean over batches."""
         values = x.detach().flatten()
-        if not self.phase.watches or not values.numel():
+        if not values.numel():
             return
         values = values[:: max(1, values.numel() // N_WATCHED)].float()
         best = best_scale(values[None], self.levels, power_of_two=False)[0]
@@ -77,7 +81,7 @@ class Quantizer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`x`, watched or rounded."""
-        if self.training:
+        if (self.training and self.phase.watches) or self.phase.calibrates:
             self.watch(x)
         if not self.phase.quantizes:
             return x

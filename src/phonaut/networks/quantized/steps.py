@@ -106,13 +106,28 @@ class Product(Step):
         """Weight and bias with normalisation and branches folded in; gradients reach all of them."""
         layer, norm, owner = self.parts
         if norm is None:
-            return layer.weight, layer.bias
+            return self.pruned(layer.weight), layer.bias
         if owner is not None:
             weight, shift = combined(owner)
         else:
             scale, shift = of_norm(norm)
             weight = layer.weight.double() * scale[:, None, None, None]
-        return weight.to(layer.weight.dtype), shift.to(layer.weight.dtype)
+        return self.pruned(weight.to(layer.weight.dtype)), shift.to(layer.weight.dtype)
+
+    def pruned(self, weight: Tensor) -> Tensor:
+        """The weight with its smallest numbers 0; gradients pass as if they were not."""
+        n = int(self.phase.sparsity * weight.numel())
+        if not n:
+            return weight
+        sizes = weight.detach().abs()
+        kept = weight.detach() * (sizes > sizes.flatten().kthvalue(n).values)
+        return weight + (kept - weight.detach())
+
+    @property
+    def n_bits(self) -> int:
+        """Bits of weights and biases."""
+        layer = self.parts[0]
+        return layer.weight.numel() * self.scheme.weight + len(layer.weight) * self.scheme.bias
 
     def weight_step(self, weight: Tensor) -> Tensor:
         """The scale of weights, one for each output channel or all alike, `(D',)`."""
@@ -155,24 +170,23 @@ class Product(Step):
         """
         layer, norm, owner = self.parts
         learns = norm is not None and norm.training and not self.phase.folded
-        if not self.phase.quantizes and (learns or not self.phase.folded):
+        if not self.phase.quantizes and not self.phase.folded and not self.phase.sparsity:
             if owner is not None:
                 result: Tensor = owner(x, mask)
                 return result
             return layer(x) if norm is None else norm(layer(x), mask)
         weight, bias = self.effective()
-        if not self.phase.quantizes:
-            return self.product(x, weight, bias)
         shape = (-1, *[1] * (weight.ndim - 1))
-        step = self.weight_step(weight).view(shape)
-        rounded = self.weight_levels.nearest(weight.detach(), step) * step
-        if self.phase.noise:
-            rounded = torch.where(torch.rand_like(rounded) < self.phase.noise, weight.detach(), rounded)
-        weight = weight + (rounded - weight.detach())
+        if self.phase.quantizes:
+            step = self.weight_step(weight).view(shape)
+            rounded = self.weight_levels.nearest(weight.detach(), step) * step
+            if self.phase.noise:
+                rounded = torch.where(torch.rand_like(rounded) < self.phase.noise, weight.detach(), rounded)
+            weight = weight + (rounded - weight.detach())
         if learns and norm is not None:  # which takes out what was folded in
             scale = of_norm(norm)[0].detach().to(weight.dtype).view(shape)
             return norm(self.product(x, weight / scale, None), mask)
-        if bias is not None:
+        if bias is not None and self.phase.quantizes:
             unit = step.flatten().double() * self.source_step()
             rounded_bias = (self.whole_bias(bias.detach().double() / unit) * unit).to(bias.dtype)
             bias = bias + (rounded_bias - bias.detach())
@@ -353,8 +367,9 @@ class MeanOverTime(Step):
 
     def of_means(self, mean: Tensor) -> Tensor:
         """Means of at most a few thousand frames, as floating-point numbers, brought to levels as `exactly` does."""
-        if not self.phase.quantizes:
-            return mean
         assert self.output is not None
+        if self.training or not self.phase.quantizes:
+            result: Tensor = self.output(mean)
+            return result
         y = (mean.double() / self.output.step().double() + 0.5 + 1e-4).floor()
         return self.output.levels.clamped(y).to(torch.float32) * self.output.step()
