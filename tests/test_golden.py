@@ -59,6 +59,7 @@ DIFFERENCES: dict[str, str] = {
             "module.gamma",
             "module.negative_weight",
             "teacher.*",
+            "choices.compress",
             "window_ms",
         )
     },

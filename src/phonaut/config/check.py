@@ -258,8 +258,8 @@ def compress_problems(config: Config) -> list[str]:
         wrong.append(f"{name} is for networks of convolutions over time, and model={config.choices['model']} is none: "
                      "use model=tc-res8, or leave it out")  # fmt: skip
     if config.checkpoint.get("monitor") or config.checkpoint.get("n_averaged"):
-        wrong.append(f"{name} rounds in the last part of training, and checkpoint={config.choices['checkpoint']} may keep "
-                     "what was before: type checkpoint=last")  # fmt: skip
+        wrong.append(f"{name} rounds in the last part of training, and checkpoint={config.choices['checkpoint']} may "
+                     "keep what was before: type checkpoint=last")  # fmt: skip
     if config.module.get("statistics_noise"):
         wrong.append(f"{name} and module.statistics_noise both change what is behind the first layers: leave one out")
     return wrong

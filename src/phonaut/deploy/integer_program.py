@@ -25,7 +25,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
@@ -46,7 +45,6 @@ from phonaut.networks.quantized.steps import (
     Sum,
     Table,
 )
-from phonaut.networks.time_conv import masked
 
 FORMAT = 1
 
@@ -212,8 +210,8 @@ class Writer:
         if isinstance(module, Quantizer):
             self.name_of[node] = "frames"
         elif isinstance(module, Step):
-            self.name_of[node] = node.name
-            self.step(module, node.name, read)
+            self.name_of[node] = str(node.target)
+            self.step(module, str(node.target), read)
         elif read:
             self.name_of[node] = read[0]
             if node.target == "unsqueeze" and node.args[1] == 1:

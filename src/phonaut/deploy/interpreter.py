@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from phonaut.deploy.integer_program import Operation, Program
 
-Whole = NDArray[np.int64]
+Whole = NDArray[Any]  # int64 throughout
 
 
 class Interpreter:
@@ -35,7 +35,8 @@ class Interpreter:
         levels = frames.astype(np.float32) / np.float32(self.program.scale)
         low, high = self.program.low, self.program.high
         whole = np.sign(levels) if self.program.binary else np.clip(np.rint(levels), low, high)
-        return whole.astype(np.int64).T[:, None, :]
+        result: Whole = whole.astype(np.int64).T[:, None, :]
+        return result
 
     def results(self, frames: NDArray[np.float32] | Whole) -> dict[str, Whole]:
         """The result of every operation by name, test vectors for a device: of one segment, `(T, D)`.
@@ -77,7 +78,8 @@ class Interpreter:
         ends = np.arange(1, hidden.shape[2] + 1)
         total = (sums[:, :, ends] - sums[:, :, ends - n])[:, 0]
         means = clamped(divided(total, n, mean.numbers), mean)
-        return (decision.arrays["weight"] @ means + decision.arrays["bias"][:, None]).T
+        scores: Whole = (decision.arrays["weight"] @ means + decision.arrays["bias"][:, None]).T
+        return scores
 
 
 def run(operation: Operation, inputs: list[Whole]) -> Whole:
@@ -86,9 +88,11 @@ def run(operation: Operation, inputs: list[Whole]) -> Whole:
     if kind == "rows":
         return x.transpose(1, 0, 2)
     if kind == "table":
-        return arrays["entries"][x - numbers["offset"]]
+        entries: Whole = arrays["entries"][x - numbers["offset"]]
+        return entries
     if kind == "linear":
-        return arrays["weight"] @ x + arrays["bias"]
+        scores: Whole = arrays["weight"] @ x + arrays["bias"]
+        return scores
     if kind == "mean_time":
         return clamped(divided(x[:, 0].sum(axis=1), x.shape[2], numbers), operation)
     if kind == "add":
@@ -114,12 +118,14 @@ def run(operation: Operation, inputs: list[Whole]) -> Whole:
 def brought_back(acc: Whole, multiplier: Any, shift: Any) -> Whole:
     """`acc * multiplier / 2^shift`, rounded half up."""
     half = np.left_shift(np.int64(1), shift) >> 1
-    return (acc * multiplier + half) >> shift
+    result: Whole = (acc * multiplier + half) >> shift
+    return result
 
 
 def divided(total: Whole, n: Any, numbers: dict[str, Any]) -> Whole:
     """`total 2^over / (n 2^under)`, rounded half up."""
-    return (2 * (total << numbers["over"]) + (n << numbers["under"])) // (2 * (n << numbers["under"]))
+    result: Whole = (2 * (total << numbers["over"]) + (n << numbers["under"])) // (2 * (n << numbers["under"]))
+    return result
 
 
 def clamped(y: Whole, operation: Operation) -> Whole:
@@ -145,4 +151,5 @@ def convolved(x: Whole, weight: Whole, numbers: dict[str, Any]) -> Whole:
     by_group = seen.reshape(groups, seen.shape[0] // groups, *seen.shape[1:])  # (g, D / g, F', T', taps, rows)
     weights = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
     y = np.einsum("gdftkh,godhk->goft", by_group, weights, optimize=True)
-    return y.reshape(-1, *y.shape[2:])
+    result: Whole = y.reshape(-1, *y.shape[2:])
+    return result

@@ -95,12 +95,17 @@ class TimeConv(OverTime, nn.Conv2d):
     def product(self, x: Tensor, weight: Tensor) -> Tensor:
         """The convolution with a weight in place of the layer's own."""
         if self.past is None:
-            return self._conv_forward(F.pad(x, self.ends) if any(self.ends) else x, weight, None)
+            return self.convolved(F.pad(x, self.ends) if any(self.ends) else x, weight)
         part = self.go_on(x, self.past)
         if part is not None:
-            return self._conv_forward(part, weight, None)
+            return self.convolved(part, weight)
         taps, stride, padding = self.height
         return x.new_zeros(len(x), self.out_channels, (x.shape[2] + 2 * padding - taps) // stride + 1, 0)
+
+    def convolved(self, x: Tensor, weight: Tensor) -> Tensor:
+        """As PyTorch's own layer, with another weight."""
+        result: Tensor = self._conv_forward(x, weight, None)
+        return result
 
 
 class TimeMean(OverTime, nn.Module):

@@ -20,6 +20,7 @@ from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.convolutional import ConvolutionalNetwork
 from phonaut.networks.mockingjay import Mockingjay
+from phonaut.networks.quantized import QuantizedNetwork
 from phonaut.tasks import added_data, build, few_recordings, mixes, teachers
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.encoders import prepare_encoder
@@ -204,7 +205,7 @@ class Classification(Task):
     ) -> tuple[Metrics, dict[str, Any]]:
         """Predictions on validation and test, their figures, and what the loop has to say of the model."""
         model: SpeechModel = loop.model.cpu().eval()
-        about = {"classes": data.classes}
+        about: dict[str, Any] = {"classes": data.classes}
         if config.compress:
             about |= compressed(config, model, data)
         about |= loop.conclude(data)
@@ -300,10 +301,12 @@ class Classification(Task):
 
 def compressed(config: Config, model: SpeechModel, data: SpeechData) -> dict[str, Any]:
     """Finish the compression of a network; its scheme and the bytes of its weights, for `model.json`."""
-    compression = instantiate(config.compress)
+    assert config.compress is not None
+    compression, network = instantiate(config.compress), model.network
+    assert isinstance(network, QuantizedNetwork)
     if note := compression.finish(model, data.batches("train")):
         print(note, flush=True)
-    return {"compress": str(compression.scheme), "weight_bytes": -(-model.network.weight_bits // 8)}
+    return {"compress": str(compression.scheme), "weight_bytes": -(-network.weight_bits // 8)}
 
 
 def clip_s_of(config: Config) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import lightning as L
@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
-from phonaut.checks import Rule, within
+from phonaut.checks import Rule
 from phonaut.data.batches import Batch
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.network import evaluating
@@ -33,9 +33,10 @@ class Compression(Callback):
         bits: of activations, weights and biases.
         kind: `linear`, with free scales, or `fp`, with powers of two.
         start: part of training after which numbers are rounded.
-        fold_bn: part of training after which batch normalisations are folded and frozen; None: when it ends.
+        fold_bn: part of training after which batch normalisations are folded and frozen; None: when it ends. Branches
+            of convolutions are folded with them, when rounding begins at the latest, and pruned from then on.
         per_channel: weights have a scale for each output channel.
-        layers: patterns of names of layers, with bits of their own.
+        layers: patterns of names of layers with bits of their own, `blocks.0.*:16_8_16`; the last that fits holds.
         noise: part of the weights that stay as they are in a step of training, drawn anew (Fan et al. 2021, "Training
             with quantization noise for extreme model compression").
         sparsity: part of the weights of each layer that are 0 from the start on.
@@ -45,13 +46,17 @@ class Compression(Callback):
 
     @classmethod
     def problems(
-        cls, *, bits: Any = (8, 8, 8), kind: str = "linear", layers: Any = None, **options: Any
+        cls, *, bits: Any = (8, 8, 8), kind: str = "linear", layers: Sequence[str] = (), **options: Any
     ) -> list[str]:
         """Bits that are none."""
-        wrong = bits_problems("compress.bits", bits)
-        for pattern, of_layer in (layers or {}).items():
-            wrong += bits_problems(f"compress.layers.{pattern}", of_layer)
-        return wrong
+        try:
+            of_layers(layers, kind)
+        except ValueError as error:
+            return [str(error)]
+        if len(bits) == 3 and all(1 <= n <= MOST_BITS for n in bits):
+            return []
+        return [f"compress.bits={list(bits)}: must be those of activations, weights and biases, each 1 to {MOST_BITS}: "
+                "compress=linear_8_8_8"]  # fmt: skip
 
     def __init__(
         self,
@@ -61,13 +66,13 @@ class Compression(Callback):
         start: float = 0.7,
         fold_bn: float | None = 0.7,
         per_channel: bool = True,
-        layers: Mapping[str, Sequence[int]] | None = None,
+        layers: Sequence[str] = (),
         noise: float = 0.0,
         sparsity: float = 0.0,
     ) -> None:
         super().__init__()
         self.scheme = Scheme(kind, *bits)
-        self.layers = {pattern: Scheme(kind, *of_layer) for pattern, of_layer in (layers or {}).items()}
+        self.layers = of_layers(layers, kind)
         self.start, self.fold_bn, self.per_channel = start, fold_bn, per_channel
         self.noise, self.sparsity = noise, sparsity
 
@@ -79,7 +84,9 @@ class Compression(Callback):
         """
         return QuantizedNetwork(network, self.scheme, layers=self.layers, per_channel=self.per_channel)
 
-    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Go into the phase of this step."""
         network = pl_module.model.network  # type: ignore[union-attr]
         assert isinstance(network, QuantizedNetwork)
@@ -92,7 +99,10 @@ class Compression(Callback):
         phase.noise = self.noise
         if self.sparsity:
             network.prune(self.sparsity, (progress - began) / (self.start - began) if self.start else 1.0)
-        if self.fold_bn is not None and progress >= self.fold_bn and not phase.folded:
+        fold_bn = (
+            min(self.start, 1.0 if self.fold_bn is None else self.fold_bn) if network.has_branches else self.fold_bn
+        )
+        if fold_bn is not None and progress >= fold_bn and not phase.folded:
             network.fold()
         if progress >= self.start and not phase.quantizes and network.has_heard:
             network.quantize()
@@ -104,7 +114,9 @@ class Compression(Callback):
         note = ""
         if not network.phase.quantizes:
             network.prune(self.sparsity, 1.0)
-            note = f"training ended before compress.start={self.start:g}: the network was rounded without training for it"
+            note = (
+                f"training ended before compress.start={self.start:g}: the network was rounded without training for it"
+            )
             calibrate(model, batches)
             network.quantize()
         if not network.phase.folded:
@@ -126,10 +138,22 @@ def calibrate(model: SpeechModel, batches: Iterable[Batch]) -> None:
                 break
 
 
-def bits_problems(key: str, bits: Any) -> list[str]:
-    """What is no list of three numbers of bits."""
-    if isinstance(bits, (list, tuple)) and len(bits) == 3 and all(
-        isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= MOST_BITS for n in bits
-    ):
-        return []
-    return [f"{key}={bits}: must be the bits of activations, weights and biases, each 1 to {MOST_BITS}: [8,8,8]"]
+def of_layers(layers: Sequence[str], kind: str) -> dict[str, Scheme]:
+    """Patterns of names of layers, with their bits.
+
+    Raises:
+        ValueError: one is no pattern with bits.
+
+    >>> of_layers(["blocks.*:8_2_8"], "fp")
+    {'blocks.*': Scheme(kind='fp', activation=8, weight=2, bias=8)}
+    """
+    found = {}
+    for entry in layers:
+        pattern, _, bits = str(entry).rpartition(":")
+        try:
+            found[pattern] = Scheme.of(bits, kind)
+        except ValueError:
+            pattern = ""
+        if not pattern:
+            raise ValueError(f"compress.layers: {entry} is no pattern with bits, such as blocks.0.*:16_8_16")
+    return found

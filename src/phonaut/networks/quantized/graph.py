@@ -137,20 +137,22 @@ class Steps:
         source = [self.source(x)]
         if isinstance(layer, TimeMean):
             signed = source[0].levels.low < 0
-            self.put(node, MeanOverSomeTime(layer, sources=source, output=self.quantizer(scheme, signed=signed)), (x,), node)
+            self.put(
+                node, MeanOverSomeTime(layer, sources=source, output=self.quantizer(scheme, signed=signed)), (x,), node
+            )
             return
         if isinstance(layer, SubSpectralNorm):
             relu, last = self.rectified(node)
-            step = Affine(layer, scheme, sources=source, output=self.quantizer(scheme, signed=not relu))
-            step.relu = relu
-            self.put(node, step, (x, mask), last)
+            affine = Affine(layer, scheme, sources=source, output=self.quantizer(scheme, signed=not relu))
+            affine.relu = relu
+            self.put(node, affine, (x, mask), last)
             return
-        norm, owner = None, None
+        norm: Any = None
+        owner: TemporalConv | None = None
         if isinstance(layer, TemporalConv):
             layer, norm, owner = layer.conv, layer.norm, layer
-        elif isinstance(follower := self.only_user(node), fx.Node) and follower.op == "call_module":
-            if type(after := self.modules[str(follower.target)]) is MaskedBatchNorm:
-                norm, last, mask = after, follower, follower.args[1]
+        elif (follower := self.normalised(node)) is not None:
+            norm, last, mask = self.modules[str(follower.target)], follower, follower.args[1]
         relu, last = self.rectified(last)
         assert isinstance(layer, (TimeConv, nn.Linear)), layer
         step = Product(
@@ -187,6 +189,12 @@ class Steps:
     def only_user(self, node: fx.Node) -> fx.Node | None:
         """The one operation that reads a node, if there is one."""
         return next(iter(node.users)) if len(node.users) == 1 else None
+
+    def normalised(self, node: fx.Node) -> fx.Node | None:
+        """The batch normalisation that follows, alone, if one does."""
+        user = self.only_user(node)
+        is_norm = user is not None and type(self.modules.get(str(user.target))) is MaskedBatchNorm
+        return user if is_norm else None
 
     def rectified(self, node: fx.Node) -> tuple[bool, fx.Node]:
         """Whether a rectifier follows, alone, and the last node of both."""

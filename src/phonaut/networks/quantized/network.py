@@ -1,4 +1,4 @@
-"""A network whose numbers become integers in the course of training: the same network, and in the end an exact program."""
+"""A network whose numbers become integers in the course of training, and in the end an exact program."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from phonaut.networks.quantized.graph import Steps, traced
 from phonaut.networks.quantized.number_format import Scheme
 from phonaut.networks.quantized.quantizer import Phase, Quantizer
 from phonaut.networks.quantized.steps import MeanOverTime, Product
+from phonaut.networks.reparameterized import layers_of
 
 DELEGATED = ("exit_weights", "confidence", "chosen", "exit_macs")
 
@@ -74,7 +75,7 @@ class QuantizedNetwork(Network):
         refuse([f"compress.layers: {pattern} fits no layer of {type(network).__name__}"
                 for pattern in sorted((layers or {}).keys() - makes.used)])  # fmt: skip
         self.graph = fx.GraphModule(made, graph, "Body")
-        self.register_load_state_dict_post_hook(lambda *_: self.enter())
+        self.register_load_state_dict_post_hook(lambda *_: self.enter())  # type: ignore[no-untyped-call]
 
     def __getattr__(self, name: str) -> Any:
         """What belongs to a network that may answer early is the network's own."""
@@ -98,6 +99,11 @@ class QuantizedNetwork(Network):
         """From now on normalisations keep their statistics, as parts of the layers before them."""
         self.state[0] = 1
         self.enter()
+
+    @property
+    def has_branches(self) -> bool:
+        """Whether convolutions have branches, which are folded with the normalisations."""
+        return any(len(layer.branches) for layer in layers_of(self.network))
 
     def prune(self, sparsity: float, progress: float) -> None:
         """Let the smallest weights of each layer be 0: a part `s (1 - (1 - t)^3)` of them at `t` in [0, 1].
@@ -166,12 +172,14 @@ class QuantizedNetwork(Network):
 
     def decided(self, i: int, mean: Tensor) -> Tensor:
         """Scores of an exit."""
-        scores: Tensor = self.decisions[i](self.network.dropout(mean), None)
+        decision: Any = self.decisions[i]
+        scores: Tensor = decision(self.network.dropout(mean), None)
         return scores
 
     def decide(self, mean: Tensor) -> Tensor:
         """Scores `(..., C)` of means over hidden frames of the last exit, `(..., H)`."""
-        return self.decided(-1, self.means[-1].of_means(mean))  # type: ignore[operator]
+        last: Any = self.means[-1]
+        return self.decided(-1, last.of_means(mean))
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Scores `(B, C)` of segments `(B, T, D)` with `lengths (B,)`."""
@@ -196,4 +204,3 @@ def why_not(network: nn.Module) -> str | None:
         return None
     return (f"{type(network).__name__} cannot be quantised: networks of convolutions over time can; export it in "
             "floating point, phonaut export RUN")  # fmt: skip
-

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from phonaut.arrays import Array
 
 MOST_BITS = 16
 MULTIPLIER_BITS = 16
@@ -119,7 +119,7 @@ def best_scale(rows: Tensor, levels: Levels, *, power_of_two: bool, search: bool
     return scales.gather(0, errors.argmin(dim=0)[None])[0]
 
 
-def ratio(of: Array) -> tuple[Array, Array]:
+def ratio(of: ArrayLike) -> tuple[Any, Any]:
     """Multipliers and shifts, `of ~ multiplier / 2^shift`, int64; a power of two exactly, others to 1 part in 2^16.
 
     >>> [n.tolist() for n in ratio(np.array([0.25, 3.0, 0.1]))]
@@ -136,7 +136,7 @@ def ratio(of: Array) -> tuple[Array, Array]:
     return np.where(shift > LONGEST_SHIFT, 0, multiplier), np.where(shift > LONGEST_SHIFT, 0, shift)
 
 
-def common_ratio(of: Array) -> tuple[Array, int]:
+def common_ratio(of: ArrayLike) -> tuple[NDArray[np.int64], int]:
     """Multipliers with one shift for several ratios, the greatest of them with 16 bits.
 
     >>> multipliers, shift = common_ratio(np.array([0.5, 0.25]))

@@ -50,9 +50,7 @@ class Quantizer(nn.Module):
 
     scale: Tensor
 
-    def __init__(
-        self, bits: int, *, signed: bool, kind: str, phase: Phase, unit: Quantizer | None = None
-    ) -> None:
+    def __init__(self, bits: int, *, signed: bool, kind: str, phase: Phase, unit: Quantizer | None = None) -> None:
         super().__init__()
         self.levels = Levels.of(bits, signed=signed, kind=kind)
         self.power_of_two, self.phase, self.unit = kind == "fp", phase, [unit] if unit else []
@@ -65,7 +63,7 @@ class Quantizer(nn.Module):
         if not values.numel():
             return
         values = values[:: max(1, values.numel() // N_WATCHED)].float()
-        best = best_scale(values[None], self.levels, power_of_two=False)[0]
+        best = best_scale(values[None], self.levels, power_of_two=self.power_of_two)[0]
         self.scale.copy_(torch.lerp(self.scale, best, MOMENTUM) if self.scale > 0 else best)
 
     def step(self) -> Tensor:
@@ -89,5 +87,5 @@ class Quantizer(nn.Module):
         if not self.training:
             return self.integers(x) * step
         low, high = self.levels[:2]
-        inside = x.clamp(low * step, high * step)
+        inside = x.clamp((low - 0.5) * step, (high + 0.5) * step)  # whatever rounds to a level
         return inside + (self.levels.nearest(inside.detach(), step) * step - inside.detach())

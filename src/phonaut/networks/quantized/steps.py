@@ -159,7 +159,7 @@ class Product(Step):
         layer = self.parts[0]
         if isinstance(layer, nn.Linear):
             return F.linear(x, weight, bias)
-        y = layer.product(x, weight)
+        y: Tensor = layer.product(x, weight)
         return y if bias is None else y + bias[:, None, None]
 
     def plainly(self, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -169,12 +169,11 @@ class Product(Step):
         statistics, which are taken out again before it.
         """
         layer, norm, owner = self.parts
+        has_branches = owner is not None and len(owner.branches) > 0
         learns = norm is not None and norm.training and not self.phase.folded
-        if not self.phase.quantizes and not self.phase.folded and not self.phase.sparsity:
-            if owner is not None:
-                result: Tensor = owner(x, mask)
-                return result
-            return layer(x) if norm is None else norm(layer(x), mask)
+        if not self.phase.quantizes and not self.phase.folded and (not self.phase.sparsity or has_branches):
+            y: Tensor = layer(x) if owner is None else owner(x, mask)
+            return y if norm is None or owner is not None else norm(y, mask)  # type: ignore[no-any-return]
         weight, bias = self.effective()
         shape = (-1, *[1] * (weight.ndim - 1))
         if self.phase.quantizes:
@@ -185,7 +184,8 @@ class Product(Step):
             weight = weight + (rounded - weight.detach())
         if learns and norm is not None:  # which takes out what was folded in
             scale = of_norm(norm)[0].detach().to(weight.dtype).view(shape)
-            return norm(self.product(x, weight / scale, None), mask)
+            y = norm(self.product(x, weight / scale, None), mask)
+            return y
         if bias is not None and self.phase.quantizes:
             unit = step.flatten().double() * self.source_step()
             rounded_bias = (self.whole_bias(bias.detach().double() / unit) * unit).to(bias.dtype)
@@ -232,7 +232,8 @@ class Affine(Step):
         """Weights and biases of each channel and row, `(D, F)`, and the scale of the weights `(D, F)`, in double."""
         norm = self.parts[0]
         scale, shift = (
-            one.view(-1, norm.n_bands).repeat_interleave(n_rows // norm.n_bands, dim=1).detach() for one in of_norm(norm)
+            one.view(-1, norm.n_bands).repeat_interleave(n_rows // norm.n_bands, dim=1).detach()
+            for one in of_norm(norm)
         )
         step = scale.abs().clamp_min(2.0**-60) / self.weight_levels.high
         step = step.log2().ceil().exp2() if self.scheme.power_of_two else step
