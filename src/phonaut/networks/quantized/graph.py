@@ -150,7 +150,8 @@ class Steps:
         norm: Any = None
         owner: TemporalConv | None = None
         if isinstance(layer, TemporalConv):
-            layer, norm, owner = layer.conv, layer.norm, layer
+            owner = layer
+            layer, norm = owner.conv, owner.norm
         elif (follower := self.normalised(node)) is not None:
             norm, last, mask = self.modules[str(follower.target)], follower, follower.args[1]
         relu, last = self.rectified(last)

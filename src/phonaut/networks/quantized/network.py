@@ -184,7 +184,9 @@ class QuantizedNetwork(Network):
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Scores `(B, C)` of segments `(B, T, D)` with `lengths (B,)`."""
         scores = self.exit_scores(frames, lengths)
-        return scores[-1] if len(scores) == 1 else self.network.chosen(scores)[0]
+        network: Any = self.network
+        chosen: Tensor = scores[-1] if len(scores) == 1 else network.chosen(scores)[0]
+        return chosen
 
 
 def found_frames(graph: fx.Graph) -> list[tuple[fx.Node, Any]]:

@@ -19,7 +19,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-
 MOST_BITS = 16
 MULTIPLIER_BITS = 16
 LONGEST_SHIFT = 60

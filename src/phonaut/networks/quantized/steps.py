@@ -173,7 +173,7 @@ class Product(Step):
         learns = norm is not None and norm.training and not self.phase.folded
         if not self.phase.quantizes and not self.phase.folded and (not self.phase.sparsity or has_branches):
             y: Tensor = layer(x) if owner is None else owner(x, mask)
-            return y if norm is None or owner is not None else norm(y, mask)  # type: ignore[no-any-return]
+            return y if norm is None or owner is not None else norm(y, mask)
         weight, bias = self.effective()
         shape = (-1, *[1] * (weight.ndim - 1))
         if self.phase.quantizes:
@@ -184,8 +184,8 @@ class Product(Step):
             weight = weight + (rounded - weight.detach())
         if learns and norm is not None:  # which takes out what was folded in
             scale = of_norm(norm)[0].detach().to(weight.dtype).view(shape)
-            y = norm(self.product(x, weight / scale, None), mask)
-            return y
+            normalised: Tensor = norm(self.product(x, weight / scale, None), mask)
+            return normalised
         if bias is not None and self.phase.quantizes:
             unit = step.flatten().double() * self.source_step()
             rounded_bias = (self.whole_bias(bias.detach().double() / unit) * unit).to(bias.dtype)
