@@ -116,7 +116,7 @@ def test_from_the_first_step_on_it_rounds_as_soon_as_a_batch_was_heard() -> None
         (["compress=linear_0_8_8"], r"compress.bits=\[0, 8, 8\]: must be those of activations"),
         (["compress=linear_8_8_8", "compress.start=1"], "compress.start=1"),
         (["compress=linear_8_8_8", "checkpoint=best"], "may keep what was before: type checkpoint=last"),
-        (["compress=linear_8_8_8", "model=lstm"], "model=lstm is none"),
+        (["compress=linear_8_8_8", "model=lstm", "model.bidirectional=true"], "in one direction"),
         (["compress=linear_8_8_8", "model=gmmhmm"], "model=gmmhmm is none"),
         (["compress=linear_8_8_8", "module.statistics_noise=0.5"], "leave one out"),
         (["compress=linear_8_8_8", "compress.layers=[first:8_8]"], "compress.layers: first:8_8 is no pattern"),

@@ -255,8 +255,11 @@ def compress_problems(config: Config) -> list[str]:
 
     name, wrong = f"compress={config.choices['compress']}", []
     if not can_be(class_of(config.model)):
-        wrong.append(f"{name} is for networks of convolutions over time, and model={config.choices['model']} is none: "
-                     "use model=tc-res8, or leave it out")  # fmt: skip
+        wrong.append(f"{name} is for networks of convolutions over time and recurrent ones, and "
+                     f"model={config.choices['model']} is none: use model=tc-res8, or leave it out")  # fmt: skip
+    elif config.model.get("bidirectional") or config.model.get("scope") == "recording":
+        wrong.append(f"{name} is for recurrent networks in one direction, over segments: leave model.bidirectional and "
+                     "model.scope out")  # fmt: skip
     if config.checkpoint.get("monitor") or config.checkpoint.get("n_averaged"):
         wrong.append(f"{name} rounds in the last part of training, and checkpoint={config.choices['checkpoint']} may "
                      "keep what was before: type checkpoint=last")  # fmt: skip

@@ -11,8 +11,20 @@ within `low ... high`, of which the `binary` are the two ends alone (y < 0 is lo
     mean_rows    (D, F, T) -> (D, 1, T): acc = sum over F;  y = (acc * multiplier + half(shift)) >> shift
     mean_frames  acc = sum of `size` frames, every `size`;  likewise
     table        y = entries[x - offset]
+    recurrent    (D, 1, T) -> (H, 1, T), frame by frame, from states of 0; see below
     mean_time    (D, 1, T) -> (D): y = floor((2 * sum(x) * 2^over + n * 2^under) / (2 * n * 2^under)), n frames
     linear       scores = weight x + bias: they are not brought back to few bits, and times `scale` they are logits
+
+A recurrent operation, `>>` rounding half up, `|12` and `|16` clamped to so many bits, tables read at `z + 2048`:
+
+    a = of_input x * factor_of_input + bias;  b = of_state h * factor_of_state
+    lstm   i, f, g, o = (a + b) >> shift |12;  i, f, o by `sigmoid`, g by `tanh`
+           c = (f c 2^4 + i g) >> 19 |16;      s = o * tanh[c >> 3 |12]
+    gru    r, z = (a + b) >> shift |12 of the first 2 H rows, by `sigmoid`; of the last H rows
+           n = a >> shift |16;  m = (b + bias_of_state) >> shift |16;  n = tanh[(n 2^15 + r m) >> 18 |12]
+           s = ((2^15 - z) n + z s) >> 15 |16
+    rnn    s = tanh[(a + b) >> shift |12]
+    h = (s * multiplier) >> shift of the numbers, within low ... high: the result of the frame
 
 Beyond the ends of time and rows are zeros. The input is `clamp(round(frames / scale))`, ties to even, in float32.
 """
@@ -35,6 +47,7 @@ from phonaut.files import write_bytes
 from phonaut.networks.convolutional import thinned
 from phonaut.networks.quantized.network import QuantizedNetwork, found_frames
 from phonaut.networks.quantized.quantizer import Quantizer
+from phonaut.networks.quantized.recurrent import Recurrence
 from phonaut.networks.quantized.steps import (
     Affine,
     MeanOverFrequency,
@@ -256,6 +269,10 @@ class Writer:
             multiplier, shift = step.ratios(rows)
             numbers = {"multiplier": multiplier, "shift": shift}
             self.write("mean_rows", name, inputs, step, shape=(channels, 1), numbers=numbers)
+        elif isinstance(step, Recurrence):
+            numbers, tensors = step.program()
+            arrays = {name: whole(one) for name, one in tensors.items()}
+            self.write("recurrent", name, inputs, step, shape=(step.n_hidden, 1), numbers=numbers, arrays=arrays)
         else:
             assert isinstance(step, Table)
             arrays, numbers = {"entries": whole(step.entries())}, {"offset": step.sources[0].levels.low}

@@ -95,6 +95,8 @@ def run(operation: Operation, inputs: list[Whole]) -> Whole:
         return scores
     if kind == "mean_time":
         return clamped(divided(x[:, 0].sum(axis=1), x.shape[2], numbers), operation)
+    if kind == "recurrent":
+        return recurred(x[:, 0].T, operation)[:, None]
     if kind == "add":
         of_a, of_b = numbers["multiplier"]
         return clamped(brought_back(x * of_a + inputs[1] * of_b, 1, numbers["shift"]), operation)
@@ -153,3 +155,33 @@ def convolved(x: Whole, weight: Whole, numbers: dict[str, Any]) -> Whole:
     y = np.einsum("gdftkh,godhk->goft", by_group, weights, optimize=True)
     result: Whole = y.reshape(-1, *y.shape[2:])
     return result
+
+
+def recurred(x: Whole, operation: Operation) -> Whole:
+    """States `(H, T)` of a recurrent operation over frames `(T, D)`."""
+    arrays, cell = operation.arrays, operation.numbers["cell"]
+    sigmoid, tanh = (
+        lambda z, table=arrays[name]: table[np.clip(z, -2048, 2047) + 2048] for name in ("sigmoid", "tanh")
+    )
+    h = s = c = np.zeros(operation.shape[0], dtype=np.int64)
+    n_gates = 2 * len(h)
+    results = []
+    for frame in x:
+        a = (arrays["of_input"] @ frame) * arrays["factor_of_input"] + arrays["bias"]
+        b = (arrays["of_state"] @ h) * arrays["factor_of_state"]
+        z = brought_back(a + b, 1, arrays["shift"])
+        if cell == "lstm":
+            i, f, g, o = np.split(z, 4)
+            c = np.clip(brought_back(((sigmoid(f) * c) << 4) + sigmoid(i) * tanh(g), 1, 19), -32768, 32767)
+            s = sigmoid(o) * tanh(brought_back(c, 1, 3))
+        elif cell == "gru":
+            r, update = np.split(sigmoid(z[:n_gates]), 2)
+            b = b + arrays["bias_of_state"]
+            new, own = (np.clip(brought_back(one, 1, arrays["shift"])[n_gates:], -32768, 32767) for one in (a, b))
+            n = tanh(brought_back((new << 15) + r * own, 1, 18))
+            s = np.clip(brought_back((32768 - update) * n + update * s, 1, 15), -32768, 32767)
+        else:
+            s = tanh(z)
+        h = clamped(brought_back(s, operation.numbers["multiplier"], operation.numbers["shift"]), operation)
+        results.append(h)
+    return np.stack(results, axis=1)

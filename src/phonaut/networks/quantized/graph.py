@@ -16,7 +16,9 @@ from phonaut.networks.convolutional import thinned
 from phonaut.networks.padding import MaskedBatchNorm
 from phonaut.networks.quantized.number_format import Scheme
 from phonaut.networks.quantized.quantizer import Phase, Quantizer
+from phonaut.networks.quantized.recurrent import Recurrence
 from phonaut.networks.quantized.steps import Affine, MeanOverFrequency, MeanOverSomeTime, Product, Step, Sum, Table
+from phonaut.networks.recurrent import Recurrent
 from phonaut.networks.time_conv import TemporalConv, TimeConv, TimeMean, masked
 
 LAYERS = (TemporalConv, TimeConv, MaskedBatchNorm, TimeMean, nn.Linear, nn.Dropout, nn.Dropout2d)
@@ -41,6 +43,11 @@ def traced(network: nn.Module) -> fx.Graph:
     Raises:
         ValueError: they depend on values, and cannot be traced.
     """
+    if isinstance(network, Recurrent):
+        graph = fx.Graph()
+        frames, _, mask = (graph.placeholder(name) for name in ("frames", "lengths", "mask"))
+        graph.output((graph.call_module("cells", (frames,)), mask))
+        return graph
     method = "block_frames" if hasattr(network, "exits") else "body"
     try:
         return BodyTracer(method).trace(network)
@@ -134,6 +141,9 @@ class Steps:
             self.quantizer_of[node] = self.source(x)
             return
         scheme, last = self.scheme_of(str(node.target)), node
+        if isinstance(layer, nn.RNNBase):
+            self.replace_recurrence(node, layer, scheme)
+            return
         source = [self.source(x)]
         if isinstance(layer, TimeMean):
             signed = source[0].levels.low < 0
@@ -161,6 +171,22 @@ class Steps:
             output=self.quantizer(scheme, signed=not relu),
         )  # fmt: skip
         self.put(node, step, (x, mask), last)
+
+    def replace_recurrence(self, node: fx.Node, layer: nn.RNNBase, scheme: Scheme) -> None:
+        """Make steps of a recurrent layer and those on top of it."""
+        below = node.args[0]
+        for number in range(layer.num_layers):
+            step = Recurrence(
+                layer, number, scheme, sources=[self.source(below)], output=self.quantizer(scheme, signed=True)
+            )
+            name = f"cells_{number}"
+            self.made[name] = step
+            with self.graph.inserting_before(node):
+                below = self.graph.call_module(name, (below,))
+            assert step.output is not None
+            self.quantizer_of[below] = step.output
+        node.replace_all_uses_with(below)
+        self.graph.erase_node(node)
 
     def replace_sum(self, node: fx.Node) -> None:
         """Make a step of a sum; a sum with the number 0 is none."""

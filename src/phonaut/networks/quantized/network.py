@@ -16,7 +16,9 @@ from phonaut.networks.padding import without_padding
 from phonaut.networks.quantized.graph import Steps, traced
 from phonaut.networks.quantized.number_format import Scheme
 from phonaut.networks.quantized.quantizer import Phase, Quantizer
+from phonaut.networks.quantized.recurrent import Recurrence
 from phonaut.networks.quantized.steps import MeanOverTime, Product
+from phonaut.networks.recurrent import Recurrent
 from phonaut.networks.reparameterized import layers_of
 
 DELEGATED = ("exit_weights", "confidence", "chosen", "exit_macs")
@@ -52,7 +54,7 @@ class QuantizedNetwork(Network):
         super().__init__()
         if problem := why_not(network):
             raise ValueError(problem)
-        assert isinstance(network, ConvolutionalNetwork)
+        assert isinstance(network, (ConvolutionalNetwork, Recurrent))
         self.network, self.phase, self.scheme = network, Phase(), scheme
         self.looks_ahead, self.time_stride = network.looks_ahead, network.time_stride
         self.register_buffer("state", torch.zeros(3))  # folded, quantises, sparsity
@@ -136,7 +138,7 @@ class QuantizedNetwork(Network):
     @property
     def weight_bits(self) -> int:
         """Bits that weights and biases take."""
-        products = [part for part in self.modules() if isinstance(part, Product)]
+        products = [part for part in self.modules() if isinstance(part, (Product, Recurrence))]
         return sum(part.n_bits for part in products)
 
     def quantize(self) -> None:
@@ -197,12 +199,15 @@ def found_frames(graph: fx.Graph) -> list[tuple[fx.Node, Any]]:
 
 def can_be(kind: type) -> bool:
     """Whether networks of a class can be quantised."""
-    return issubclass(kind, ConvolutionalNetwork)
+    return issubclass(kind, (ConvolutionalNetwork, Recurrent))
 
 
 def why_not(network: nn.Module) -> str | None:
     """Why a network cannot be quantised, in one sentence; None where it can."""
-    if can_be(type(network)):
-        return None
-    return (f"{type(network).__name__} cannot be quantised: networks of convolutions over time can; export it in "
-            "floating point, phonaut export RUN")  # fmt: skip
+    name = type(network).__name__
+    if not can_be(type(network)):
+        return (f"{name} cannot be quantised: networks of convolutions over time and recurrent ones can; export it in "
+                "floating point, phonaut export RUN")  # fmt: skip
+    if isinstance(network, Recurrent) and (network.cells.bidirectional or network.encodes_recordings):
+        return f"{name} is quantised in one direction, over segments: leave model.bidirectional and model.scope out"
+    return None

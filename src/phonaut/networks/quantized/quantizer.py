@@ -81,8 +81,10 @@ class Quantizer(nn.Module):
         """`x`, watched or rounded."""
         if (self.training and self.phase.watches) or self.phase.calibrates:
             self.watch(x)
-        if not self.phase.quantizes:
-            return x
+        return self.rounded(x) if self.phase.quantizes else x
+
+    def rounded(self, x: Tensor) -> Tensor:
+        """`x` at levels."""
         step = self.step()
         if not self.training:
             return self.integers(x) * step

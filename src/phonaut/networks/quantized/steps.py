@@ -78,6 +78,13 @@ class Step(nn.Module):
         return float(self.output.step())
 
 
+def whole_bias(sums: Tensor, levels: Levels) -> Tensor:
+    """Biases as sums of products, `(D',)`, in so few bits, times the least power of two that holds them all."""
+    size = sums.abs().mean() if levels.binary else sums.abs().amax() / levels.high
+    power = size.clamp_min(1.0).log2().round() if levels.binary else size.clamp_min(1.0).log2().ceil()
+    return levels.nearest(sums, power.exp2()) * power.exp2()
+
+
 class Product(Step):
     """A convolution or linear layer, its normalisation and a rectifier.
 
@@ -145,14 +152,7 @@ class Product(Step):
         q = self.weight_levels.nearest(weight, step.view(-1, *[1] * (weight.ndim - 1))).double()
         if bias is None:
             return q, torch.zeros(len(weight), dtype=torch.float64, device=q.device), step
-        return q, self.whole_bias(bias.double() / (step.double() * self.source_step())), step
-
-    def whole_bias(self, sums: Tensor) -> Tensor:
-        """Biases as sums of products, `(D',)`, in so few bits, times the least power of two that holds them all."""
-        levels = self.bias_levels
-        size = sums.abs().mean() if levels.binary else sums.abs().amax() / levels.high
-        power = size.clamp_min(1.0).log2().round() if levels.binary else size.clamp_min(1.0).log2().ceil()
-        return levels.nearest(sums, power.exp2()) * power.exp2()
+        return q, whole_bias(bias.double() / (step.double() * self.source_step()), self.bias_levels), step
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The layer's product with other weights."""
@@ -188,7 +188,7 @@ class Product(Step):
             return normalised
         if bias is not None and self.phase.quantizes:
             unit = step.flatten().double() * self.source_step()
-            rounded_bias = (self.whole_bias(bias.detach().double() / unit) * unit).to(bias.dtype)
+            rounded_bias = (whole_bias(bias.detach().double() / unit, self.bias_levels) * unit).to(bias.dtype)
             bias = bias + (rounded_bias - bias.detach())
         return self.product(x, weight, bias)
 
