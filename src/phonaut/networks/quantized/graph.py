@@ -174,7 +174,7 @@ class Steps:
 
     def replace_recurrence(self, node: fx.Node, layer: nn.RNNBase, scheme: Scheme) -> None:
         """Make steps of a recurrent layer and those on top of it."""
-        below = node.args[0]
+        below: Any = node.args[0]
         for number in range(layer.num_layers):
             step = Recurrence(
                 layer, number, scheme, sources=[self.source(below)], output=self.quantizer(scheme, signed=True)

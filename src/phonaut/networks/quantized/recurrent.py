@@ -33,7 +33,8 @@ N_PARTS = {"LSTM": 4, "GRU": 3, "RNN": 1}
 def table_of(function: Any) -> Tensor:
     """A function of all levels of a gate's input, as Q15, `(4096,)` int64."""
     inputs = torch.arange(GATE_LEVELS.low, GATE_LEVELS.high + 1, dtype=torch.float64) / 2**GATE
-    return (function(inputs) * 2**STATE).round().clamp(*WIDE_LEVELS[:2]).to(torch.int64)
+    entries: Tensor = (function(inputs) * 2**STATE).round().clamp(*WIDE_LEVELS[:2]).to(torch.int64)
+    return entries
 
 
 class Recurrence(Step):
@@ -156,23 +157,20 @@ class Recurrence(Step):
         digits = torch.full((len(of_input),), GATE)
         if self.kind == "GRU":
             digits[2 * self.n_hidden :] = CELL
-        multipliers, shifts = [], []
-        for row in range(len(of_input)):
-            unit = 2.0 ** -int(digits[row])
-            both, shift = common_ratio([float(steps[0][row]) / unit, float(steps[1][row]) / unit])
-            multipliers.append(both)
-            shifts.append(min(shift, LONGEST_SHIFT - 20))
-        shift = torch.tensor(shifts)
-        factor = torch.tensor(multipliers and [list(map(int, one)) for one in multipliers])
-        apart = [biases[0] + biases[1], torch.zeros_like(biases[0])] if len(biases) > 1 else [biases[0]]
+        rows = [common_ratio([float(step[row]) * 2.0 ** int(digits[row]) for step in steps]) for row in
+                range(len(of_input))]  # fmt: skip
+        factors = torch.tensor([one.tolist() for one, _ in rows])
+        shifts = torch.tensor([min(shift, LONGEST_SHIFT - 20) for _, shift in rows])
+        arrays = {"of_input": whole[0], "of_state": whole[1], "factor_of_input": factors[:, 0],
+                  "factor_of_state": factors[:, 1], "shift": shifts}  # fmt: skip
+        apart = [biases[0]]
         if len(biases) > 1:
-            apart = [torch.where(digits == CELL, biases[0], biases[0] + biases[1]),
-                     torch.where(digits == CELL, biases[1], 0.0)]  # fmt: skip
-        arrays = {"of_input": whole[0], "of_state": whole[1], "factor_of_input": factor[:, 0],
-                  "factor_of_state": factor[:, 1], "shift": shift}  # fmt: skip
+            is_candidate = digits == CELL
+            apart = [torch.where(is_candidate, biases[0], biases[0] + biases[1]),
+                     torch.where(is_candidate, biases[1], 0.0)]  # fmt: skip
         for name, bias in zip(("bias", "bias_of_state"), apart, strict=False):
-            coarse = whole_bias(bias.double() * 2.0**GATE * 16, self.bias_levels)  # in sixteenths of a gate's step
-            arrays[name] = (coarse * 2.0 ** (shift + digits - GATE - 4).double()).round().to(torch.int64)
+            coarse = whole_bias(bias.double() * 2.0 ** (GATE + 4), self.bias_levels)  # in sixteenths of a gate's step
+            arrays[name] = (coarse * 2.0 ** (shifts + digits - GATE - 4).double()).round().to(torch.int64)
         arrays |= {"sigmoid": table_of(torch.sigmoid), "tanh": table_of(torch.tanh)}
         digits_of_product = 2 * STATE if self.kind == "LSTM" else STATE
         multiplier, back = ratio(2.0**-digits_of_product / self.result_step())
