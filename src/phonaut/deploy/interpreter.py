@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -157,12 +158,16 @@ def convolved(x: Whole, weight: Whole, numbers: dict[str, Any]) -> Whole:
     return result
 
 
+def looked_up(table: Whole, z: Whole) -> Whole:
+    """Entries of the table of a gate."""
+    entries: Whole = table[np.clip(z, -2048, 2047) + 2048]
+    return entries
+
+
 def recurred(x: Whole, operation: Operation) -> Whole:
     """States `(H, T)` of a recurrent operation over frames `(T, D)`."""
     arrays, cell = operation.arrays, operation.numbers["cell"]
-    sigmoid, tanh = (
-        lambda z, table=arrays[name]: table[np.clip(z, -2048, 2047) + 2048] for name in ("sigmoid", "tanh")
-    )
+    sigmoid, tanh = (partial(looked_up, arrays[name]) for name in ("sigmoid", "tanh"))
     h = s = c = np.zeros(operation.shape[0], dtype=np.int64)
     n_gates = 2 * len(h)
     results = []
