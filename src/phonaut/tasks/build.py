@@ -20,6 +20,7 @@ from phonaut.models.generators import Generator
 from phonaut.models.speakers import VerificationSystem
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.mockingjay import Mockingjay
+from phonaut.tasks.negatives import with_negatives
 
 if TYPE_CHECKING:
     from phonaut.training.loop import TrainingLoop
@@ -40,7 +41,7 @@ def prepared_corpus(config: Config, *, n_jobs: int | None = None) -> PreparedCor
 
     corpus, protocol = instantiate(config.dataset), instantiate(config.protocol)
     if not isinstance(corpus, FrameCorpus):
-        rate = config.features["sample_rate"]
+        rate, protocol = config.features["sample_rate"], with_negatives(config, protocol)
         return prepare(corpus, protocol, sample_rate=rate, target=config.target, n_jobs=n_jobs)
     prepared, features = prepare_frames(corpus, protocol), config.features
     layout = prepared.frames

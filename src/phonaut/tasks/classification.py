@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from phonaut.config.compose import compose
 from phonaut.config.nodes import PLACES, class_of, instantiate
 from phonaut.config.plugins import node_of_group
-from phonaut.config.schema import Config
+from phonaut.config.schema import Config, Negatives
 from phonaut.data.classes import classes_of
 from phonaut.data.datamodule import SpeechData
 from phonaut.data.prepared import PreparedCorpus
@@ -20,7 +20,7 @@ from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.convolutional import ConvolutionalNetwork
 from phonaut.networks.mockingjay import Mockingjay
-from phonaut.tasks import added_data, build, few_recordings, mixes, teachers
+from phonaut.tasks import added_data, build, few_recordings, mixes, negatives, teachers
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.encoders import prepare_encoder
 from phonaut.tasks.noise_test import NOISE_FILE, about_noise
@@ -139,7 +139,7 @@ class Classification(Task):
                 "lengths of their own: type dataset.clip_s=1, or leave it out"
             )
         names = ("batch_size", "labels_pct", "labels_each", "n_workers", "context_s", "max_recording_s")
-        problems += [*added_data.problems(config), *teachers.problems(config), *few_recordings.problems(config)]
+        problems += [*added_data.problems(config), *negatives.problems(config), *teachers.problems(config), *few_recordings.problems(config)]
         return problems + SpeechData.problems(**{name: getattr(config, name) for name in names})
 
     # --- training
@@ -246,6 +246,7 @@ class Classification(Task):
         if request.data_folder is not None:
             folder = new_folder(config, request.data_folder, words, run.corpus["summary"]["clip_s"])
             config.dataset, config.protocol = folder.dataset, folder.protocol
+            config.negatives = Negatives()
             config.classes = None  # labels that the model does not know are reported apart
             split, name = "test", name_beside_splits(request.data_folder.resolve().name, "folder")
         elif words and all(word.startswith("dataset.test=") for word in words):
