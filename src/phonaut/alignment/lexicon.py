@@ -52,4 +52,3 @@ def lexicon_of(
         tell(f"words that the lexicon lacks, said as in pocketsphinx's dictionary: {len(known)}, such as "
              f"{excerpt(min(known))}")  # fmt: skip
     return {word: says for word, says in found.items() if word in words} | (known or {})
-

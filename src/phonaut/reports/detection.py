@@ -45,8 +45,8 @@ def figures(rates: dict[str, Estimate], about: dict[str, Any]) -> list[tuple[str
     """Label, figure and rest of each figure."""
     found = [("misses", "none", "   that could be: no word of the run is said here")]
     if "misses" in rates:
-        found = [("misses", percent(rates["misses"].value), f"   95 % interval {interval(rates['misses'])}, "
-                  f"{about['n_missed']} of {things(about['n'], 'word')}, threshold {about['threshold']:.3g}")]  # fmt: skip
+        of = f"{about['n_missed']} of {things(about['n'], 'word')}, threshold {about['threshold']:.3g}"
+        found = [("misses", percent(rates["misses"].value), f"   95 % interval {interval(rates['misses'])}, {of}")]
     found += [
         ("false alarms", f"{figure(rates['false_alarms_per_hour'].value)} an hour",
          f"   95 % interval {interval(rates['false_alarms_per_hour'], 'number')}, {about['n_false_alarms']} in "

@@ -258,7 +258,9 @@ def at_rates(curve: Curve, track: Track, events: Events, hours: float, refractor
         found = hits(track, float(curve.threshold[at]), refractory_s)
         pairs = matched(track.end_s[found.row], found.word, events)
         estimate = misses(~np.isin(np.arange(len(events.word)), pairs), events.speaker)
-        rates[f"misses/{name}"] = estimate._replace(method=f"{method}; threshold {curve.threshold[at]:.3g}, read off this stream")
+        rates[f"misses/{name}"] = estimate._replace(
+            method=f"{method}; threshold {curve.threshold[at]:.3g}, read off this stream"
+        )
     return rates
 
 

@@ -11,13 +11,14 @@ import numpy as np
 
 from phonaut.checks import refuse
 from phonaut.corpora.event_labels import Said, check_times, labelled
-from phonaut.corpora.noise import SILENCE, NoiseRecordings
+from phonaut.corpora.noise import NoiseRecordings
 from phonaut.data.augmentation.noise import SLOPES
 from phonaut.data.draws import hash_of
 from phonaut.data.preparation.audio import BadRecordingError, duration_s
 from phonaut.data.preparation.prepare import prepare
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.data.streams import GAP_S, Background, Stream, built, made, recorded
+from phonaut.data.utterance import SILENCE
 from phonaut.deploy.detection import Track
 from phonaut.deploy.listening import Listener
 from phonaut.deploy.sound import file_sound
@@ -223,8 +224,8 @@ def heard_in_files(
     """What the run hears in labelled recordings; in those that are tested it may be that nobody says a word.
 
     Raises:
-        ValueError: words are said there and none of them is one of the run, or a threshold is to be chosen where no word
-            is said.
+        ValueError: none of the words that are said there is one of the run, or none is said and a threshold is to be
+            chosen.
     """
     tracks, begins, durations, names = list[Track](), list[float](), list[float](), list[str]()
     events, others = list[Said](), list[Said]()
@@ -235,8 +236,8 @@ def heard_in_files(
     if named and not words.intersection(named):
         raise ValueError(f"{folder}: its labels name {', '.join(named)}, and none of {', '.join(sorted(words))}")
     if not named and split == "validation":
-        raise ValueError(f"{folder}: its labels name no words, and a threshold is chosen by what it misses too: name it by "
-                         "streams=, and let validation speech choose")  # fmt: skip
+        raise ValueError(f"{folder}: its labels name no words, and a threshold is chosen by what it misses too: "
+                         "name it by streams=, and let validation speech choose")  # fmt: skip
     if not named:
         progress(f"no word is said in {folder}: false alarms are told, and no misses")
     if unknown := [word for word in named if word not in words]:

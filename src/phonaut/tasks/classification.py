@@ -139,7 +139,12 @@ class Classification(Task):
                 "lengths of their own: type dataset.clip_s=1, or leave it out"
             )
         names = ("batch_size", "labels_pct", "labels_each", "n_workers", "context_s", "max_recording_s")
-        problems += [*added_data.problems(config), *negatives.problems(config), *teachers.problems(config), *few_recordings.problems(config)]
+        problems += [
+            *added_data.problems(config),
+            *negatives.problems(config),
+            *teachers.problems(config),
+            *few_recordings.problems(config),
+        ]
         return problems + SpeechData.problems(**{name: getattr(config, name) for name in names})
 
     # --- training

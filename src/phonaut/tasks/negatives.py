@@ -23,8 +23,8 @@ def problems(config: Config) -> list[str]:
     if has_frames(config):
         wrong.append(f"{given} are recordings, and dataset={config.choices['dataset']} has frames: leave it out")
     if getattr(class_of(config.model), "rejects", False):
-        wrong.append(f"{given} is for training, and model=prototypes compares with what lies there: put recordings into "
-                     f"a folder {UNKNOWN} beside your words")  # fmt: skip
+        wrong.append(f"{given} is for training, and model=prototypes compares with what lies there: put recordings "
+                     f"into a folder {UNKNOWN} beside your words")  # fmt: skip
     if isinstance(classes, int) or (classes is not None and UNKNOWN not in classes):
         wrong.append(f"{given} is a class of its own, {UNKNOWN}, and classes={classes} leaves it out: name it there")
     return wrong

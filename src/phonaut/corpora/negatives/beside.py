@@ -1,4 +1,4 @@
-"""Negatives beside a divided corpus: near words, spoken, and recordings of a folder, as `_unknown_` in training alone."""
+"""Negatives beside a divided corpus, near words and recordings, as `_unknown_` in training alone."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from phonaut.corpora.disk import Refused, stems, walk
 from phonaut.corpora.kws.quotas import UNKNOWN
 from phonaut.corpora.negatives.choice import chosen
-from phonaut.corpora.noise import SILENCE
 from phonaut.corpora.protocols import Divided, Protocol
 from phonaut.corpora.synthetic.synthesis import Recipe, generate, read
 from phonaut.corpora.synthetic.voices import BLOCKS, MIN_SPEAKERS
 from phonaut.data.classes import is_word
 from phonaut.data.trials import TrialList
-from phonaut.data.utterance import Utterance
+from phonaut.data.utterance import SILENCE, Utterance
 from phonaut.files import expanded
 
 TRAINING_VOICES = 7  # of each block of speakers
@@ -107,8 +105,8 @@ class Beside:
         if self.negatives.near:
             said = "; ".join(f"{name}: {', '.join(texts) or 'none is near'}" for name, texts in self.near.items())
             n = sum(map(len, self.near.values()))
-            notes.append(f"{UNKNOWN} of training has {n} near words, each by {self.negatives.voices} voices of espeak-ng "
-                         f"({said})")  # fmt: skip
+            notes.append(f"{UNKNOWN} of training has {n} near words, each by {self.negatives.voices} voices of "
+                         f"espeak-ng ({said})")  # fmt: skip
         if self.negatives.folder is not None:
             notes.append(f"{UNKNOWN} of training has {len(self.recordings)} recordings of {self.negatives.folder}")
         return notes
@@ -162,8 +160,8 @@ class Beside:
         assert self.negatives.folder is not None
         root = expanded(self.negatives.folder)
         if not root.is_dir():
-            raise ValueError(f"negatives.folder={root} is no folder; it is to hold recordings in which no word of the run "
-                             "is said, such as phonaut mine collects")  # fmt: skip
+            raise ValueError(f"negatives.folder={root} is no folder; it is to hold recordings in which no word of the "
+                             "run is said, such as phonaut mine collects")  # fmt: skip
         found = [(f"{below}/{stem}".lstrip("/"), os.path.join(below, name))
                  for below, names in walk(root, self.files) for name, stem in stems(names)]  # fmt: skip
         if not found:

@@ -1,4 +1,4 @@
-"""Which words are spoken as negatives: those of the dictionary that are near, and still are where espeak-ng says them."""
+"""Which words are spoken as negatives: near ones of the dictionary, that are near as espeak-ng says them too."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def chosen(names: Sequence[str], n: int) -> dict[str, list[str]]:
 def choose(names: Sequence[str], n: int) -> dict[str, list[str]]:
     """What is to be said for each class: `n` near words or phrases, and the halves of a phrase.
 
-    The phones of a class are those of the dictionary and those that espeak-ng says for it in both accents. Of the
-    candidates none is taken that espeak-ng would say, in one of them, like a class or with a class in it, or far from it.
+    The phones of a class are those of the dictionary and those that espeak-ng says for it in both accents. No candidate
+    is taken that espeak-ng would say, in one of them, like a class or with a class in it, or far from it.
 
     Args:
         names: of the classes.

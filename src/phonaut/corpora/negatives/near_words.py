@@ -83,13 +83,11 @@ def alike(phones: Phones) -> Phones:
     return tuple(ALIKE.get(phone, phone) for phone in phones)
 
 
-def near_words(
-    wanted: Mapping[str, Collection[Phones]], said: Mapping[str, Sequence[Phones]]
-) -> dict[str, list[str]]:
+def near_words(wanted: Mapping[str, Collection[Phones]], said: Mapping[str, Sequence[Phones]]) -> dict[str, list[str]]:
     """Words that sound nearly like each wanted one, the nearest first; of equals, in the order of a hash.
 
-    They differ by at most `most_edits` phones. None sounds like a wanted word to those who say some vowels alike, or has
-    one in it as a whole.
+    They differ by at most `most_edits` phones. None has a wanted word in it, or is one, where vowels that many say
+    alike are the same.
 
     Args:
         wanted: the ways to say each.
