@@ -31,6 +31,7 @@ from phonaut.metrics.spotting import (
 from phonaut.runs.evaluation import copied
 from phonaut.runs.listening import THRESHOLD, digest_of
 from phonaut.runs.load import LoadedRun, load
+from phonaut.runs.mining import check_unheard
 from phonaut.runs.run import DETECTION_FILE, Run
 from phonaut.runs.streams import INSERTIONS, MINUTES, DetectionTest, Heard, check_labels, fresh, hear
 from phonaut.tasks import build
@@ -69,6 +70,8 @@ def evaluate_detection(
     sweep(loaded.folder)
     for own in filter(None, (test.streams, test.validation_streams)):
         check_labels(own)
+    tested = [folder for folder in (test.streams, test.validation_streams, test.negatives) if folder is not None]
+    check_unheard(loaded.config.negatives.folder, tested, progress)
     prepared = None
     if test.streams is None or test.validation_streams is None:
         config = copy.deepcopy(loaded.config)

@@ -242,7 +242,7 @@ class Classification(Task):
         if request.trials is not None or request.enrolment is not None:
             raise ValueError(f"trials= and enrolment= are of verification, and {run.folder} is a classifier")
         config, words = copy.deepcopy(run.config), list(request.overrides)
-        other = [word for word in words if not word.startswith(("dataset.", "protocol"))]
+        other = [word for word in words if not word.startswith(("dataset.", "protocol", negatives.KEY))]
         if other:
             raise ValueError(
                 f"{other[0]} goes with a probe, and {run.folder} is no pre-trained encoder: its own classes are scored"
@@ -340,6 +340,9 @@ def find_files(config: Config, words: Sequence[str]) -> None:
     """
     places = [key for key in PLACES if config.dataset.get(key)]
     for word in words:
+        if word.startswith(f"{negatives.KEY}=") and config.negatives.folder is not None:
+            config.negatives.folder = word.partition("=")[2].strip("'\"")
+            continue
         key, _, value = word.removeprefix("dataset.").partition("=")
         if key not in places:
             may = " and ".join(f"dataset.{place}=" for place in places) or "nothing"
@@ -363,7 +366,10 @@ def own_corpus(config: Config, run: Path) -> PreparedCorpus:
         return build.prepared_corpus(config)
     except ValueError as error:
         gone = [key for key in PLACES if (at := config.dataset.get(key)) and not expanded(at).exists()]
-        hint = "".join(f"; phonaut evaluate {run} dataset.{key}=... says where it lies now" for key in gone)
+        gone = [f"dataset.{key}" for key in gone]
+        if config.negatives.folder is not None and not expanded(config.negatives.folder).exists():
+            gone.append(negatives.KEY)
+        hint = "".join(f"; phonaut evaluate {run} {key}=... says where it lies now" for key in gone)
         raise ValueError(f"{error}{hint}") from error
 
 

@@ -172,5 +172,4 @@ class Beside:
         """Each recording; who speaks in it is not known."""
         root = expanded(str(self.negatives.folder))
         for name, path in self.recordings:
-            whole = f"{UNKNOWN}/{root.name}/{name}"
-            yield Utterance(whole, root / path, "train", whole, UNKNOWN)
+            yield Utterance(f"{UNKNOWN}/recordings/{name}", root / path, "train", word=UNKNOWN)
