@@ -58,6 +58,7 @@ DIFFERENCES: dict[str, str] = {
             "module.loss",
             "module.gamma",
             "module.negative_weight",
+            "negatives.*",
             "teacher.*",
             "choices.compress",
             "window_ms",

@@ -227,14 +227,16 @@ def test_the_figures_of_compare_are_those_of_the_registry(toys: list[str], capsy
 
 def test_help_of_train_has_every_key_of_the_root_with_its_meaning(capsys: pytest.CaptureFixture[str]) -> None:
     from phonaut.config.compose import compose
-    from phonaut.config.schema import EarlyStopping, Encoder, Generated, Teacher
+    from phonaut.config.schema import EarlyStopping, Encoder, Generated, Negatives, Teacher
 
     assert main(["train", "--help"]) == 0
     page = capsys.readouterr().out
     config = compose()
     values = vars(config)
     scalars = {
-        key for key in values if not isinstance(values[key], dict | Encoder | EarlyStopping | Generated | Teacher)
+        key
+        for key in values
+        if not isinstance(values[key], dict | Encoder | EarlyStopping | Generated | Negatives | Teacher)
     } - {*choices()}
     scalars.remove("imported")  # of runs alone
     assert len(scalars) > 15

@@ -17,6 +17,7 @@ from helpers.runs_of_tones import RATE
 from phonaut.cli import main
 from phonaut.data.streams import Stream
 from phonaut.deploy.detection import Detection
+from phonaut.deploy.sound import file_sound
 from phonaut.runs import streams
 from phonaut.runs.listening import detections, listener_of
 from phonaut.runs.streams import DetectionTest, stream_of
@@ -164,6 +165,51 @@ def test_recordings_of_ones_own_are_tested_each_from_its_beginning(
     assert metrics["detection_mine"]["misses"]["n"] == 2
     assert metrics["detection_mine"]["misses"]["value"] == 0
     assert "2 recordings in mine, 0.333 minutes, 2 words and 1 others" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_recordings_in_which_nobody_says_a_word_have_false_alarms_and_no_misses(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labelled(Path("mine"), "word,start_s,end_s\n")  # with three tones, which are heard
+    assert main(["evaluate", str(run), "protocol=detection", "streams=mine", *SHORT]) == 0
+    record, metrics = written(run)
+    about, out = record["streams"]["detection_mine"], capsys.readouterr().out
+    assert set(metrics["detection_mine"]) == {"false_alarms_per_hour"}
+    assert about["n"] == about["n_missed"] == 0
+    assert about["hours"] == pytest.approx(20 / 3600)
+    assert "none   that could be: no word of the run is said here" in out
+    loaded = phonaut.load(run)
+    points = [(about["threshold"], about["n_false_alarms"])]
+    points += list(zip(about["curve"]["threshold"], about["curve"]["false"], strict=True))[::7]
+    for threshold, n_false in points:
+        heard = 0
+        for name in ("a.wav", "b.wav"):
+            listener, _ = listener_of(loaded, threshold=threshold, **LISTENING)  # type: ignore[arg-type]
+            heard += len(list(detections(listener, file_sound(Path("mine", name), RATE))))
+        assert heard == n_false
+    assert max(n for _, n in points) >= 2
+    (silent,) = about["from"]
+    assert f"{silent['threshold']:.3g}   and above: no false alarm in 0.00556 h" in out
+    curve = dict(zip(about["curve"]["threshold"], about["curve"]["false"], strict=True))
+    assert all(n == 0 for at, n in curve.items() if at >= silent["threshold"])
+    assert any(n > 0 for at, n in curve.items() if at < silent["threshold"])
+    assert "no word of the run is said here" in (run / "report.html").read_text()
+    assert main(["evaluate", str(run), "protocol=detection", "validation_streams=mine", *SHORT]) == 2
+    assert "a threshold is chosen by what it misses too" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_label_beyond_the_end_is_said_before_anything_is_heard(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labelled(Path("mine"), "word,start_s,end_s\nlow,2,2.5\nhigh,11.9,12.4\n")
+    assert main(["evaluate", str(run), "protocol=detection", "streams=mine", *SHORT]) == 2
+    said = capsys.readouterr().err
+    assert "mine/a.wav ends after 12.00 s, and its labels say high at 11.9 to 12.4 s" in said
+    assert "listening to" not in said
+    (Path("mine") / "a.csv").write_text("")
+    (Path("mine") / "a.wav").write_bytes(b"no sound")
+    assert main(["evaluate", str(run), "protocol=detection", "streams=mine", *SHORT]) == 2
+    assert "mine/a.wav: " in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from phonaut.corpora.kaldi import read
-from phonaut.data.lexicon import VARIANT, entries_of, merge
+from phonaut.data.dictionary import dictionary
+from phonaut.data.lexicon import entries_of, merge
 from phonaut.data.phone_labels import PHONES
 from phonaut.names import excerpt
-
-DICTIONARY = "en-us/cmudict-en-us.dict"
 
 
 def lexicon_of(
@@ -54,16 +52,3 @@ def lexicon_of(
         tell(f"words that the lexicon lacks, said as in pocketsphinx's dictionary: {len(known)}, such as "
              f"{excerpt(min(known))}")  # fmt: skip
     return {word: says for word, says in found.items() if word in words} | (known or {})
-
-
-def dictionary(words: Collection[str]) -> dict[str, list[tuple[str, ...]]] | None:
-    """Pronunciations of `words` in pocketsphinx's dictionary, CMU's; None where it is not installed."""
-    try:
-        from pocketsphinx import get_model_path
-    except ImportError:
-        return None
-    found: dict[str, list[tuple[str, ...]]] = {}
-    if words:
-        named = ((VARIANT.sub("", word).upper(), said) for word, said in read(Path(get_model_path(DICTIONARY))))
-        merge(found, ((word, tuple(said.split())) for word, said in named if word in words))
-    return found

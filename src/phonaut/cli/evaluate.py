@@ -38,6 +38,7 @@ class Evaluate(Detecting):
         **CORPUS,
         "dataset.KEY=VALUE": "how FOLDER is read, such as dataset.speaker_pattern=...; dataset.test=FILE where the "
         "run's corpus has a test file",
+        "negatives.folder=FOLDER": "where the negatives of the run's training lie now",
         "dataset=NAME": "the corpus of a probe",
         "protocol=NAME": "how a probe's corpus is divided; protocol.KEY=VALUE are options of that",
         "target=NAME": "the classes of a probe: keyword, phone, speaker or gender",
@@ -194,7 +195,7 @@ class Evaluate(Detecting):
         if self.split not in SPLITS:
             raise ValueError(f"split={self.split}: must be {', '.join(SPLITS[:-1])} or {SPLITS[-1]}")
         keys = [text.partition("=")[0] for text in self.overrides]
-        if of_probe := [key for key in keys if not key.startswith(("dataset.", "protocol"))]:
+        if of_probe := [key for key in keys if not key.startswith(("dataset.", "protocol", "negatives."))]:
             raise ValueError(f"{of_probe[0]}= goes with a probe: phonaut evaluate RUN dataset=NAME target=NAME")
         if not self.noise and (needless := self.given("snr_db", "noise_folder")):
             raise ValueError(f"{needless[0]}= goes with noise=white,recorded")

@@ -42,6 +42,8 @@ ROOT = {
     "n_workers": within(0, 256),
     "checkpoint_minutes": within(0, 1e6, beyond=True),
     "early_stopping.patience": at_least(1),
+    "negatives.near": within(0, 100),
+    "negatives.voices": within(1, 98),
     "window_ms": within(100, 60_000),
 }  # fmt: skip
 BYTES_OF_PARAMETER = 16  # itself, its gradient, and the two averages of Adam, in float32
@@ -150,6 +152,7 @@ def option_problems(config: Config) -> list[str]:
 def root_problems(config: Config) -> list[str]:
     """Keys of the root that are out of range."""
     roots = {**vars(config), "early_stopping.patience": config.early_stopping.patience}
+    roots |= {f"negatives.{key}": value for key, value in vars(config.negatives).items()}
     return broken(ROOT, roots)
 
 

@@ -79,6 +79,8 @@ RULES = (
     Idle("encoder.mode encoder.layer encoder.n_components", lambda c: not c.encoder.run, "encoder.run= is not given"),
     Idle("generated.how generated.share generated.prior", lambda c: not c.generated.run, "generated.run= is not given"),
     Idle("generated.prior", lambda c: c.generated.how != "sample", "it is for generated.how=sample"),
+    Idle("negatives.voices", lambda c: not c.negatives.near, "negatives.near=0"),
+    Idle("negatives", lambda c: c.target != "keyword", "it is for target=keyword"),
     Idle("teacher.temperature teacher.weight", lambda c: not c.teacher.run, "teacher.run= is not given"),
     Idle("teacher", lambda c: not class_of(c.module).takes_teachers, "it is for classifiers that are trained by "
          "module=speech_classifier"),

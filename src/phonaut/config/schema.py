@@ -68,6 +68,25 @@ class Teacher:
 
 
 @dataclass
+class Negatives:
+    """Negatives beside the words of training, as `_unknown_`, in classification.
+
+    Attributes:
+        near: near words of each word, spoken by espeak-ng.
+        voices: that speak each near word.
+        folder: of recordings in which no word of the run is said; None: there are none.
+    """
+
+    near: int = 0
+    voices: int = 14
+    folder: str | None = None
+
+    def __bool__(self) -> bool:
+        """Tell whether there are some."""
+        return self.near > 0 or self.folder is not None
+
+
+@dataclass
 class EarlyStopping:
     """Early stopping: after `patience` epochs without progress of `monitor`; None: never."""
 
@@ -104,6 +123,7 @@ class Config:
     labels_each: int | None = None
     encoder: Encoder = field(default_factory=Encoder)
     generated: Generated = field(default_factory=Generated)
+    negatives: Negatives = field(default_factory=Negatives)
     teacher: Teacher = field(default_factory=Teacher)
     experiment_id: str | None = None
     output_dir: str = "trained_models"
@@ -129,6 +149,7 @@ class Config:
         known = {key: value for key, value in plain.items() if key in KEYS}
         known["encoder"] = Encoder(**(plain.get("encoder") or {}))
         known["generated"] = Generated(**(plain.get("generated") or {}))
+        known["negatives"] = Negatives(**(plain.get("negatives") or {}))
         known["teacher"] = Teacher(**(plain.get("teacher") or {}))
         known["early_stopping"] = EarlyStopping(**(plain.get("early_stopping") or {}))
         return cls(**known)
@@ -160,6 +181,7 @@ SMALL_GROUPS = {  # typed keys
     for name, kind in (
         ("encoder", Encoder),
         ("generated", Generated),
+        ("negatives", Negatives),
         ("teacher", Teacher),
         ("early_stopping", EarlyStopping),
     )

@@ -17,11 +17,10 @@ from phonaut.corpora.base import Corpus
 from phonaut.corpora.disk import Refused, entries, is_audio, stems, walk
 from phonaut.corpora.hashing import balanced_cuts, hash_percent
 from phonaut.corpora.options import as_list
-from phonaut.data.utterance import SPLITS, Utterance
+from phonaut.data.utterance import SILENCE, SPLITS, Utterance
 from phonaut.files import expanded
 
 NOISE_FOLDER = "_background_noise_"
-SILENCE = "_silence_"
 AUXILIARY = {"train": "noise", "test": "noise_test"}  # the parts that are mixed into speech
 
 

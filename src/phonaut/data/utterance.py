@@ -9,6 +9,7 @@ from typing import Protocol
 
 SPLITS = ("train", "validation", "test")
 TARGETS = ("keyword", "phone", "speaker", "gender")
+SILENCE = "_silence_"  # the word of recordings in which nobody speaks; their speaker is a room
 NOISE_SPLITS = ("noise", "noise_test")  # mixed into training, and into the test under `test_snr`
 
 

@@ -67,3 +67,38 @@ def misses_per_hour(
     plot.spines[["top", "right"]].set_visible(False)
     plot.legend(frameon=False, fontsize=8, title="dot: threshold in use (hollow: no false alarm)", title_fontsize=8)
     return figure
+
+
+def alarms_by_threshold(
+    threshold: ArrayLike,
+    per_hour: ArrayLike,
+    in_use: tuple[float, float],
+    *,
+    hours: float,
+    size: tuple[float, float] = (5.2, 3.9),
+) -> Figure:
+    """False alarms an hour against the threshold, upwards and logarithmic, where nothing can be missed.
+
+    Args:
+        threshold: rising, `(H,)`.
+        per_hour: at each, `(H,)`.
+        in_use: the threshold in use and what it has, a dot.
+        hours: of negatives; what has no false alarm is drawn at the lower edge, at half of one.
+        size: inches.
+    """
+    from matplotlib.figure import Figure
+
+    figure, low = Figure(figsize=size, layout="constrained"), 0.5 / hours
+    plot = figure.subplots()
+    rates = np.maximum(np.asarray(per_hour, dtype=np.float64), low)
+    plot.step(threshold, rates, where="post", color=COLOURS[0], linewidth=1.5)
+    at, rate = in_use
+    fill = "white" if rate == 0 else COLOURS[0]
+    plot.plot(at, max(rate, low), marker="o", color=COLOURS[0], markerfacecolor=fill, clip_on=False)
+    plot.set(yscale="log", xlim=(0, 1), ylim=(low, max(2.0 / hours, 1.2 * float(rates.max(initial=low)))),
+             xlabel="threshold", ylabel="false alarms an hour")  # fmt: skip
+    plot.set_title("dot: threshold in use (hollow: no false alarm)", fontsize=8)
+    plot.grid(color="0.9", linewidth=0.8)
+    plot.set_axisbelow(True)
+    plot.spines[["top", "right"]].set_visible(False)
+    return figure

@@ -43,13 +43,17 @@ def rates_of(run: Run, name: str) -> dict[str, Estimate]:
 
 def figures(rates: dict[str, Estimate], about: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Label, figure and rest of each figure."""
-    found = [
-        ("misses", percent(rates["misses"].value), f"   95 % interval {interval(rates['misses'])}, {about['n_missed']} "
-         f"of {things(about['n'], 'word')}, threshold {about['threshold']:.3g}"),
+    found = [("misses", "none", "   that could be: no word of the run is said here")]
+    if "misses" in rates:
+        of = f"{about['n_missed']} of {things(about['n'], 'word')}, threshold {about['threshold']:.3g}"
+        found = [("misses", percent(rates["misses"].value), f"   95 % interval {interval(rates['misses'])}, {of}")]
+    found += [
         ("false alarms", f"{figure(rates['false_alarms_per_hour'].value)} an hour",
          f"   95 % interval {interval(rates['false_alarms_per_hour'], 'number')}, {about['n_false_alarms']} in "
-         f"{about['hours']:.3g} h"),
+         f"{about['hours']:.3g} h" + f", threshold {about['threshold']:.3g}" * ("misses" not in rates)),
     ]  # fmt: skip
+    found += [("thresholds", f"{one['threshold']:.3g}", f"   and above: {one['how']}, read off this stream")
+              for one in about.get("from", [])]  # fmt: skip
     for key, rate in rates.items():
         if key.startswith("misses/"):
             found.append(("misses", percent(rate.value), f"   95 % interval {interval(rate)}, {rate.method}"))

@@ -15,6 +15,7 @@ from phonaut.deploy.detection import Detection
 from phonaut.deploy.listening import Listener
 from phonaut.files import naming, write_line
 from phonaut.reports.text import percent, print_line, things
+from phonaut.runs.mining import Mined
 
 JSON_LINES, LABELS = ".jsonl", ".txt"
 
@@ -76,6 +77,21 @@ def show_heard(listener: Listener, seconds: float, *, live: bool, console: Conso
     line(f"real-time factor {factor:.2g} ({1 / factor:.0f} times real time)")
     what = f"a score every {shift_ms:.3g} ms, {computing_ms:.2g} ms of computing {'at most' if live else 'for each'}"
     line(f"latency {shift_ms + computing_ms:.3g} ms: {what}")
+
+
+def show_mined(mined: Mined, folder: Path, *, console: Console | None = None) -> None:
+    """Print how much was taken for words where there are none, and where it is."""
+    line = partial(print_line, console=console or Lines())
+    for text in mined.passed_over:
+        line(f"passed over: {text}")
+    line(f"{things(mined.n_found, 'window')} in {clock(3600 * mined.hours)} of sound taken for a word at "
+         f"{mined.threshold:.3g}")  # fmt: skip
+    if not mined.windows:
+        line("nothing was written; a lower threshold= finds what is less like a word")
+        return
+    words = ", ".join(f"{word} {n}" for word, n in sorted(mined.words.items(), key=lambda pair: (-pair[1], pair[0])))
+    line(f"{things(len(mined.windows), 'clip')} in {folder}: {words}")
+    line(f"train with them as words of nobody: phonaut train ... negatives.folder={folder}")
 
 
 @contextmanager

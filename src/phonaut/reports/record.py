@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from phonaut.config.compose import to_yaml
 from phonaut.config.metrics import registered_metrics
 from phonaut.data.prepared import PreparedCorpus
+from phonaut.data.utterance import SILENCE
 from phonaut.metrics import ClassRates, Estimate, Metric, by_class, by_speaker, confusion_matrix, unregistered
 from phonaut.runs.run import Run
 from phonaut.tasks.predictions import Predictions
@@ -72,7 +73,8 @@ class Evaluation:
         """Accuracy of every speaker."""
         p = self.predictions
         assert p is not None
-        return by_speaker(p.label, p.predicted, p.speaker)
+        of_people = p.label_name != SILENCE
+        return by_speaker(p.label[of_people], p.predicted[of_people], p.speaker[of_people])
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
@@ -83,9 +85,9 @@ class Evaluation:
 
     @property
     def n_speakers(self) -> int:
-        """Speakers of the items that count."""
+        """Speakers of the items that count; the room of `_silence_` is none."""
         assert self.predictions is not None
-        return len(np.unique(self.predictions.speaker[self.known]))
+        return self.predictions.n_speakers(self.known)
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ def compare(folders: Sequence[Path | str], *, split: str = "test", metric: str =
         target=runs[0].config.target,
         n=int(counted.sum()),
         n_unknown=int((~counted).sum()),
-        n_speakers=len(np.unique(first.speaker[counted])),
+        n_speakers=first.n_speakers(counted),
         classes=[str(name) for name in first.classes],
         remarks=remarks(compared, split),
     )

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from phonaut.corpora.event_labels import labelled
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.deploy.detection import Track
 from phonaut.deploy.listening import Listener
@@ -32,8 +31,9 @@ from phonaut.metrics.spotting import (
 from phonaut.runs.evaluation import copied
 from phonaut.runs.listening import THRESHOLD, digest_of
 from phonaut.runs.load import LoadedRun, load
+from phonaut.runs.mining import check_unheard
 from phonaut.runs.run import DETECTION_FILE, Run
-from phonaut.runs.streams import INSERTIONS, MINUTES, DetectionTest, Heard, fresh, hear
+from phonaut.runs.streams import INSERTIONS, MINUTES, DetectionTest, Heard, check_labels, fresh, hear
 from phonaut.tasks import build
 from phonaut.tasks.classification import find_files, own_corpus
 
@@ -69,7 +69,9 @@ def evaluate_detection(
     progress(how)
     sweep(loaded.folder)
     for own in filter(None, (test.streams, test.validation_streams)):
-        list(labelled(own))  # what is wrong there is said before minutes are heard
+        check_labels(own)
+    tested = [folder for folder in (test.streams, test.validation_streams, test.negatives) if folder is not None]
+    check_unheard(loaded.config.negatives.folder, tested, progress)
     prepared = None
     if test.streams is None or test.validation_streams is None:
         config = copy.deepcopy(loaded.config)
@@ -199,10 +201,11 @@ def scored(heard: Heard, listener: Listener, threshold: float) -> tuple[dict[str
     of_event = matched(at_s, found.word, events)
     missed = ~np.isin(np.arange(len(events.word)), of_event)
     false = of_event < 0
-    rates = {"misses": misses(missed, events.speaker),
-             "false_alarms_per_hour": false_alarms_per_hour(at_s[false], time)}  # fmt: skip
     curve = curve_of(track, events, listener.detector.refractory_s)
-    rates |= at_rates(curve, track, events, hours, listener.detector.refractory_s)
+    rates = {"misses": misses(missed, events.speaker)} if len(missed) else {}
+    rates["false_alarms_per_hour"] = false_alarms_per_hour(at_s[false], time)
+    if len(missed):
+        rates |= at_rates(curve, track, events, hours, listener.detector.refractory_s)
     snr: Sequence[float | None] = heard.snr_db or [None] * len(heard.events)
     about = {
         "about": heard.about,
@@ -214,6 +217,7 @@ def scored(heard: Heard, listener: Listener, threshold: float) -> tuple[dict[str
         "n_missed": int(missed.sum()),
         "n_false_alarms": int(false.sum()),
         "curve": thinned(curve),
+        **({} if len(missed) else {"from": from_where(curve, hours)}),
         "missed": [
             {"word": heard.events[i].word, **heard.where(heard.events[i].start_s), "speaker": heard.events[i].speaker,
              "snr_db": snr[i]} for i in np.flatnonzero(missed).tolist()
@@ -227,22 +231,39 @@ def scored(heard: Heard, listener: Listener, threshold: float) -> tuple[dict[str
     return rates, about
 
 
+def limits(hours: float) -> list[tuple[str, float, str]]:
+    """Rates of false alarms for which there are hours enough, and else none at all: name, number, and in words."""
+    enough = [rate for rate in RATES if hours >= RULE_OF_THREE / rate]
+    found = [(f"{rate:g}_per_hour", rate * hours, f"at most {in_words(rate)}") for rate in enough]
+    if len(enough) < len(RATES):
+        bound = f"no false alarm in {hours:.3g} h: fewer than {RULE_OF_THREE / hours:.3g} an hour (95 %, upper bound)"
+        found.append(("no_false_alarm", 0.0, bound))
+    return found
+
+
+def from_where(curve: Curve, hours: float) -> list[dict[str, Any]]:
+    """The lowest threshold at which false alarms are as few as each of `limits`, and few at all above it."""
+    worst = np.maximum.accumulate(curve.false[::-1])[::-1]
+    return [
+        {"threshold": float(curve.threshold[may[0]]), "how": how}
+        for _, n_false, how in limits(hours)
+        if len(may := np.flatnonzero(worst <= n_false))
+    ]
+
+
 def at_rates(curve: Curve, track: Track, events: Events, hours: float, refractory_s: float) -> dict[str, Estimate]:
     """Misses at rates of false alarms for which there are hours enough, and else without any false alarm."""
     rates = {}
-    enough = [rate for rate in RATES if hours >= RULE_OF_THREE / rate]
-    limits = [(f"misses/{rate:g}_per_hour", rate * hours, f"at most {in_words(rate)}") for rate in enough]
-    if len(enough) < len(RATES):
-        bound = f"no false alarm in {hours:.3g} h: fewer than {RULE_OF_THREE / hours:.3g} an hour (95 %, upper bound)"
-        limits.append(("misses/no_false_alarm", 0.0, bound))
-    for name, n_false, method in limits:
+    for name, n_false, method in limits(hours):
         at = chosen(curve, n_false)
         if at is None:
             continue
         found = hits(track, float(curve.threshold[at]), refractory_s)
         pairs = matched(track.end_s[found.row], found.word, events)
         estimate = misses(~np.isin(np.arange(len(events.word)), pairs), events.speaker)
-        rates[name] = estimate._replace(method=f"{method}; threshold {curve.threshold[at]:.3g}, read off this stream")
+        rates[f"misses/{name}"] = estimate._replace(
+            method=f"{method}; threshold {curve.threshold[at]:.3g}, read off this stream"
+        )
     return rates
 
 

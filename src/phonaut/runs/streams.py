@@ -11,12 +11,14 @@ import numpy as np
 
 from phonaut.checks import refuse
 from phonaut.corpora.event_labels import Said, check_times, labelled
-from phonaut.corpora.noise import SILENCE, NoiseRecordings
+from phonaut.corpora.noise import NoiseRecordings
 from phonaut.data.augmentation.noise import SLOPES
 from phonaut.data.draws import hash_of
+from phonaut.data.preparation.audio import BadRecordingError, duration_s
 from phonaut.data.preparation.prepare import prepare
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.data.streams import GAP_S, Background, Stream, built, made, recorded
+from phonaut.data.utterance import SILENCE
 from phonaut.deploy.detection import Track
 from phonaut.deploy.listening import Listener
 from phonaut.deploy.sound import file_sound
@@ -128,7 +130,7 @@ def hear(
     """What the run hears in the streams of a split; None where no word of it is said there."""
     folder = test.streams if split == "test" else test.validation_streams
     if folder is not None:
-        return heard_in_files(loaded, test, folder, progress)
+        return heard_in_files(loaded, test, folder, split, progress)
     assert prepared is not None
     found = stream_of(loaded, test, prepared, split)
     if found is None:
@@ -203,11 +205,27 @@ def background_of(test: DetectionTest, prepared: PreparedCorpus, split: str) -> 
     return background, minutes, f"background: {source}, the {half} half of their time, {seconds / 60:.3g} min, {how}"
 
 
-def heard_in_files(loaded: LoadedRun, test: DetectionTest, folder: Path, progress: Callable[[str], None]) -> Heard:
-    """What the run hears in labelled recordings.
+def check_labels(folder: Path) -> None:
+    """Refuse labelled recordings that cannot be used, before hours of them are heard.
 
     Raises:
-        ValueError: recordings or labels cannot be used, or no word of the run is in them.
+        ValueError: a recording has no labels, or labels beyond its end, or is none.
+    """
+    for path, said in labelled(folder):
+        try:
+            check_times(path, said, duration_s(path))
+        except BadRecordingError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+
+def heard_in_files(
+    loaded: LoadedRun, test: DetectionTest, folder: Path, split: str, progress: Callable[[str], None]
+) -> Heard:
+    """What the run hears in labelled recordings; in those that are tested it may be that nobody says a word.
+
+    Raises:
+        ValueError: none of the words that are said there is one of the run, or none is said and a threshold is to be
+            chosen.
     """
     tracks, begins, durations, names = list[Track](), list[float](), list[float](), list[str]()
     events, others = list[Said](), list[Said]()
@@ -215,16 +233,19 @@ def heard_in_files(loaded: LoadedRun, test: DetectionTest, folder: Path, progres
     files = list(labelled(folder))
     words = set(fresh(loaded, test)[0].detector.words)
     named = sorted({one.word for _, said in files for one in said})
-    if not words.intersection(named):
-        told = ", ".join(named) or "no words"
-        raise ValueError(f"{folder}: its labels name {told}, and none of {', '.join(sorted(words))}")
+    if named and not words.intersection(named):
+        raise ValueError(f"{folder}: its labels name {', '.join(named)}, and none of {', '.join(sorted(words))}")
+    if not named and split == "validation":
+        raise ValueError(f"{folder}: its labels name no words, and a threshold is chosen by what it misses too: "
+                         "name it by streams=, and let validation speech choose")  # fmt: skip
+    if not named:
+        progress(f"no word is said in {folder}: false alarms are told, and no misses")
     if unknown := [word for word in named if word not in words]:
         progress(f"no words of the run, and false alarms where they are detected: {', '.join(unknown)}")
     for path, said in files:
         progress(f"listening to {path}")
         listener, _ = fresh(loaded, test)
         track = listener.track(file_sound(path, listener.sample_rate))
-        check_times(path, said, listener.heard_s)
         tracks.append(track)
         begins.append(begin)
         durations.append(listener.heard_s)

@@ -20,6 +20,7 @@ from phonaut.models.generators import Generator
 from phonaut.models.speakers import VerificationSystem
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.mockingjay import Mockingjay
+from phonaut.tasks.negatives import with_negatives
 
 if TYPE_CHECKING:
     from phonaut.training.loop import TrainingLoop
@@ -40,7 +41,7 @@ def prepared_corpus(config: Config, *, n_jobs: int | None = None) -> PreparedCor
 
     corpus, protocol = instantiate(config.dataset), instantiate(config.protocol)
     if not isinstance(corpus, FrameCorpus):
-        rate = config.features["sample_rate"]
+        rate, protocol = config.features["sample_rate"], with_negatives(config, protocol)
         return prepare(corpus, protocol, sample_rate=rate, target=config.target, n_jobs=n_jobs)
     prepared, features = prepare_frames(corpus, protocol), config.features
     layout = prepared.frames
@@ -72,12 +73,18 @@ def check_same_recordings(known: Node, prepared: PreparedCorpus, otherwise: str)
             warnings.warn(f"the audio of {prepared.name} is not what it was to the bit: files, or how they are "
                           "resampled here, have changed since the run began", stacklevel=2)  # fmt: skip
     else:
-        same = all(before.get(key, today[key]) == today[key] for key in ("splits", "words", "speakers", "phones"))
+        same = all(before.get(key, today[key]) == today[key] for key in ("words", "speakers", "phones"))
+        same = same and counts_of(before.get("splits", today["splits"])) == counts_of(today["splits"])
     if not same:
         raise ValueError(
             f"the recordings of {prepared.name}, their labels or splits are not those that the run was trained on: "
             f"{otherwise}"
         )
+
+
+def counts_of(splits: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The counts of splits but for speakers, among whom earlier versions counted the rooms of silence."""
+    return {split: {key: n for key, n in row.items() if key != "speakers"} for split, row in splits.items()}
 
 
 def optional(node: Node | None) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from phonaut.config.compose import compose
 from phonaut.config.nodes import PLACES, class_of, instantiate
 from phonaut.config.plugins import node_of_group
-from phonaut.config.schema import Config
+from phonaut.config.schema import Config, Negatives
 from phonaut.data.classes import classes_of
 from phonaut.data.datamodule import SpeechData
 from phonaut.data.prepared import PreparedCorpus
@@ -21,7 +21,7 @@ from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.convolutional import ConvolutionalNetwork
 from phonaut.networks.mockingjay import Mockingjay
 from phonaut.networks.quantized import QuantizedNetwork
-from phonaut.tasks import added_data, build, few_recordings, mixes, teachers
+from phonaut.tasks import added_data, build, few_recordings, mixes, negatives, teachers
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.encoders import prepare_encoder
 from phonaut.tasks.noise_test import NOISE_FILE, about_noise
@@ -140,7 +140,12 @@ class Classification(Task):
                 "lengths of their own: type dataset.clip_s=1, or leave it out"
             )
         names = ("batch_size", "labels_pct", "labels_each", "n_workers", "context_s", "max_recording_s")
-        problems += [*added_data.problems(config), *teachers.problems(config), *few_recordings.problems(config)]
+        problems += [
+            *added_data.problems(config),
+            *negatives.problems(config),
+            *teachers.problems(config),
+            *few_recordings.problems(config),
+        ]
         return problems + SpeechData.problems(**{name: getattr(config, name) for name in names})
 
     # --- training
@@ -241,7 +246,7 @@ class Classification(Task):
         if request.trials is not None or request.enrolment is not None:
             raise ValueError(f"trials= and enrolment= are of verification, and {run.folder} is a classifier")
         config, words = copy.deepcopy(run.config), list(request.overrides)
-        other = [word for word in words if not word.startswith(("dataset.", "protocol"))]
+        other = [word for word in words if not word.startswith(("dataset.", "protocol", negatives.KEY))]
         if other:
             raise ValueError(
                 f"{other[0]} goes with a probe, and {run.folder} is no pre-trained encoder: its own classes are scored"
@@ -250,6 +255,7 @@ class Classification(Task):
         if request.data_folder is not None:
             folder = new_folder(config, request.data_folder, words, run.corpus["summary"]["clip_s"])
             config.dataset, config.protocol = folder.dataset, folder.protocol
+            config.negatives = Negatives()
             config.classes = None  # labels that the model does not know are reported apart
             split, name = "test", name_beside_splits(request.data_folder.resolve().name, "folder")
         elif words and all(word.startswith("dataset.test=") for word in words):
@@ -348,6 +354,9 @@ def find_files(config: Config, words: Sequence[str]) -> None:
     """
     places = [key for key in PLACES if config.dataset.get(key)]
     for word in words:
+        if word.startswith(f"{negatives.KEY}=") and config.negatives.folder is not None:
+            config.negatives.folder = word.partition("=")[2].strip("'\"")
+            continue
         key, _, value = word.removeprefix("dataset.").partition("=")
         if key not in places:
             may = " and ".join(f"dataset.{place}=" for place in places) or "nothing"
@@ -371,7 +380,10 @@ def own_corpus(config: Config, run: Path) -> PreparedCorpus:
         return build.prepared_corpus(config)
     except ValueError as error:
         gone = [key for key in PLACES if (at := config.dataset.get(key)) and not expanded(at).exists()]
-        hint = "".join(f"; phonaut evaluate {run} dataset.{key}=... says where it lies now" for key in gone)
+        gone = [f"dataset.{key}" for key in gone]
+        if config.negatives.folder is not None and not expanded(config.negatives.folder).exists():
+            gone.append(negatives.KEY)
+        hint = "".join(f"; phonaut evaluate {run} {key}=... says where it lies now" for key in gone)
         raise ValueError(f"{error}{hint}") from error
 
 

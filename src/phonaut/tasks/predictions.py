@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phonaut.data.utterance import SILENCE
 from phonaut.files import read_arrays, write_arrays
 from phonaut.metrics import Scored
 
@@ -53,6 +54,10 @@ class Predictions:
         """The class of the greatest score, `(N,)`."""
         best: NDArray[np.int64] = self.scores.argmax(axis=1)
         return best
+
+    def n_speakers(self, counted: NDArray[np.bool_]) -> int:
+        """How many people spoke the spans of a mask `(N,)`: what stands for the speaker of `_silence_` is a room."""
+        return len(np.unique(self.speaker[counted & (self.label_name != SILENCE)]))
 
     def take(self, rows: NDArray[np.int64]) -> Predictions:
         """Some of the spans, or all of them in another order."""

@@ -12,7 +12,7 @@ import numpy as np
 from phonaut.corpora.base import Corpus
 from phonaut.data.preparation.prepare import build
 from phonaut.data.prepared import PreparedCorpus
-from phonaut.data.utterance import SPLITS, Utterance
+from phonaut.data.utterance import SILENCE, SPLITS, Utterance
 from phonaut.files import read_json, write_json
 
 FOLDERS_FILE = "folders.json"  # of a run: what is to be said of the folders that it scored
@@ -91,6 +91,8 @@ def about_folder(
 
 
 def speakers_of(prepared: PreparedCorpus, *splits: str) -> set[str]:
-    """The names of all speakers in some splits."""
-    codes = (np.unique(prepared.utterances(split).speaker).tolist() for split in splits)
+    """The names of all speakers in some splits; the rooms of `_silence_` are none."""
+    silence = prepared.words.index(SILENCE) if SILENCE in prepared.words else -2
+    tables = [prepared.utterances(split) for split in splits]
+    codes = (np.unique(table.speaker[table.word != silence]).tolist() for table in tables)
     return {prepared.speakers[code] for of_split in codes for code in of_split if code >= 0}

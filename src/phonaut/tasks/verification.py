@@ -72,6 +72,7 @@ class Verification(Task):
     }
     unused = (
         "classes n_classes labels_pct labels_each batch_frames context_s probe leave_out_speakers objective generated"
+        " negatives"
     )
     metrics = ("eer", "min_dcf", "cllr")
     report = ("headline", "trials", "training", "setup")

@@ -188,7 +188,7 @@ def test_what_has_too_few_takes_is_named_counted_and_left_out() -> None:
     assert "trials of test: 8 models, 16 recordings, 16 TC, 28 TW, 28 IC, 56 IW" in corpus.notes()
 
 
-@pytest.mark.parametrize("word", ["_unknown_", "_silence_", None])
+@pytest.mark.parametrize("word", ["_unknown_", None])
 def test_what_is_no_phrase_is_none(word: str | None) -> None:
     listed = [replace(u, word=word) for u in (*said(), *said(OTHERS))]
     with pytest.raises(ValueError, match="nothing to test; 75 recordings without a word or a sentence"):

@@ -20,7 +20,7 @@ from phonaut.corpora.noise import Background, find_noise_folder, noise_folders
 from phonaut.corpora.options import choice_problems, pattern_problems
 from phonaut.corpora.phone_alignments import SILENCES, AlignedCorpus
 from phonaut.corpora.protocols import Divided, Official, Protocol
-from phonaut.data.utterance import Utterance
+from phonaut.data.utterance import SILENCE, Utterance
 from phonaut.files import expanded
 
 LAYOUTS = ("auto", "directories", "csv", "kaldi")
@@ -132,6 +132,12 @@ class FolderCorpus(AlignedCorpus):
         survey, spelling, _ = self._survey
         for utterance in self._labelled():
             speaker = "" if self._is_anonymous else self._speaker(utterance)
+            is_silence = utterance.word == SILENCE
+            if is_silence and self.target == "speaker":
+                self.refuse(utterance.path, "nobody speaks in it, and speakers are told apart")
+                continue
+            if is_silence and not speaker:
+                speaker = utterance.id.rpartition("/")[2]
             if not speaker and not self._is_anonymous:
                 self.refuse(utterance.path, "its speaker is not known")
                 continue
@@ -139,7 +145,7 @@ class FolderCorpus(AlignedCorpus):
             if self.target != "keyword" and utterance.word == utterance.text:
                 word = None
             yield replace(utterance, speaker=speaker, word=word)
-        if survey.n == survey.n_without_speaker and not self._is_anonymous:
+        if survey.n == survey.n_without_speaker and SILENCE not in survey.words and not self._is_anonymous:
             raise self._nothing_left()
 
     def select(self, divided: Divided) -> Iterator[Utterance]:

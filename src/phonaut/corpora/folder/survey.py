@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from phonaut.data.utterance import Utterance
+from phonaut.data.utterance import SILENCE, Utterance
 
 
 @dataclass
@@ -20,12 +20,14 @@ class NameSurvey:
     example: str = ""
 
     def add(self, utterance: Utterance, text: str, speaker: str | None) -> None:
-        """Count an utterance; `text` is what its speaker is read from."""
-        self.n += 1
-        self.example = self.example or text
+        """Count an utterance; `text` is what its speaker is read from. Of silence the class alone counts."""
         word = utterance.word
         if word is not None:
             self.words[word] += 1
+        if word == SILENCE:
+            return
+        self.n += 1
+        self.example = self.example or text
         if not speaker:
             self.n_without_speaker += 1
             return
@@ -68,15 +70,16 @@ class NameSurvey:
         Raises:
             ValueError: with what to do.
         """
+        n = sum(self.words.values())
         if len(self.words) == 1:
             raise ValueError(
-                f"all {self.n} recordings are of one class ({next(iter(self.words))}): there is nothing to tell it "
+                f"all {n} recordings are of one class ({next(iter(self.words))}): there is nothing to tell it "
                 "from. Add recordings of other words, or of noise, as a class of their own (a folder beside it); or, "
                 "where the file names have the class, say so: dataset.word_pattern='^([^_]+)_'"
             )
-        if len(self.words) > max(50, self.n // 2):
+        if len(self.words) > max(50, n // 2):
             raise ValueError(
-                f"{len(self.words):,} different texts in {self.n:,} recordings are sentences, not keywords; type "
+                f"{len(self.words):,} different texts in {n:,} recordings are sentences, not keywords; type "
                 "target=speaker, or give each recording the word that is its class"
             )
 

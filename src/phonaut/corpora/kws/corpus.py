@@ -23,9 +23,9 @@ from phonaut.corpora.kws.speech_commands import (
     version,
     word_folders,
 )
-from phonaut.corpora.noise import SILENCE, Background, find_noise_folder, noise_folders
+from phonaut.corpora.noise import Background, find_noise_folder, noise_folders
 from phonaut.corpora.protocols import BySpeaker, Divided, Protocol, WithinSpeakers
-from phonaut.data.utterance import Utterance
+from phonaut.data.utterance import SILENCE, Utterance
 
 
 class KeywordCorpus(Corpus):

@@ -14,9 +14,9 @@ from phonaut.checks import refuse, within
 from phonaut.corpora.base import Corpus, target_problems
 from phonaut.corpora.disk import Refused, entries, find_folder
 from phonaut.corpora.kws.quotas import UNKNOWN, Quotas
-from phonaut.corpora.noise import SILENCE, Background, noise_folders
+from phonaut.corpora.noise import Background, noise_folders
 from phonaut.corpora.protocols import Divided
-from phonaut.data.utterance import Utterance
+from phonaut.data.utterance import SILENCE, Utterance
 from phonaut.files import listed_path
 
 HOTWORD = "hey_snips"

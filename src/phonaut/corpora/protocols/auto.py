@@ -12,6 +12,7 @@ from phonaut.corpora.protocols.base import Listing, Plan, Protocol, ProtocolBySh
 from phonaut.corpora.protocols.by_recording import ByRecording
 from phonaut.corpora.protocols.by_speaker import BySpeaker
 from phonaut.corpora.protocols.official import Official
+from phonaut.corpora.protocols.rooms import cut
 from phonaut.corpora.protocols.validation import some, with_validation
 from phonaut.corpora.protocols.within_speakers import WithinSpeakers
 from phonaut.data.utterance import Utterance
@@ -91,4 +92,5 @@ class CutTest(ProtocolByShares):
 
         if "validation" in survey.splits:
             return Plan(split, [note], shares)
-        return with_validation(split, training - testing, testing, listing, shares, note)
+        plan = with_validation(split, training - testing, testing, listing, shares, note)
+        return cut(plan, listing, shares.dev, shares.test)

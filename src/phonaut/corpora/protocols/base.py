@@ -14,7 +14,7 @@ from phonaut.checks import refuse, within
 from phonaut.corpora.base import Corpus
 from phonaut.corpora.hashing import Shares
 from phonaut.data.trials import TrialList
-from phonaut.data.utterance import SPLITS, Utterance
+from phonaut.data.utterance import SILENCE, SPLITS, Utterance
 
 
 class Plan(NamedTuple):
@@ -44,6 +44,7 @@ class Survey:
     sessions: dict[str, set[str]] = field(default_factory=dict)  # by speaker
     n_without_speaker: int = 0
     n_without_session: int = 0
+    rooms: set[str] = field(default_factory=set)  # in which nobody speaks
 
     def add(self, utterance: Utterance) -> None:
         """Count an utterance."""
@@ -51,6 +52,9 @@ class Survey:
         self.n += 1
         if utterance.split is not None:
             self.splits.add(utterance.split)
+        if utterance.word == SILENCE:
+            self.rooms.add(speaker or utterance.id)
+            return
         if not speaker:
             self.n_without_speaker += 1
             return
@@ -273,4 +277,6 @@ def known_speakers(listing: Listing) -> Survey:
         by_recording = "; protocol=by_recording divides by recording without asking who speaks"
         hint = by_recording if listing.target != "speaker" else ""
         raise ValueError(f"who speaks is not known: {listing.corpus.speaker_hint()}{hint}")
+    if not survey.speakers:
+        raise ValueError(f"all {survey.n} recordings are silence: nobody speaks whom they could be divided by")
     return survey

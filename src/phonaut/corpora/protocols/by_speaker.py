@@ -10,6 +10,7 @@ from typing import ClassVar
 from phonaut.corpora.hashing import Cuts, Shares, balanced_cuts, hash_percent
 from phonaut.corpora.options import as_list
 from phonaut.corpora.protocols.base import Listing, Plan, ProtocolByShares, Survey
+from phonaut.corpora.protocols.rooms import cut
 from phonaut.corpora.protocols.validation import some, with_validation
 from phonaut.data.utterance import SPLITS
 from phonaut.names import match_ids
@@ -47,12 +48,12 @@ class BySpeaker(ProtocolByShares):
         """One pass, over the speakers; none where the cuts stay."""
         shares = self.shares(listing.corpus)
         if as_list(self.test_speakers):
-            return self._by_lists(listing, shares)
+            return cut(self._by_lists(listing, shares), listing, shares.dev, shares.test)
         if not self.balance and listing.target != "speaker":
             cuts = Cuts(shares.dev, shares.dev + shares.test)
             note = f"divided by a hash of the speaker ({shares}); no speaker is in two splits"
             return Plan(lambda utterance: cuts.split(utterance.speaker), [note], shares)
-        return self._by_hash(listing, shares)
+        return cut(self._by_hash(listing, shares), listing, shares.dev, shares.test)
 
     def _by_lists(self, listing: Listing, shares: Shares) -> Plan:
         everybody = set(self.check_speakers(listing).speakers)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from phonaut.corpora.hashing import by_hash
 from phonaut.corpora.protocols.base import Listing, Plan, Protocol
+from phonaut.corpora.protocols.rooms import cut
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +46,6 @@ class Fixed(Protocol):
         splits = ["test"] * n_test + ["validation"] * n_validation + ["train"] * n_train
         split_of = dict(zip(speakers, splits, strict=True))
         note = f"one fixed split by speaker: {n_train} train, {n_validation} validate, {n_test} test"
-        return Plan(
-            lambda utterance: split_of[utterance.speaker],
-            [f"{note}; no speaker is in two splits"],
-            listing.corpus.shares,
-        )
+        shares = listing.corpus.shares
+        plan = Plan(lambda utterance: split_of[utterance.speaker], [f"{note}; no speaker is in two splits"], shares)
+        return cut(plan, listing, shares.dev, shares.test)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from phonaut.corpora.hashing import by_hash
 from phonaut.corpora.protocols.base import Listing, Plan, Protocol
+from phonaut.corpora.protocols.rooms import dealt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,4 +56,5 @@ class Folds(Protocol):
             f"fold {self.fold} of {self.n_folds}: {len(speakers)} speakers, each tested in one fold; no speaker is in "
             "two splits; validation is half of the next fold"
         )
-        return Plan(lambda utterance: split_of[utterance.speaker], [note], listing.corpus.shares)
+        plan = Plan(lambda utterance: split_of[utterance.speaker], [note], listing.corpus.shares)
+        return dealt(plan, listing, self.fold, self.n_folds)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from phonaut.corpora.protocols.base import Listing, Plan, ProtocolByShares
+from phonaut.corpora.protocols.rooms import dealt
 from phonaut.corpora.protocols.validation import with_validation
 
 
@@ -31,7 +32,7 @@ class LeaveOneSpeakerOut(ProtocolByShares):
             folds = ", ".join(f"{i} {name}" for i, name in enumerate(names))
             raise ValueError(f"protocol.fold={self.fold}: the corpus has these folds: {folds}")
         tested = names[self.fold]
-        return with_validation(
+        plan = with_validation(
             lambda utterance: "test" if utterance.speaker == tested else "train",
             set(names) - {tested},
             {tested},
@@ -39,3 +40,4 @@ class LeaveOneSpeakerOut(ProtocolByShares):
             self.shares(listing.corpus),
             f"leave one speaker out, fold {self.fold}: the test set is all of {tested}, who is in no other split",
         )
+        return dealt(plan, listing, self.fold, len(names))

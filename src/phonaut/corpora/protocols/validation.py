@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from phonaut.corpora.hashing import Shares, balanced_cuts, hash_percent, speakers_to_validate
 from phonaut.corpora.protocols.base import Listing, Plan
-from phonaut.data.utterance import Utterance
+from phonaut.data.utterance import SILENCE, Utterance
 
 
 def unit(utterance: Utterance) -> str:
@@ -38,7 +38,11 @@ def with_validation(
     if validating:
         how = f"validation is cut from training by speaker: {some(validating)}"
 
+        rooms = balanced_cuts(map(hash_percent, listing.survey.rooms), pct, 0)
+
         def validates(utterance: Utterance) -> bool:
+            if utterance.word == SILENCE:
+                return rooms.split(utterance.speaker or utterance.id) == "validation"
             return utterance.speaker in validating
     else:
         units = array("d", (hash_percent(unit(utterance)) for utterance in listing if split(utterance) == "train"))

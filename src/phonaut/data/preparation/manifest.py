@@ -20,7 +20,7 @@ from phonaut.data.columns import TableWriter
 from phonaut.data.draws import hash_of
 from phonaut.data.preparation.clip_window import Placement
 from phonaut.data.prepared import PHONE_COLUMNS, UTTERANCE_COLUMNS
-from phonaut.data.utterance import NOISE_SPLITS, SPLITS, DividedCorpus, Utterance
+from phonaut.data.utterance import NOISE_SPLITS, SILENCE, SPLITS, DividedCorpus, Utterance
 from phonaut.files import naming
 from phonaut.names import printable
 
@@ -145,7 +145,7 @@ class SplitWriter:
     """The table and the manifest of one split."""
 
     def __init__(self, stack: ExitStack, folder: Path, split: str, codes: Codes) -> None:
-        self.codes = codes
+        self.codes, self.is_speech = codes, split not in NOISE_SPLITS
         self.utterances = stack.enter_context(TableWriter(folder / f"cuts.{split}", UTTERANCE_COLUMNS))
         self.phones = stack.enter_context(TableWriter(folder / f"cuts.{split}" / "phones", PHONE_COLUMNS))
         self.n_phones = self.n_utterances = self.n_samples = 0
@@ -184,7 +184,7 @@ class SplitWriter:
                 self.manifest.write((json.dumps(cut, ensure_ascii=False) + "\n").encode("utf-8"))
         self.n_utterances += 1
         self.n_samples += placement.n_samples
-        if utterance.speaker:
+        if utterance.speaker and utterance.word != SILENCE and self.is_speech:
             self.speakers.add(utterance.speaker)
         if utterance.word is not None:
             self.n_of_word[utterance.word] += 1

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from phonaut.plots import png
-from phonaut.plots.spotting import misses_per_hour
+from phonaut.plots.spotting import alarms_by_threshold, misses_per_hour
 from phonaut.reports.detection import error_in_words, figures, rates_of, threshold_lines
 from phonaut.reports.html import render as rendered
 from phonaut.reports.media import data_uri
@@ -46,7 +46,11 @@ def render(record: Record) -> Section | None:
 def picture(about: dict[str, Any]) -> bytes:
     """The curve of a test, and the threshold in use."""
     curve, hours, n = about["curve"], about["hours"], about["n"]
+    per_hour = about["n_false_alarms"] / hours
+    if not n:
+        alarms = (np.array(curve["threshold"]), np.array(curve["false"]) / hours)
+        return png(alarms_by_threshold(*alarms, (about["threshold"], per_hour), hours=hours), dpi=DPI)
     name = "all thresholds"
     at_all = (np.array(curve["false"]) / hours, np.array(curve["missed"]) / n)
-    in_use = (about["n_false_alarms"] / hours, about["n_missed"] / n)
+    in_use = (per_hour, about["n_missed"] / n)
     return png(misses_per_hour({name: at_all}, {name: in_use}, hours=hours), dpi=DPI)
