@@ -20,6 +20,7 @@ from phonaut.networks.reparameterized import combined, of_norm
 from phonaut.networks.time_conv import TemporalConv, TimeConv, TimeMean
 
 EXACT_IN_SINGLE = 2.0**24  # whole numbers up to here are exact in float32, whatever the order of a sum
+EXACT_IN_TF32 = 2**10  # which a GPU may take for the factors of float32
 SEARCHED_BITS = 8  # weights of fewer are clamped where that lowers the error
 
 
@@ -48,7 +49,8 @@ class Step(nn.Module):
     def forward(self, *inputs: Any) -> Tensor:
         """The result for inputs `(B, D, F, T)`, and a mask where the step takes one."""
         if self.phase.quantizes and not self.training:
-            return self.exactly(*inputs)
+            with torch.autocast(inputs[0].device.type, enabled=False):  # whose 8 bits hold no sums
+                return self.exactly(*inputs)
         result = self.plainly(*inputs)
         result = F.relu(result) if self.relu else result
         return result if self.output is None else self.output(result)
@@ -197,6 +199,7 @@ class Product(Step):
         weight, bias, step = self.integers()
         highest = max(abs(n) for n in self.sources[0].levels[:2])
         single = float(weight.abs().flatten(1).sum(dim=1).amax()) * highest < EXACT_IN_SINGLE
+        single &= not x.is_cuda or max(highest, self.weight_levels.high) < EXACT_IN_TF32
         kind = torch.float32 if single else torch.float64
         acc = self.product(self.sources[0].integers(x).to(kind), weight.to(kind), None).to(torch.int64)
         acc = acc + (bias if isinstance(self.parts[0], nn.Linear) else bias[:, None, None]).to(torch.int64)
