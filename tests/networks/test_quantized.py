@@ -232,13 +232,6 @@ def test_pruning_leaves_the_largest_weights_and_follows_its_course() -> None:
     assert full[weight != 0].min() >= full[weight == 0].max()
 
 
-def test_autocast_changes_no_integer() -> None:
-    network = quantized(trained(NETWORKS["tc-res8"]))
-    expected = network(some_frames(), LENGTHS)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(network(some_frames(), LENGTHS), expected)
-
-
 def test_a_state_brings_its_phase_along() -> None:
     first = quantized(trained(NETWORKS["ds-tcn"]))
     second = QuantizedNetwork(trained(NETWORKS["ds-tcn"]), Scheme.of("linear_8_8_8")).eval()
