@@ -25,7 +25,7 @@ from phonaut.tasks import added_data, build, few_recordings, mixes, negatives, t
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.encoders import prepare_encoder
 from phonaut.tasks.noise_test import NOISE_FILE, about_noise
-from phonaut.tasks.recordings import about_folder, name_beside_splits, prepared_files
+from phonaut.tasks.recordings import Files, Part, about_folder, name_beside_splits, prepared_files, reasons
 from phonaut.tasks.scoring import figures, noise_of, predict, score, under
 from phonaut.training.callbacks.monitoring import TensorBoardPictures
 from phonaut.training.loop import TrainingLoop
@@ -293,16 +293,33 @@ class Classification(Task):
 
     def predict(self, run: Trained, recordings: list[Path]) -> list[Answer]:
         """The class of each recording, which is one span as a whole."""
-        config = replace(run.config, classes=None, labels_pct=100.0, labels_each=None, context_s=0.0, target="keyword")
         clip_s = (run.corpus.get("summary") or {}).get("clip_s")
-        with prepared_files(recordings, config.features["sample_rate"], clip_s) as prepared:
+        files = Files([Part(path) for path in recordings], clip_s)
+        return list(self.answers(run, files, strict=True)[0].values())
+
+    def answers(self, run: Trained, files: Files, *, strict: bool = False) -> tuple[dict[int, Answer], list[str]]:
+        """The class of each recording by its number, and why others were refused.
+
+        Raises:
+            ValueError: a recording is not there; where `strict`, it cannot be used.
+        """
+        config = replace(run.config, classes=None, labels_pct=100.0, labels_each=None, context_s=0.0, target="keyword")
+        with prepared_files(files, config.features["sample_rate"], strict=strict) as prepared:
+            refused = reasons(prepared)
+            if not len(prepared.utterances("test")):
+                return {}, refused
             data = speech_data(config, prepared, list(run.about["classes"]))
             predictions = predict(run.model, data, "test", device=build.device_of(config.trainer))
         names = predictions.classes.tolist()
-        return [
-            Answer(names[best], float(row[best]), dict(zip(names, row.tolist(), strict=True)))
-            for best, row in zip(predictions.predicted.tolist(), predictions.probabilities(), strict=True)
-        ]
+        answers = {
+            int(cut.partition("-")[0]): Answer(
+                names[best], float(row[best]), dict(zip(names, row.tolist(), strict=True))
+            )
+            for cut, best, row in zip(
+                predictions.cut.tolist(), predictions.predicted.tolist(), predictions.probabilities(), strict=True
+            )
+        }
+        return answers, refused
 
 
 def compressed(config: Config, model: SpeechModel, data: SpeechData) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,43 +19,72 @@ from phonaut.files import read_json, write_json
 FOLDERS_FILE = "folders.json"  # of a run: what is to be said of the folders that it scored
 
 
+class Part(NamedTuple):
+    """A recording, or a part of one.
+
+    Attributes:
+        path: of the recording.
+        start_s: of the part.
+        duration_s: None: to the end.
+    """
+
+    path: Path
+    start_s: float = 0.0
+    duration_s: float | None = None
+
+
 class Files(Corpus):
-    """Recordings by their paths, each a test recording of an unknown class and speaker.
+    """Recordings, each a test recording of an unknown class and speaker; ids begin with their number.
 
     Args:
-        paths: of the recordings.
+        parts: the recordings, or parts of them.
         clip_s: the window of a clip in seconds, or None.
     """
 
     name = "files"
 
-    def __init__(self, paths: Sequence[Path], clip_s: float | None) -> None:
-        self.paths, self.clip_s = paths, clip_s
+    def __init__(self, parts: Sequence[Part], clip_s: float | None) -> None:
+        self.parts, self.clip_s = parts, clip_s
 
     def utterances(self) -> Iterator[Utterance]:
         """Every recording, in the order given."""
-        for number, path in enumerate(self.paths):
-            id = f"{number:09d}-{path.stem}"
-            yield Utterance(id=id, path=path, split="test", speaker=f"{number:09d}", word="?")
+        for number, (path, start_s, duration_s) in enumerate(self.parts):
+            yield Utterance(
+                id=f"{number:09d}-{path.stem}", path=path, split="test", speaker=f"{number:09d}", word="?",
+                start_s=start_s, duration_s=duration_s,
+            )  # fmt: skip
 
 
 @contextmanager
-def prepared_files(paths: Sequence[Path], sample_rate: int, clip_s: float | None = None) -> Iterator[PreparedCorpus]:
+def prepared_files(
+    paths: Sequence[Path] | Files, sample_rate: int, clip_s: float | None = None, *, strict: bool = True
+) -> Iterator[PreparedCorpus]:
     """Recordings decoded into a temporary folder, in the order given, as the split `test`.
+
+    Args:
+        paths: of the recordings, or what they are.
+        sample_rate: Hz, to which they are brought.
+        clip_s: the window of a clip in seconds, of paths.
+        strict: none may be refused.
 
     Raises:
         ValueError: a recording is not there or cannot be used; all of them are named.
     """
-    missing = [str(path) for path in paths if not path.is_file()]
+    files = paths if isinstance(paths, Files) else Files([Part(path) for path in paths], clip_s)
+    missing = [str(part.path) for part in files.parts if not part.path.is_file()]
     if missing:
         raise ValueError(f"no such recording: {', '.join(missing)}")
     with tempfile.TemporaryDirectory(prefix="phonaut-") as folder:
-        build(Files(paths, clip_s), Path(folder), sample_rate, len(paths), 1)
+        build(files, Path(folder), sample_rate, len(files.parts), 1)
         prepared = PreparedCorpus(Path(folder))
-        if prepared.refused:
-            refused = "; ".join(f"{line['path']}: {line['reason']}" for line in prepared.refused)
-            raise ValueError(f"recordings that cannot be used: {refused}")
+        if prepared.refused and strict:
+            raise ValueError(f"recordings that cannot be used: {'; '.join(reasons(prepared))}")
         yield prepared
+
+
+def reasons(prepared: PreparedCorpus) -> list[str]:
+    """Why recordings were refused, a text each."""
+    return [f"{line['path']}: {line['reason']}" for line in prepared.refused]
 
 
 def name_beside_splits(name: str, kind: str) -> str:

@@ -1,0 +1,72 @@
+"""`phonaut predict`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from phonaut.cli.options import Command, option, print_progress
+
+
+@dataclass(frozen=True)
+class Predict(Command):
+    """Say which word, or other class of a run, is in recordings.
+
+    Prints for each the class, its probability and the runner-up. Recordings
+    much longer than the clips of training are heard in windows, half a clip
+    apart; phonaut listen finds words in long sound as they come.
+    """
+
+    usage = ("RUN SOUND ... [format=table] [output=FILE]",)
+    arguments = {
+        "RUN": "trained_models/ID, a classifier",
+        "SOUND ...": "recordings, folders of them, or - (standard input: a recording with a header)",
+    }
+    examples = {
+        "trained_models/ID yes.wav": "the class of one recording",
+        "trained_models/ID recordings format=csv output=answers.csv": "of all in a folder, for other programs",
+    }
+
+    format: Literal["table", "csv", "json"] = option("table", "table, csv, or json: a line for each recording")
+    output: Path | None = option(None, "file that is written, atomically", otherwise="printed as answers come")
+    overwrite: bool = option(False, "replace the file that is there")
+
+    def run(self) -> int:
+        """Print or write the answers."""
+        if self.overwrite and self.output is None:
+            raise ValueError("overwrite=true goes with output=FILE")
+        if len(self.paths) < 2:
+            raise ValueError("which recordings? phonaut predict RUN yes.wav, or a folder")
+        if self.output is not None and self.output.exists() and not self.overwrite:
+            raise ValueError(f"{self.output} is there already: overwrite=true replaces it")
+        from phonaut.files import write_text
+        from phonaut.reports.predicted import lines_of
+        from phonaut.runs.load import load
+        from phonaut.runs.prediction import predict
+
+        run = load(self.paths[0])
+        with tempfile.TemporaryDirectory(prefix="phonaut-") as folder:
+            sounds = [self.read(folder) if path == "-" else Path(path) for path in self.paths[1:]]
+            given = (
+                one._replace(path="-") if Path(one.path).parent == Path(folder) else one
+                for one in predict(run, sounds, print_progress)
+            )
+            lines = lines_of(given, self.format)
+            if self.output is None:
+                for line in lines:
+                    print(line, flush=True)
+            else:
+                written = list(lines)
+                write_text(self.output, "\n".join(written) + "\n")
+                print_progress(f"{len(written)} lines in {self.output}")
+        return 0
+
+    @staticmethod
+    def read(folder: str) -> Path:
+        """Standard input as a file."""
+        path = Path(folder) / "standard_input"
+        path.write_bytes(sys.stdin.buffer.read())
+        return path

@@ -1,0 +1,50 @@
+"""Predictions as lines: for people, as CSV, as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+
+from phonaut.runs.prediction import Prediction
+
+COLUMNS = ("path", "start_s", "end_s", "label", "probability", "second", "second_probability")
+
+
+def lines_of(predictions: Iterable[Prediction], form: str) -> Iterator[str]:
+    """A line for each prediction; of CSV, a head before them.
+
+    >>> one = Prediction("yes.wav", 0.0, None, "yes", 0.9, "no", 0.1, {"yes": 0.9, "no": 0.1})
+    >>> list(lines_of([one], "csv"))
+    ['path,start_s,end_s,label,probability,second,second_probability', 'yes.wav,0.0,,yes,0.9000,no,0.1000']
+    >>> list(lines_of([one], "table"))
+    ['yes    90.0 %   no 10.0 %   yes.wav']
+    """
+    if form == "csv":
+        yield row(COLUMNS)
+    width = 6
+    for one in predictions:
+        if form == "json":
+            yield json.dumps({**one._asdict()}, ensure_ascii=False)
+        elif form == "csv":
+            rounded = [f"{value:.4f}" if "probability" in name and value is not None else value
+                       for name, value in zip(COLUMNS, one, strict=False)]  # fmt: skip
+            yield row(rounded)
+        else:
+            width = max(width, len(one.label))
+            where = f"   {one.start_s:.2f} to {one.end_s:.2f} s" if one.end_s is not None else ""
+            second = "" if one.second is None else f"   {one.second} {percent(one.second_probability or 0.0)}"
+            yield f"{one.label.ljust(width)} {percent(one.probability)}{second}   {one.path}{where}"
+
+
+def percent(probability: float) -> str:
+    """A probability for people."""
+    return f"{100 * probability:.1f} %"
+
+
+def row(values: Iterable[object]) -> str:
+    """A line of CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(values)
+    return text.getvalue()
