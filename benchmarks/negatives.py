@@ -5,8 +5,8 @@
 
 `background` links utterances of speechocean762 and LibriSpeech ($PHONAUT_DATA) in which none of the words is said,
 each with an empty file of labels. `measure` prints, for 5, 10 and 20 % of the words missed in pink noise (validation
-and test stream), false alarms an hour of that speech, and their ratio to those of the first run, with 95 % intervals by a
-bootstrap over minutes, the same minutes for all runs.
+and test stream), false alarms an hour of that speech, and their ratio to those of the first run, with 95 % intervals by
+a bootstrap over minutes, the same minutes for all runs.
 """
 
 from __future__ import annotations
