@@ -6,17 +6,23 @@ import logging
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.environments import TorchElasticEnvironment
+from lightning.pytorch.strategies import DDPStrategy
 
 from phonaut.config.nodes import instantiate
 from phonaut.config.schema import Config
+from phonaut.peers import place
 from phonaut.training.callbacks.monitoring import EpochLines, HistoryFile
 from phonaut.training.checkpointing import AtomicCheckpointIO, ResumePoint
 
+TIMEOUT_MIN = 10.0  # that a process waits for another one, which is not gone but silent
 SHARES = {"limit_train_batches": "train", "overfit_batches": "train", "limit_val_batches": "validation"}
 
 
@@ -47,12 +53,17 @@ def trainer_of(
     options["num_sanity_val_steps"] = options.get("num_sanity_val_steps") or 0
     if options["strategy"] == "ddp_spawn":  # the same training; what a process learned would not come back from it
         options["strategy"] = "ddp"
+    plugins: list[Any] = [AtomicCheckpointIO()]
+    if place().n > 1:
+        plugins.append(TorchElasticEnvironment())  # whose variables srun's processes have too
+        unused = options["strategy"] == "ddp_find_unused_parameters_true"
+        options["strategy"] = DDPStrategy(find_unused_parameters=unused, timeout=timedelta(minutes=TIMEOUT_MIN))
     return L.Trainer(
         **options,
         profiler=instantiate(config.profiler) if config.profiler else None,
         default_root_dir=folder,
         logger=TensorBoardLogger(folder, name="", version=""),
-        plugins=[AtomicCheckpointIO()],
+        plugins=plugins,
         callbacks=[*more, *callbacks_of(config, folder, is_em=is_em)],
         use_distributed_sampler=False,  # our sampler divides each batch among the processes
         enable_model_summary=False,
@@ -78,7 +89,11 @@ def callbacks_of(config: Config, folder: Path, *, is_em: bool) -> list[Callback]
 
 def silence_libraries() -> None:
     """Silence warnings of libraries that a user can do nothing about."""
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
+    for name in (
+        "lightning.pytorch.utilities.rank_zero",
+        "lightning.pytorch.accelerators.cuda",
+        "lightning.fabric.utilities.distributed",
+    ):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",
