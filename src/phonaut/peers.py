@@ -8,15 +8,16 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-SILENCE_S = 60.0  # after which a process that said nothing is gone
+SILENCE_S = 120.0  # after which a process that said nothing is gone
 START_S = 600.0  # in which all have to be there
 SHARED_S = 30.0  # until a file of another machine is seen on a disk that both share
 BEAT_S = 2.0
+ENDING_S = 10.0  # in which a process that has lost the others sees it by itself
 FAILED = "failed"
 GONE = "another process of this run is gone ({}): the same command on every machine goes on from the last checkpoint"
 
@@ -58,7 +59,7 @@ def join(here: Place) -> None:
     """Give a process of srun the variables of torchrun: PyTorch and Lightning go by these."""
     if here.n == 1 or "RANK" in os.environ:
         return
-    from lightning.fabric.plugins.environments import SLURMEnvironment
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
     nodes, job = os.environ["SLURM_STEP_NODELIST"], os.environ.get("SLURM_JOB_ID", "0")
     os.environ.setdefault("MASTER_ADDR", SLURMEnvironment.resolve_root_node_address(nodes))
@@ -88,13 +89,13 @@ class Peers:
         self.rank, self.n = self.here.rank, self.here.n
         self.store: Any = None
         self.heard: dict[int, tuple[bytes, float]] = {}  # of others: their last beat, and when it was heard
-        self.over = threading.Event()
+        self.over, self.computing = threading.Event(), threading.Event()
         self.quiet = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         if self.n == 1:
             return self
-        from torch.distributed import PrefixStore
+        from torch._C._distributed_c10d import PrefixStore
         from torch.distributed.rendezvous import rendezvous
 
         join(self.here)
@@ -107,6 +108,7 @@ class Peers:
                 rendezvous("env://", rank=self.rank, world_size=self.n, timeout=timedelta(seconds=START_S))
             )
         self.store = PrefixStore(f"phonaut/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        store.set_timeout(timedelta(seconds=SILENCE_S))
         threading.Thread(target=self.beat, daemon=True).start()
         return self
 
@@ -123,17 +125,35 @@ class Peers:
                 error.add_note(first_note(self.here))
 
     def beat(self) -> None:
-        """Say every other second that this process is there."""
+        """Say every other second that this process is there; where all compute together, end it if another is not."""
         for n in range(sys.maxsize):
             try:
                 self.store.set(f"beat/{self.rank}", str(n))
-            except Exception:
-                return  # whoever waits will see it
+                for rank in range(self.n if self.computing.is_set() else 0):
+                    if not self.store.check([f"computed/{rank}"]):
+                        self.check_beat(rank)
+            except (OSError, RuntimeError) as error:
+                if self.over.wait(ENDING_S) or not self.computing.is_set():
+                    return  # whoever waits for the others sees it
+                sentence = error if isinstance(error, OSError) else GONE.format("the first one does not answer")
+                print(f"phonaut: {sentence}", file=sys.stderr, flush=True)
+                os._exit(1)  # the main thread waits for the others, within PyTorch
             if self.over.wait(BEAT_S):
                 return
 
     @contextlib.contextmanager
-    def lost(self) -> Any:
+    def together(self) -> Iterator[None]:
+        """Where all compute together by PyTorch's own means, which wait for half an hour for a machine that is gone."""
+        self.computing.set()
+        try:
+            yield
+        finally:
+            self.computing.clear()
+        with contextlib.suppress(OSError):
+            self.say("computed")
+
+    @contextlib.contextmanager
+    def lost(self) -> Iterator[None]:
         """Errors of a connection as a sentence."""
         from torch.distributed import DistError
 
@@ -176,6 +196,14 @@ class Peers:
             OSError: one failed, or is gone.
         """
         self.check_failed()
+        self.check_beat(rank)
+
+    def check_beat(self, rank: int) -> None:
+        """Refuse to wait any longer for a process that is silent.
+
+        Raises:
+            OSError: it is gone.
+        """
         beat = self.store.get(f"beat/{rank}") if self.store.check([f"beat/{rank}"]) else b""
         known, since = self.heard.get(rank, (None, 0.0))
         if beat != known:
@@ -211,7 +239,7 @@ ALONE = Peers(Place())
 
 
 def is_lost_connection(error: RuntimeError) -> bool:
-    """True for what PyTorch raises where a process that computes with this one is gone: gloo has no class of its own."""
+    """True for what PyTorch raises where another process is gone; gloo has no class of its own."""
     from torch.distributed import DistError
 
     return isinstance(error, DistError) or "gloo" in str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -82,9 +83,9 @@ def problems(config: Config, overrides: Sequence[str] = (), typed: Mapping[str, 
     if isinstance(n_epochs, int) and n_epochs < 1 and isinstance(n_steps, int) and n_steps < 1:
         wrong.append(f"trainer.max_epochs={n_epochs}: must be >= 1")
     if (n := config.trainer.get("num_nodes", 1)) != 1 and place().n == 1:
-        wrong.append(f"trainer.num_nodes={n} would wait for the other machines for ever: start it on each with torchrun, "
-                     f"or by SLURM (torchrun --nnodes={n} --node-rank=0 --master-addr=HOST -m phonaut.train ..., "
-                     "with --node-rank=1 on the next; docs/many_machines.md)")  # fmt: skip
+        wrong.append(f"trainer.num_nodes={n} would wait for the other machines for ever: start it on each with "
+                     f"torchrun, or by SLURM: torchrun --nnodes={n} --node-rank=K --master-addr=HOST "
+                     "-m phonaut.train ..., K from 0 (docs/many_machines.md)")  # fmt: skip
     wrong += idle.problems(config, typed or {})
     if config.context_s > 0 and config.target != "phone":
         wrong.append(f"context_s={config.context_s}: a span of target={config.target} is a whole cut; leave it at 0")

@@ -122,10 +122,8 @@ def shares(n_rows: Mapping[str, int], n: int) -> list[dict[str, range]]:
     ends = [len(pools) * (k + 1) // n for k in range(n)]
     found = []
     for begin, end in zip([0, *ends], ends, strict=False):
-        of_split = {split: [first for name, first in pools[begin:end] if name == split] for split in n_rows}
-        found.append({
-            split: range(firsts[0], min(firsts[-1] + POOL, n_rows[split])) for split, firsts in of_split.items() if firsts
-        })  # fmt: skip
+        firsts = {split: [first for name, first in pools[begin:end] if name == split] for split in n_rows}
+        found.append({split: range(of[0], min(of[-1] + POOL, n_rows[split])) for split, of in firsts.items() if of})
     return found
 
 

@@ -6,15 +6,13 @@ import logging
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.plugins.environments import TorchElasticEnvironment
-from lightning.pytorch.strategies import DDPStrategy
 
 from phonaut.config.nodes import instantiate
 from phonaut.config.schema import Config
@@ -22,7 +20,6 @@ from phonaut.peers import place
 from phonaut.training.callbacks.monitoring import EpochLines, HistoryFile
 from phonaut.training.checkpointing import AtomicCheckpointIO, ResumePoint
 
-TIMEOUT_MIN = 10.0  # that a process waits for another one, which is not gone but silent
 SHARES = {"limit_train_batches": "train", "overfit_batches": "train", "limit_val_batches": "validation"}
 
 
@@ -45,6 +42,7 @@ def trainer_of(
     """
     silence_libraries()
     options = dict(config.trainer)
+    options.pop("sync_batchnorm", None)  # the loop's
     for key, split in SHARES.items():
         share = options.get(key)
         if n_batches and isinstance(share, float) and 0 < share < 1:
@@ -56,8 +54,6 @@ def trainer_of(
     plugins: list[Any] = [AtomicCheckpointIO()]
     if place().n > 1:
         plugins.append(TorchElasticEnvironment())  # whose variables srun's processes have too
-        unused = options["strategy"] == "ddp_find_unused_parameters_true"
-        options["strategy"] = DDPStrategy(find_unused_parameters=unused, timeout=timedelta(minutes=TIMEOUT_MIN))
     return L.Trainer(
         **options,
         profiler=instantiate(config.profiler) if config.profiler else None,
@@ -102,5 +98,7 @@ def silence_libraries() -> None:
         ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
         ".*Detected call of `lr_scheduler.step.*",
         ".*in eval mode at the start of training.*",
+        ".*recommended to use `self.log.*sync_dist=True.*",  # figures are sums over all processes already
+        "Grad strides do not match bucket view strides.*",
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -199,7 +199,8 @@ def fit(
         trainer = trainer_of(config, folder, task.callbacks(config, folder), is_em=is_em, n_batches=n_batches)
         if checkpoint is not None and trainer.is_global_zero:
             print(f"resuming from {checkpoint}", flush=True)
-        trainer.fit(loop, datamodule=data, ckpt_path=checkpoint)
+        with peers.together():
+            trainer.fit(loop, datamodule=data, ckpt_path=checkpoint)
     except (SIGTERMException, SystemExit) as stop:  # which end the process as if all were well, or without a word
         raise KeyboardInterrupt from stop
     except MisconfigurationException as error:

@@ -144,6 +144,7 @@ def training_loop(config: Config, *arguments: Any, **more: Any) -> TrainingLoop:
         seed=config.seed,
         **more,
     )
+    loop.shares_statistics = config.trainer.get("sync_batchnorm") is not False
     return loop
 
 
