@@ -57,7 +57,7 @@ def place(variables: Mapping[str, str] = os.environ) -> Place:
 
 def join(here: Place) -> None:
     """Give a process of srun the variables of torchrun: PyTorch and Lightning go by these."""
-    if here.n == 1 or "RANK" in os.environ:
+    if here.n == 1 or "RANK" in os.environ or "SLURM_STEP_NODELIST" not in os.environ:
         return
     from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
@@ -90,6 +90,7 @@ class Peers:
         self.store: Any = None
         self.heard: dict[int, tuple[bytes, float]] = {}  # of others: their last beat, and when it was heard
         self.over, self.computing = threading.Event(), threading.Event()
+        self.reason: Exception | None = None  # why this process has to end
         self.quiet = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -115,28 +116,42 @@ class Peers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.over.set()
         self.quiet.close()
-        if self.store is None or error is None:
-            return
-        said = f"{int(isinstance(error, ValueError))}{error or kind}".encode()
-        with contextlib.suppress(Exception):  # it is gone together with the first process
-            if self.store.compare_set(FAILED, "", said) == said:
-                error.add_note(first_note(self.here))
+        if self.store is not None:
+            with contextlib.suppress(Exception):  # it is gone together with the first process
+                if error is not None:
+                    said = f"{int(isinstance(error, ValueError))}{error or kind}".encode()
+                    if self.store.compare_set(FAILED, "", said) == said:
+                        error.add_note(first_note(self.here))
+                self.say("over")
+                if self.rank == 0:
+                    self.outlast(START_S if error is None else ENDING_S)
+        self.over.set()
+
+    def outlast(self, seconds: float) -> None:
+        """Stay until the others are over: what was said goes with the first process."""
+        end = time.monotonic() + seconds
+        for rank in range(1, self.n):
+            while not self.store.check([f"over/{rank}"]) and time.monotonic() < end:
+                self.check_beat(rank)
+                time.sleep(0.05)
 
     def beat(self) -> None:
         """Say every other second that this process is there; where all compute together, end it if another is not."""
         for n in range(sys.maxsize):
             try:
                 self.store.set(f"beat/{self.rank}", str(n))
-                for rank in range(self.n if self.computing.is_set() else 0):
-                    if not self.store.check([f"computed/{rank}"]):
-                        self.check_beat(rank)
-            except (OSError, RuntimeError) as error:
+                if self.computing.is_set():
+                    self.check_failed()
+                    for rank in range(self.n):
+                        if not self.store.check([f"computed/{rank}"]):
+                            self.check_beat(rank)
+            except (ValueError, OSError, RuntimeError) as error:
+                known = not isinstance(error, RuntimeError)
+                self.reason = error if known else ConnectionError(GONE.format("the first one does not answer"))
                 if self.over.wait(ENDING_S) or not self.computing.is_set():
                     return  # whoever waits for the others sees it
-                sentence = error if isinstance(error, OSError) else GONE.format("the first one does not answer")
-                print(f"phonaut: {sentence}", file=sys.stderr, flush=True)
+                print(f"phonaut: {self.reason}", file=sys.stderr, flush=True)
                 os._exit(1)  # the main thread waits for the others, within PyTorch
             if self.over.wait(BEAT_S):
                 return
@@ -222,7 +237,7 @@ class Peers:
             said = self.store.get(FAILED).decode()
             raise (ValueError if said[0] == "1" else ConnectionError)(said[1:])
 
-    def why_lost(self) -> OSError | ValueError:
+    def why_lost(self) -> Exception:
         """Why computing together has ended: what another process said, or that one is gone."""
         for _ in range(20):  # who fails says so a moment later than its connections close
             try:
@@ -232,7 +247,7 @@ class Peers:
             except RuntimeError:
                 break
             time.sleep(0.05)
-        return ConnectionError(GONE.format("its connection is closed"))
+        return self.reason or ConnectionError(GONE.format("its connection is closed"))
 
 
 ALONE = Peers(Place())

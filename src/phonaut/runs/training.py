@@ -23,7 +23,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from phonaut.checkpoints.state_dict import write_weights
 from phonaut.config.check import watchers
-from phonaut.config.compose import to_yaml
+from phonaut.config.compose import read_config, to_yaml
 from phonaut.config.nodes import instantiate
 from phonaut.config.schema import Config
 from phonaut.files import locked, sweep, unless_refused, write_json, write_text
@@ -31,7 +31,7 @@ from phonaut.models import SpeechModel
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.networks import ModelSize, count
 from phonaut.peers import ALONE, Peers, Place, is_first, is_lost_connection, place, see
-from phonaut.runs.resume import as_begun, state_of
+from phonaut.runs.resume import as_begun, differences, state_of
 from phonaut.runs.run import Run, empty
 from phonaut.runs.trainer import trainer_of
 from phonaut.tasks.added_data import check_same
@@ -131,12 +131,15 @@ def follow(config: Config, folder: Path, command: Sequence[str], peers: Peers) -
     """Train as another process than the first, once that one has prepared the data and begun the run.
 
     Raises:
-        ValueError: the first process refuses the run, or this machine has other files.
+        ValueError: the first process refuses the run, or this machine has other files or other words.
     """
     if not (begun := peers.hear("begun")):
         return  # the run is finished
     see(lambda: as_seen(folder) == begun, str(folder))
-    parts = build(config := as_begun(folder, config, command))
+    config = as_begun(folder, config, command)
+    if others := differences(read_config(folder).to_dict(), config.to_dict()):
+        raise ValueError(f"the words of this machine are not those of the first one: {', '.join(others)}")
+    parts = build(config)
     check_same_recordings(Run(folder).corpus, parts[2].prepared, "give every machine the same ones")
     peers.agree("built")
     fit(config, folder, parts, peers)
