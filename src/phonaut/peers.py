@@ -124,7 +124,7 @@ class Peers:
                     if self.store.compare_set(FAILED, "", said) == said:
                         error.add_note(first_note(self.here))
                 self.say("over")
-                if self.rank == 0:
+                if self.rank == 0 and not isinstance(error, ConnectionError):
                     self.outlast(START_S if error is None else ENDING_S)
         self.over.set()
 
