@@ -90,6 +90,7 @@ class Peers:
         self.store: Any = None
         self.heard: dict[int, tuple[bytes, float]] = {}  # of others: their last beat, and when it was heard
         self.over, self.computing = threading.Event(), threading.Event()
+        self.answered = time.monotonic()  # when the first process last did
         self.reason: Exception | None = None  # why this process has to end
         self.quiet = contextlib.ExitStack()
 
@@ -109,8 +110,10 @@ class Peers:
                 rendezvous("env://", rank=self.rank, world_size=self.n, timeout=timedelta(seconds=START_S))
             )
         self.store = PrefixStore(f"phonaut/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        self.answered = time.monotonic()
         store.set_timeout(timedelta(seconds=SILENCE_S))
-        threading.Thread(target=self.beat, daemon=True).start()
+        for duty in (self.beat, self.watch):
+            threading.Thread(target=duty, daemon=True).start()
         return self
 
     def __exit__(
@@ -151,10 +154,16 @@ class Peers:
                 self.reason = error if known else ConnectionError(GONE.format("the first one does not answer"))
                 if self.over.wait(ENDING_S) or not self.computing.is_set():
                     return  # whoever waits for the others sees it
-                print(f"phonaut: {self.reason}", file=sys.stderr, flush=True)
-                os._exit(1)  # the main thread waits for the others, within PyTorch
+                end(self.reason)
+            self.answered = time.monotonic()
             if self.over.wait(BEAT_S):
                 return
+
+    def watch(self) -> None:
+        """End the process where the first one's machine does not answer: PyTorch waits for it without end."""
+        while not self.over.wait(BEAT_S):
+            if time.monotonic() - self.answered > SILENCE_S + ENDING_S:
+                end(ConnectionError(GONE.format("the first one does not answer")))
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -248,6 +257,12 @@ class Peers:
                 break
             time.sleep(0.05)
         return self.reason or ConnectionError(GONE.format("its connection is closed"))
+
+
+def end(reason: Exception) -> None:
+    """End a process whose main thread waits for others within PyTorch."""
+    print(f"phonaut: {reason}", file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 ALONE = Peers(Place())
