@@ -35,6 +35,10 @@ DIFFERENCES: dict[str, str] = {
     "configurations/*recipe": "a configuration names its recipe; what was recorded is recipe=none",
     "encoders/configurations/*recipe": "a configuration names its recipe; what was recorded is recipe=none",
     **{f"configurations/*/features.{option}": MEL for option in ("mel_scale", "norm", "log", "top_db")},
+    **{
+        f"{group}/*trainer.sync_batchnorm": "batch statistics of several processes are those of all, unless it is false"
+        for group in ("configurations", "encoders/configurations")
+    },
     "configurations/*/scheduler.max_lr": RESOLVED,
     "configurations/*/augmentation.*": RESOLVED,
     "configurations/*/dataset.target": RESOLVED,

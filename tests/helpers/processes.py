@@ -76,20 +76,28 @@ class Command:
         self.process.join()
 
 
-def train_by_two(folder: Path, words: list[str]) -> None:
-    """`phonaut train` on two processes, each started with the variables that Lightning's launcher would give it."""
-    words = ["train", *words, "trainer.strategy=ddp", "trainer.devices=2"]
-    ranks = [Command(folder, words, **place) for place in two_places()]
-    for command in ranks:
-        command.finish()
+def train_by_two(folder: Path, words: list[str]) -> list[str]:
+    """`phonaut train` on two machines; what each has printed."""
+    ranks = [Command(folder, ["train", *words, "trainer.num_nodes=2"], **machine) for machine in two_machines()]
+    return [command.finish() for command in ranks]
+
+
+def two_machines() -> list[dict[str, str]]:
+    """The variables that torchrun gives to the one process of each of two machines."""
+    given = {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", **meeting_place()}
+    return [given | {"RANK": rank, "GROUP_RANK": rank} for rank in ("0", "1")]
 
 
 def two_places() -> list[dict[str, str]]:
     """The variables that Lightning's launcher gives to each of two processes."""
+    return [{**meeting_place(), "NODE_RANK": "0", "LOCAL_RANK": rank} for rank in ("0", "1")]
+
+
+def meeting_place() -> dict[str, str]:
+    """The variables that say where processes meet."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "NODE_RANK": "0"}
-    return [place | {"LOCAL_RANK": rank} for rank in ("0", "1")]
+        return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
 
 
 def run_file(file: str, words: list[str], environment: dict[str, str]) -> None:
@@ -164,6 +172,14 @@ def die_at(epoch: int, batch: int) -> None:
         return step(self, one, batch_idx)
 
     Representation.training_step = deadly  # type: ignore[method-assign]
+
+
+def small_pools(n: int) -> None:
+    """Frames are made of so many recordings at once."""
+    from phonaut.runs import extraction
+    from phonaut.tasks import frame_source
+
+    frame_source.POOL = extraction.POOL = n
 
 
 def die_at_call(number: int, counts: Path) -> None:

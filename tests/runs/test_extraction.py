@@ -8,6 +8,7 @@ import soundfile
 import torch
 
 from helpers.encoders_of_tones import pretraining, trained
+from helpers.processes import Command, small_pools, two_machines
 from helpers.runs_of_tones import RATE, write_tones
 from phonaut.cli import main
 from phonaut.config.compose import compose
@@ -16,7 +17,8 @@ from phonaut.runs import Run
 from phonaut.runs.extraction import extract
 from phonaut.runs.load import load
 from phonaut.tasks import build as parts
-from phonaut.tasks.frame_source import Frames
+from phonaut.tasks import frame_source
+from phonaut.tasks.frame_source import Frames, frames_of
 
 pytestmark = pytest.mark.slow
 
@@ -65,6 +67,37 @@ def test_every_recording_has_the_frames_that_the_encoder_gives_it_alone(
         assert (line.split == "test") == (line.speaker in ("s6", "s7"))
         words.add(line.word)
     assert words == {"low", "middle", "high"}
+
+
+def test_two_machines_write_the_folder_that_one_writes(tones: Path, encoder: Run, tmp_path: Path) -> None:
+    words = ["extract", str(encoder.folder), *of_tones(tones)]
+    Command(tmp_path, [*words, "output=one"], small_pools, 7).finish()
+    ranks = [Command(tmp_path, [*words, "output=two"], small_pools, 7, **machine) for machine in two_machines()]
+    first, second = (command.finish() for command in ranks)
+    assert "48 recordings" in first, "the summary counts all of them"
+    assert not second, "one of them speaks"
+    files = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two")]
+    assert files[0].keys() == files[1].keys()
+    assert files[0] == files[1], "to the bit"
+
+
+def test_some_rows_have_the_frames_that_they_have_among_all(
+    tones: Path, encoder: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frame_source, "POOL", 4)
+    folder = write_tones(tmp_path / "tones", n_takes=1)
+    for take in range(3):  # of several parts each, which lie in several pools
+        soundfile.write(
+            folder / "low" / f"s2_{take}.wav", 0.1 * np.random.default_rng(take).standard_normal(RATE * 5), RATE
+        )
+    table = parts.prepared_corpus(compose(["dataset=folder", f"dataset.data_folder={folder}"])).utterances("train")
+    made = frames_of_run(encoder), table, 1.5, torch.device("cpu")
+    whole = dict(frames_of(*made))
+    assert list(whole) == list(range(len(table)))
+    for rows in (range(3), range(3, 4), range(4, len(table))):
+        found = dict(frames_of(*made, rows))
+        assert list(found) == list(rows)
+        assert all(np.array_equal(found[row], whole[row]) for row in rows)
 
 
 def test_a_long_recording_is_encoded_in_parts_and_none_is_lost(tones: Path, encoder: Run, tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from phonaut.cli.pages import example_lines, help_page, section
 from phonaut.config.nodes import load_target
 from phonaut.config.plugins import add_config_dir, choices, registry
 from phonaut.files import keep_files_of
+from phonaut.peers import is_said_by_another, place
 
+SEVERAL = ("train", "extract")  # commands that several processes carry out together
 NO_COMMANDS = ("detecting", "options", "pages")  # the other files here are one each
 HELP = """\
 Phonaut trains, compares and ships models of speech.
@@ -74,6 +76,8 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run a command; a mistake is one sentence and exit code 2, a failure one sentence and exit code 1."""
     try:
         keep_files_of("matplotlib", "MPLCONFIGDIR")  # which Lightning imports
+        if place().n > 1:  # PyTorch prints a stack for each process that is gone
+            os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         return dispatch(sys.argv[1:] if words is None else words)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
@@ -105,6 +109,8 @@ def dispatch(words: Sequence[str]) -> int:
 
         print(f"phonaut has no command {name}{did_you_mean(name, known)} (phonaut --help)", file=sys.stderr)
         return 2
+    if place().n > 1 and name not in SEVERAL:
+        raise ValueError(f"{name} works in one process: start it without torchrun or srun")
     command = load(known[name])
     if asked:
         print(help_page(name, command), end="")
@@ -148,6 +154,9 @@ def explained(error: Exception) -> int:
         cause = ValueError(str(cause))
     if os.environ.get("PHONAUT_DEBUG") or not isinstance(cause, (ValueError, OSError)):
         raise error
+    code = 2 if isinstance(cause, ValueError) else 1
+    if is_said_by_another(cause):
+        return code
     first, *rest = str(cause).splitlines() or [type(cause).__name__]
     print("\n  ".join(["phonaut cannot do this:", first, *rest] if rest else [f"phonaut: {first}"]), file=sys.stderr)
-    return 2 if isinstance(cause, ValueError) else 1
+    return code

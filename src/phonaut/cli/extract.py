@@ -55,6 +55,7 @@ class Extract(Command):
         if not any(text.startswith("dataset=") for text in self.overrides):
             raise ValueError("which recordings? Name a corpus: phonaut extract RUN dataset=NAME")
         from phonaut.config.compose import compose
+        from phonaut.peers import Peers
         from phonaut.reports.terminal import show_extracted
         from phonaut.runs.extraction import extract
         from phonaut.runs.load import load
@@ -69,16 +70,18 @@ class Extract(Command):
         source = Path(path).stem if Path(path).is_file() else run.folder.parent.name
         layer = [] if self.layer is None else [str(self.layer)]
         name = "-".join([str(config.choices["dataset"]), config.target, source, *layer])
-        result = extract(
-            run,
-            prepared_corpus(config),
-            self.output or Path("representations") / name,
-            layer=self.layer,
-            overwrite=self.overwrite,
-            max_recording_s=config.max_recording_s,
-            progress=print_progress,
-        )
-        show_extracted(result, config.target)
+        with Peers() as peers:
+            result = extract(
+                run,
+                prepared_corpus(config),
+                self.output or Path("representations") / name,
+                layer=self.layer,
+                overwrite=self.overwrite,
+                max_recording_s=config.max_recording_s,
+                progress=print_progress if peers.rank == 0 else lambda text: None,
+                peers=peers,
+            )
+            show_extracted(result, config.target)
         return 0
 
     def draw(self) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from phonaut.cli.options import Command, described, option
 from phonaut.config.plugins import CONF, added_config_dirs, search_path
+from phonaut.peers import place
 
 if TYPE_CHECKING:
     from phonaut.config.schema import Config
@@ -57,6 +58,8 @@ class Train(Command):
         """Print, sweep or train."""
         if self.print_only and self.multirun:
             raise ValueError("-c job prints one configuration: leave -m out")
+        if self.multirun and place().n > 1:
+            raise ValueError("-m starts its runs itself, and no run of several machines: leave torchrun or srun out")
         if self.print_only:
             print_configuration(self.overrides)
         elif self.multirun:
@@ -118,6 +121,8 @@ def train_one(config: Config, overrides: Sequence[str], job: str = "") -> float 
     from phonaut.runs.run import new_experiment, run_directory
 
     with unless_refused(expanded(config.output_dir)):
+        if config.experiment_id is None and place().n > 1:
+            raise ValueError("the processes of all machines work on one run: give it a name, experiment_id=NAME")
         if config.experiment_id is None:
             task = instantiate(config.task).name(config)
             config.experiment_id = new_experiment(config.output_dir, str(config.choices["dataset"]), task)

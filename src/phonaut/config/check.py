@@ -15,6 +15,7 @@ from phonaut.config.plugins import choices, node_of_group
 from phonaut.config.schema import Config
 from phonaut.data.utterance import TARGETS
 from phonaut.names import did_you_mean
+from phonaut.peers import place
 
 if TYPE_CHECKING:
     from phonaut.data.frame_shards import FrameLayout
@@ -49,7 +50,6 @@ ROOT = {
 BYTES_OF_PARAMETER = 16  # itself, its gradient, and the two averages of Adam, in float32
 FRAME_KEYS = ("n_features", "frame_shift_s", "frame_offset_s")  # of features=frames
 MIN_DTW_SHIFT_S = 0.002  # between frames that dynamic time warping compares
-CLUSTER = ("MASTER_ADDR", "NODE_RANK", "GROUP_RANK", "SLURM_NTASKS", "LSB_JOBID", "KUBERNETES_PORT")
 SPARSE_ADAM = (
     "optimizer=sparse_adam takes sparse gradients only, and the networks here have dense ones: use optimizer=adam"
 )
@@ -85,9 +85,10 @@ def problems(config: Config, overrides: Sequence[str] = (), typed: Mapping[str, 
     n_epochs, n_steps = config.trainer["max_epochs"], config.trainer["max_steps"]
     if isinstance(n_epochs, int) and n_epochs < 1 and isinstance(n_steps, int) and n_steps < 1:
         wrong.append(f"trainer.max_epochs={n_epochs}: must be >= 1")
-    if config.trainer.get("num_nodes", 1) != 1 and not any(name in os.environ for name in CLUSTER):
-        wrong.append(f"trainer.num_nodes={config.trainer['num_nodes']} would wait for the other machines for ever: "
-                     "start it on each with torchrun, or by SLURM")  # fmt: skip
+    if (n := config.trainer.get("num_nodes", 1)) != 1 and place().n == 1:
+        wrong.append(f"trainer.num_nodes={n} would wait for the other machines for ever: start it on each with "
+                     f"torchrun, or by SLURM: torchrun --nnodes={n} --node-rank=K --master-addr=HOST "
+                     "-m phonaut.train ..., K from 0 (docs/many_machines.md)")  # fmt: skip
     wrong += idle.problems(config, typed or {})
     if config.context_s > 0 and config.target != "phone":
         wrong.append(f"context_s={config.context_s}: a span of target={config.target} is a whole cut; leave it at 0")

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from phonaut.data.frame_shards import FORMAT, MANIFEST, REFUSED_FILES, VERSION, FrameLayout, FrameSequence
+from phonaut.data.frame_shards import FORMAT, MANIFEST, REFUSED_FILES, VERSION, FrameLayout, FrameSequence, FrameShards
 from phonaut.files import atomic_folder, write_line
 
 SHARD_BYTES = 2**28
@@ -138,6 +138,21 @@ class FrameWriter:
         write_line(self._manifest, **{key: value for key, value in asdict(line).items() if value not in ("", None, ())})
         self._ids.add(id)
         self.n_sequences += 1
+
+    @property
+    def temporary(self) -> Path:
+        """The folder that becomes `folder` in the end."""
+        return self._temporary
+
+    def take(self, frames: FrameShards) -> None:
+        """Add all sequences of another folder of frames, with their labels.
+
+        Raises:
+            ValueError: it is damaged, or has an id that is here already.
+        """
+        for line in frames.sequences():
+            labels = {key: value for key, value in asdict(line).items() if key not in ("shard", "offset", "n_frames")}
+            self.add(frames.frames(line), **labels)
 
     def refuse(self, path: str, reason: str) -> None:
         """Write down what was left out, and why; whoever reads the folder is told."""

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from phonaut.features.batch_norm import is_shared, normalized_by_valid
+
 Window = Literal["hann", "hamming", "blackman", "povey", "rectangular"]
 Log = Literal["db", "natural"]
 DeltaKind = Literal["htk", "librosa"]
@@ -203,7 +205,11 @@ def batch_normalized(norm: nn.BatchNorm1d, frames: Tensor, lengths: Tensor) -> T
         return rows.view_as(frames)
     inside = length_mask(lengths, frames.shape[1])
     result = torch.zeros_like(frames)
-    result[inside] = norm(frames[inside]).to(frames.dtype)
+    rows = frames[inside]
+    shared = is_shared(norm)
+    result[inside] = (normalized_by_valid(norm, rows, rows.new_ones(1, len(rows))) if shared else norm(rows)).to(
+        frames.dtype
+    )
     return result
 
 

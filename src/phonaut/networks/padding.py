@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from phonaut.features.batch_norm import is_shared, normalized_by_valid
 from phonaut.features.functional import length_mask
 
 
@@ -90,30 +91,19 @@ class MaskedBatchNorm(nn.BatchNorm2d):
         """`x (B, D, F, T)` normalised; `mask (B, T)` of the valid frames. In streaming, it may be that none is due."""
         if not x.shape[3]:
             return x
-        if self.training and mask is not None:
-            return self._normalised_by_valid(x, mask)
+        if self.training and (mask is not None or is_shared(self)):
+            return self._normalized_by_valid(x, mask)
         if not self.training or x.shape[0] * x.shape[2] * x.shape[3] == 1:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         return super().forward(x)
 
-    def _normalised_by_valid(self, x: Tensor, mask: Tensor) -> Tensor:
-        """The sums over frames are products with the mask: one pass each, and nothing waits for a GPU."""
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        assert self.momentum is not None
+    def _normalized_by_valid(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """`x` as rows of frames and back."""
         dtype = self.weight.dtype  # sums over thousands of frames do not fit half precision
         rows = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]).to(dtype)
-        valid = mask[:, None].expand(-1, x.shape[2], -1).reshape(1, -1).to(dtype)
-        n = valid.sum()
-        with torch.autocast(x.device.type, enabled=False):
-            mean = (valid @ rows / n)[0]
-            # Around a constant, the squares need no gradient through the mean: theirs is zero there.
-            variance = (valid @ (rows - mean.detach()).square() / n)[0]
-        with torch.no_grad():
-            self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * n / (n - 1).clamp_min(1.0), self.momentum)
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        y = torch.addcmul(self.bias - mean * scale, rows, scale)
+        if mask is None:
+            valid = rows.new_ones(1, len(rows))
+        else:
+            valid = mask[:, None].expand(-1, x.shape[2], -1).reshape(1, -1).to(dtype)
+        y = normalized_by_valid(self, rows, valid)
         return y.to(x.dtype).view(x.shape[0], *x.shape[2:], -1).permute(0, 3, 1, 2)

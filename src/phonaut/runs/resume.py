@@ -29,6 +29,7 @@ FREE_KEYS = frozenset(
         "trainer.devices",
         "trainer.num_nodes",
         "trainer.accelerator",
+        "trainer.sync_batchnorm",  # of several processes, and how many there are may change
         "trainer.enable_progress_bar",
         "trainer.log_every_n_steps",
     }

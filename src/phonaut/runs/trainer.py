@@ -7,13 +7,16 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning as L
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from phonaut.config.nodes import instantiate
 from phonaut.config.schema import Config
+from phonaut.peers import place
 from phonaut.training.callbacks.monitoring import EpochLines, HistoryFile
 from phonaut.training.checkpointing import AtomicCheckpointIO, ResumePoint
 
@@ -39,6 +42,7 @@ def trainer_of(
     """
     silence_libraries()
     options = dict(config.trainer)
+    options.pop("sync_batchnorm", None)  # the loop's
     for key, split in SHARES.items():
         share = options.get(key)
         if n_batches and isinstance(share, float) and 0 < share < 1:
@@ -47,12 +51,15 @@ def trainer_of(
     options["num_sanity_val_steps"] = options.get("num_sanity_val_steps") or 0
     if options["strategy"] == "ddp_spawn":  # the same training; what a process learned would not come back from it
         options["strategy"] = "ddp"
+    plugins: list[Any] = [AtomicCheckpointIO()]
+    if place().n > 1:
+        plugins.append(TorchElasticEnvironment())  # whose variables srun's processes have too
     return L.Trainer(
         **options,
         profiler=instantiate(config.profiler) if config.profiler else None,
         default_root_dir=folder,
         logger=TensorBoardLogger(folder, name="", version=""),
-        plugins=[AtomicCheckpointIO()],
+        plugins=plugins,
         callbacks=[*more, *callbacks_of(config, folder, is_em=is_em)],
         use_distributed_sampler=False,  # our sampler divides each batch among the processes
         enable_model_summary=False,
@@ -78,7 +85,11 @@ def callbacks_of(config: Config, folder: Path, *, is_em: bool) -> list[Callback]
 
 def silence_libraries() -> None:
     """Silence warnings of libraries that a user can do nothing about."""
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
+    for name in (
+        "lightning.pytorch.utilities.rank_zero",
+        "lightning.pytorch.accelerators.cuda",
+        "lightning.fabric.utilities.distributed",
+    ):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",
@@ -87,5 +98,8 @@ def silence_libraries() -> None:
         ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
         ".*Detected call of `lr_scheduler.step.*",
         ".*in eval mode at the start of training.*",
+        ".*`srun` command is available.*",  # one process needs none
+        ".*recommended to use `self.log.*sync_dist=True.*",  # figures are sums over all processes already
+        "Grad strides do not match bucket view strides.*",
     ):
         warnings.filterwarnings("ignore", message=message)

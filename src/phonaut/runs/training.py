@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shlex
@@ -22,7 +23,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from phonaut.checkpoints.state_dict import write_weights
 from phonaut.config.check import watchers
-from phonaut.config.compose import to_yaml
+from phonaut.config.compose import read_config, to_yaml
 from phonaut.config.nodes import instantiate
 from phonaut.config.schema import Config
 from phonaut.files import locked, sweep, unless_refused, write_json, write_text
@@ -30,7 +31,8 @@ from phonaut.models import SpeechModel
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.networks import ModelSize, count
 from phonaut.networks.quantized import QuantizedNetwork
-from phonaut.runs.resume import as_begun, state_of
+from phonaut.peers import ALONE, Peers, Place, is_first, is_lost_connection, place, see
+from phonaut.runs.resume import as_begun, differences, state_of
 from phonaut.runs.run import Run, empty
 from phonaut.runs.trainer import trainer_of
 from phonaut.tasks.added_data import check_same
@@ -38,6 +40,7 @@ from phonaut.tasks.base import Task
 from phonaut.tasks.build import check_same_recordings
 from phonaut.training.averaging import AveragedCheckpoint
 from phonaut.training.checkpointing import chosen_weights, newest_readable_checkpoint
+from phonaut.training.trainer_options import n_processes
 
 
 def train(config: Config, folder: Path, command: Sequence[str]) -> Run | None:
@@ -54,43 +57,99 @@ def train(config: Config, folder: Path, command: Sequence[str]) -> Run | None:
     Raises:
         ValueError: the folder holds another run, or the corpus cannot be used.
     """
-    if int(os.environ.get("LOCAL_RANK", "0")) > 0:  # started by Lightning for ddp: the first process has done the rest
+    here = place()
+    if here.n == 1 and not is_first():  # started by Lightning for ddp: the first process has done the rest
         fit(as_begun(folder, config, command), folder)
         return None
-    with unless_refused(folder), locked(folder / ".lock", wait=False):
-        for place in (folder, folder / "checkpoints", folder / "predictions"):
-            sweep(place)
-        if not config.overwrite:
-            config = as_begun(folder, config, command)
-        state = "new" if config.overwrite else state_of(folder, config.to_dict())
-        if state == "finished":
-            print(f"{folder} is finished; overwrite=true trains it again, a larger trainer.max_epochs continues it")
-            return Run(folder)
-        parts = build(config)  # what is refused is refused before there is a run
-        if state == "new":
-            empty(folder)
-        else:
-            check_same_recordings(
-                Run(folder).corpus, parts[2].prepared, f"choose another experiment_id than {folder}'s"
-            )
-            if begun := Run(folder).corpus:
-                check_same(begun.get("generated", {}), getattr(parts[2], "generated", {}))
-        if not config.resume:
-            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-        (folder / "metrics.json").unlink(missing_ok=True)  # written last: a run without it is unfinished
-        begin(config, folder, command)
-        write_json(folder / "corpus.json", about_corpus(parts[2]))
-        started = time.monotonic()
-        try:
-            fit(config, folder, parts)
-        except ValueError:
-            if not parts[1].started and not Run(folder).begun:  # refused by the Trainer
-                empty(folder)
-            raise
-        conclude(config, folder, *parts)
-        environment = Run(folder).environment
-        write_json(folder / "environment.json", environment | {"seconds": round(time.monotonic() - started, 1)})
+    check_processes(config, here)
+    with Peers(here) as peers:
+        if here.rank > 0:
+            follow(config, folder, command, peers)
+            return None
+        with unless_refused(folder), locked(folder / ".lock", wait=False):
+            lead(config, folder, command, peers)
     return Run(folder)
+
+
+def check_processes(config: Config, here: Place) -> None:
+    """Refuse other processes than the configuration asks for.
+
+    Raises:
+        ValueError: torchrun or srun started more, or fewer.
+    """
+    n = n_processes(config.trainer)
+    if here.n not in (1, n) or (here.n > 1 and here.n_machines != config.trainer["num_nodes"]):
+        asked = f"trainer.num_nodes={config.trainer['num_nodes']} trainer.devices={config.trainer['devices']}"
+        per_machine = here.n // here.n_machines
+        raise ValueError(
+            f"{here.n} processes were started on {here.n_machines} machines, and {asked} is {n} in all: "
+            f"type trainer.num_nodes={here.n_machines} trainer.devices={per_machine}"
+        )
+
+
+def lead(config: Config, folder: Path, command: Sequence[str], peers: Peers) -> None:
+    """Train as the first, or the only, process: it prepares, decides, writes and evaluates.
+
+    Raises:
+        ValueError: the folder holds another run, or the corpus cannot be used, here or on another machine.
+    """
+    for inside in (folder, folder / "checkpoints", folder / "predictions"):
+        sweep(inside)
+    if not config.overwrite:
+        config = as_begun(folder, config, command)
+    state = "new" if config.overwrite else state_of(folder, config.to_dict())
+    if state == "finished":
+        print(f"{folder} is finished; overwrite=true trains it again, a larger trainer.max_epochs continues it")
+        peers.say("begun")
+        return
+    parts = build(config)  # what is refused is refused before there is a run
+    if state == "new":
+        empty(folder)
+    else:
+        check_same_recordings(Run(folder).corpus, parts[2].prepared, f"choose another experiment_id than {folder}'s")
+        if begun := Run(folder).corpus:
+            check_same(begun.get("generated", {}), getattr(parts[2], "generated", {}))
+    if not config.resume:
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    (folder / "metrics.json").unlink(missing_ok=True)  # written last: a run without it is unfinished
+    begin(config, folder, command)
+    write_json(folder / "corpus.json", about_corpus(parts[2]))
+    started = time.monotonic()
+    try:
+        peers.say("begun", as_seen(folder))
+        peers.agree("built")
+        fit(config, folder, parts, peers)
+    except ValueError:
+        if not parts[1].started and not Run(folder).begun:  # refused by the Trainer, or on another machine
+            empty(folder)
+        raise
+    conclude(config, folder, *parts)
+    environment = Run(folder).environment
+    write_json(folder / "environment.json", environment | {"seconds": round(time.monotonic() - started, 1)})
+
+
+def follow(config: Config, folder: Path, command: Sequence[str], peers: Peers) -> None:
+    """Train as another process than the first, once that one has prepared the data and begun the run.
+
+    Raises:
+        ValueError: the first process refuses the run, or this machine has other files or other words.
+    """
+    if not (begun := peers.hear("begun")):
+        return  # the run is finished
+    see(lambda: as_seen(folder) == begun, str(folder))
+    config = as_begun(folder, config, command)
+    if others := differences(read_config(folder).to_dict(), config.to_dict()):
+        raise ValueError(f"the words of this machine are not those of the first one: {', '.join(others)}")
+    parts = build(config)
+    check_same_recordings(Run(folder).corpus, parts[2].prepared, "give every machine the same ones")
+    peers.agree("built")
+    fit(config, folder, parts, peers)
+
+
+def as_seen(folder: Path) -> str:
+    """What tells apart the states of a run in which training starts: when it was begun, and its checkpoints."""
+    files = sorted((folder / "checkpoints").glob("*.ckpt"))
+    return json.dumps([Run(folder).environment.get("started"), *([file.name, file.stat().st_size] for file in files)])
 
 
 def begin(config: Config, folder: Path, command: Sequence[str]) -> None:
@@ -113,19 +172,23 @@ def build(config: Config) -> tuple[Task, Any, Any]:
     return task, task.loop(config, model, data), data
 
 
-def fit(config: Config, folder: Path, parts: tuple[Task, Any, Any] | None = None) -> tuple[Task, Any, Any]:
+def fit(
+    config: Config, folder: Path, parts: tuple[Task, Any, Any] | None = None, peers: Peers = ALONE
+) -> tuple[Task, Any, Any]:
     """Train to the end, from the newest checkpoint where there is one.
 
     Args:
         config: of the run.
         folder: of the run.
         parts: what `build` gives; None: built here.
+        peers: the processes that train with this one.
 
     Returns:
         The parts, the loop with the weights to keep.
 
     Raises:
         ValueError: the options of the Trainer cannot be carried out.
+        OSError: another process is gone.
     """
     task, loop, data = parts or build(config)
     n_batches = {
@@ -140,11 +203,16 @@ def fit(config: Config, folder: Path, parts: tuple[Task, Any, Any] | None = None
         trainer = trainer_of(config, folder, task.callbacks(config, folder), is_em=is_em, n_batches=n_batches)
         if checkpoint is not None and trainer.is_global_zero:
             print(f"resuming from {checkpoint}", flush=True)
-        trainer.fit(loop, datamodule=data, ckpt_path=checkpoint)
+        with peers.together():
+            trainer.fit(loop, datamodule=data, ckpt_path=checkpoint)
     except (SIGTERMException, SystemExit) as stop:  # which end the process as if all were well, or without a word
         raise KeyboardInterrupt from stop
     except MisconfigurationException as error:
         raise ValueError(" ".join(str(error).split())) from error
+    except RuntimeError as error:
+        if peers.n > 1 and is_lost_connection(error):
+            raise peers.why_lost() from error
+        raise
     callback = trainer.checkpoint_callback
     if isinstance(callback, AveragedCheckpoint):
         average(loop, callback, data)

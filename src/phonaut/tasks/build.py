@@ -20,6 +20,7 @@ from phonaut.models.generators import Generator
 from phonaut.models.speakers import VerificationSystem
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.mockingjay import Mockingjay
+from phonaut.peers import place
 from phonaut.tasks.negatives import with_negatives
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ def training_loop(config: Config, *arguments: Any, **more: Any) -> TrainingLoop:
         seed=config.seed,
         **more,
     )
+    loop.shares_statistics = config.trainer.get("sync_batchnorm") is not False
     return loop
 
 
@@ -181,6 +183,9 @@ def scheduler_of(node: Node | None) -> tuple[Callable[..., Any] | None, str]:
 
 
 def device_of(trainer: Node) -> torch.device:
-    """The device that evaluation runs on: the first GPU where the run may use one."""
+    """The device that evaluation runs on: the first GPU where the run may use one, for each process one of its own."""
     may = trainer["accelerator"] in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    here = place()
+    if may and here.n > 1:
+        return torch.device("cuda", here.local_rank % torch.cuda.device_count())
     return torch.device("cuda" if may else "cpu")

@@ -36,15 +36,27 @@ class Frames:
 
 @torch.inference_mode()
 def frames_of(
-    source: Frames, table: UtteranceTable, max_recording_s: float, device: torch.device
+    source: Frames, table: UtteranceTable, max_recording_s: float, device: torch.device, rows: range | None = None
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Row and frames `(T, D)` of every utterance, in the order of the table; those of like length go together."""
+    """Row and frames `(T, D)` of utterances, in the order of the table; those of like length go together.
+
+    Args:
+        source: makes the frames.
+        table: the utterances.
+        max_recording_s: longer ones are encoded in parts.
+        device: of the source.
+        rows: which utterances; None: all. They go together as if it were all, so the frames are the same to the bit.
+    """
     dataset = without_spans(table, max_recording_s)
     windows = dataset.windows
+    rows = range(len(table)) if rows is None else rows
+    begin, end = np.searchsorted(windows.row, (rows.start, rows.stop)).tolist()
     row, parts = -1, list[tuple[float, NDArray[np.float32]]]()
-    for first in range(0, len(windows), POOL):
+    for first in range(begin // POOL * POOL, end, POOL):
         pool = pool_of(source.forward, dataset, np.arange(first, min(first + POOL, len(windows))), device)
         for number, frames in enumerate(pool, first):
+            if not begin <= number < end:
+                continue
             if int(windows.row[number]) != row:
                 if parts:
                     yield row, joined(source.front_end, parts, int(table.n_samples[row]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from phonaut.metrics import mean_over
 from phonaut.models.memory import Memory, estimate
 from phonaut.models.representation_model import RepresentationModel
 from phonaut.networks.mockingjay import Mockingjay
+from phonaut.peers import is_first
 from phonaut.tasks import build, mixes, probe_runs
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.encoders import load_encoder
@@ -109,7 +109,7 @@ class Pretraining(Task):
 
     def begin(self, config: Config, folder: Path, model: RepresentationModel, data: UnlabelledData) -> None:
         """Write down what the run sees, a line an utterance: its split and its id; say what memory a step takes."""
-        if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+        if not is_first():
             return
         text = "".join(f"{line}\n" for line in data.utterances())
         write_bytes(folder / CUTS, gzip.compress(text.encode("utf-8", "backslashreplace"), mtime=0))

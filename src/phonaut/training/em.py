@@ -25,7 +25,7 @@ LIMITS = {"limit_train_batches": 1.0, "limit_val_batches": 1.0, "val_check_inter
 LEFT: dict[str, dict[str, Any]] = {  # reason -> options of the Trainer that change nothing, and their values
     "an EM step is one over the whole split": {**LIMITS, "overfit_batches": 0.0, "fast_dev_run": False},
     "EM has no gradients": {"gradient_clip_val": None, "gradient_clip_algorithm": None, "accumulate_grad_batches": 1,
-                            "sync_batchnorm": False},
+                            "sync_batchnorm": None},
     "EM computes in the precision that it needs": {"precision": "32-true"},
 }  # fmt: skip
 SHOWN_CLASSES = 8  # whose samples are kept

@@ -145,6 +145,7 @@ class SpeechClassifier(TrainingLoop):
         self.distillation = teachers
         self.kind_of_loss, self.gamma = loss, gamma if loss == "focal" else 0.0
         self.negative_weight, self.window_ms = negative_weight, window_ms
+        self.counted = torch.zeros(())  # what the last loss is a mean over: spans or frames, by their weights
         self.words = torch.tensor([i for i, name in enumerate(self.classes) if is_word(name)])
         if len(self.words) == len(self.classes) and (loss == "max_pooling" or negative_weight != 1):
             key = "loss=max_pooling" if loss == "max_pooling" else f"negative_weight={negative_weight:g}"
@@ -174,11 +175,22 @@ class SpeechClassifier(TrainingLoop):
             smoothing: of labels.
         """
         known = labelled(labels)
+        self.counted = known.sum()
         if not bool(known.any()):
             return scores.sum() * 0.0
         scores, labels = scores[known], labels[known]
         gamma, weights = (self.gamma, self.weights()) if self.training else (0.0, None)
+        if weights is not None:
+            self.counted = (weights[labels] if labels.ndim == 1 else labels @ weights).sum()
         return cross_entropy(scores, labels, smoothing, gamma=gamma, weights=weights)
+
+    def shared(self, loss: Tensor) -> Tensor:
+        """A loss of which the mean over processes, as ddp takes it, is that of the whole batch."""
+        if self.trainer.world_size == 1:
+            return loss
+        mean: Any = self.trainer.strategy.reduce(self.counted.detach().float().clone(), reduce_op="mean")
+        part: Tensor = self.counted / mean.clamp(min=1e-6)
+        return loss * part
 
     def taught(self, scores: Tensor, labels: Tensor, smoothing: float, told: Tensor | None) -> Tensor:
         """`loss`, joined with what teachers answer for these scores, `(N, C)`, where there are some."""
@@ -206,12 +218,14 @@ class SpeechClassifier(TrainingLoop):
         frames, mask = without_padding(segments, lengths)
         hidden, mask = network.body(frames, lengths, mask)
         scores = network.decide(masked_mean(hidden, mask))
+        weights = self.weights()
+        self.counted = known.sum() if weights is None else weights[labels[known]].sum()
         if not bool(known.any()):
             return scores, scores.sum() * 0.0
         window = max(1, round(self.window_ms / 1000 / (self.model.front_end.frame_shift_s * network.time_stride)))
         of_frames = network.decide(moving_mean(hidden, window, {}))[known]
         words, mask = self.words.to(labels.device), None if mask is None else mask[known]
-        return scores, max_pooling(of_frames, mask, labels[known], words, self.weights())
+        return scores, max_pooling(of_frames, mask, labels[known], words, weights)
 
     def scores_and_loss(self, batch: Batch, smoothing: float) -> tuple[Tensor, Tensor]:
         """Scores `(N, C)` of the spans of a batch, and what training lowers.
@@ -253,7 +267,7 @@ class SpeechClassifier(TrainingLoop):
         if self.first_time(batch_idx):
             self.training_statistics.update(loss, scores, batch.labels)
         self.log("train/loss_step", loss.detach(), on_step=True, on_epoch=False)
-        return loss
+        return self.shared(loss)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Scores of clean recordings, without smoothing."""

@@ -93,9 +93,10 @@ class Hybrid(SpeechClassifier):
         per_class = logits.detach().view(*logits.shape[:2], network.n_classes, network.n_states).logsumexp(dim=3)
         scores = (per_class * valid[:, :, None]).sum(dim=1)
         known = labels >= 0
+        of = valid[known]
+        self.counted = of.sum()
         if not bool(known.any()):
             return scores, logits.sum() * 0.0
-        of = valid[known]
         own = Segments(
             np.empty((0, 0)), lengths[known].cpu().numpy(), labels[known].cpu().numpy(), np.empty(0, np.str_)
         )

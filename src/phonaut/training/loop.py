@@ -14,6 +14,7 @@ from lightning.pytorch.strategies import Strategy
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from phonaut.features.batch_norm import share_statistics
 from phonaut.training.averaging import renormalise
 from phonaut.training.trainer_options import trainer_problems
 
@@ -79,6 +80,7 @@ class TrainingLoop(L.LightningModule):
         takes_teachers: it can learn the answers of trained models as well.
         averages: what it trains may be the mean of the weights of several epochs (`checkpoint=average`).
         averaged_epochs: of which it is, from 1; none: of one.
+        shares_statistics: batch normalisation goes by the frames of all processes.
         unused: keys of a configuration that have no effect on it, with spaces between.
     """
 
@@ -120,6 +122,7 @@ class TrainingLoop(L.LightningModule):
         self.history: list[dict[str, float]] = []  # a line per finished epoch
         self.epoch_figures: dict[str, float] = {}  # of the last validation
         self.averaged_epochs: list[int] = []
+        self.shares_statistics = True  # trainer.sync_batchnorm
         self.seconds = 0.0  # spent in training, over all processes that worked on this run
         self.started = 0.0
         self.counted_batch = -1
@@ -188,6 +191,14 @@ class TrainingLoop(L.LightningModule):
         """True if a batch comes for the first time: a closure (L-BFGS) comes several times for one batch."""
         first, self.counted_batch = batch_idx != self.counted_batch, batch_idx
         return first
+
+    def on_fit_start(self) -> None:
+        """Where several processes train, batch normalisation goes by the whole batch, as it does in one."""
+        share_statistics(self.model, self.trainer.world_size > 1 and self.shares_statistics)
+
+    def on_fit_end(self) -> None:
+        """What follows is computed in one process."""
+        share_statistics(self.model, False)
 
     def on_train_start(self) -> None:
         """The clock of this process starts."""

@@ -178,7 +178,7 @@ class SpeakerEmbedding(SpeechClassifier):
             scores = scale * cosine.view(len(cosine), -1, n).amax(dim=1)
             self.training_statistics.update(loss, scores, torch.where(known, batch.labels % n, batch.labels))
         self.log("train/loss_step", loss.detach(), on_step=True, on_epoch=False)
-        return loss
+        return self.shared(loss)
 
     # --- the mean of the last epochs
 

@@ -79,7 +79,9 @@ class TensorBoardPictures(Callback):
     ) -> None:
         """Show the first examples of the run, augmented."""
         first = batch_idx == 0 and trainer.current_epoch == 0 and isinstance(batch, Batch)
-        if first and trainer.is_global_zero and isinstance(trainer.logger, TensorBoardLogger):
+        if first and isinstance(
+            trainer.logger, TensorBoardLogger
+        ):  # all processes: batch statistics are of all of them
             assert isinstance(pl_module, SpeechClassifier)
             self.show_examples(writer_of(trainer), pl_module, batch)
 
