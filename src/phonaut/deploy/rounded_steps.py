@@ -1,0 +1,243 @@
+"""The steps of a quantised network between roundings to int8 and back, as runtimes recognise them."""
+
+from __future__ import annotations
+
+import torch
+import torch.ao.quantization.fx._decomposed  # registers the operations
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from phonaut.networks.quantized.quantizer import Quantizer
+from phonaut.networks.quantized.steps import (
+    Affine,
+    MeanOverFrequency,
+    MeanOverSomeTime,
+    MeanOverTime,
+    Product,
+    Step,
+    Sum,
+    Table,
+)
+from phonaut.networks.time_conv import OverTime
+
+LEAST, MOST = -128, 127
+FREE = ((LEAST, MOST), (-MOST, MOST))  # levels to which int8 itself clips, or all but
+
+
+class Rounding(nn.Module):
+    """`x` rounded to the levels of a quantiser, and back.
+
+    Args:
+        quantizer: whose scale is known.
+        relu: negative results become 0.
+        of_input: the sign of 0, where there are but two levels, is 0.
+
+    Attributes:
+        arguments: of both operations: scale, zero point, least and greatest level in int8, type.
+    """
+
+    def __init__(self, quantizer: Quantizer, *, relu: bool = False, of_input: bool = False) -> None:
+        super().__init__()
+        low, high, self.binary = quantizer.levels
+        self.scale, self.of_input = float(quantizer.step()), of_input
+        zero = LEAST if low >= 0 else 0
+        low = max(low, 0) if relu else low
+        self.bounds = (low * self.scale, high * self.scale)
+        self.clips = (low + zero, high + zero) not in FREE
+        self.arguments = (self.scale, zero, low + zero, high + zero, torch.int8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Clipped, rounded, and back."""
+        if self.binary:
+            low, high = (torch.full_like(x, bound) for bound in self.bounds)
+            x = x.sign() * self.scale if self.of_input else torch.where(x >= -0.5 * self.scale, high, low)
+        elif self.clips:
+            x = x.clamp(*self.bounds)
+        return self.kept(x)
+
+    def kept(self, x: Tensor) -> Tensor:
+        """What was rounded already, so that what moves it about lies between roundings too."""
+        return self.back(self.levels(x))
+
+    def levels(self, x: Tensor) -> Tensor:
+        """Int8."""
+        q: Tensor = torch.ops.quantized_decomposed.quantize_per_tensor(x, *self.arguments)
+        return q
+
+    def back(self, q: Tensor) -> Tensor:
+        """Numbers of int8."""
+        x: Tensor = torch.ops.quantized_decomposed.dequantize_per_tensor(q, *self.arguments)
+        return x
+
+
+class Weights(nn.Module):
+    """Weights as int8, with a scale for each row, and biases in floating point."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, scale: Tensor, source_scale: float) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.to(torch.int8))
+        self.register_buffer("scale", scale.float().contiguous())
+        self.register_buffer("zero", torch.zeros(len(weight), dtype=torch.int64))
+        self.register_buffer("bias", (bias * scale.double() * source_scale).float())
+
+    def forward(self) -> Tensor:
+        """The weights in floating point."""
+        arguments = (self.weight, self.scale, self.zero, 0, -MOST, MOST, torch.int8)
+        weight: Tensor = torch.ops.quantized_decomposed.dequantize_per_channel(*arguments)
+        return weight
+
+
+class Rounded(OverTime, nn.Module):
+    """A step from rounded numbers to rounded numbers.
+
+    Args:
+        step: of the network.
+        source: roundings of what it reads.
+
+    Attributes:
+        output: rounding of its result.
+    """
+
+    def __init__(self, step: Step, source: list[Rounding]) -> None:
+        super().__init__()
+        assert step.output is not None
+        self.source, self.output = source, Rounding(step.output, relu=step.relu)
+
+    def place_as(self, layer: OverTime) -> None:
+        """Lie in time as a layer does."""
+        self.place(layer.context, layer.thinning, layer.causal)
+        self.ends = layer.ends
+
+    def surrounded(self, x: Tensor) -> Tensor:
+        """What results are made of: with zeros beyond the ends, or with what was heard before."""
+        if self.past is None:
+            return self.source[0].kept(F.pad(x, self.ends)) if any(self.ends) else x
+        part = self.go_on(x, self.past)
+        if part is None:
+            raise ValueError(f"parts of a stream must have as many frames as {type(self).__name__} strides over")
+        return self.source[0].kept(part) if self.context else part
+
+
+class Convolution(Rounded):
+    """A convolution, or a linear layer over frames."""
+
+    def __init__(self, step: Product, source: list[Rounding]) -> None:
+        super().__init__(step, source)
+        weight, bias, scale = step.integers()
+        self.weights, layer = Weights(weight, bias, scale, step.source_step()), step.parts[0]
+        self.options = None
+        if not isinstance(layer, nn.Linear):
+            self.options = (layer.stride, layer.padding, layer.dilation, layer.groups)
+            self.place_as(layer)
+        else:
+            self.place(0, 1, True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, D, F, T) -> (B, D', F', T')`, or `(B, T, D) -> (B, T, D')`."""
+        weights = self.weights
+        if self.options is None:
+            return self.output(F.linear(x, weights(), weights.bias))
+        return self.output(F.conv2d(self.surrounded(x), weights(), weights.bias, *self.options))
+
+
+class Scale(Rounded):
+    """Normalisation by channel and band of frequencies, its numbers in floating point."""
+
+    def __init__(self, step: Affine, source: list[Rounding]) -> None:
+        super().__init__(step, source)
+        self.place(0, 1, True)
+        self.step = [step]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, D, F, T)`."""
+        weight, bias, scale = self.step[0].integers(x.shape[2])
+        weight, bias = weight * scale, bias * scale * self.source[0].scale
+        return self.output(x * weight.float()[:, :, None] + bias.float()[:, :, None])
+
+
+class Addition(Rounded):
+    """A sum."""
+
+    def __init__(self, step: Sum, source: list[Rounding]) -> None:
+        super().__init__(step, source)
+        self.place(0, 1, True)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """`a + b`."""
+        return self.output(a + b)
+
+
+class MeanOfRows(Addition):
+    """The mean over frequencies."""
+
+    def forward(self, x: Tensor, _: Tensor | None = None) -> Tensor:
+        """`(B, D, F, T) -> (B, D, 1, T)`."""
+        return self.output(F.avg_pool2d(x, (x.shape[2], 1)))
+
+
+class MeanOfFrames(Rounded):
+    """The mean of every so many frames."""
+
+    def __init__(self, step: MeanOverSomeTime, source: list[Rounding]) -> None:
+        super().__init__(step, source)
+        self.place_as(step.parts[0])
+        self.size = step.parts[0].size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, D, F, T) -> (B, D, F, T')`."""
+        return self.output(F.avg_pool2d(self.surrounded(x), (1, self.size)))
+
+
+class Function(Rounded):
+    """A function of single numbers."""
+
+    def __init__(self, step: Table, source: list[Rounding]) -> None:
+        super().__init__(step, source)
+        self.place(0, 1, True)
+        self.function = step.function
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of any shape."""
+        return self.output(self.function(x))
+
+
+class Mean(Rounded):
+    """The mean over all frames."""
+
+    def __init__(self, step: MeanOverTime, source: Rounding) -> None:
+        super().__init__(step, [source])
+        self.place(0, 1, True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, H, 1, T) -> (B, H)`."""
+        n = x.shape[3]
+        mean = F.avg_pool2d(x, (1, n)) if isinstance(n, int) else x.mean(dim=3, keepdim=True)
+        return self.output(mean).flatten(1)
+
+
+class Scores(nn.Module):
+    """The last layer; scores are not rounded."""
+
+    def __init__(self, step: Product) -> None:
+        super().__init__()
+        weight, bias, scale = step.integers()
+        self.weights = Weights(weight, bias, scale, step.source_step())
+
+    def forward(self, mean: Tensor) -> Tensor:
+        """`(..., H) -> (..., C)`."""
+        return F.linear(mean, self.weights(), self.weights.bias)
+
+
+KINDS: dict[type[Step], type[Rounded]] = {
+    Product: Convolution,
+    Affine: Scale,
+    Sum: Addition,
+    MeanOverFrequency: MeanOfRows,
+    MeanOverSomeTime: MeanOfFrames,
+    Table: Function,
+}
+
+
+def rounded(step: Step, source: list[Rounding]) -> Rounded:
+    """A step of a network between roundings."""
+    return KINDS[type(step)](step, source)  # type: ignore[arg-type]
