@@ -31,13 +31,15 @@ class QuantizedGraph(Network):
 
     Args:
         network: quantised, in evaluation mode.
+        storage: of activations: int8, or uint8, for which ONNX Runtime has its fast kernels on x86.
 
     Raises:
         ValueError: it is not yet quantised, or has levels that 8 bits do not hold.
     """
 
-    def __init__(self, network: QuantizedNetwork) -> None:
+    def __init__(self, network: QuantizedNetwork, *, storage: torch.dtype = torch.int8) -> None:
         super().__init__()
+        self.storage = storage
         if problem := why_no_graph(network):
             raise ValueError(problem)
         self.looks_ahead, self.time_stride = network.looks_ahead, network.time_stride
@@ -64,7 +66,7 @@ class QuantizedGraph(Network):
         """Add what a node calls."""
         source = [self.rounding_of[one] for one in node.all_input_nodes if one in self.rounding_of]
         if isinstance(module, Quantizer):
-            made: nn.Module = Rounding(module, of_input=True)
+            made: nn.Module = Rounding(module, storage=self.storage, of_input=True)
             self.rounding_of[node] = made  # type: ignore[assignment]
         elif isinstance(module, Step):
             made = rounded(module, source)

@@ -31,20 +31,24 @@ class Rounding(nn.Module):
         quantizer: whose scale is known.
         relu: negative results become 0.
         of_input: the sign of 0, where there are but two levels, is 0.
+        storage: int8, or uint8, in which all levels are 128 higher.
 
     Attributes:
-        arguments: of both operations: scale, zero point, least and greatest level in int8, type.
+        arguments: of both operations: scale, zero point, least and greatest level, type.
     """
 
-    def __init__(self, quantizer: Quantizer, *, relu: bool = False, of_input: bool = False) -> None:
+    def __init__(
+        self, quantizer: Quantizer, *, storage: torch.dtype, relu: bool = False, of_input: bool = False
+    ) -> None:
         super().__init__()
         low, high, self.binary = quantizer.levels
-        self.scale, self.of_input = float(quantizer.step()), of_input
+        self.scale, self.storage, self.of_input = float(quantizer.step()), storage, of_input
         zero = LEAST if low >= 0 else 0
         low = max(low, 0) if relu else low
         self.bounds = (low * self.scale, high * self.scale)
         self.clips = (low + zero, high + zero) not in FREE
-        self.arguments = (self.scale, zero, low + zero, high + zero, torch.int8)
+        higher = zero - LEAST if storage == torch.uint8 else zero
+        self.arguments = (self.scale, higher, low + higher, high + higher, storage)
 
     def forward(self, x: Tensor) -> Tensor:
         """Clipped, rounded, and back."""
@@ -60,12 +64,12 @@ class Rounding(nn.Module):
         return self.back(self.levels(x))
 
     def levels(self, x: Tensor) -> Tensor:
-        """Int8."""
+        """Whole numbers, as they are stored."""
         q: Tensor = torch.ops.quantized_decomposed.quantize_per_tensor(x, *self.arguments)
         return q
 
     def back(self, q: Tensor) -> Tensor:
-        """Numbers of int8."""
+        """Numbers of levels."""
         x: Tensor = torch.ops.quantized_decomposed.dequantize_per_tensor(q, *self.arguments)
         return x
 
@@ -101,7 +105,8 @@ class Rounded(OverTime, nn.Module):
     def __init__(self, step: Step, source: list[Rounding]) -> None:
         super().__init__()
         assert step.output is not None
-        self.source, self.output = source, Rounding(step.output, relu=step.relu)
+        self.source = source
+        self.output = Rounding(step.output, storage=source[0].storage, relu=step.relu)
 
     def place_as(self, layer: OverTime) -> None:
         """Lie in time as a layer does."""
