@@ -11,8 +11,9 @@ A runtime rounds with an arithmetic of its own: its levels may differ by one fro
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-import torch.ao.quantization.fx._decomposed  # registers the operations
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 
@@ -66,8 +67,8 @@ class QuantizedGraph(Network):
         """Add what a node calls."""
         source = [self.rounding_of[one] for one in node.all_input_nodes if one in self.rounding_of]
         if isinstance(module, Quantizer):
-            made: nn.Module = Rounding(module, storage=self.storage, of_input=True)
-            self.rounding_of[node] = made  # type: ignore[assignment]
+            made: nn.Module = nn.Identity()
+            self.rounding_of[node] = Rounding(module, storage=self.storage, of_input=True)
         elif isinstance(module, Step):
             made = rounded(module, source)
             self.rounding_of[node] = made.output  # type: ignore[assignment]
@@ -77,19 +78,22 @@ class QuantizedGraph(Network):
 
     def images(self, frames: Tensor) -> list[Tensor]:
         """Hidden frames of each exit, `(B, H, 1, T')`."""
-        found: dict[fx.Node, object] = {}
+        found: dict[fx.Node, Any] = {}  # what is rounded as whole numbers: each that reads them takes them back itself
+
+        def read(node: fx.Node) -> Any:
+            return self.rounding_of[node].back(found[node]) if node in self.rounding_of else found[node]
+
         for node in self.nodes:
-            read = map_arg(node.args, found.get)
             if node.op == "placeholder":
                 found[node] = frames if node.target == "frames" else None
             elif node.op == "call_module":
-                found[node] = self.steps[str(node.target)](*(one for one in read if isinstance(one, Tensor)))
-            elif node.op == "call_method":
-                moved = getattr(read[0], str(node.target))(*read[1:])
-                found[node] = self.rounding_of[node].kept(moved) if node.target in PASSED else moved
-            else:
-                found[node] = node.target(*read)  # type: ignore[operator]
-        return [found[node] for node in self.results]  # type: ignore[misc]
+                given = [read(one) for one in node.all_input_nodes if found[one] is not None]
+                found[node] = self.rounding_of[node].levels(self.steps[str(node.target)](*given))
+            elif node.op == "call_method" and node.target in PASSED:
+                found[node] = self.rounding_of[node].kept(moved(read(node.args[0]), str(node.target), node.args[1:]))
+            else:  # of shapes and masks alone
+                found[node] = node.target(*map_arg(node.args, found.get))  # type: ignore[operator]
+        return [read(node) for node in self.results]
 
     def body(self, frames: Tensor, lengths: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Hidden frames `(B, T', H)` of the last exit, all of them valid."""
@@ -119,6 +123,12 @@ def why_no_graph(network: nn.Module) -> str | None:
         return (f"{network.scheme} has activations or weights of more than 8 bits, for which runtimes have no kernels: "
                 "use 8 or fewer, or backend=c")  # fmt: skip
     return None
+
+
+def moved(x: Tensor, how: str, arguments: tuple[Any, ...]) -> Tensor:
+    """The same numbers elsewhere: by `reshape` where it can, for XNNPACK takes neither `squeeze` nor `unsqueeze`."""
+    y: Tensor = getattr(x, how)(*arguments)
+    return x.reshape(y.shape) if how != "transpose" and all(isinstance(n, int) for n in y.shape) else y
 
 
 def image_of(hidden: fx.Node) -> fx.Node:

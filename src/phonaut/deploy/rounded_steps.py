@@ -51,7 +51,11 @@ class Rounding(nn.Module):
         self.arguments = (self.scale, higher, low + higher, high + higher, storage)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Clipped, rounded, and back."""
+        """Rounded, and back."""
+        return self.back(self.levels(x))
+
+    def levels(self, x: Tensor) -> Tensor:
+        """Whole numbers, as they are stored."""
         if self.binary:
             low, high = (torch.full_like(x, bound) for bound in self.bounds)
             x = x.sign() * self.scale if self.of_input else torch.where(x >= -0.5 * self.scale, high, low)
@@ -60,11 +64,7 @@ class Rounding(nn.Module):
         return self.kept(x)
 
     def kept(self, x: Tensor) -> Tensor:
-        """What was rounded already, so that what moves it about lies between roundings too."""
-        return self.back(self.levels(x))
-
-    def levels(self, x: Tensor) -> Tensor:
-        """Whole numbers, as they are stored."""
+        """Whole numbers of what was rounded before, so that what moves it about lies between roundings too."""
         q: Tensor = torch.ops.quantized_decomposed.quantize_per_tensor(x, *self.arguments)
         return q
 
@@ -92,14 +92,14 @@ class Weights(nn.Module):
 
 
 class Rounded(OverTime, nn.Module):
-    """A step from rounded numbers to rounded numbers.
+    """A step between roundings.
 
     Args:
         step: of the network.
         source: roundings of what it reads.
 
     Attributes:
-        output: rounding of its result.
+        output: rounding of its result, which is not done here.
     """
 
     def __init__(self, step: Step, source: list[Rounding]) -> None:
@@ -116,11 +116,15 @@ class Rounded(OverTime, nn.Module):
     def surrounded(self, x: Tensor) -> Tensor:
         """What results are made of: with zeros beyond the ends, or with what was heard before."""
         if self.past is None:
-            return self.source[0].kept(F.pad(x, self.ends)) if any(self.ends) else x
+            return self.again(F.pad(x, self.ends)) if any(self.ends) else x
         part = self.go_on(x, self.past)
         if part is None:
             raise ValueError(f"parts of a stream must have as many frames as {type(self).__name__} strides over")
-        return self.source[0].kept(part) if self.context else part
+        return self.again(part) if self.context else part
+
+    def again(self, x: Tensor) -> Tensor:
+        """What was rounded before."""
+        return self.source[0].back(self.source[0].kept(x))
 
 
 class Convolution(Rounded):
@@ -141,8 +145,8 @@ class Convolution(Rounded):
         """`(B, D, F, T) -> (B, D', F', T')`, or `(B, T, D) -> (B, T, D')`."""
         weights = self.weights
         if self.options is None:
-            return self.output(F.linear(x, weights(), weights.bias))
-        return self.output(F.conv2d(self.surrounded(x), weights(), weights.bias, *self.options))
+            return F.linear(x, weights(), weights.bias)
+        return F.conv2d(self.surrounded(x), weights(), weights.bias, *self.options)
 
 
 class Scale(Rounded):
@@ -157,7 +161,7 @@ class Scale(Rounded):
         """`(B, D, F, T)`."""
         weight, bias, scale = self.step[0].integers(x.shape[2])
         weight, bias = weight * scale, bias * scale * self.source[0].scale
-        return self.output(x * weight.float()[:, :, None] + bias.float()[:, :, None])
+        return x * weight.float()[:, :, None] + bias.float()[:, :, None]
 
 
 class Addition(Rounded):
@@ -169,7 +173,7 @@ class Addition(Rounded):
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """`a + b`."""
-        return self.output(a + b)
+        return a + b
 
 
 class MeanOfRows(Addition):
@@ -177,7 +181,7 @@ class MeanOfRows(Addition):
 
     def forward(self, x: Tensor, _: Tensor | None = None) -> Tensor:
         """`(B, D, F, T) -> (B, D, 1, T)`."""
-        return self.output(F.avg_pool2d(x, (x.shape[2], 1)))
+        return F.avg_pool2d(x, (x.shape[2], 1))
 
 
 class MeanOfFrames(Rounded):
@@ -190,7 +194,7 @@ class MeanOfFrames(Rounded):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, D, F, T) -> (B, D, F, T')`."""
-        return self.output(F.avg_pool2d(self.surrounded(x), (1, self.size)))
+        return F.avg_pool2d(self.surrounded(x), (1, self.size))
 
 
 class Function(Rounded):
@@ -203,7 +207,8 @@ class Function(Rounded):
 
     def forward(self, x: Tensor) -> Tensor:
         """Of any shape."""
-        return self.output(self.function(x))
+        y: Tensor = self.function(x)
+        return y
 
 
 class Mean(Rounded):
@@ -220,17 +225,14 @@ class Mean(Rounded):
         return self.output(mean).flatten(1)
 
 
-class Scores(nn.Module):
-    """The last layer; scores are not rounded."""
+class Scores(nn.Linear):
+    """The last layer: scores are not rounded, and no runtime has a kernel from integers to such; its weights are."""
 
     def __init__(self, step: Product) -> None:
-        super().__init__()
         weight, bias, scale = step.integers()
-        self.weights = Weights(weight, bias, scale, step.source_step())
-
-    def forward(self, mean: Tensor) -> Tensor:
-        """`(..., H) -> (..., C)`."""
-        return F.linear(mean, self.weights(), self.weights.bias)
+        super().__init__(weight.shape[1], len(weight))
+        self.weight.copy_(weight * scale[:, None])
+        self.bias.copy_(bias * scale.double() * step.source_step())
 
 
 KINDS: dict[type[Step], type[Rounded]] = {
