@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 
-from phonaut.deploy.rounded_steps import Mean, Rounding, Scores, rounded
+from phonaut.deploy.rounded_steps import Form, Mean, Rounding, Scores, rounded
 from phonaut.networks.network import Network
 from phonaut.networks.quantized.graph import PASSED
 from phonaut.networks.quantized.network import QuantizedNetwork, found_frames
@@ -25,6 +25,7 @@ from phonaut.networks.quantized.quantizer import Quantizer
 from phonaut.networks.quantized.steps import MeanOverTime, Product, Step
 
 MOST_BITS = 8
+ONNX_RUNTIME, XNNPACK, CORTEX_M = Form(storage=torch.uint8), Form(), Form(whole_bias=True, pools=False)
 
 
 class QuantizedGraph(Network):
@@ -32,15 +33,15 @@ class QuantizedGraph(Network):
 
     Args:
         network: quantised, in evaluation mode.
-        storage: of activations: int8, or uint8, for which ONNX Runtime has its fast kernels on x86.
+        form: for which runtime.
 
     Raises:
         ValueError: it is not yet quantised, or has levels that 8 bits do not hold.
     """
 
-    def __init__(self, network: QuantizedNetwork, *, storage: torch.dtype = torch.int8) -> None:
+    def __init__(self, network: QuantizedNetwork, *, form: Form = XNNPACK) -> None:
         super().__init__()
-        self.storage = storage
+        self.form = form
         if problem := why_no_graph(network):
             raise ValueError(problem)
         self.looks_ahead, self.time_stride = network.looks_ahead, network.time_stride
@@ -68,7 +69,7 @@ class QuantizedGraph(Network):
         source = [self.rounding_of[one] for one in node.all_input_nodes if one in self.rounding_of]
         if isinstance(module, Quantizer):
             made: nn.Module = nn.Identity()
-            self.rounding_of[node] = Rounding(module, storage=self.storage, of_input=True)
+            self.rounding_of[node] = Rounding(module, form=self.form, of_input=True)
         elif isinstance(module, Step):
             made = rounded(module, source)
             self.rounding_of[node] = made.output  # type: ignore[assignment]

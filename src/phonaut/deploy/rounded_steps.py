@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.ao.quantization.fx._decomposed  # registers the operations
 import torch.nn.functional as F
@@ -21,7 +23,22 @@ from phonaut.networks.quantized.steps import (
 from phonaut.networks.time_conv import OverTime
 
 LEAST, MOST = -128, 127
+INT32 = (-(2**31), 2**31 - 1)
 FREE = ((LEAST, MOST), (-MOST, MOST))  # levels to which int8 itself clips, or all but
+
+
+class Form(NamedTuple):
+    """What runtimes want to be told in different ways.
+
+    Attributes:
+        storage: of activations: int8, or uint8, in which all levels are 128 higher.
+        whole_bias: biases are int32 in the graph, else floating-point, which become int32 in the runtime.
+        pools: means are average pooling, which brings integers to another scale; else floating-point means.
+    """
+
+    storage: torch.dtype = torch.int8
+    whole_bias: bool = False
+    pools: bool = True
 
 
 class Rounding(nn.Module):
@@ -31,24 +48,24 @@ class Rounding(nn.Module):
         quantizer: whose scale is known.
         relu: negative results become 0.
         of_input: the sign of 0, where there are but two levels, is 0.
-        storage: int8, or uint8, in which all levels are 128 higher.
+        form: for which runtime.
 
     Attributes:
         arguments: of both operations: scale, zero point, least and greatest level, type.
     """
 
     def __init__(
-        self, quantizer: Quantizer, *, storage: torch.dtype, relu: bool = False, of_input: bool = False
+        self, quantizer: Quantizer, *, form: Form, relu: bool = False, of_input: bool = False
     ) -> None:
         super().__init__()
         low, high, self.binary = quantizer.levels
-        self.scale, self.storage, self.of_input = float(quantizer.step()), storage, of_input
+        self.scale, self.form, self.of_input = float(quantizer.step()), form, of_input
         zero = LEAST if low >= 0 else 0
         low = max(low, 0) if relu else low
         self.bounds = (low * self.scale, high * self.scale)
         self.clips = (low + zero, high + zero) not in FREE
-        higher = zero - LEAST if storage == torch.uint8 else zero
-        self.arguments = (self.scale, higher, low + higher, high + higher, storage)
+        higher = zero - LEAST if form.storage == torch.uint8 else zero
+        self.arguments = (self.scale, higher, low + higher, high + higher, form.storage)
 
     def forward(self, x: Tensor) -> Tensor:
         """Rounded, and back."""
@@ -75,20 +92,33 @@ class Rounding(nn.Module):
 
 
 class Weights(nn.Module):
-    """Weights as int8, with a scale for each row, and biases in floating point."""
+    """Weights as int8 with a scale for each row, and biases, which are whole numbers at the scale of the sums.
 
-    def __init__(self, weight: Tensor, bias: Tensor, scale: Tensor, source_scale: float) -> None:
+    Args:
+        weight: whole numbers, `(D', ...)`.
+        bias: whole numbers, `(D',)`.
+        scale: of the weights, `(D',)`.
+        source_scale: of what they multiply.
+        whole_bias: biases are int32 in the graph, else floating-point.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, scale: Tensor, source_scale: float, *, whole_bias: bool) -> None:
         super().__init__()
+        bias_scale = scale.double() * source_scale
+        self.whole_bias = whole_bias
         self.register_buffer("weight", weight.to(torch.int8))
         self.register_buffer("scale", scale.float().contiguous())
         self.register_buffer("zero", torch.zeros(len(weight), dtype=torch.int64))
-        self.register_buffer("bias", (bias * scale.double() * source_scale).float())
+        self.register_buffer("bias", bias.clamp(*INT32).to(torch.int32) if whole_bias else (bias * bias_scale).float())
+        self.register_buffer("bias_scale", bias_scale.float())
 
-    def forward(self) -> Tensor:
-        """The weights in floating point."""
-        arguments = (self.weight, self.scale, self.zero, 0, -MOST, MOST, torch.int8)
-        weight: Tensor = torch.ops.quantized_decomposed.dequantize_per_channel(*arguments)
-        return weight
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """Weights and biases in floating point."""
+        back = torch.ops.quantized_decomposed.dequantize_per_channel
+        weight = back(self.weight, self.scale, self.zero, 0, -MOST, MOST, torch.int8)
+        if not self.whole_bias:
+            return weight, self.bias  # type: ignore[return-value]
+        return weight, back(self.bias, self.bias_scale, self.zero, 0, *INT32, torch.int32)
 
 
 class Rounded(OverTime, nn.Module):
@@ -106,7 +136,7 @@ class Rounded(OverTime, nn.Module):
         super().__init__()
         assert step.output is not None
         self.source = source
-        self.output = Rounding(step.output, storage=source[0].storage, relu=step.relu)
+        self.output = Rounding(step.output, form=source[0].form, relu=step.relu)
 
     def place_as(self, layer: OverTime) -> None:
         """Lie in time as a layer does."""
@@ -122,6 +152,12 @@ class Rounded(OverTime, nn.Module):
             raise ValueError(f"parts of a stream must have as many frames as {type(self).__name__} strides over")
         return self.again(part) if self.context else part
 
+    def mean(self, x: Tensor, n_rows: int, n_frames: int) -> Tensor:
+        """Means of so many rows and frames, all of which they divide, `(B, D, F, T) -> (B, D, F / n, T / n)`."""
+        if self.source[0].form.pools and isinstance(n_frames, int):
+            return F.avg_pool2d(x, (n_rows, n_frames))
+        return x.unflatten(3, (-1, n_frames)).unflatten(2, (-1, n_rows)).mean(dim=(3, 5))
+
     def again(self, x: Tensor) -> Tensor:
         """What was rounded before."""
         return self.source[0].back(self.source[0].kept(x))
@@ -133,7 +169,8 @@ class Convolution(Rounded):
     def __init__(self, step: Product, source: list[Rounding]) -> None:
         super().__init__(step, source)
         weight, bias, scale = step.integers()
-        self.weights, layer = Weights(weight, bias, scale, step.source_step()), step.parts[0]
+        layer, whole_bias = step.parts[0], source[0].form.whole_bias
+        self.weights = Weights(weight, bias, scale, step.source_step(), whole_bias=whole_bias)
         self.options = None
         if not isinstance(layer, nn.Linear):
             self.options = (layer.stride, layer.padding, layer.dilation, layer.groups)
@@ -143,10 +180,9 @@ class Convolution(Rounded):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, D, F, T) -> (B, D', F', T')`, or `(B, T, D) -> (B, T, D')`."""
-        weights = self.weights
         if self.options is None:
-            return F.linear(x, weights(), weights.bias)
-        return F.conv2d(self.surrounded(x), weights(), weights.bias, *self.options)
+            return F.linear(x, *self.weights())
+        return F.conv2d(self.surrounded(x), *self.weights(), *self.options)
 
 
 class Scale(Rounded):
@@ -181,7 +217,7 @@ class MeanOfRows(Addition):
 
     def forward(self, x: Tensor, _: Tensor | None = None) -> Tensor:
         """`(B, D, F, T) -> (B, D, 1, T)`."""
-        return F.avg_pool2d(x, (x.shape[2], 1))
+        return self.mean(x, x.shape[2], 1)
 
 
 class MeanOfFrames(Rounded):
@@ -194,7 +230,8 @@ class MeanOfFrames(Rounded):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, D, F, T) -> (B, D, F, T')`."""
-        return F.avg_pool2d(self.surrounded(x), (1, self.size))
+        part = self.surrounded(x)
+        return self.mean(part[..., : part.shape[3] // self.size * self.size], 1, self.size)
 
 
 class Function(Rounded):
@@ -221,7 +258,7 @@ class Mean(Rounded):
     def forward(self, x: Tensor) -> Tensor:
         """`(B, H, 1, T) -> (B, H)`."""
         n = x.shape[3]
-        mean = F.avg_pool2d(x, (1, n)) if isinstance(n, int) else x.mean(dim=3, keepdim=True)
+        mean = self.mean(x, 1, n) if isinstance(n, int) else x.mean(dim=3, keepdim=True)
         return self.output(mean).flatten(1)
 
 
