@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from phonaut.arrays import Array
+from phonaut.deploy.quantized_graph import QuantizedGraph
 from phonaut.files import write_bytes
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.speech_model import SpeechModel
@@ -58,7 +59,7 @@ def why_no_onnx(model: SpeechModel) -> str | None:
     """Why a model cannot be exported, in one sentence; None where it can."""
     if isinstance(model.front_end, EncodedFrontEnd):
         return "an encoder stands in front of the network: its export is not there yet"
-    if not isinstance(model.network, (ConvolutionalNetwork, Recurrent)):
+    if not isinstance(model.network, (ConvolutionalNetwork, QuantizedGraph, Recurrent)):
         return f"{type(model.network).__name__} is not exported: networks of convolutions and recurrences are"
     return None
 
