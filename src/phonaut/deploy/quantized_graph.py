@@ -1,8 +1,8 @@
 """A quantised network as one graph that every runtime takes: layers between rounding to 8 bits and back.
 
-Rounding is by `quantize_per_tensor` and `dequantize_per_tensor` of PyTorch's `quantized_decomposed`, with the scales that
-the network has: the patterns of which ONNX Runtime, XNNPACK and CMSIS-NN make integer kernels. Weights are int8 with a
-scale for each channel, activations int8: levels 0 ... 255 with the zero at -128, those with a sign with the zero at 0.
+Rounding is by `quantize_per_tensor` and `dequantize_per_tensor` of PyTorch's `quantized_decomposed`, with the scales
+that the network has: the patterns of which ONNX Runtime, XNNPACK and CMSIS-NN make integer kernels. Weights are int8
+with a scale for each channel, activations int8: levels 0 ... 255 with the zero at -128, signed ones with it at 0.
 Levels of fewer bits lie in int8 too, and values are clipped to them before they are rounded.
 
 A runtime rounds with an arithmetic of its own: its levels may differ by one from those of the integer program
@@ -108,7 +108,8 @@ class QuantizedGraph(Network):
     def forward(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Scores `(B, C)` of segments `(B, T, D)`, all of them valid."""
         found = [
-            scores(mean(image)) for image, mean, scores in zip(self.images(frames), self.means, self.scores, strict=True)
+            scores(mean(image))
+            for image, mean, scores in zip(self.images(frames), self.means, self.scores, strict=True)
         ]
         chosen: Tensor = self.chosen[0](torch.stack(found))[0] if self.chosen else found[0]
         return chosen

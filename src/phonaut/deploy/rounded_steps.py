@@ -54,9 +54,7 @@ class Rounding(nn.Module):
         arguments: of both operations: scale, zero point, least and greatest level, type.
     """
 
-    def __init__(
-        self, quantizer: Quantizer, *, form: Form, relu: bool = False, of_input: bool = False
-    ) -> None:
+    def __init__(self, quantizer: Quantizer, *, form: Form, relu: bool = False, of_input: bool = False) -> None:
         super().__init__()
         low, high, self.binary = quantizer.levels
         self.scale, self.form, self.of_input = float(quantizer.step()), form, of_input
