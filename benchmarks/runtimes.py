@@ -15,6 +15,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -106,10 +107,11 @@ def main() -> None:
                 largest[name] = max(largest[name], float(np.abs(scores - reference).max()))
             n += len(frames)
             if not i:
-                plain, given = in_floating_point(model), frames[0]
-                lengths, example = torch.tensor([given.shape[1]]), given.numpy()
-                calls: dict[str, Callable[[], Any]] = {"eager": lambda: plain.network(given, lengths)}
-                calls |= {name: (lambda call=call: call(example)) for name, call in files.items()}
+                lengths = torch.tensor([frames[0].shape[1]])
+                calls: dict[str, Callable[[], Any]] = {
+                    "eager": partial(in_floating_point(model).network, frames[0], lengths)
+                }
+                calls |= {name: partial(call, frames[0].numpy()) for name, call in files.items()}
                 times = milliseconds(calls)
     rows: dict[str, Any] = {name: {"ms": float(np.median(one))} for name, one in times.items()}
     for name in RUNTIMES:

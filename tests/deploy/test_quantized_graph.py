@@ -15,7 +15,7 @@ from phonaut.deploy.quantized_graph import CORTEX_M, ONNX_RUNTIME, XNNPACK, Quan
 from phonaut.deploy.streaming import StreamingModel
 from phonaut.features import MFCC
 from phonaut.models.speech_model import SpeechModel
-from phonaut.networks import GDS, MDTC, BCResNet, BranchyTCResNet8, DSTCN, TCResNet8, TCResNet14
+from phonaut.networks import DSTCN, GDS, MDTC, BCResNet, BranchyTCResNet8, TCResNet8, TCResNet14
 from phonaut.networks.quantized import QuantizedNetwork, Scheme
 
 SMALL = {GDS: {"channels": (12, 12), "kernel_sizes": (5, 3), "strides": (2, 1), "groups": (1, 2)}}
@@ -120,7 +120,9 @@ def test_hop_by_hop_the_file_answers_as_the_model_does_offline(in_integers: bool
     expected = StreamingModel(with_graph(model, ONNX_RUNTIME), window_ms=240).offline(audio)[0].numpy()
     write_streaming_onnx(model, tmp_path / "hop.onnx", about={}, window_ms=240)
     stream = OnnxStream(tmp_path / "hop.onnx")
-    hops = [audio[:, i : i + stream.n_samples].numpy() for i in range(0, 16000 - stream.n_samples + 1, stream.n_samples)]
+    hops = [
+        audio[:, i : i + stream.n_samples].numpy() for i in range(0, 16000 - stream.n_samples + 1, stream.n_samples)
+    ]
     found = np.concatenate([stream.step(hop) for hop in hops])
     assert len(found) == 12
     tolerance = 0.2 * expected.std() if in_integers else 1e-4

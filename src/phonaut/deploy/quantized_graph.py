@@ -72,7 +72,7 @@ class QuantizedGraph(Network):
             self.rounding_of[node] = Rounding(module, form=self.form, of_input=True)
         elif isinstance(module, Step):
             made = rounded(module, source)
-            self.rounding_of[node] = made.output  # type: ignore[assignment]
+            self.rounding_of[node] = made.output
         else:  # dropout, which does nothing in evaluation
             made, self.rounding_of[node] = nn.Identity(), source[0]
         self.steps[str(node.target)] = made
@@ -93,7 +93,7 @@ class QuantizedGraph(Network):
             elif node.op == "call_method" and node.target in PASSED:
                 found[node] = self.rounding_of[node].kept(moved(read(node.args[0]), str(node.target), node.args[1:]))
             else:  # of shapes and masks alone
-                found[node] = node.target(*map_arg(node.args, found.get))  # type: ignore[operator]
+                found[node] = node.target(*map_arg(node.args, found.get))
         return [read(node) for node in self.results]
 
     def body(self, frames: Tensor, lengths: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:

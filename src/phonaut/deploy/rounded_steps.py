@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.ao.quantization.fx._decomposed  # registers the operations
@@ -154,7 +154,8 @@ class Rounded(OverTime, nn.Module):
         """Means of so many rows and frames, all of which they divide, `(B, D, F, T) -> (B, D, F / n, T / n)`."""
         if self.source[0].form.pools and isinstance(n_frames, int):
             return F.avg_pool2d(x, (n_rows, n_frames))
-        return x.unflatten(3, (-1, n_frames)).unflatten(2, (-1, n_rows)).mean(dim=(3, 5))
+        n, d, rows, frames = x.shape
+        return x.reshape(n, d, rows // n_rows, n_rows, frames // n_frames, n_frames).mean(dim=(3, 5))
 
     def again(self, x: Tensor) -> Tensor:
         """What was rounded before."""
@@ -169,7 +170,7 @@ class Convolution(Rounded):
         weight, bias, scale = step.integers()
         layer, whole_bias = step.parts[0], source[0].form.whole_bias
         self.weights = Weights(weight, bias, scale, step.source_step(), whole_bias=whole_bias)
-        self.options = None
+        self.options: tuple[Any, ...] | None = None
         if not isinstance(layer, nn.Linear):
             self.options = (layer.stride, layer.padding, layer.dilation, layer.groups)
             self.place_as(layer)
@@ -180,7 +181,8 @@ class Convolution(Rounded):
         """`(B, D, F, T) -> (B, D', F', T')`, or `(B, T, D) -> (B, T, D')`."""
         if self.options is None:
             return F.linear(x, *self.weights())
-        return F.conv2d(self.surrounded(x), *self.weights(), *self.options)
+        y: Tensor = F.conv2d(self.surrounded(x), *self.weights(), *self.options)
+        return y
 
 
 class Scale(Rounded):
@@ -257,7 +259,8 @@ class Mean(Rounded):
         """`(B, H, 1, T) -> (B, H)`."""
         n = x.shape[3]
         mean = self.mean(x, 1, n) if isinstance(n, int) else x.mean(dim=3, keepdim=True)
-        return self.output(mean).flatten(1)
+        rounded: Tensor = self.output(mean)
+        return rounded.flatten(1)
 
 
 class Scores(nn.Linear):
@@ -282,4 +285,4 @@ KINDS: dict[type[Step], type[Rounded]] = {
 
 def rounded(step: Step, source: list[Rounding]) -> Rounded:
     """A step of a network between roundings."""
-    return KINDS[type(step)](step, source)  # type: ignore[arg-type]
+    return KINDS[type(step)](step, source)

@@ -76,7 +76,7 @@ def export(
     runtime = backend(backend_name)
     check(run, folder, overwrite=overwrite)
     config, model = run.config, run.model
-    if reason := why_no_onnx(model):
+    if reason := why_no_onnx(in_floating_point(model)):
         raise ValueError(reason)
     rate = int(model.front_end.sample_rate)
     clip_s = (run.corpus.get("summary") or {}).get("clip_s")
@@ -180,7 +180,7 @@ def parity_of(run: LoadedRun, data: Any, runtime: Callable[[Array], Array], spli
         ours = np.concatenate([
             run.model(torch.from_numpy(audio)[None], torch.tensor([len(audio)])).numpy() for audio in recordings
         ])  # fmt: skip
-    theirs = np.concatenate([runtime(audio[None].astype(np.float32)) for audio in recordings])
+    theirs = np.concatenate([runtime(np.asarray(audio[None], dtype=np.float32)) for audio in recordings])
     scored = run.run.predictions(split)
     label_of = dict(zip(scored.cut.tolist(), scored.label.tolist(), strict=True))
     labels = np.array([label_of.get(str(table.id(int(row))), -1) for row in rows])
