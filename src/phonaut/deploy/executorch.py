@@ -24,6 +24,7 @@ from phonaut.deploy.onnx import FromAudio, FromFeatures, why_no_onnx
 from phonaut.files import write_bytes
 from phonaut.models.speech_model import SpeechModel
 
+ROUNDINGS = ("quantize_per_tensor", "dequantize_per_tensor", "dequantize_per_channel")
 MISSING = "backend=executorch and backend=cortex-m need ExecuTorch: pip install 'phonaut[executorch]'"
 MISSING_TOSA = "backend=cortex-m needs tosa-tools too: pip install --no-deps tosa-tools==2026.5.0"
 
@@ -63,7 +64,10 @@ def exported(model: SpeechModel, *, n_samples: int, features: bool) -> Any:
         whole = FromFeatures(model)
     with quiet(), torch.no_grad():
         program = torch.export.export(whole.eval(), (example.clone(),))
-        return program if features else constant_prop_pass(program.run_decompositions({}))
+        if features:
+            return program
+        stays = {getattr(torch.ops.quantized_decomposed, name).default for name in ROUNDINGS}  # weights stay integers
+        return constant_prop_pass(program.run_decompositions({}), custom_skip_targets=stays)
 
 
 def edge_program(program: Any) -> Any:

@@ -134,19 +134,20 @@ def latencies(
 ) -> dict[str, dict[str, float]]:
     """Median milliseconds of one recording by input: PyTorch, the file and, of a quantised network, one in float."""
     plain, result = in_floating_point(run.model), {}
-    audio = (0.1 * np.random.default_rng(0).standard_normal((1, n_samples))).astype(np.float32)
+    audio: Any = (0.1 * np.random.default_rng(0).standard_normal((1, n_samples))).astype(np.float32)
     given, lengths = torch.from_numpy(audio), torch.tensor([n_samples])
     with torch.inference_mode():
         frames, n_frames = plain.frames(given, lengths)
     with tempfile.TemporaryDirectory() as place:
         for name, file in written.items():
             features = name == "features"
-            example = frames.numpy() if features else audio
-            calls = {
+            example: Any = frames.numpy() if features else audio
+            calls: dict[str, Callable[[], Any]] = {
                 "pytorch": (lambda: plain.classify(frames, n_frames)) if features else (lambda: plain(given, lengths)),
-                "file": partial(file.run, example),
             }
-            if plain.network is not run.model.network and "audio" in runtime.INPUTS:
+            if runtime.NATIVE:
+                calls["file"] = partial(file.run, example)
+            if runtime.NATIVE and plain.network is not run.model.network:
                 path = Path(place) / f"float{runtime.SUFFIX}"
                 beside = runtime.write(plain, path, n_samples=n_samples, about=dict(about), features=features)
                 calls["float file"] = partial(beside.run, example)
@@ -180,7 +181,7 @@ def parity_of(run: LoadedRun, data: Any, runtime: Callable[[Array], Array], spli
         ours = np.concatenate([
             run.model(torch.from_numpy(audio)[None], torch.tensor([len(audio)])).numpy() for audio in recordings
         ])  # fmt: skip
-    theirs = np.concatenate([runtime(np.asarray(audio[None], dtype=np.float32)) for audio in recordings])
+    theirs = np.concatenate([runtime(audio[None].astype(np.float32)) for audio in recordings])
     scored = run.run.predictions(split)
     label_of = dict(zip(scored.cut.tolist(), scored.label.tolist(), strict=True))
     labels = np.array([label_of.get(str(table.id(int(row))), -1) for row in rows])

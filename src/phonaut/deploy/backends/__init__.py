@@ -4,6 +4,7 @@ A backend is a module with
 
     SUFFIX    of its files
     INPUTS    what its files take: audio, features
+    NATIVE    this computer runs them with the code of the device: their latency says something
     write(model, path, *, n_samples, about, features) -> Written
 
 `write` refuses in a sentence (`ValueError`) what it cannot write, and says how to install a package that is missing.

@@ -16,6 +16,7 @@ from phonaut.models.speech_model import SpeechModel
 
 SUFFIX = ".pte"
 INPUTS = ("features",)
+NATIVE = False
 
 
 def write(model: SpeechModel, path: Path, *, n_samples: int, about: dict[str, Any], features: bool) -> Written:
