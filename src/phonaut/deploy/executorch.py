@@ -122,9 +122,17 @@ def between_roundings(node: fx.Node) -> bool:
 
 
 def write_program(path: Path, edge: Any) -> None:
-    """Write a program, whole or not at all."""
-    with quiet():
-        write_bytes(path, edge.to_executorch().buffer)
+    """Write a program, whole or not at all.
+
+    Raises:
+        ValueError: ExecuTorch has no kernel for something in it.
+    """
+    try:
+        with quiet():
+            content = edge.to_executorch().buffer
+    except RuntimeError as error:
+        raise ValueError(f"ExecuTorch cannot run this network, use backend=onnxruntime: {error}") from error
+    write_bytes(path, content)
 
 
 def runner(path: Path) -> Callable[[Array], Array]:

@@ -71,12 +71,22 @@ class Rounding(nn.Module):
 
     def levels(self, x: Tensor) -> Tensor:
         """Whole numbers, as they are stored."""
+        if (self.binary or self.clips) and not self.of_input:
+            x = self.byte(x)
         if self.binary:
             low, high = (torch.full_like(x, bound) for bound in self.bounds)
             x = x.sign() * self.scale if self.of_input else torch.where(x >= -0.5 * self.scale, high, low)
         elif self.clips:
-            x = x.clamp(*self.bounds)
+            x = F.hardtanh(x, *self.bounds)
         return self.kept(x)
+
+    def byte(self, x: Tensor) -> Tensor:
+        """Rounded to all levels of a byte first, as kernels do: to clip these to fewer gives the same levels."""
+        least, most = (0, 255) if self.form.storage == torch.uint8 else (LEAST, MOST)
+        arguments = (*self.arguments[:2], least, most, self.form.storage)
+        q = torch.ops.quantized_decomposed.quantize_per_tensor(x, *arguments)
+        back: Tensor = torch.ops.quantized_decomposed.dequantize_per_tensor(q, *arguments)
+        return back
 
     def kept(self, x: Tensor) -> Tensor:
         """Whole numbers of what was rounded before, so that what moves it about lies between roundings too."""
