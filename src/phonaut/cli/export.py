@@ -13,17 +13,20 @@ from phonaut.cli.options import Command, option, print_progress
 class Export(Command):
     """Write a run as files that run without Phonaut, and prove that they answer alike.
 
-    model.onnx takes audio, network.onnx normalised features; model_card.md
+    The file model takes audio, network normalised features; model_card.md
     says what the model is, and export.json holds its figures.
     """
 
     arguments = {"RUN": "trained_models/ID, a classifier of whole recordings"}
     examples = {
         "trained_models/ID": "ONNX, in trained_models/ID/MODEL/exported",
+        "trained_models/ID backend=executorch": "for phones and small computers",
         "trained_models/ID output=for_the_device n_parity=1000": "elsewhere, proved on more recordings",
     }
 
-    backend: Literal["onnxruntime"] = option("onnxruntime", "what is to run it")
+    backend: Literal["onnxruntime", "executorch", "cortex-m", "torchmobile"] = option(
+        "onnxruntime", "what is to run it"
+    )
     output: Path | None = option(None, "folder that is written", otherwise="exported, in the run")
     n_parity: int = option(200, "recordings of each of validation and test on which both are run", least=1)
     overwrite: bool = option(False, "replace what an earlier export wrote there")
@@ -40,7 +43,8 @@ class Export(Command):
         loaded = load(self.paths[0])
         folder = self.output or loaded.folder / "exported"
         figures = export(
-            loaded, folder, card, n_parity=self.n_parity, overwrite=self.overwrite, progress=print_progress
-        )
+            loaded, folder, card, backend_name=self.backend, n_parity=self.n_parity, overwrite=self.overwrite,
+            progress=print_progress,
+        )  # fmt: skip
         show_exported(folder, figures)
         return 0

@@ -10,7 +10,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from phonaut.arrays import Array
+from phonaut.deploy.quantized_graph import QuantizedGraph
 from phonaut.files import write_bytes
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.speech_model import SpeechModel
@@ -58,7 +59,7 @@ def why_no_onnx(model: SpeechModel) -> str | None:
     """Why a model cannot be exported, in one sentence; None where it can."""
     if isinstance(model.front_end, EncodedFrontEnd):
         return "an encoder stands in front of the network: its export is not there yet"
-    if not isinstance(model.network, (ConvolutionalNetwork, Recurrent)):
+    if not isinstance(model.network, (ConvolutionalNetwork, QuantizedGraph, Recurrent)):
         return f"{type(model.network).__name__} is not exported: networks of convolutions and recurrences are"
     return None
 
@@ -80,11 +81,6 @@ def write_onnx(
     """
     if reason := why_no_onnx(model):
         raise ValueError(reason)
-    try:
-        import onnx
-        import onnxscript  # noqa: F401
-    except ImportError:
-        raise ValueError(MISSING) from None
     example = torch.zeros(1, n_samples)
     whole: nn.Module = FromAudio(model)
     rate = model.front_end.sample_rate
@@ -97,20 +93,39 @@ def write_onnx(
     whole.eval()
     any_length = True
     try:
-        program = exported(whole, example, name, {name: {1: torch.export.Dim("length", min=low, max=high)}})
+        dynamic = {name: {1: torch.export.Dim("length", min=low, max=high)}}
+        program = exported_with(whole, (example,), [name], ["scores"], dynamic)
+    except ValueError:
+        raise
     except Exception:  # of torch.export, whatever it is: the length became part of the graph
         any_length = False
-        program = exported(whole, example, name, None)
-    content: onnx.ModelProto = program.model_proto
-    for key, value in {**about, "any_length": any_length}.items():
-        entry = content.metadata_props.add()
-        entry.key, entry.value = key, value if isinstance(value, str) else json.dumps(value)
+        program = exported_with(whole, (example,), [name], ["scores"])
+    content = with_metadata(program.model_proto, {**about, "any_length": any_length})
     write_bytes(path, content.SerializeToString())
     return any_length and takes(path, name, example, low)
 
 
-def exported(whole: nn.Module, example: Tensor, name: str, dynamic: Any) -> Any:
-    """The program of a module; what PyTorch prints meanwhile is left out."""
+def with_metadata(content: Any, about: Mapping[str, Any]) -> Any:
+    """An ONNX model with metadata: names to text, or to what JSON holds."""
+    for key, value in about.items():
+        entry = content.metadata_props.add()
+        entry.key, entry.value = key, value if isinstance(value, str) else json.dumps(value)
+    return content
+
+
+def exported_with(
+    whole: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str], dynamic: Any = None
+) -> Any:
+    """The program of a module; what PyTorch prints meanwhile is left out.
+
+    Raises:
+        ValueError: the packages are missing.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError:
+        raise ValueError(MISSING) from None
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)
@@ -118,7 +133,7 @@ def exported(whole: nn.Module, example: Tensor, name: str, dynamic: Any) -> Any:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             return torch.onnx.export(
-                whole, (example,), dynamo=True, verbose=False, input_names=[name], output_names=["scores"],
+                whole, example, dynamo=True, verbose=False, input_names=inputs, output_names=outputs,
                 dynamic_shapes=dynamic,
             )  # fmt: skip
     finally:

@@ -20,6 +20,21 @@ probabilities = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).su
 print(labels[probabilities.argmax()], probabilities.max())
 ```
 """
+EXECUTORCH = """\
+```python
+import json
+import soundfile, torch
+from executorch.runtime import Runtime
+
+about = json.load(open("export.json"))
+method = Runtime.get().load_program("model.pte").load_method("forward")
+audio, given = soundfile.read("recording.wav", dtype="float32")
+assert given == about["sample_rate"] and len(audio) == about["clip_samples"]
+probabilities = method.execute([torch.from_numpy(audio)[None]])[0][0].softmax(dim=0)
+print(about["labels"][int(probabilities.argmax())], float(probabilities.max()))
+```
+"""
+ON_DEVICE = "`network.pte` is linked into ExecuTorch's runtime with the Cortex-M kernels; its input are features.\n"
 FIT = "audio = np.resize(np.pad(audio, (0, max(0, {n} - len(audio)))), {n})  # clips of {n} samples, as in training\n"
 
 
@@ -43,11 +58,16 @@ def card(run: Any, figures: Mapping[str, Any]) -> str:
         f"- **Hears** mono audio at {rate} Hz, `float32` in [-1, 1]: {length}.",
         f"- **Answers** with scores of {', '.join(figures['labels'])}; their softmax is a probability.",
         f"- **Size**: {about.get('parameters', 0):,} parameters, {about.get('macs', 0) / 1e6:.2f} M multiplications; "
-        f"`model.onnx` has {sizes['model.onnx'] / 1000:.0f} kB.",
+        + ", ".join(f"`{name}` has {size / 1000:.0f} kB" for name, size in sizes.items())
+        + ".",
         f"- **Trained on** {corpus}, protocol `{config.choices.get('protocol')}`, by Phonaut {version}: "
         f"`{environment.get('command')}`. The licence of the recordings is not known to this file.",
-        f"- **Latency**, one thread on {cpu}: {latency['onnxruntime']:.2f} ms by ONNX Runtime, "
-        f"{latency['pytorch']:.2f} ms by PyTorch.",
+        f"- **Latency**, backend={figures['backend']}, one thread on {cpu}: "
+        + "; ".join(
+            f"{given} in " + ", ".join(f"{name} {ms:.2f} ms" for name, ms in times.items())
+            for given, times in latency.items()
+        )
+        + ".",
         "",
         "| split | metric | value | 95 % interval | n |",
         "|---|---|---|---|---|",
@@ -64,5 +84,7 @@ def card(run: Any, figures: Mapping[str, Any]) -> str:
         before, after = one["accuracy"]
         lines.append(f"| {split} | {one['n']} | {one['largest_difference']:.1e} | {one['n_changed']} | "
                      f"{100 * before:.1f} and {100 * after:.1f} % |")  # fmt: skip
-    lines += ["", "Without Phonaut:", "", PROGRAM.format(fit=FIT.format(n=clip) if clip else "")]
+    programs = {"executorch": EXECUTORCH, "cortex-m": ON_DEVICE}
+    program = programs.get(figures["backend"]) or PROGRAM.format(fit=FIT.format(n=clip) if clip else "")
+    lines += ["", "Without Phonaut:", "", program]
     return "\n".join(lines)

@@ -84,10 +84,12 @@ def show_exported(folder: Path, figures: Mapping[str, Any], *, console: Console 
         lines.append((split, f"{things(one['n_changed'], 'decision')} of {one['n']:,} changed, scores differ by "
                              f"{one['largest_difference']:.1e} at most; accuracy {percent(one['accuracy'][0])} and "
                              f"{percent(one['accuracy'][1])}"))  # fmt: skip
-    latency = figures["latency_ms"]
     lines += [
-        ("latency", f"{latency['onnxruntime']:.2f} ms a recording on one thread, PyTorch {latency['pytorch']:.2f} ms"),
-        ("next", f"{folder / 'model_card.md'} shows it in ten lines without Phonaut"),
+        ("latency", f"{given} in, one thread: " + ", ".join(f"{name} {ms:.2f} ms" for name, ms in times.items()))
+        for given, times in figures["latency_ms"].items()
+    ]
+    lines += [
+        ("next", f"{folder / 'model_card.md'} says how it runs without Phonaut"),
     ]
     for label, text in lines:
         print_line(label.ljust(LABEL_WIDTH) + text, console or Console())

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from phonaut.arrays import spread
-from phonaut.deploy.onnx import scores_of, session, write_onnx
+from phonaut.arrays import Array, spread
+from phonaut.deploy.backends import Written, backend, in_floating_point
+from phonaut.deploy.onnx import why_no_onnx
 from phonaut.files import atomic_folder, write_json, write_text
 from phonaut.tasks.build import prepared_corpus
 from phonaut.tasks.classification import Classification, speech_data
@@ -20,8 +23,8 @@ from phonaut.tasks.classification import Classification, speech_data
 if TYPE_CHECKING:
     from phonaut.runs.load import LoadedRun
 
-BACKENDS = ("onnxruntime",)
-MODEL, NETWORK, CARD, FIGURES = "model.onnx", "network.onnx", "model_card.md", "export.json"
+FILES = {"audio": "model", "features": "network"}  # what each input is the input of
+CARD, FIGURES = "model_card.md", "export.json"
 WINDOW_S = 1.0  # of the example, where the clips of a corpus have lengths of their own
 N_TIMED = 50
 
@@ -48,16 +51,18 @@ def export(
     folder: Path,
     card: Callable[[LoadedRun, Mapping[str, Any]], str],
     *,
+    backend_name: str = "onnxruntime",
     n_parity: int = 200,
     overwrite: bool = False,
     progress: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Write `model.onnx` (audio in), `network.onnx` (features in), a model card and the figures of parity.
+    """Write the model (audio in) and the network (features in), a model card and the figures of parity.
 
     Args:
         run: a classifier of whole recordings.
         folder: that is written, whole or not at all.
         card: of the run and its figures, in Markdown.
+        backend_name: what is to run the files.
         n_parity: recordings of each of validation and test, evenly spread, on which both are run.
         overwrite: replace what an earlier export wrote there.
         progress: called with a line of text.
@@ -68,8 +73,11 @@ def export(
     Raises:
         ValueError: the run cannot be exported, or the folder holds other files.
     """
+    runtime = backend(backend_name)
     check(run, folder, overwrite=overwrite)
     config, model = run.config, run.model
+    if reason := why_no_onnx(in_floating_point(model)):
+        raise ValueError(reason)
     rate = int(model.front_end.sample_rate)
     clip_s = (run.corpus.get("summary") or {}).get("clip_s")
     n_samples = round((clip_s or WINDOW_S) * rate)
@@ -77,32 +85,74 @@ def export(
     about = {"labels": classes, "sample_rate": rate, "clip_samples": n_samples if clip_s else None,
              "run": run.folder.parent.name, "scores": "not normalised: softmax gives probabilities"}  # fmt: skip
     with atomic_folder(folder) as made:
-        progress("writing the model, from audio to scores")
-        any_length = write_onnx(model, made / MODEL, n_samples=n_samples, about=about)
-        progress("writing the network alone")
-        write_onnx(model, made / NETWORK, n_samples=n_samples, about=about, features=True)
-        if not any_length and not clip_s:
-            raise ValueError(f"{type(model.network).__name__} is exported for clips of one length, and the recordings "
-                             "of this run have lengths of their own: train with dataset.clip_s=1")  # fmt: skip
+        written: dict[str, Written] = {}
+        for given in runtime.INPUTS:
+            progress(f"writing {FILES[given] + runtime.SUFFIX}, {given} in")
+            path = made / (FILES[given] + runtime.SUFFIX)
+            written[given] = runtime.write(model, path, n_samples=n_samples, about=about, features=given == "features")
+            if not written[given].any_length and not clip_s:
+                raise ValueError(f"{type(model.network).__name__} is exported for backend={backend_name} and clips of "
+                                 "one length, and the recordings of this run have lengths of their own: train with "
+                                 "dataset.clip_s=1")  # fmt: skip
+        given = runtime.INPUTS[0]
+        runs = with_input(run, written[given].run, given)
         progress(f"running both on up to {n_parity} recordings of validation and of test")
-        runtime = session(made / MODEL)
         data = speech_data(config, prepared_corpus(config), classes)
         parity = {
-            split: parity_of(run, data, runtime, split, n_parity)
+            split: parity_of(run, data, runs, split, n_parity)
             for split in ("validation", "test")
             if len(data.dataset(split))
         }
         figures = {
-            "backend": "onnxruntime",
+            "backend": backend_name,
             **about,
-            "any_length": any_length,
+            "any_length": written[given].any_length,
             "parity": {split: vars(one) for split, one in parity.items()},
-            "latency_ms": latency_ms(run, runtime, n_samples),
-            "bytes": {name: (made / name).stat().st_size for name in (MODEL, NETWORK)},
+            "latency_ms": latencies(run, runtime, written, n_samples, about),
+            "bytes": {path.name: path.stat().st_size for path in sorted(made.iterdir())},
         }
         write_json(made / FIGURES, figures)
         write_text(made / CARD, card(run, figures))
     return figures
+
+
+def with_input(run: LoadedRun, call: Callable[[Array], Array], given: str) -> Callable[[Array], Array]:
+    """A file as a function of audio `(1, S)`, whatever it takes."""
+    if given == "audio":
+        return call
+
+    def heard(audio: Array) -> Array:
+        with torch.inference_mode():
+            frames, _ = run.model.frames(torch.from_numpy(audio), torch.tensor([audio.shape[1]]))
+        return call(frames.numpy())
+
+    return heard
+
+
+def latencies(
+    run: LoadedRun, runtime: Any, written: Mapping[str, Written], n_samples: int, about: Mapping[str, Any]
+) -> dict[str, dict[str, float]]:
+    """Median milliseconds of one recording by input: PyTorch, the file and, of a quantised network, one in float."""
+    plain, result = in_floating_point(run.model), {}
+    audio: Any = (0.1 * np.random.default_rng(0).standard_normal((1, n_samples))).astype(np.float32)
+    given, lengths = torch.from_numpy(audio), torch.tensor([n_samples])
+    with torch.inference_mode():
+        frames, n_frames = plain.frames(given, lengths)
+    with tempfile.TemporaryDirectory() as place:
+        for name, file in written.items():
+            features = name == "features"
+            example: Any = frames.numpy() if features else audio
+            calls: dict[str, Callable[[], Any]] = {
+                "pytorch": (lambda: plain.classify(frames, n_frames)) if features else (lambda: plain(given, lengths)),
+            }
+            if runtime.NATIVE:
+                calls["file"] = partial(file.run, example)
+            if runtime.NATIVE and plain.network is not run.model.network:
+                path = Path(place) / f"float{runtime.SUFFIX}"
+                beside = runtime.write(plain, path, n_samples=n_samples, about=dict(about), features=features)
+                calls["float file"] = partial(beside.run, example)
+            result[name] = latency_ms(calls)
+    return result
 
 
 def check(run: LoadedRun, folder: Path, *, overwrite: bool) -> None:
@@ -122,7 +172,7 @@ def check(run: LoadedRun, folder: Path, *, overwrite: bool) -> None:
         raise ValueError(f"{folder} is there already: overwrite=true replaces it, output= writes elsewhere")
 
 
-def parity_of(run: LoadedRun, data: Any, runtime: Any, split: str, n: int) -> Parity:
+def parity_of(run: LoadedRun, data: Any, runtime: Callable[[Array], Array], split: str, n: int) -> Parity:
     """Both on some recordings of a split."""
     table = data.prepared.utterances(split)
     rows = spread(len(table), n)
@@ -131,7 +181,7 @@ def parity_of(run: LoadedRun, data: Any, runtime: Any, split: str, n: int) -> Pa
         ours = np.concatenate([
             run.model(torch.from_numpy(audio)[None], torch.tensor([len(audio)])).numpy() for audio in recordings
         ])  # fmt: skip
-    theirs = scores_of(runtime, recordings)
+    theirs = np.concatenate([runtime(audio[None].astype(np.float32)) for audio in recordings])
     scored = run.run.predictions(split)
     label_of = dict(zip(scored.cut.tolist(), scored.label.tolist(), strict=True))
     labels = np.array([label_of.get(str(table.id(int(row))), -1) for row in rows])
@@ -142,22 +192,17 @@ def parity_of(run: LoadedRun, data: Any, runtime: Any, split: str, n: int) -> Pa
     return Parity(len(rows), largest, n_changed, (before, after))
 
 
-def latency_ms(run: LoadedRun, runtime: Any, n_samples: int) -> dict[str, float]:
-    """Median milliseconds of one recording, audio to scores, one thread: eager PyTorch and the file, in turns."""
-    audio = 0.1 * np.random.default_rng(0).standard_normal((1, n_samples)).astype(np.float32)
-    given, lengths = torch.from_numpy(audio), torch.tensor([n_samples])
+def latency_ms(calls: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
+    """Median milliseconds of each call, in turns, on one thread."""
     n_threads, times = torch.get_num_threads(), []
     torch.set_num_threads(1)
     try:
         with torch.inference_mode():
             for _ in range(N_TIMED):
-                times.append(
-                    (timed(lambda: run.model(given, lengths)), timed(lambda: runtime.run(None, {"audio": audio})))
-                )
+                times.append([timed(call) for call in calls.values()])
     finally:
         torch.set_num_threads(n_threads)
-    pytorch, file = np.median(times, axis=0).tolist()
-    return {"pytorch": pytorch, "onnxruntime": file}
+    return dict(zip(calls, np.median(times, axis=0).tolist(), strict=True))
 
 
 def timed(call: Callable[[], Any]) -> float:

@@ -1,0 +1,74 @@
+"""What runs an exported model: one file for each backend, found by its name.
+
+A backend is a module with
+
+    SUFFIX    of its files
+    INPUTS    what its files take: audio, features
+    NATIVE    this computer runs them with the code of the device: their latency says something
+    write(model, path, *, n_samples, about, features) -> Written
+
+`write` refuses in a sentence (`ValueError`) what it cannot write, and says how to install a package that is missing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from phonaut.arrays import Array
+from phonaut.deploy.quantized_graph import QuantizedGraph
+from phonaut.deploy.rounded_steps import Form
+from phonaut.models.speech_model import SpeechModel
+from phonaut.networks.quantized import QuantizedNetwork
+
+RETIRED = {
+    "torchmobile": "backend=torchmobile: PyTorch Mobile is no longer developed; ExecuTorch replaces it: "
+    "backend=executorch",
+}
+
+
+class Written(NamedTuple):
+    """A file that was written.
+
+    Attributes:
+        any_length: it takes inputs of any length, else those of the example alone.
+        run: it, on this computer: an input `(1, ...)` to scores `(1, C)`.
+    """
+
+    any_length: bool
+    run: Callable[[Array], Array]
+
+
+def names() -> list[str]:
+    """Of all backends."""
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
+
+
+def backend(name: str) -> Any:
+    """The module of a backend.
+
+    Raises:
+        ValueError: there is none of this name.
+    """
+    if name in RETIRED:
+        raise ValueError(RETIRED[name])
+    if name not in names():
+        raise ValueError(f"backend={name} is none of {', '.join(names())}")
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+
+
+def with_graph(model: SpeechModel, form: Form) -> SpeechModel:
+    """A model whose network, where it is quantised, is the graph that runtimes take."""
+    if not isinstance(model.network, QuantizedNetwork):
+        return model
+    return SpeechModel(model.front_end, QuantizedGraph(model.network, form=form), model.normalizer).eval()
+
+
+def in_floating_point(model: SpeechModel) -> SpeechModel:
+    """A model with the network that it was before it was quantised."""
+    network: nn.Module = model.network.network if isinstance(model.network, QuantizedNetwork) else model.network
+    return SpeechModel(model.front_end, network, model.normalizer).eval()
