@@ -20,12 +20,16 @@ class Export(Command):
     arguments = {"RUN": "trained_models/ID, a classifier of whole recordings"}
     examples = {
         "trained_models/ID": "ONNX, in trained_models/ID/MODEL/exported",
+        "trained_models/ID compress=linear_8_8_8": "in 8 bits, rounded with ranges of training recordings",
         "trained_models/ID backend=executorch": "for phones and small computers",
         "trained_models/ID output=for_the_device n_parity=1000": "elsewhere, proved on more recordings",
     }
 
     backend: Literal["onnxruntime", "executorch", "cortex-m", "torchmobile"] = option(
         "onnxruntime", "what is to run it"
+    )
+    compress: str | None = option(
+        None, "round the network to few bits: linear_8_8_8, fp_8_8_8 ...", otherwise="as it was trained"
     )
     output: Path | None = option(None, "folder that is written", otherwise="exported, in the run")
     n_parity: int = option(200, "recordings of each of validation and test on which both are run", least=1)
@@ -43,7 +47,8 @@ class Export(Command):
         loaded = load(self.paths[0])
         folder = self.output or loaded.folder / "exported"
         figures = export(
-            loaded, folder, card, backend_name=self.backend, n_parity=self.n_parity, overwrite=self.overwrite,
+            loaded, folder, card, backend_name=self.backend, compress=self.compress, n_parity=self.n_parity,
+            overwrite=self.overwrite,
             progress=print_progress,
         )  # fmt: skip
         show_exported(folder, figures)

@@ -12,7 +12,7 @@ within `low ... high`, of which the `binary` are the two ends alone (y < 0 is lo
     mean_frames  acc = sum of `size` frames, every `size`;  likewise
     table        y = entries[x - offset]
     recurrent    (D, 1, T) -> (H, 1, T), frame by frame, from states of 0; see below
-    mean_time    (D, 1, T) -> (D): y = floor((2 * sum(x) * 2^over + n * 2^under) / (2 * n * 2^under)), n frames
+    mean_time    (D, 1, T) -> (D), 16 bits: y = floor((2 * sum(x) * 2^over + n * 2^under) / (2 * n * 2^under)), n frames
     linear       scores = weight x + bias: they are not brought back to few bits, and times `scale` they are logits
 
 A recurrent operation, `>>` rounding half up, `|12` and `|16` clamped to so many bits, tables read at `z + 2048`:
@@ -281,7 +281,7 @@ class Writer:
     def product(self, step: Product, name: str, inputs: list[str], rows: int) -> None:
         """Write a convolution, or a linear layer over frames as one of 1 x 1."""
         weight, bias, of_weight = step.integers()
-        multiplier, shift = step.ratios(of_weight)
+        multiplier, shift = step.ratios(weight, bias, of_weight)
         layer = step.parts[0]
         if isinstance(layer, nn.Linear):
             weight, shape = weight[:, :, None, None], (len(weight), rows)

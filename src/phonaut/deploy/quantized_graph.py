@@ -102,7 +102,7 @@ class QuantizedGraph(Network):
 
     def decide(self, mean: Tensor) -> Tensor:
         """Scores `(..., C)` of means over hidden frames of the last exit, `(..., H)`."""
-        scores: Tensor = self.scores[-1](self.means[-1].output(mean))  # type: ignore[operator]
+        scores: Tensor = self.scores[-1](mean)
         return scores
 
     def forward(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -119,7 +119,8 @@ def why_no_graph(network: nn.Module) -> str | None:
     """Why there is no graph of 8 bits of a network, in one sentence; None where there is."""
     if not isinstance(network, QuantizedNetwork) or not network.phase.quantizes:
         return "the network is not quantised: train with compress=linear_8_8_8, or export with it"
-    wide = [step for step in network.modules() if isinstance(step, Quantizer) and not step.levels.high < 2**MOST_BITS]
+    wide = [part for name, part in network.quantizers.items() if not name.startswith("means.") and
+            part.levels.high >= 2**MOST_BITS]  # fmt: skip
     weights = [step for step in network.modules() if isinstance(step, Product) and step.scheme.weight > MOST_BITS]
     if wide or weights:
         return (f"{network.scheme} has activations or weights of more than 8 bits, for which runtimes have no kernels: "

@@ -259,7 +259,7 @@ class Function(Rounded):
 
 
 class Mean(Rounded):
-    """The mean over all frames."""
+    """The mean over all frames, in floating point: the 16 bits that it has in integers are as good."""
 
     def __init__(self, step: MeanOverTime, source: Rounding) -> None:
         super().__init__(step, [source])
@@ -269,8 +269,7 @@ class Mean(Rounded):
         """`(B, H, 1, T) -> (B, H)`."""
         n = x.shape[3]
         mean = self.mean(x, 1, n) if isinstance(n, int) else x.mean(dim=3, keepdim=True)
-        rounded: Tensor = self.output(mean)
-        return rounded.flatten(1)
+        return mean.flatten(1)
 
 
 class Scores(nn.Linear):

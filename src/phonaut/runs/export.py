@@ -17,8 +17,10 @@ from phonaut.arrays import Array, spread
 from phonaut.deploy.backends import Written, backend, in_floating_point
 from phonaut.deploy.onnx import why_no_onnx
 from phonaut.files import atomic_folder, write_json, write_text
+from phonaut.networks.quantized import QuantizedNetwork, Scheme
 from phonaut.tasks.build import prepared_corpus
 from phonaut.tasks.classification import Classification, speech_data
+from phonaut.training.compression import N_CALIBRATION, calibrate
 
 if TYPE_CHECKING:
     from phonaut.runs.load import LoadedRun
@@ -52,6 +54,7 @@ def export(
     card: Callable[[LoadedRun, Mapping[str, Any]], str],
     *,
     backend_name: str = "onnxruntime",
+    compress: str | None = None,
     n_parity: int = 200,
     overwrite: bool = False,
     progress: Callable[[str], None] = print,
@@ -63,6 +66,8 @@ def export(
         folder: that is written, whole or not at all.
         card: of the run and its figures, in Markdown.
         backend_name: what is to run the files.
+        compress: bits, `linear_8_8_8`, to which a network in floating point is rounded, with ranges of training
+            recordings; None: it is exported as it is.
         n_parity: recordings of each of validation and test, evenly spread, on which both are run.
         overwrite: replace what an earlier export wrote there.
         progress: called with a line of text.
@@ -75,13 +80,17 @@ def export(
     """
     runtime = backend(backend_name)
     check(run, folder, overwrite=overwrite)
-    config, model = run.config, run.model
-    if reason := why_no_onnx(in_floating_point(model)):
+    config = run.config
+    if reason := why_no_onnx(in_floating_point(run.model)):
         raise ValueError(reason)
+    classes = list(run.about["classes"])
+    data = speech_data(config, prepared_corpus(config), classes)
+    if compress is not None:
+        round_network(run, compress, data, progress)
+    model = run.model
     rate = int(model.front_end.sample_rate)
     clip_s = (run.corpus.get("summary") or {}).get("clip_s")
     n_samples = round((clip_s or WINDOW_S) * rate)
-    classes = list(run.about["classes"])
     about = {"labels": classes, "sample_rate": rate, "clip_samples": n_samples if clip_s else None,
              "run": run.folder.parent.name, "scores": "not normalised: softmax gives probabilities"}  # fmt: skip
     with atomic_folder(folder) as made:
@@ -97,7 +106,6 @@ def export(
         given = runtime.INPUTS[0]
         runs = with_input(run, written[given].run, given)
         progress(f"running both on up to {n_parity} recordings of validation and of test")
-        data = speech_data(config, prepared_corpus(config), classes)
         parity = {
             split: parity_of(run, data, runs, split, n_parity)
             for split in ("validation", "test")
@@ -105,6 +113,7 @@ def export(
         }
         figures = {
             "backend": backend_name,
+            "bits": str(model.network.scheme) if isinstance(model.network, QuantizedNetwork) else "float32",
             **about,
             "any_length": written[given].any_length,
             "parity": {split: vars(one) for split, one in parity.items()},
@@ -114,6 +123,22 @@ def export(
         write_json(made / FIGURES, figures)
         write_text(made / CARD, card(run, figures))
     return figures
+
+
+def round_network(run: LoadedRun, bits: str, data: Any, progress: Callable[[str], None]) -> None:
+    """Round the network of a run to few bits, with ranges of training recordings.
+
+    Raises:
+        ValueError: it cannot be, or was trained so.
+    """
+    if isinstance(run.model.network, QuantizedNetwork):
+        raise ValueError(f"{run.folder} was trained with compress={run.model.network.scheme}: leave compress= out")
+    network = QuantizedNetwork(run.model.network, Scheme.of(bits)).eval()
+    run.model.network = network
+    progress(f"rounding to {network.scheme}, with ranges of up to {N_CALIBRATION} training recordings")
+    calibrate(run.model, data.batches("train"))
+    network.fold()
+    network.quantize()
 
 
 def with_input(run: LoadedRun, call: Callable[[Array], Array], given: str) -> Callable[[Array], Array]:

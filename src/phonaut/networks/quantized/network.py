@@ -21,6 +21,7 @@ from phonaut.networks.quantized.steps import MeanOverTime, Product
 from phonaut.networks.recurrent import Recurrent
 from phonaut.networks.reparameterized import layers_of
 
+MEAN_BITS = 16  # of the one mean over time, whatever the scheme: a level of 8 bits would decide where scores are near
 DELEGATED = ("exit_weights", "confidence", "chosen", "exit_macs")
 
 
@@ -68,7 +69,7 @@ class QuantizedNetwork(Network):
         for (hidden, _), head, name in zip(results, heads, names, strict=True):
             source, of_head = makes.quantizer_of[hidden], makes.scheme_of(name)
             more: dict[str, Any] = {"signed": source.levels.low < 0, "kind": of_head.kind, "phase": self.phase}
-            mean = Quantizer(of_head.activation, unit=source, **more)
+            mean = Quantizer(MEAN_BITS, unit=source, **more)
             means.append(MeanOverTime([source], mean))
             decisions.append(
                 Product(head, None, None, of_head, relu=False, per_channel=False, sources=[mean], output=None)

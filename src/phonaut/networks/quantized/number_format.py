@@ -20,7 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 MOST_BITS = 16
-MULTIPLIER_BITS = 16
+MULTIPLIER_BITS = 31  # at most
+PRODUCT_BITS = 62  # of a sum times a multiplier
 LONGEST_SHIFT = 60
 N_SCALES = 20  # that are tried between a twentieth of the range and all of it
 SCHEME = re.compile(r"(?:(linear|fp)_)?(\d+)_(\d+)_(\d+)")
@@ -118,15 +119,24 @@ def best_scale(rows: Tensor, levels: Levels, *, power_of_two: bool, search: bool
     return scales.gather(0, errors.argmin(dim=0)[None])[0]
 
 
-def ratio(of: ArrayLike) -> tuple[Any, Any]:
-    """Multipliers and shifts, `of ~ multiplier / 2^shift`, int64; a power of two exactly, others to 1 part in 2^16.
+def bits_for(largest: float) -> int:
+    """Bits of a multiplier whose product with sums up to `largest` fits 63, at most 31.
 
-    >>> [n.tolist() for n in ratio(np.array([0.25, 3.0, 0.1]))]
+    >>> bits_for(2.0**24), bits_for(2.0**40)
+    (31, 22)
+    """
+    return min(MULTIPLIER_BITS, PRODUCT_BITS - int(np.frexp(max(largest, 1.0))[1]) + 1)
+
+
+def ratio(of: ArrayLike, bits: int = MULTIPLIER_BITS) -> tuple[Any, Any]:
+    """Multipliers of so many bits and shifts, `of ~ multiplier / 2^shift`, int64; a power of two is exact.
+
+    >>> [n.tolist() for n in ratio(np.array([0.25, 3.0, 0.1]), 16)]
     [[1, 3, 52429], [2, 0, 19]]
     """
     mantissa, exponent = np.frexp(np.asarray(of, dtype=np.float64))
-    multiplier = np.rint(mantissa * 2**MULTIPLIER_BITS).astype(np.int64)
-    shift = MULTIPLIER_BITS - exponent.astype(np.int64)
+    multiplier = np.rint(mantissa * 2**bits).astype(np.int64)
+    shift = bits - exponent.astype(np.int64)
     multiplier = np.where(shift < 0, multiplier << np.maximum(-shift, 0), multiplier)
     shift = np.maximum(shift, 0)
     even = multiplier & -multiplier  # the greatest power of two that divides it
@@ -135,15 +145,15 @@ def ratio(of: ArrayLike) -> tuple[Any, Any]:
     return np.where(shift > LONGEST_SHIFT, 0, multiplier), np.where(shift > LONGEST_SHIFT, 0, shift)
 
 
-def common_ratio(of: ArrayLike) -> tuple[NDArray[np.int64], int]:
-    """Multipliers with one shift for several ratios, the greatest of them with 16 bits.
+def common_ratio(of: ArrayLike, bits: int = MULTIPLIER_BITS) -> tuple[NDArray[np.int64], int]:
+    """Multipliers with one shift for several ratios, the greatest of them with so many bits.
 
     >>> multipliers, shift = common_ratio(np.array([0.5, 0.25]))
     >>> multipliers.tolist(), shift
     ([2, 1], 2)
     """
     ratios = np.asarray(of, dtype=np.float64)
-    shift = max(0, MULTIPLIER_BITS - int(np.frexp(ratios.max())[1]))
+    shift = max(0, bits - int(np.frexp(ratios.max())[1]))
     multipliers = np.rint(np.ldexp(ratios, shift)).astype(np.int64)
     while shift and not (multipliers & 1).any() and multipliers.any():
         multipliers, shift = multipliers >> 1, shift - 1

@@ -27,7 +27,7 @@ from phonaut.networks.quantized.steps import SEARCHED_BITS, Step, whole_bias
 
 GATE, STATE, CELL = 8, 15, 11  # fractional bits
 GATE_LEVELS, WIDE_LEVELS = Levels(-2048, 2047), Levels(-32768, 32767)
-N_PARTS = {"LSTM": 4, "GRU": 3, "RNN": 1}
+FACTOR_BITS = 16  # of what brings products to gates
 
 
 def table_of(function: Any) -> Tensor:
@@ -157,7 +157,7 @@ class Recurrence(Step):
         digits = torch.full((len(of_input),), GATE)
         if self.kind == "GRU":
             digits[2 * self.n_hidden :] = CELL
-        rows = [common_ratio([float(step[row]) * 2.0 ** int(digits[row]) for step in steps]) for row in
+        rows = [common_ratio([float(step[row]) * 2.0 ** int(digits[row]) for step in steps], FACTOR_BITS) for row in
                 range(len(of_input))]  # fmt: skip
         factors = torch.tensor([one.tolist() for one, _ in rows])
         shifts = torch.tensor([min(shift, LONGEST_SHIFT - 20) for _, shift in rows])

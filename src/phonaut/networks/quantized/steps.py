@@ -14,7 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from phonaut.networks.padding import MaskedBatchNorm, masked_mean
-from phonaut.networks.quantized.number_format import Levels, Scheme, best_scale, common_ratio, ratio, scaled
+from phonaut.networks.quantized.number_format import (
+    Levels,
+    Scheme,
+    best_scale,
+    bits_for,
+    common_ratio,
+    ratio,
+    scaled,
+)
 from phonaut.networks.quantized.quantizer import Phase, Quantizer
 from phonaut.networks.reparameterized import combined, of_norm
 from phonaut.networks.time_conv import TemporalConv, TimeConv, TimeMean
@@ -205,14 +213,16 @@ class Product(Step):
         acc = acc + (bias if isinstance(self.parts[0], nn.Linear) else bias[:, None, None]).to(torch.int64)
         if self.output is None:
             return acc.to(torch.float32) * (step[0] * self.sources[0].step())
-        multiplier, shift = (torch.from_numpy(one).to(acc.device) for one in self.ratios(step))
+        multiplier, shift = (torch.from_numpy(one).to(acc.device) for one in self.ratios(weight, bias, step))
         if not isinstance(self.parts[0], nn.Linear):
             multiplier, shift = multiplier[:, None, None], shift[:, None, None]
         return self.brought_back(acc, multiplier, shift)
 
-    def ratios(self, step: Tensor) -> tuple[Any, Any]:
+    def ratios(self, weight: Tensor, bias: Tensor, step: Tensor) -> tuple[Any, Any]:
         """From sums to the output, for each channel."""
-        return ratio(step.double().cpu().numpy() * self.source_step() / self.result_step())
+        highest = max(abs(n) for n in self.sources[0].levels[:2])
+        largest = float((weight.abs().flatten(1).sum(dim=1) * highest + bias.abs()).amax())
+        return ratio(step.double().cpu().numpy() * self.source_step() / self.result_step(), bits_for(largest))
 
 
 class Affine(Step):
@@ -251,7 +261,8 @@ class Affine(Step):
 
     def ratios(self, step: Tensor) -> tuple[Any, Any]:
         """From products to the output."""
-        return ratio(step.cpu().numpy() * self.source_step() / self.result_step())
+        largest = 2.0 ** (2 + self.weight_levels.high.bit_length() + self.sources[0].levels.high.bit_length())
+        return ratio(step.cpu().numpy() * self.source_step() / self.result_step(), bits_for(largest))
 
 
 class Sum(Step):
