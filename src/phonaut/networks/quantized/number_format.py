@@ -23,6 +23,7 @@ MOST_BITS = 16
 MULTIPLIER_BITS = 31  # at most
 PRODUCT_BITS = 62  # of a sum times a multiplier
 LONGEST_SHIFT = 60
+WHOLE_BYTE = 8
 N_SCALES = 20  # that are tried between a twentieth of the range and all of it
 SCHEME = re.compile(r"(?:(linear|fp)_)?(\d+)_(\d+)_(\d+)")
 
@@ -72,19 +73,27 @@ class Levels(NamedTuple):
 
     @classmethod
     def of(cls, bits: int, *, signed: bool, kind: str = "linear") -> Self:
-        """The levels of so many bits.
+        """The levels of so many bits of activations.
 
-        Of `linear` they are symmetric around 0, or begin at 0 where nothing is negative; fixed point always has a sign
-        bit. One bit with a sign is -1 or 1, without one 0 or 1.
+        Of `linear` they begin at 0 where nothing is negative; else they are symmetric around 0 below 8 bits, and from
+        there on those of a byte or a word, to which processors and runtimes clamp by themselves. Fixed point always has
+        a sign bit. One bit with a sign is -1 or 1, without one 0 or 1.
 
-        >>> Levels.of(8, signed=True)[:2], Levels.of(8, signed=False)[:2], Levels.of(8, signed=False, kind="fp")[:2]
-        ((-127, 127), (0, 255), (-128, 127))
+        >>> Levels.of(8, signed=True)[:2], Levels.of(8, signed=False)[:2], Levels.of(4, signed=True)[:2]
+        ((-128, 127), (0, 255), (-7, 7))
         """
         if bits == 1:
             return cls(-1, 1, binary=True) if signed else cls(0, 1)
-        if kind == "fp":
-            return cls(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-        return cls(1 - 2 ** (bits - 1), 2 ** (bits - 1) - 1) if signed else cls(0, 2**bits - 1)
+        high = 2 ** (bits - 1) - 1
+        if kind == "fp" or (signed and bits >= WHOLE_BYTE):
+            return cls(-high - 1, high)
+        return cls(-high, high) if signed else cls(0, 2**bits - 1)
+
+    @classmethod
+    def of_weights(cls, bits: int, kind: str = "linear") -> Self:
+        """The levels of so many bits of weights and biases: of `linear` symmetric around 0."""
+        low, high, binary = cls.of(bits, signed=True, kind=kind)
+        return cls(low if kind == "fp" else -high, high, binary)
 
     def nearest(self, x: Tensor, scale: Tensor | float) -> Tensor:
         """The levels next to `x / scale`, ties to even, as floating-point whole numbers; 0, of padding, stays 0."""

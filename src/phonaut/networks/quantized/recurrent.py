@@ -58,8 +58,8 @@ class Recurrence(Step):
     ) -> None:  # fmt: skip
         super().__init__(sources, output)
         self.parts, self.number, self.scheme, self.kind = (layer,), number, scheme, type(layer).__name__
-        self.weight_levels = Levels.of(scheme.weight, signed=True, kind=scheme.kind)
-        self.bias_levels = Levels.of(scheme.bias, signed=True, kind=scheme.kind)
+        self.weight_levels = Levels.of_weights(scheme.weight, scheme.kind)
+        self.bias_levels = Levels.of_weights(scheme.bias, scheme.kind)
 
     @property
     def n_hidden(self) -> int:

@@ -116,8 +116,8 @@ class Product(Step):
         super().__init__(sources, output)
         self.parts = (layer, norm, owner)  # the network's own: not registered twice
         self.scheme, self.relu, self.per_channel = scheme, relu, per_channel
-        self.weight_levels = Levels.of(scheme.weight, signed=True, kind=scheme.kind)
-        self.bias_levels = Levels.of(scheme.bias, signed=True, kind=scheme.kind)
+        self.weight_levels = Levels.of_weights(scheme.weight, scheme.kind)
+        self.bias_levels = Levels.of_weights(scheme.bias, scheme.kind)
 
     def effective(self) -> tuple[Tensor, Tensor | None]:
         """Weight and bias with normalisation and branches folded in; gradients reach all of them."""
@@ -234,7 +234,7 @@ class Affine(Step):
     def __init__(self, norm: Any, scheme: Scheme, *, sources: list[Quantizer], output: Quantizer) -> None:
         super().__init__(sources, output)
         self.parts, self.scheme = (norm,), scheme
-        self.weight_levels = Levels.of(max(8, scheme.weight), signed=True, kind=scheme.kind)
+        self.weight_levels = Levels.of_weights(max(8, scheme.weight), scheme.kind)
 
     def plainly(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """As the layer does; its numbers are rounded in evaluation alone, by a scale for each."""
