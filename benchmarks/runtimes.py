@@ -88,6 +88,7 @@ def main() -> None:
     """Measure, print and keep."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", help="folders of runs, a pattern")
+    parser.add_argument("--name", default="runs", help="of the corpus, in the result")
     parser.add_argument("--most", type=int, default=None, help="test recordings of each run")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -123,7 +124,9 @@ def main() -> None:
         rows[f"{name} int8 beside the integer program"] = {"n": n, "changed": changed[name], "largest": largest[name]}
     for name, row in rows.items():
         print(name.ljust(48), "  ".join(f"{key} {value:.4g}" for key, value in row.items()))
-    RESULT.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+    results = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    results[arguments.name] = {"machine": machine(), "rows": rows}
+    RESULT.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":
