@@ -15,7 +15,7 @@ from phonaut.config.nodes import load_target
 from phonaut.config.plugins import add_config_dir, choices, registry
 from phonaut.files import keep_files_of
 
-NO_COMMANDS = ("detecting", "options", "pages")  # the other files here are one each
+NO_COMMANDS = ("detecting", "options", "pages", "sweeping")  # the other files here are one each
 HELP = """\
 Phonaut trains, compares and ships models of speech.
 
