@@ -22,7 +22,7 @@ from phonaut.files import expanded, locked, unless_refused
 from phonaut.names import did_you_mean
 from phonaut.runs import Run
 from phonaut.runs.run import default_experiment_id, run_directory
-from phonaut.runs.sweeps.goals import SIZES, figures_of, goals, limit
+from phonaut.runs.sweeps.goals import SIZES, Goal, figures_of, goals, limit
 from phonaut.runs.sweeps.loop import carry_out
 from phonaut.runs.sweeps.searches import Grid, NevergradSearch, OptunaSearch, Search
 from phonaut.runs.sweeps.space import Dimension, divided
@@ -127,7 +127,7 @@ class SweepTask:
         print(f"\ntrial {trial.number}   {' '.join(trial.words)}", flush=True)
         try:
             run = trained([word for word in constants if not word.startswith(PLACE)], sweep, trial)
-            trial.figures |= figures_of(run, wanted(sweep))
+            trial.figures |= figures_of(run, judged_by(sweep))
             trial.figures |= {name: run.model[name] for name in SIZES if name in run.model}
             trial.state = "finished"
         except Exception as error:
@@ -145,12 +145,16 @@ class SweepTask:
             raise ValueError("-m: no word has several values, such as seed=0,1 or optimizer.lr=interval(1e-4,1)")
         constants = [word for word in constants if not word.startswith(PLACE)]
         first = [*constants, *(one.word(one.texts[0] if one.texts else one.low) for one in space)]  # type: ignore[union-attr]
-        config = draft(first)[0]
+        config, problems = draft(first)
+        unknown = [problem for problem in problems if problem.startswith("unknown ")]
+        if unknown and not any(one.key in choices() for one in space):  # whose other choices may have such a key
+            raise ConfigurationError(unknown)
+        wanted = goals(listed(options["objectives"]), str(config.choices.get("task")))
         about = {
             "words": constants,
             "keys": [one.key for one in space],
             "search": str(options["search"]),
-            "goals": [vars(goal) for goal in goals(listed(options["objectives"]), str(config.choices.get("task")))],
+            "goals": [vars(goal) for goal in wanted],
             "limits": [str(limit(text)) for text in listed(options["constraints"])],
             "command": shlex.join(self.command),
         }
@@ -184,7 +188,7 @@ class SweepTask:
             if not isinstance(number, int) or number < least:
                 raise ValueError(f"hydra.sweeper.{key}={number}: must be a whole number >= {least}")
         if about["search"] == "optuna":
-            wanted = goals([goal["name"] for goal in about["goals"]], "")
+            wanted = [Goal(**goal) for goal in about["goals"]]
             return n_trials, n_jobs, OptunaSearch(space, wanted, sweep.folder, sampler=options["sampler"], seed=seed)
         of = NevergradSearch(space, n_trials, n_jobs, optimizer=options["optimizer"], seed=seed)
         return n_trials, n_jobs, of
@@ -217,9 +221,9 @@ def listed(value: Any) -> list[str]:
     return [str(one).strip() for one in value]
 
 
-def wanted(sweep: Sweep) -> list[str]:
+def judged_by(sweep: Sweep) -> list[str]:
     """The figures that a trial is judged by."""
-    return list(dict.fromkeys(one.name for one in [*sweep.goals, *sweep.limits]))
+    return list(dict.fromkeys([*(goal.name for goal in sweep.goals), *(limit.name for limit in sweep.limits)]))
 
 
 def spelled(space: Sequence[Dimension], words: Sequence[str]) -> list[str]:

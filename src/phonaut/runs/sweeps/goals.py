@@ -131,7 +131,7 @@ def figure_of(run: Run, name: str) -> float:
         found = run.model.get(name.removeprefix(OF_MODEL))
     else:
         found = run.metrics.get("validation", {}).get(name, {}).get("value")
-    if not is_number(found) or not math.isfinite(found):
+    if found is None or not is_number(found) or not math.isfinite(found):
         there = [*run.metrics.get("validation", {}), *([LOSS] if lowest_loss(run) is not None else []), *COSTS]
         raise ValueError(f"{run.folder} has no {name} of validation that is a number; it has {', '.join(there)}")
     return float(found)

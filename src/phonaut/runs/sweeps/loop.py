@@ -89,7 +89,7 @@ def taken_up(sweep: Sweep, number: int, words: list[str], *, retry: bool) -> tup
 
 def is_copy(trial: Trial) -> bool:
     """It has the words, and the run, of an earlier trial."""
-    return not trial.job.partition("_")[0] == str(trial.number)
+    return trial.job.partition("_")[0] != str(trial.number)
 
 
 def judge(sweep: Sweep, trial: Trial, predict: Callable[[Sequence[str]], Sizes]) -> None:

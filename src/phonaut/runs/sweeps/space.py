@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from phonaut.config.plugins import choices
 
@@ -106,7 +106,8 @@ def dimension(override: Override) -> Dimension:
     """A key with what it is swept over."""
     from hydra.core.override_parser.types import Glob, IntervalSweep, RangeSweep
 
-    key, value = override.get_key_element(), override.value()
+    key = override.get_key_element()
+    value: Any = override.value()
     if isinstance(value, IntervalSweep):
         assert value.start is not None
         assert value.end is not None
@@ -125,5 +126,5 @@ def dimension(override: Override) -> Dimension:
 
 def span(key: str, swept: RangeSweep, texts: tuple[str, ...]) -> Span:
     """The numbers of a range, in whichever direction it goes."""
-    numbers = [number if isinstance(number, int) else float(number) for number in swept.range()]
+    numbers: list[float] = [number if isinstance(number, int) else float(number) for number in swept.range()]
     return Span(key, min(numbers), max(numbers), abs(swept.step), "log" in swept.tags, texts)
