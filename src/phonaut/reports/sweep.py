@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from phonaut.reports.comparison_table import show_columns
 from phonaut.reports.html import encodable, render
 from phonaut.reports.media import data_uri
 from phonaut.reports.text import NONE, bytes_, capital, figure, interval, seconds, short, things, value
+from phonaut.runs.folds import FOLD
 from phonaut.runs.sweeps import Sweep, Trial
 from phonaut.runs.sweeps.goals import SIZES, estimate_of
 
@@ -64,7 +66,8 @@ class Table:
 
     def __init__(self, sweep: Sweep) -> None:
         self.sweep = sweep
-        self.best = [trial.number for trial in sweep.best()]
+        self.are_folds = FOLD in sweep.keys  # of which none is better than another
+        self.best = [] if self.are_folds else [trial.number for trial in sweep.best()]
         goals = sweep.goals
         self.goals = [goal.name for goal in goals]
         trials = sweep.trials()
@@ -137,6 +140,8 @@ class Table:
         """What to beware of."""
         n = len([trial for trial in self.trials if trial.state == "finished"])
         flattered = f"the best of {n} trials on validation is flattered by the choice; the test split chose nothing"
+        if self.are_folds:
+            return [f"folds are parts of one result: phonaut compare {shlex.quote(str(self.sweep.folder))} pools them"]
         return [flattered] if n > 1 else []
 
 

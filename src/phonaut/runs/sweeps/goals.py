@@ -51,7 +51,8 @@ class Limit:
     bound: float
 
     def __str__(self) -> str:
-        return f"{self.name}{'<=' if self.at_most else '>='}{self.bound:g}"
+        bound = int(self.bound) if self.bound.is_integer() else self.bound
+        return f"{self.name}{'<=' if self.at_most else '>='}{bound}"
 
     def violation(self, figures: Mapping[str, float]) -> float:
         """How far it is overstepped, as a share of the limit; negative or 0 where it is kept.
