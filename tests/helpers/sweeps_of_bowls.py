@@ -45,7 +45,7 @@ class Bowl:
         killed_at: int | None = None,
         score: Callable[[Sequence[str]], dict[str, float]] = figures,
     ) -> Sweep:
-        """Carry it out; killed when the trial of that number is trained, before anything is known of it."""
+        """Carry it out; killed as the next trial begins when that many are trained."""
         _, space = divided(self.words)
         sweep = Sweep(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ class Bowl:
         def launch(numbers: Sequence[int]) -> None:
             for number in numbers:
                 trial = sweep.trial(number)
-                if number == killed_at:
+                if killed_at is not None and len(self.trained) >= killed_at:
                     raise KeyboardInterrupt
                 self.trained.append(trial.words)
                 try:
