@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log10
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -79,9 +80,20 @@ def trade_off(
     if percent:
         plot.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
     plot.xaxis.set_major_formatter(lambda value, _: shortened(value))
+    if plot.get_xscale() == "log":
+        plot.xaxis.set_minor_formatter(lambda value, _: shortened(value) * (leading(value) in (2, 5)))
     plot.grid(alpha=0.25)
     plot.legend(frameon=False, fontsize=9)
     return figure
+
+
+def leading(number: float) -> int:
+    """The leading digit of a number >= 1 with no other digit but zeros.
+
+    >>> leading(5e5), leading(20)
+    (5, 2)
+    """
+    return round(float(number / 10 ** int(log10(number) + 1e-9)))
 
 
 def shortened(number: float) -> str:

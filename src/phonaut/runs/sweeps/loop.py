@@ -44,7 +44,7 @@ def carry_out(
     n_trained, number, batch, failures = 0, 0, list[Trial](), list[str]()
     most = n_trials * ASKED_PER_TRIAL if is_search else n_trials
     while n_trained + len(batch) < n_trials and number < most:
-        trial, is_new = taken_up(sweep, number, search.ask(number), retry=not is_search)
+        trial, is_new = taken_up(sweep, number, search, retry=not is_search)
         number += 1
         if is_new and trial.state == "open":
             judge(sweep, trial, predict)
@@ -70,16 +70,17 @@ def carry_out(
               "limit or are such as were trained before")  # fmt: skip
 
 
-def taken_up(sweep: Sweep, number: int, words: list[str], *, retry: bool) -> tuple[Trial, bool]:
+def taken_up(sweep: Sweep, number: int, search: Search, *, retry: bool) -> tuple[Trial, bool]:
     """The trial of a number and whether it is new; in a grid, failed ones are tried again.
 
     Raises:
-        ValueError: another trial has the number.
+        ValueError: another trial has the number, and the search cannot do with it.
     """
+    words = search.ask(number)
     if not sweep.path(number).exists():
         return sweep.new(number, words), True
     trial = sweep.trial(number)
-    if trial.words != words:
+    if trial.words != words and not search.adopt(trial):
         raise ValueError(f"trial {number} in {sweep.folder} is {' '.join(trial.words)}, and would now be "
                          f"{' '.join(words)}: choose another experiment_id, or overwrite=true")  # fmt: skip
     if retry and trial.state == "failed":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import itertools
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from phonaut.runs.sweeps.space import Dimension, Span
 from phonaut.runs.sweeps.sweep import STUDY, Sweep, Trial
 
 SAMPLERS = {"tpe": "TPESampler", "gp": "GPSampler", "nsga2": "NSGAIISampler", "random": "RandomSampler"}
+REDRAWN = 20  # times, of a trial that is there already
 
 
 class Search(Protocol):
@@ -25,6 +27,9 @@ class Search(Protocol):
 
     def ask(self, number: int) -> list[str]:
         """The words of a trial; numbers rise from 0."""
+
+    def adopt(self, trial: Trial) -> bool:
+        """Take the words that a trial has for those that were asked for; False where that cannot be."""
 
     def tell(self, trial: Trial, sweep: Sweep) -> None:
         """What became of a trial that was asked for."""
@@ -52,6 +57,10 @@ class Grid:
     def ask(self, number: int) -> list[str]:
         """The words of a combination."""
         return self.combinations[number]
+
+    def adopt(self, trial: Trial) -> bool:
+        """Never: the numbers of combinations are their own."""
+        return False
 
     def tell(self, trial: Trial, sweep: Sweep) -> None:
         """Changes nothing."""
@@ -107,6 +116,10 @@ class OptunaSearch:
             return trial.suggest_int(one.key, one.low, one.high, step=1 if one.log else one.step or 1, log=one.log)
         return trial.suggest_float(one.key, one.low, one.high, step=None if one.log else one.step, log=one.log)
 
+    def adopt(self, trial: Trial) -> bool:
+        """Never: the study has the words."""
+        return False
+
     def trial_of(self, frozen: Any) -> Any:
         """A trial of the study that can be gone on with."""
         return self.optuna.trial.Trial(self.study, frozen._trial_id)
@@ -129,7 +142,8 @@ class OptunaSearch:
 class NevergradSearch:
     """Trials by an optimizer of nevergrad (Rapin and Teytaud 2018).
 
-    It keeps nothing on disk: a sweep that was killed asks again, and is told what is known. A trial that failed, or
+    It keeps nothing on disk: a sweep that was killed asks again, and is told what is known; where it now plans for more
+    trials, or for more at a time, and would ask for others, the old ones stand. A trial that failed, or
     broke a limit, is told as worse than all that went well, by how far the limit was overstepped.
 
     Args:
@@ -155,7 +169,9 @@ class NevergradSearch:
         values = ng.p.Dict(**{str(i): self.parameter(ng, one) for i, one in enumerate(space)})
         values.random_state.seed(seed)
         self.optimizer = registry[optimizer](parametrization=values, budget=n_trials, num_workers=n_jobs)
+        self.unasked: type[Exception] = ng.errors.TellNotAskedNotSupportedError
         self.asked: dict[int, Any] = {}
+        self.seen: set[tuple[str, ...]] = set()
         self.worst: list[float] = []
 
     def parameter(self, ng: Any, one: Dimension) -> Any:
@@ -163,15 +179,34 @@ class NevergradSearch:
         if not isinstance(one, Span):
             return ng.p.Choice(one.texts)
         if one.step not in (None, 1):
-            numbers = [one.low + one.step * i for i in range(round((one.high - one.low) / one.step) + 1)]
-            return ng.p.TransitionChoice(numbers)
+            return ng.p.TransitionChoice(one.steps)
         number = ng.p.Log(lower=one.low, upper=one.high) if one.log else ng.p.Scalar(lower=one.low, upper=one.high)
         return number.set_integer_casting() if one.is_whole else number
 
     def ask(self, number: int) -> list[str]:
-        """The words of a trial."""
-        self.asked[number] = candidate = self.optimizer.ask()
-        return [one.word(candidate.value[str(i)]) for i, one in enumerate(self.space)]
+        """The words of a trial: of the optimizer, or at random where it asks for a trial again."""
+        candidate = self.optimizer.ask()
+        for _ in range(REDRAWN):
+            if self.words(candidate) not in self.seen:
+                break
+            candidate = self.optimizer.parametrization.sample()
+        return self.note(number, candidate)
+
+    def words(self, candidate: Any) -> tuple[str, ...]:
+        """The words of a candidate."""
+        return tuple(one.word(candidate.value[str(i)]) for i, one in enumerate(self.space))
+
+    def note(self, number: int, candidate: Any) -> list[str]:
+        """Remember what a trial is; its words."""
+        self.asked[number] = candidate
+        self.seen.add(self.words(candidate))
+        return list(self.words(candidate))
+
+    def adopt(self, trial: Trial) -> bool:
+        """Take the words of a trial as asked for."""
+        values = {str(i): one.value(word) for i, (one, word) in enumerate(zip(self.space, trial.words, strict=True))}
+        self.note(trial.number, self.optimizer.parametrization.spawn_child(new_value=values))
+        return True
 
     def tell(self, trial: Trial, sweep: Sweep) -> None:
         """Figures as losses."""
@@ -181,7 +216,8 @@ class NevergradSearch:
             self.worst = [max(pair) for pair in zip(losses, self.worst or losses, strict=True)]
         if trial.state != "finished" or over > 0:
             losses = [one + 1 + over for one in self.worst or [0.0] * len(sweep.goals)]
-        self.optimizer.tell(self.asked.pop(trial.number), losses[0] if len(losses) == 1 else losses)
+        with contextlib.suppress(self.unasked):  # of one that was drawn at random, some learn nothing
+            self.optimizer.tell(self.asked.pop(trial.number), losses[0] if len(losses) == 1 else losses)
 
 
 def installed(name: str, package: str) -> Any:

@@ -30,6 +30,10 @@ class Values:
         """The word of a value."""
         return f"{self.key}={value}"
 
+    def value(self, word: str) -> str:
+        """The value of a word."""
+        return word.partition("=")[2]
+
 
 @dataclass(frozen=True)
 class Span:
@@ -72,6 +76,19 @@ class Span:
         ('optimizer.lr=0.0123457', 'model.kernel_size=9')
         """
         return f"{self.key}={value if self.is_whole else f'{value:.{DIGITS}g}'}"
+
+    @property
+    def steps(self) -> list[float]:
+        """The numbers of a range."""
+        assert self.step is not None
+        return [self.low + self.step * i for i in range(round((self.high - self.low) / self.step) + 1)]
+
+    def value(self, word: str) -> float:
+        """The number of a word."""
+        number = float(word.partition("=")[2])
+        if self.step not in (None, 1):
+            return min(self.steps, key=lambda one: abs(one - number))
+        return int(number) if self.is_whole else number
 
 
 Dimension = Values | Span
