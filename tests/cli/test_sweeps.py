@@ -49,7 +49,7 @@ def test_a_grid_is_a_run_for_each_value_and_its_commands_take_it_up_again(
     assert main(shlex.split(resume[-1])) == 0
     assert f"{run.folder} is finished" in capsys.readouterr().out, "the command of a trial is true"
     assert main(shlex.split(resume[0])) == 2
-    assert "\ntrial 0 " not in capsys.readouterr().out, "and so is that of the sweep"
+    assert "\nrun  " not in capsys.readouterr().out, "and so is that of the sweep"
     assert (run.folder / "model.safetensors").stat().st_mtime_ns == weights
     assert main([*grid[:-1], "model.dropout=0,0.1"]) == 2
     assert "holds another sweep:\n    keys: ['model.width', 'seed'] -> " in capsys.readouterr().err

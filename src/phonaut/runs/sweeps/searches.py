@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import itertools
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -216,7 +217,8 @@ class NevergradSearch:
             self.worst = [max(pair) for pair in zip(losses, self.worst or losses, strict=True)]
         if trial.state != "finished" or over > 0:
             losses = [one + 1 + over for one in self.worst or [0.0] * len(sweep.goals)]
-        with contextlib.suppress(self.unasked):  # of one that was drawn at random, some learn nothing
+        with contextlib.suppress(self.unasked), warnings.catch_warnings():  # of a random one some learn nothing
+            warnings.simplefilter("ignore")  # the first of several losses has no volume yet
             self.optimizer.tell(self.asked.pop(trial.number), losses[0] if len(losses) == 1 else losses)
 
 
