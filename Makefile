@@ -11,7 +11,7 @@ BIN := .venv/bin
 PHONAUT_DATA ?= $(if $(wildcard ../shared/data),../shared/data,datasets)
 export PHONAUT_DATA := $(abspath $(PHONAUT_DATA))
 # align where pocketsphinx need not be built: it comes ready for 3.11.
-EXTRAS := synthetic,units,world,test,dev$(shell "$(PYTHON)" -c 'import sys; print(",align" * (sys.version_info[:2] == (3, 11)))' 2>/dev/null)
+EXTRAS := synthetic,sweeps,units,world,test,dev$(shell "$(PYTHON)" -c 'import sys; print(",align" * (sys.version_info[:2] == (3, 11)))' 2>/dev/null)
 
 help:
 	@grep -E '^(# make|[a-z]+:.*##)' Makefile | sed -e 's/^# //' -e 's/:.*##/:/'
@@ -20,7 +20,7 @@ help:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; found: $$("$(PYTHON)" --version). make PYTHON=/path/to/python3.11"; exit 1; }
 	test -x "$(BIN)/python" || "$(PYTHON)" -m venv .venv
 	echo "Installing Phonaut into .venv with the extras $(EXTRAS)."
-	echo "  synthetic is espeak-ng's speech for the embedded corpus: GPL-3, optional; align is pocketsphinx, which knows English; units is SentencePiece; world is the WORLD vocoder; test and dev are for make test and make check."
+	echo "  synthetic is espeak-ng's speech for the embedded corpus: GPL-3, optional; align is pocketsphinx, which knows English; sweeps is optuna and nevergrad; units is SentencePiece; world is the WORLD vocoder; test and dev are for make test and make check."
 	"$(BIN)/python" tools/install.py "$(EXTRAS)"
 	touch .venv/.installed
 

@@ -34,6 +34,7 @@ PAGES = (
     "export",
     "few_recordings",
     "reproducible",
+    "sweeps",
 )
 
 

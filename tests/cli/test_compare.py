@@ -75,8 +75,9 @@ def test_folds_of_a_sweep_are_evaluated_and_compared_as_one_run(
     monkeypatch.chdir(tmp_path)
     for experiment in ("a", "b"):
         for number, fold in enumerate((0, 3)):  # as each job of `train -m protocol.fold=0,3` does
-            overrides = [*settings, f"protocol.fold={fold}", f"experiment_id={experiment}"]
-            train_one(compose(overrides), overrides, job_name(number, [f"protocol.fold={fold}"]))
+            overrides = [*settings, f"protocol.fold={fold}", f"output_dir=trained_models/{experiment}"]
+            overrides.append(f"experiment_id={job_name(number, [f'fold={fold}'])}")
+            train_one(compose(overrides), overrides)
     assert main(["evaluate", "trained_models/a", "noise=white", "snr_db=10"]) == 0
     capsys.readouterr()
     assert main(["compare", "trained_models/a", "trained_models/b", "output=out"]) == 0
@@ -89,6 +90,9 @@ def test_folds_of_a_sweep_are_evaluated_and_compared_as_one_run(
     assert float(first["accuracy/white_10_db"]) == 0.1
     assert second["accuracy/white_10_db"] == ""
     assert "the test cuts of folds 0, 3 pooled" in (tmp_path / "out" / "compare.html").read_text()
+    assert main(["compare", "trained_models/a", "output=one"]) == 0
+    shown = capsys.readouterr().out
+    assert "accuracy on 40 clips of 2 speakers (test)" in shown, "one cross-validation has its pooled figure"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a person meets on the command line: help, mistakes, a whole run, a new folder, a sweep."""
+"""What a person meets on the command line: help, mistakes, a whole run, a new folder."""
 
 import json
 import re
@@ -110,35 +110,6 @@ def test_a_run_from_recordings_to_report_and_the_same_figures_for_any_batch_size
     assert "shrill" in capsys.readouterr().out, "it is reported apart"
 
 
-@pytest.mark.slow
-def test_a_sweep_makes_a_run_for_each_combination(tmp_path: Path) -> None:
-    tones = write_tones(tmp_path / "tones", n_speakers=8, n_takes=1)
-    words = [*run_settings(tones), "experiment_id=7", "trainer.max_epochs=1", "model=tc-res8,lstm"]
-    Command(tmp_path, ["train", "-m", *words]).finish()
-    runs = sorted(path.parent.relative_to(tmp_path) for path in tmp_path.glob("trained_models/7/*/*/metrics.json"))
-    assert [run.name for run in runs] == ["tc-res8", "lstm"]
-    assert all(run.parts[2].startswith(str(number)) for number, run in enumerate(runs))
-    assert not list(tmp_path.rglob(".hydra"))
-
-
-@pytest.mark.slow
-def test_two_processes_train_one_run_of_a_sweep(tmp_path: Path) -> None:
-    tones = write_tones(tmp_path / "tones")
-    words = [
-        *run_settings(tones),
-        "experiment_id=d",
-        "trainer.max_epochs=2",
-        "trainer.strategy=ddp_spawn",  # which is ddp
-        "trainer.devices=2",
-    ]
-    command = [sys.executable, "-m", "phonaut", "train", "-m", *words]  # Lightning starts the job again, not the sweep
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
-    (folder,) = (tmp_path / "trained_models" / "d").glob("*/tc-res8")
-    assert json.loads((folder / "metrics.json").read_text())["test"]["accuracy"]["n"] == 24
-    assert len(json.loads((folder / "history.json").read_text())) == 2
-
-
 def test_a_run_folder_that_cannot_be_written_is_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,18 +127,6 @@ def test_one_class_only_is_a_sentence(
     monkeypatch.chdir(tmp_path)
     assert main(["train", *run_settings(tones), "experiment_id=x"]) == 2
     assert re.search("one class|two classes", capsys.readouterr().err)
-
-
-@pytest.mark.slow
-def test_a_job_of_a_sweep_that_fails_is_named_with_its_reason_and_leaves_nothing_here(tmp_path: Path) -> None:
-    tones = write_tones(tmp_path / "tones", n_speakers=3, n_takes=1)
-    words = [*run_settings(tones, small=True), "model=majority", "experiment_id=s", "seed=0,-1"]
-    command = Command(tmp_path, ["train", "-m", *words])
-    assert command.wait() == 2
-    (line,) = [line for line in command.output.splitlines() if line.startswith("failed: ")]
-    assert line.endswith("seed=-1: seed=-1: must be >= 0")
-    assert [path.parent.name for path in tmp_path.glob("trained_models/s/*/*/metrics.json")] == ["majority"]
-    assert not {path.name for path in tmp_path.iterdir()} - {"tones", "trained_models", command.file.name}
 
 
 def test_a_file_of_ones_own_stands_for_the_words_in_it(

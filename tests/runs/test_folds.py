@@ -10,6 +10,7 @@ import pytest
 from helpers.scored_runs import CLASSES, answers_of, scored, write_scored
 from phonaut.runs import Folds, Run, members, open_run
 from phonaut.runs.comparison import compare
+from phonaut.runs.folds import open_sweep
 
 TRUTH = [CLASSES[i % 3] for i in range(30)]
 
@@ -104,3 +105,25 @@ def test_classes_in_another_order_are_put_in_order_and_others_are_refused(tmp_pa
     write_scored(tmp_path / "x" / "2" / "gmm", p, config={"protocol": {"fold": 2}})
     with pytest.raises(ValueError, match="have not learned the same classes; some lack stop"):
         open_run(tmp_path / "x")
+
+
+def test_a_sweep_over_folds_and_another_key_is_the_folds_of_each_value(tmp_path: Path) -> None:
+    for number, (seed, fold) in enumerate(((0, 0), (0, 1), (5, 0), (5, 1))):
+        config = {"protocol": {"fold": fold, "n_folds": 2}, "seed": seed}
+        predictions = scored(answers_of(TRUTH, 3 * (seed == 5)), TRUTH, prefix=f"fold{fold}")
+        write_scored(tmp_path / "x" / f"{number}_f" / "gmm", predictions, config=config)
+    pooled = open_sweep(tmp_path / "x")
+    assert [len(one.runs) for one in pooled if isinstance(one, Folds)] == [2, 2]
+    comparison = compare(pooled)
+    assert [run.name for run in comparison.runs] == ["seed=0", "seed=5"]
+    assert comparison.n == 60
+    assert comparison.runs[1].difference is not None
+    assert comparison.runs[1].difference.value == pytest.approx(-0.1)
+
+
+def test_a_sweep_without_folds_is_its_finished_runs_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for number in (10, 2, 3):
+        run = write_scored(tmp_path / "x" / f"{number}_seed" / "gmm", scored(TRUTH, TRUTH), config={"seed": number})
+    assert [one.folder.parent.name for one in open_sweep(tmp_path / "x")] == ["2_seed", "3_seed", "10_seed"]
+    (run / "metrics.json").unlink()
+    assert [one.folder.parent.name for one in open_sweep(tmp_path / "x")] == ["2_seed", "10_seed"]

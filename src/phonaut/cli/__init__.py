@@ -17,7 +17,7 @@ from phonaut.files import keep_files_of
 from phonaut.peers import is_said_by_another, place
 
 SEVERAL = ("train", "extract")  # commands that several processes carry out together
-NO_COMMANDS = ("detecting", "options", "pages")  # the other files here are one each
+NO_COMMANDS = ("detecting", "options", "pages", "sweeping")  # the other files here are one each
 HELP = """\
 Phonaut trains, compares and ships models of speech.
 

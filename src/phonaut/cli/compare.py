@@ -16,10 +16,11 @@ class Compare(Command):
     training; as a table here, a page and a file of figures.
     """
 
-    usage = ("RUN RUN ... [KEY=VALUE ...]",)
-    arguments = {"RUN ...": "trained_models/ID, or a sweep over folds; the others are compared with the first"}
+    usage = ("RUN RUN ... [KEY=VALUE ...]", "SWEEP [KEY=VALUE ...]")
+    arguments = {"RUN ...": "trained_models/ID, or a sweep, all of its runs; the others are compared with the first"}
     examples = {
         "trained_models/A trained_models/B": "side by side, with intervals and paired tests",
+        "trained_models/SWEEP": "all runs of a sweep; of one over folds, the pooled figure",
         "trained_models/A trained_models/B metric=f1 split=validation": "another figure, of another split",
         "trained_models/A trained_models/B trained_models/C": "generators: all figures, and how they were trained",
         "trained_models/A trained_models/B fusion=true": "verification runs, and their fusion",
@@ -34,16 +35,17 @@ class Compare(Command):
 
     def run(self) -> int:
         """Compare, write the page, and print the table."""
-        from phonaut.runs.folds import Folds, open_run
+        from phonaut.runs.folds import Folds, open_sweep
 
-        first = open_run(self.paths[0])
+        runs = [run for path in self.paths for run in open_sweep(path)]
+        first = runs[0]
         if first.config.choices.get("task") == "verification":
             if self.given("metric"):
                 raise ValueError(f"metric={self.metric} has no effect: of verification runs all figures are compared")
             from phonaut.reports.trial_comparison import show_trials, write_trial_comparison
             from phonaut.runs.trial_comparison import compare_trials
 
-            trials = compare_trials(self.paths, split=self.split, fusion=self.fusion)
+            trials = compare_trials(runs, split=self.split, fusion=self.fusion)
             show_trials(trials, write_trial_comparison(trials, self.output))
             return 0
         if self.fusion:
@@ -52,13 +54,13 @@ class Compare(Command):
             from phonaut.reports.figure_comparison import show_figures, write_figure_comparison
             from phonaut.runs.figure_comparison import compare_figures
 
-            figures = compare_figures(self.paths, split=self.split, metric=self.metric)
+            figures = compare_figures(runs, split=self.split, metric=self.metric)
             show_figures(figures, write_figure_comparison(figures, self.output))
             return 0
         from phonaut.reports.comparison import write_comparison
         from phonaut.reports.comparison_table import show
         from phonaut.runs.comparison import compare
 
-        comparison = compare(self.paths, split=self.split, metric=self.metric or "accuracy")
+        comparison = compare(runs, split=self.split, metric=self.metric or "accuracy")
         show(comparison, write_comparison(comparison, self.output))
         return 0

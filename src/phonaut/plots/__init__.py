@@ -16,11 +16,13 @@ from phonaut.plots.hmm import (  # noqa: E402
     plot_transitions,
 )
 from phonaut.plots.noise import against_snr  # noqa: E402
+from phonaut.plots.trade_off import Point, trade_off  # noqa: E402
 from phonaut.plots.verification import det_curves, score_histograms  # noqa: E402
 from phonaut.plots.windows import code_map, window_grid  # noqa: E402
 
 __all__ = [
     "Curve",
+    "Point",
     "against_snr",
     "attention_maps",
     "coarse",
@@ -41,5 +43,6 @@ __all__ = [
     "score_histograms",
     "spectrogram",
     "spectrograms",
+    "trade_off",
     "window_grid",
 ]

@@ -178,7 +178,7 @@ def class_lines(comparison: Comparison) -> list[ClassLine]:
         for c, name in enumerate(comparison.classes)
         if (n := runs[0].classes[c].n)
     ]
-    return sorted(lines, key=lambda line: -max(abs(one.value) for one in line.differences))
+    return sorted(lines, key=lambda line: -max((abs(one.value) for one in line.differences), default=0))
 
 
 def protocol(run: Compared) -> list[str]:

@@ -107,11 +107,13 @@ class Comparison:
         return sorted({kind for run in self.runs for kind in run.in_noise}, key=lambda kind: (kind != "white", kind))
 
 
-def compare(folders: Sequence[Path | str], *, split: str = "test", metric: str = "accuracy") -> Comparison:
+def compare(
+    folders: Sequence[Path | str | Run | Folds], *, split: str = "test", metric: str = "accuracy"
+) -> Comparison:
     """Put runs side by side that scored the same items.
 
     Args:
-        folders: of runs, or of folds of a run; the first is what the others are compared with.
+        folders: of runs, or of folds of a run, or these; the first is what the others are compared with.
         split: `test`, or any name that `phonaut evaluate` gave: of another split, or of a folder.
         metric: a name of the registry: `accuracy`, `recall`, `f1` or, of models that classify frames, `frame_accuracy`.
 
@@ -122,11 +124,11 @@ def compare(folders: Sequence[Path | str], *, split: str = "test", metric: str =
     runs = [open_run(folder) for folder in folders]
     check_one_task(runs)
     for i, run in enumerate(runs):
-        if run.folder.resolve() in [other.folder.resolve() for other in runs[:i]]:
+        if place_of(run) in [place_of(other) for other in runs[:i]]:
             raise ValueError(f"{run.folder} is named twice; each run is named once")
         if not run.finished:
             raise ValueError(f"{run.folder} is not finished: its training can be resumed, or left out here")
-    if len(runs) < 2:
+    if len(runs) < 2 and not any(isinstance(run, Folds) for run in runs):
         raise ValueError(f"compare takes two runs or more; it got {len(runs)}: phonaut compare RUN RUN")
     names = short_names(runs)
     tables = paired([run.predictions(split) for run in runs], names)
@@ -210,12 +212,18 @@ def in_noise(run: Run | Folds, split: str, metric: Metric) -> dict[str, dict[flo
     return {kind: dict(sorted(curve.items())) for kind, curve in curves.items()}
 
 
+def place_of(run: Run | Folds) -> tuple[Path, str]:
+    """What tells a run from all others."""
+    return run.folder.resolve(), run.name if isinstance(run, Folds) else ""
+
+
 def short_names(runs: Sequence[Run | Folds]) -> list[str]:
     """The shortest names that tell runs apart: of the model, the experiment, or as much of the path as it takes."""
     paths = []
     for run in runs:
         parts = run.folder.resolve().parts
-        paths.append((*parts, str(run.config.choices.get("model"))) if isinstance(run, Folds) else parts)
+        name = (run.name or str(run.config.choices.get("model"))) if isinstance(run, Folds) else ""
+        paths.append((*parts, name) if name else parts)
     ways = [[path[-1] for path in paths], [path[-2] for path in paths]]
     ways += [["/".join(path[-length:]) for path in paths] for length in range(2, max(map(len, paths)) + 1)]
     return next(names for names in ways if len(set(names)) == len(names))

@@ -55,7 +55,7 @@ class FigureComparison:
 
 
 def compare_figures(
-    folders: Sequence[Path | str], *, split: str = "test", metric: str | None = None
+    folders: Sequence[Path | str | Run | Folds], *, split: str = "test", metric: str | None = None
 ) -> FigureComparison:
     """Put runs side by side that were measured on the same items.
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from phonaut.config.nodes import flat
 from phonaut.config.schema import Config
+from phonaut.files import read_json
 from phonaut.runs.resume import FREE_KEYS
 from phonaut.runs.run import Run
 from phonaut.tasks.predictions import COLUMNS, Predictions
@@ -30,14 +31,16 @@ class Folds:
 
     Args:
         folder: of the sweep.
+        runs: those of them that are of one configuration; None: all.
+        name: of the configuration among others of the sweep.
 
     Raises:
         ValueError: the runs in it are not folds of one configuration; the keys in which they differ are named.
     """
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
-        self.runs = [Run(path.parent) for path in sorted(self.folder.glob("*/*/config.yaml"))]
+    def __init__(self, folder: Path | str, runs: Sequence[Run] | None = None, name: str = "") -> None:
+        self.folder, self.name = Path(folder), name
+        self.runs = runs_in(self.folder) if runs is None else list(runs)
         if not self.runs:
             raise ValueError(f"{folder} is not a run, nor a sweep over {FOLD}: there is no config.yaml in it")
         settings = [settings_of(run) for run in self.runs]
@@ -121,6 +124,17 @@ class Folds:
         return pooled(parts)
 
 
+def runs_in(folder: Path) -> list[Run]:
+    """The runs of a sweep, in the order of their jobs."""
+    places = [path.parent for path in folder.glob("*/*/config.yaml")]
+
+    def place(path: Path) -> tuple[int, Path]:
+        number = path.parent.name.partition("_")[0]
+        return int(number) if number.isdecimal() else 0, path
+
+    return [Run(path) for path in sorted(places, key=place)]
+
+
 def settings_of(run: Run) -> dict[str, Any]:
     """The configuration of a run as flat keys."""
     return flat(run.config.to_dict())
@@ -136,16 +150,45 @@ def listed(names: list[str]) -> str:
     return ", ".join(names[:SHOWN]) + more
 
 
-def open_run(folder: Path | str) -> Run | Folds:
-    """The run in a folder, or the folds of one.
+def open_run(folder: Path | str | Run | Folds) -> Run | Folds:
+    """The run in a folder, or the folds of one; one that is open already is itself.
 
     Raises:
         ValueError: there is neither.
     """
+    if isinstance(folder, (Run, Folds)):
+        return folder
     folder = Path(folder)
     if any(folder.glob("*/*/config.yaml")) and not (folder / "config.yaml").exists():
         return Folds(folder)
     return Run(folder)
+
+
+def open_sweep(folder: Path | str) -> list[Run | Folds]:
+    """What is compared of a folder: its run, or what a sweep is over, each for itself.
+
+    Of a sweep over `protocol.fold` that is one thing; of one over other keys too, the folds of each combination. Runs
+    that are not finished are left out where others are.
+
+    Raises:
+        ValueError: there is no run.
+    """
+    folder = Path(folder)
+    runs = [] if (folder / "config.yaml").exists() else runs_in(folder)
+    if not runs:
+        return [open_run(folder)]
+    runs = [run for run in runs if run.finished] or runs
+    settings = [settings_of(run) for run in runs]
+    keys = sorted({key for one in settings for key in one} - FREE_KEYS)
+    swept = [key for key in keys if any(one.get(key) != settings[0].get(key) for one in settings)]
+    if FOLD not in swept:
+        return list(runs) if len(runs) > 1 else [open_run(folder)]
+    typed = read_json(folder / "sweep.json", {"keys": swept})["keys"]
+    groups: dict[str, list[Run]] = {}
+    for run, one in zip(runs, settings, strict=True):
+        named = [f"{key}={one.get(f'choices.{key}', one.get(key))}" for key in typed if key != FOLD]
+        groups.setdefault(" ".join(named), []).append(run)
+    return [Folds(folder, of, name) for name, of in groups.items()]
 
 
 def check_one_task(runs: Sequence[Run | Folds]) -> None:

@@ -161,13 +161,13 @@ def new_experiment(output_dir: str, dataset: str, target: str) -> str:
     return name
 
 
-def run_directory(output_dir: str, experiment_id: str, model: str, *, job: str = "") -> Path:
-    """`<output_dir>/<experiment_id>/<model>`; of a job of a sweep one level deeper.
+def run_directory(output_dir: str, experiment_id: str, model: str) -> Path:
+    """`<output_dir>/<experiment_id>/<model>`; of a job of a sweep, `output_dir` is the folder of the sweep.
 
-    >>> str(run_directory("trained_models", "x", "lstm", job=job_name(0, ["seed=1"])))
+    >>> str(run_directory("trained_models/x", job_name(0, ["seed=1"]), "lstm"))
     'trained_models/x/0_seed-1/lstm'
     """
-    return expanded(output_dir) / experiment_id / job / model
+    return expanded(output_dir) / experiment_id / model
 
 
 def job_name(number: int, overrides: Sequence[str]) -> str:

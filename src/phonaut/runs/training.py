@@ -283,6 +283,13 @@ def size_of(model: SpeechModel, data: Any) -> dict[str, int]:
     return totals | {"activation_bytes": max(size.activation_bytes for size in sizes)}
 
 
+def predicted_size(config: Config) -> dict[str, int]:
+    """What `size_of` will say of the model of a configuration once it is trained; its corpus is prepared for it."""
+    task: Task = instantiate(config.task)
+    data = task.data(config)
+    return size_of(task.model(config, list(getattr(data, "classes", []))).eval(), data)
+
+
 def counted(network: Any, n_frames: int, n_features: int) -> ModelSize:
     """The size of a network, as it says itself or by a run of it, in floating point."""
     network = network.network if isinstance(network, QuantizedNetwork) else network

@@ -65,7 +65,9 @@ class TrialComparison:
     remarks: list[str]
 
 
-def compare_trials(folders: Sequence[Path | str], *, split: str = "test", fusion: bool = False) -> TrialComparison:
+def compare_trials(
+    folders: Sequence[Path | str | Run | Folds], *, split: str = "test", fusion: bool = False
+) -> TrialComparison:
     """Put verification runs side by side that scored the same trials.
 
     Args:
