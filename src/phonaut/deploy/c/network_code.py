@@ -74,6 +74,7 @@ class NetworkCode:
     arrays: list[Numbers] = field(default_factory=list)
     structs: list[str] = field(default_factory=list)
     kernels: dict[str, dict[str, Any]] = field(default_factory=dict)
+    dots: dict[str, dict[str, str]] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     n_bytes: int = 0
     counts: dict[str, str] = field(default_factory=lambda: {INPUT: "n"})
@@ -101,6 +102,16 @@ class NetworkCode:
             self.lines += [f"s->exit = {k};", f"if (is_sure(s->scores, {multiplier}LL, {shift}))", "    return;"]
         return k + 1
 
+    @property
+    def multiplier_type(self) -> str:
+        """Of all multipliers of channels."""
+        most = max((int(one.arrays["multiplier"].max()) for one in self.layout.operations if "multiplier" in one.arrays), default=0)
+        return "uint16_t" if most < 2**16 else "int32_t"
+
+    def bytes_of(self, prefix: str) -> int:
+        """Bytes of the arrays whose names begin so."""
+        return sum(one.n_bytes for one in self.arrays if one.name.startswith(prefix))
+
     # --- places
 
     def pointer(self, value: Value) -> str:
@@ -125,6 +136,10 @@ class NetworkCode:
         """The name of a kernel for types."""
         name = "_".join([kind, *(SHORT[one] for one in types.values())])
         self.kernels[name] = {"name": name, "kind": kind, **types}
+        if kind in ("conv", "linear"):
+            dot = "_".join(["dot", *(SHORT[types[one]] for one in ("x", "w", "acc"))])
+            self.kernels[name]["dot"] = dot
+            self.dots[dot] = {"name": dot, **types}
         return name
 
     def struct(self, kind: str, one: Operation, fields: list[Any]) -> str:
@@ -168,7 +183,7 @@ class NetworkCode:
     def ratios(self, one: Operation, order: Any = None) -> list[str]:
         """Multipliers and shifts by channel."""
         multiplier, shift = (one.arrays[name] if order is None else one.arrays[name].transpose(order) for name in ("multiplier", "shift"))
-        return [self.add_array(f"m_{one.output}", multiplier, "int32_t"), self.add_array(f"s_{one.output}", shift, "uint8_t")]
+        return [self.add_array(f"m_{one.output}", multiplier, self.multiplier_type), self.add_array(f"s_{one.output}", shift, "uint8_t")]
 
     def rows(self, one: Operation, value: Value, inputs: list[Value]) -> None:
         """The same numbers by another shape."""

@@ -95,7 +95,7 @@ def write_c(
     code = NetworkCode(layout, window)
     code.write()
     settings, tables = front_end_code(front_end)
-    flash = {"weights of the network": code.n_bytes, "tables of the front end": sum(one.n_bytes for one in tables)}
+    flash = {"weights": code.bytes_of("w_"), "biases, multipliers, tables of the network": code.n_bytes - code.bytes_of("w_"), "tables of the front end": sum(one.n_bytes for one in tables)}
     ram = ram_of(layout, front_end, n_frames, window)
     macs = {name: round(n) for name, n in layout.macs.items() if n}
     about = Written(folder, streams, n_frames, window, every, flash, ram, macs, ())
@@ -116,7 +116,8 @@ def write_c(
         "arrays": code.arrays + tables, "labels": ", ".join(json.dumps(str(one)) for one in names),
         "most_taps": max([one.arrays["weight"].shape[3] for one in layout.operations if one.kind == "conv"]
                          + [one.numbers["size"] for one in layout.operations if one.kind == "mean_frames"] + [1]),
-        "divides": True, "frames_expression": frames_expression(front_end),
+        "dots": list(code.dots.values()),
+        "multiplier_type": code.multiplier_type, "frames_expression": frames_expression(front_end),
         "threshold": None if program.confidence is None or streams else math.floor(2**30 / program.confidence),
         "exp2_terms": ", ".join(f"{round((-math.log(2)) ** k / math.factorial(k) * 2**30)}LL" for k in range(TERMS)),
     }  # fmt: skip

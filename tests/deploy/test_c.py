@@ -1,0 +1,151 @@
+"""The written C computes what the interpreter and the fixed-point front end compute, bit for bit, and nothing undefined."""
+
+import os
+import re
+import subprocess
+import wave
+from pathlib import Path
+from shutil import which
+
+import numpy as np
+import pytest
+
+from helpers.programs import CLIP_S, N_CLASSES, NETWORKS, made
+from phonaut.deploy.c import Compiled, Written, write_c
+from phonaut.deploy.c.memory import Buffer, place
+from phonaut.deploy.fixed_front_end import FixedFrontEnd
+from phonaut.deploy.integer_program import Program
+from phonaut.deploy.interpreter import Interpreter
+
+needs_gcc = pytest.mark.skipif(which("gcc") is None, reason="gcc is not installed")
+N_CLIP = round(CLIP_S * 16000)
+SCHEMES = ["linear_4_4_4", "fp_8_8_8", "linear_16_16_16", "linear_1_1_1"]
+CASES = [(name, "linear_8_8_8", causal) for name in NETWORKS for causal in (False, True)]
+CASES += [("tc-res8", scheme, causal) for scheme in SCHEMES for causal in (False, True)]
+CASES += [("mdtc", "linear_1_1_1", True)]
+
+
+def speech_like(n: int, seed: int = 0) -> np.ndarray:
+    rng, t = np.random.default_rng(seed), np.arange(n)
+    x = rng.normal(0, 1, n) * 6000 * np.square(np.sin(t / 900 + seed)) + 3000 * np.sin(t / (5 + seed))
+    return np.rint(x).clip(-32768, 32767).astype(np.int16)
+
+
+def expected_stream(program: Program, front_end: FixedFrontEnd, written: Written, samples: np.ndarray) -> np.ndarray:
+    rows, network = front_end.stream_rows(samples), Interpreter(program)
+    if written.streams:
+        return network.stream(front_end.levels(rows), written.window)
+    ends = range(written.n_frames, len(rows) + 1, written.every)
+    return np.array([network.scores(front_end.levels(rows[end - written.n_frames : end])) for end in ends])
+
+
+@needs_gcc
+@pytest.mark.parametrize(("name", "scheme", "causal"), CASES)
+def test_c_gives_the_integers_of_the_reference(name: str, scheme: str, causal: bool, tmp_path: Path) -> None:
+    program, front_end = made(name, scheme, causal=causal)
+    written = write_c(tmp_path, program, front_end, clip_s=CLIP_S, every_s=0.1)
+    compiled = Compiled(tmp_path)
+    assert written.streams == causal
+    samples = speech_like(8000)
+    want = expected_stream(program, front_end, written, samples)
+    assert len(np.unique(want, axis=0)) > 1 or scheme == "linear_1_1_1"  # not stuck
+    assert (compiled.stream(samples) == want).all()
+    for n in (N_CLIP, 200):
+        clip = speech_like(n, seed=n)
+        if causal:
+            want = Interpreter(program).stream(front_end.levels(front_end.stream_rows(clip)), written.window)[-1]
+        else:
+            want = Interpreter(program).scores(front_end(clip))
+        assert (compiled.classify(clip) == want).all()
+    assert sum(written.ram.values()) - 48 <= compiled.n_bytes <= sum(written.ram.values())
+
+
+@needs_gcc
+def test_a_long_stream_goes_on_where_its_counters_come_round(tmp_path: Path) -> None:
+    for name, causal in (("tc-res8", True), ("tc-res8", False)):
+        program, front_end = made(name, causal=causal)
+        written = write_c(tmp_path / str(causal), program, front_end, clip_s=0.05, every_s=0.03)
+        samples = speech_like(16000 * 3)
+        want = expected_stream(program, front_end, written, samples)
+        assert (Compiled(tmp_path / str(causal)).stream(samples) == want).all()
+
+
+@needs_gcc
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_program_reads_files_and_pipes_without_undefined_behaviour(causal: bool, tmp_path: Path) -> None:
+    program, front_end = made("branchy-tc-res8" if not causal else "tc-res8", causal=causal)
+    written = write_c(tmp_path, program, front_end, clip_s=CLIP_S)
+    flags = "-std=c99 -g -O1 -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all"
+    subprocess.run(["make", "-s", "-C", tmp_path, f"CFLAGS={flags}"], check=True)
+    samples = speech_like(N_CLIP)
+    samples[:40] = -32768
+    for name, n_channels in (("a.wav", 1), ("stereo.wav", 2)):
+        with wave.open(str(tmp_path / name), "wb") as file:
+            file.setparams((n_channels, 2, 16000, 0, "NONE", ""))
+            file.writeframes(samples.tobytes())
+
+    def words(*arguments: str, heard: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+        return subprocess.run([tmp_path / "words", *arguments], capture_output=True, cwd=tmp_path, input=heard, env=environment)
+
+    ran = words("a.wav")
+    clip = Interpreter(program).scores(front_end(samples)) if not causal else (
+        expected_stream(program, front_end, written, samples)[-1])  # fmt: skip
+    assert ran.stdout.decode().split() == ["word", str(clip.argmax()), *map(str, clip)], ran.stderr
+    stream = speech_like(8000)
+    ran = words("-s", "-", heard=stream.tobytes())
+    got = [[int(one) for one in line.split()[-N_CLASSES:]] for line in ran.stdout.decode().splitlines()]
+    assert got == expected_stream(program, front_end, written, stream).tolist(), ran.stderr
+    for name, says in (("stereo.wav", b"must be mono"), ("model.h", b"is no WAV file"), ("none.wav", b"cannot be opened")):
+        ran = words(name)
+        assert ran.returncode == 1
+        assert says in ran.stderr
+
+
+@needs_gcc
+def test_an_exit_that_is_sure_answers(tmp_path: Path) -> None:
+    program, front_end = made("branchy-tc-res8")
+    found = Interpreter(program).results(front_end(speech_like(N_CLIP)))
+    first = program.exits[0]
+    logits = found[first.output] * first.numbers["scale"]
+    sure = 1 / np.exp(logits - logits.max()).sum()
+    for confidence, exit_that_answers in ((sure - 1e-6, 0), (sure + 1e-6, 1)):
+        given = Program(**{**vars(program), "confidence": confidence})
+        write_c(tmp_path, given, front_end, clip_s=CLIP_S)
+        got = Compiled(tmp_path).classify(speech_like(N_CLIP))
+        is_first = (got == found[first.output]).all()
+        assert is_first == (exit_that_answers == 0)
+        assert (got == Interpreter(given).scores(front_end(speech_like(N_CLIP)))).all()
+
+
+def test_no_library_is_needed(tmp_path: Path) -> None:
+    program, front_end = made("tc-res8")
+    write_c(tmp_path, program, front_end)
+    text = "".join((tmp_path / name).read_text() for name in ("model.h", "model.c", "weights.h"))
+    assert set(re.findall(r"#include <(.*)>", text)) == {"stddef.h", "stdint.h", "string.h"}
+    assert not re.search(r"\b(malloc|double|float \w+\()\b", text)
+
+
+def test_buffers_that_are_needed_at_one_time_never_overlap() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        buffers = [Buffer(str(i), int(rng.integers(1, 50)), int(b), int(b + rng.integers(0, 4)))
+                   for i, b in enumerate(rng.integers(0, 12, 9))]  # fmt: skip
+        most = place(buffers, 2)
+        by_step = [[one for one in buffers if one.begin <= step <= one.end] for step in range(16)]
+        for alive in by_step:
+            taken = [byte for one in alive for byte in range(one.offset, one.offset + one.size)]
+            assert len(taken) == len(set(taken))
+            assert max(taken, default=0) < most
+        assert most <= sum(one.size + 1 for one in buffers)
+
+
+def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
+    program, front_end = made("tc-res8")
+    with pytest.raises(ValueError, match="2 labels for 5 classes"):
+        write_c(tmp_path, program, front_end, labels=["a", "b"])
+    with pytest.raises(ValueError, match="features"):
+        write_c(tmp_path, program, made("bc-res1")[1])
+    with pytest.raises(ValueError, match="clip_s=0.001"):
+        write_c(tmp_path, program, front_end, clip_s=0.001)
+    assert not list(tmp_path.iterdir())
