@@ -2,8 +2,9 @@
 
     python benchmarks/c_code.py trained_models/ID/tc-res8 [--n 1000] [--scheme linear_8_8_8] [--output FILE.json]
 
-A run without compress= is quantised as it is, its ranges taken from 500 clips of training. The clips are those of test,
-then of validation, then of training, until there are enough. Instructions are counted by QEMU (mps2-an386, -icount), where
+A run without compress= is quantised as it is, its ranges taken from 500 clips of training. The clips are those of
+test, then of validation, then of training, until there are enough. Instructions are counted by QEMU (mps2-an386,
+-icount), where
 `arm-none-eabi-gcc` and `qemu-system-arm` are installed (apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi
 qemu-system-arm): not cycles, of which a Cortex-M4 takes 1.2 to 1.5 for each, an estimate.
 """
@@ -76,13 +77,15 @@ def on_board(written: Written, clip: np.ndarray) -> dict[str, Any] | None:
         samples = ", ".join(map(str, clip.tolist()))
         (folder / "clip.c").write_text(f'#include "model.h"\nconst int16_t clip[PHONAUT_CLIP] = {{{samples}}};\n')
         flags = ["-O2", "-mcpu=cortex-m4", "-mthumb", f"-I{source}"]
-        subprocess.run(["arm-none-eabi-gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", *flags, "-c", "-o", folder / "model.o",
+        compiler, strict = "arm-none-eabi-gcc", ["-std=c99", "-Wall", "-Wextra", "-Werror"]
+        subprocess.run([compiler, *strict, *flags, "-c", "-o", folder / "model.o",
                         source / "model.c"], check=True)  # fmt: skip
-        subprocess.run(["arm-none-eabi-gcc", "-std=gnu99", *flags, "-nostartfiles", "-T", BOARD / "board.ld", "-o", folder / "elf",
+        subprocess.run([compiler, "-std=gnu99", *flags, "-nostartfiles", "-T", BOARD / "board.ld", "-o", folder / "elf",
                         BOARD / "board.c", folder / "clip.c", folder / "model.o", "-lc", "-lgcc"],
                        check=True, capture_output=True)  # fmt: skip
         ran = subprocess.run(["qemu-system-arm", "-M", "mps2-an386", "-nographic", "-semihosting", "-icount", "shift=6",
-                              "-kernel", folder / "elf"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300)  # fmt: skip
+                              "-kernel", folder / "elf"], capture_output=True, text=True,
+                             stdin=subprocess.DEVNULL, timeout=300)  # fmt: skip
         size = subprocess.run(["arm-none-eabi-size", folder / "model.o"], capture_output=True, text=True, check=True)
     lines = [line.split() for line in (ran.stdout + ran.stderr).splitlines() if line]
     told = {name: int(value) for name, value in lines if name != "score"}
@@ -132,8 +135,7 @@ def main() -> None:
             got = compiled.classify(clip)
             wanted = interpreter.stream(levels, written.window)[-1] if written.streams else reference
             n_same += bool((got == wanted).all())
-            answers = [int(plain(frames, lengths)[0].argmax()) if plain is not network else int(network(frames, lengths)[0].argmax()),
-                       int(network(frames, lengths)[0].argmax()), int(reference.argmax())]  # fmt: skip
+            answers = [int(one(frames, lengths)[0].argmax()) for one in (plain, network)] + [int(reference.argmax())]
             right += [one == label for one in answers]
             changed["front end"] += answers[1] != answers[2]
             changed["network"] += answers[0] != answers[1]
@@ -161,9 +163,10 @@ def main() -> None:
     distances = np.abs(np.concatenate(far))
     result |= {
         "clips_bit_for_bit": n_same, "rows_bit_for_bit": [n_stream, len(wanted_rows)], "decisions_changed_by": changed,
-        "levels": {"same": float((distances == 0).mean()), "beyond_one": float((distances > 1).mean()), "most": int(distances.max())},
+        "levels": {"same": float((distances == 0).mean()), "beyond_one": float((distances > 1).mean()),
+                   "most": int(distances.max())},
         "accuracy": {name: [n / len(clips), *wilson(int(n), len(clips))]
-                     for name, n in zip(("float", "integers", "integers, fixed front end"), right.tolist(), strict=True)},
+                     for name, n in zip(("float", "integers", "fixed front end too"), right.tolist(), strict=True)},
         "real_time_factor": {"clips": offline, "stream": online}, "flash": written.flash, "ram": written.ram,
         "macs": sum(written.macs.values()), "cortex_m4": board, "clip_s": clip_s,
     }  # fmt: skip

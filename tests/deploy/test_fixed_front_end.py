@@ -65,7 +65,11 @@ def test_levels_are_those_of_the_floating_point_front_end_or_their_neighbours(ca
         if hasattr(normalizer, "norm"):
             normalizer.double().train()(frames, lengths := torch.tensor([frames.shape[1]]))
             normalizer.norm.running_mean, normalizer.norm.running_var = frames[0].mean(0), frames[0].var(0) + 1
-        normalized = frames if isinstance(normalizer, nn.Identity) else normalizer.eval()(frames, torch.tensor([frames.shape[1]]))
+        normalized = (
+            frames
+            if isinstance(normalizer, nn.Identity)
+            else normalizer.eval()(frames, torch.tensor([frames.shape[1]]))
+        )
     program = program_for(normalized[0].numpy())
     want = np.rint(normalized[0].numpy() / program.scale).clip(-127, 127)
     got = fixed_front_end(front_end, None if isinstance(normalizer, nn.Identity) else normalizer, program)(samples)

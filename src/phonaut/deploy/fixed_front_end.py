@@ -7,7 +7,7 @@
     row          log2, a table of 64 parts with lines between: `row_bits` binary places; then the floors
     cepstra      rows times the DCT, or the rows themselves
     deltas       10 and 100 times the slopes, which are whole
-    levels       (multiplier * c + offset) >> shift for each feature, clamped; for a normaliser of 8 bits through a table
+    levels       (multiplier * c + offset) >> shift for each feature, clamped; of 8 bits, through a table
 
 `phonaut.deploy.c` writes the same in C. Shifts to the right round down.
 """
@@ -27,10 +27,16 @@ from phonaut.arrays import Array
 from phonaut.deploy.integer_program import Program
 from phonaut.features.framing import Framing
 from phonaut.features.functional import dct_matrix, window_function
-from phonaut.features.normalizers import AdaptiveFixedPoint, BatchNormalizer, FixedPoint, GainBatchNormalizer, GainNormalizer
+from phonaut.features.normalizers import (
+    AdaptiveFixedPoint,
+    BatchNormalizer,
+    FixedPoint,
+    GainBatchNormalizer,
+    GainNormalizer,
+)
 from phonaut.features.options import MelSpectrogramOptions, MFCCOptions, SpectrogramOptions
 
-Whole = NDArray[np.int64]
+Whole = NDArray[Any]  # int64
 
 WINDOW_BITS = 30
 SAMPLE_BITS = 15  # binary places of a windowed sample
@@ -99,12 +105,12 @@ class FixedFrontEnd:
     @property
     def n_bands(self) -> int:
         """Logarithms of a row."""
-        return self.bands.shape[1]
+        return int(self.bands.shape[1])
 
     @property
     def n_cepstra(self) -> int:
         """Features before slopes."""
-        return self.n_bands if self.dct is None else self.dct.shape[1]
+        return self.n_bands if self.dct is None else int(self.dct.shape[1])
 
     @property
     def n_features(self) -> int:
@@ -136,7 +142,7 @@ class FixedFrontEnd:
         return self.analyzed(np.where(inside, samples.astype(np.int64)[index.clip(0, n - 1)], 0))
 
     def stream_rows(self, samples: NDArray[np.int16]) -> Whole:
-        """Logarithms `(T, B)` of the windows that a stream's samples fill; of a causal one, with zeros before the first."""
+        """Logarithms `(T, B)` of the windows that a stream fills; of a causal one, with zeros before the first."""
         win, hop = self.layout.win_length, self.layout.hop_length
         before = win - hop if self.causal else 0
         padded = np.concatenate([np.zeros(before, np.int64), samples.astype(np.int64)])
@@ -195,13 +201,14 @@ def power_of(frames: Whole, n_fft: int) -> Whole:
     odd_re, odd_im = im[:, here] + im[:, there], re[:, there] - re[:, here]
     x_re = shifted((even_re << TWIDDLE_BITS) + w_re * odd_re - w_im * odd_im, TWIDDLE_BITS + 2)
     x_im = shifted((even_im << TWIDDLE_BITS) + w_re * odd_im + w_im * odd_re, TWIDDLE_BITS + 2)
-    return x_re * x_re + x_im * x_im
+    power: Whole = x_re * x_re + x_im * x_im
+    return power
 
 
 def twiddles(n_fft: int) -> tuple[Whole, Whole]:
     """`exp(-2 pi i k / n_fft)` for the first half of the circle, Q30."""
     angle = 2 * np.pi * np.arange(n_fft // 2) / n_fft
-    return tuple(np.rint(part * 2**TWIDDLE_BITS).astype(np.int64) for part in (np.cos(angle), -np.sin(angle)))  # type: ignore[return-value]
+    return to_whole(np.cos(angle) * 2**TWIDDLE_BITS), to_whole(-np.sin(angle) * 2**TWIDDLE_BITS)
 
 
 def halving_fft(re: Whole, im: Whole, n_fft: int) -> tuple[Whole, Whole]:
@@ -238,7 +245,8 @@ def reversed_bits(n: int) -> Whole:
 def band_sums(power: Whole, bands: Whole) -> Whole:
     """Sums of power `(T, K)` times weights in Q15 `(K, B)`: in two halves, as 64 bits hold no product."""
     high, low = (power >> 32) @ bands, (power & 0xFFFFFFFF) @ bands
-    return (high << 32 - WEIGHT_BITS) + (low >> WEIGHT_BITS)
+    sums: Whole = (high << 32 - WEIGHT_BITS) + (low >> WEIGHT_BITS)
+    return sums
 
 
 def log_table() -> Whole:
@@ -264,12 +272,14 @@ def slopes(c: Whole, *, causal: bool) -> Whole:
     """Ten times the slopes `(T, C)` over five frames, around each or up to it; the ends are repeated."""
     t = np.arange(len(c))[:, None] + np.arange(-REACH, REACH + 1) - (REACH if causal else 0)
     c0, c1, _, c3, c4 = np.moveaxis(c[t.clip(0, len(c) - 1)], 1, 0)
-    return c3 - c1 + 2 * (c4 - c0)
+    slope: Whole = c3 - c1 + 2 * (c4 - c0)
+    return slope
 
 
 def shifted(x: Whole, places: int) -> Whole:
     """`x / 2^places`, rounded half up."""
-    return (x + (1 << places >> 1)) >> places
+    result: Whole = (x + (1 << places >> 1)) >> places
+    return result
 
 
 # --- from a trained model
@@ -285,7 +295,11 @@ def why_no_fixed_front_end(front_end: Any, normalizer: nn.Module | None) -> str 
         return (f"{type(normalizer).__name__} has no fixed-point form: use normalizer=null, batch, gain, gain_batch, "
                 "fixedpoint or adaptivefixedpoint")  # fmt: skip
     rules = [
-        (o.n_fft & (o.n_fft - 1) == 0 and 8 <= o.n_fft <= 8192, f"features.n_fft={o.n_fft}", "a power of two up to 8192"),
+        (
+            o.n_fft & (o.n_fft - 1) == 0 and 8 <= o.n_fft <= 8192,
+            f"features.n_fft={o.n_fft}",
+            "a power of two up to 8192",
+        ),
         (o.power == 2, f"features.power={o.power}", "2: a power spectrum needs no root"),
         (o.log is not None, "features.log=null", "db or natural"),
         (not (o.log_offset and o.top_db), f"features.log_offset={o.log_offset:g}", "0 where top_db is not null"),
@@ -316,7 +330,11 @@ def fixed_front_end(front_end: Any, normalizer: nn.Module | None, program: Progr
     row_bits = 9 if program.high - program.low < 256 else LOG_BITS
     in_log = 10 * math.log10(2) if o.log == "db" else math.log(2)
     floor = max(math.log2((o.amin + o.log_offset) * unit), LEAST_LOG)
-    matrix = dct_matrix(o.n_mfcc, o.n_mels, cepstral_lifter=o.cepstral_lifter).numpy() if isinstance(o, MFCCOptions) else None
+    matrix = (
+        dct_matrix(o.n_mfcc, o.n_mels, cepstral_lifter=o.cepstral_lifter).numpy()
+        if isinstance(o, MFCCOptions)
+        else None
+    )
     whole_dct, dct_shift, cepstral_bits = whole_matrix(matrix, row_bits)
     n = len(filters[0]) if whole_dct is None else whole_dct.shape[1]
     gain = isinstance(normalizer, (GainNormalizer, GainBatchNormalizer))
@@ -339,7 +357,8 @@ def fixed_front_end(front_end: Any, normalizer: nn.Module | None, program: Progr
         row_bits=row_bits, floor=round(floor * 2**row_bits),
         top=None if o.top_db is None else round(o.top_db / (10 * math.log10(2)) * 2**row_bits),
         dct=whole_dct, dct_shift=dct_shift, deltas=o.deltas, takes_gain=gain,
-        multiplier=to_whole(np.ldexp(slope, shift)), offset=to_whole(np.ldexp(constant, shift) + half), shift=shift.astype(np.int64),
+        multiplier=to_whole(np.ldexp(slope, shift)), offset=to_whole(np.ldexp(constant, shift) + half),
+        shift=shift.astype(np.int64),
         table=of_eight_bits(program) if rounds else None, low=program.low, high=program.high, binary=program.binary,
     )  # fmt: skip
 

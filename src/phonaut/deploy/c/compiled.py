@@ -21,6 +21,7 @@ class Compiled:
     Args:
         folder: that `write_c` wrote.
         compiler: `gcc`, or another one that takes its options.
+        options: more of them.
 
     Attributes:
         n_bytes: of its state.
@@ -29,7 +30,7 @@ class Compiled:
         ValueError: there is no compiler, or it refuses the code.
     """
 
-    def __init__(self, folder: Path, compiler: str = "gcc") -> None:
+    def __init__(self, folder: Path, compiler: str = "gcc", options: tuple[str, ...] = ()) -> None:
         if which(compiler) is None:
             raise ValueError(f"{compiler} is not installed: it compiles the written C (apt-get install gcc)")
         header = (folder / "model.h").read_text(encoding="utf-8")
@@ -40,7 +41,18 @@ class Compiled:
             built = Path(temporary) / "model.so"
             source = Path(temporary) / "size.c"
             source.write_text('#include "model.h"\nsize_t phonaut_bytes(void) { return sizeof(phonaut_state); }\n')
-            command = [compiler, *FLAGS, "-shared", "-fPIC", f"-I{folder}", "-o", built, folder / "model.c", source]
+            command = [
+                compiler,
+                *FLAGS,
+                *options,
+                "-shared",
+                "-fPIC",
+                f"-I{folder}",
+                "-o",
+                built,
+                folder / "model.c",
+                source,
+            ]
             ran = subprocess.run([str(one) for one in command], capture_output=True, text=True)
             if ran.returncode:
                 raise ValueError(f"{compiler} refuses {folder / 'model.c'}: {ran.stderr.strip()[:500]}")

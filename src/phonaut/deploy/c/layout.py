@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from phonaut.arrays import Array
 from phonaut.deploy.c.memory import Buffer, place
 from phonaut.deploy.integer_program import Operation, Program
 
@@ -69,7 +70,7 @@ def c_type_of(low: int, high: int) -> str:
     return "int64_t"
 
 
-def type_of(array: Array) -> str:
+def type_of(array: NDArray[Any]) -> str:
     """The least type that holds an array."""
     return c_type_of(int(array.min()), int(array.max())) if array.size else "int8_t"
 
@@ -123,7 +124,9 @@ def layout_of(program: Program, *, streams: bool, n_frames: int) -> Layout:
         n_frames: of the longest segment that is run whole.
     """
     operations = ordered(program, last_only=streams)
-    first = Value(INPUT, c_type_of(program.low, program.high), program.n_features, 1, program.low, program.high, 1, n_frames)
+    first = Value(
+        INPUT, c_type_of(program.low, program.high), program.n_features, 1, program.low, program.high, 1, n_frames
+    )
     layout = Layout(program, streams, operations, {INPUT: first})
     for one in operations:
         layout.values[one.output] = value_of(one, [layout.values[name] for name in one.inputs])
@@ -159,7 +162,11 @@ def context_of(operation: Operation) -> int:
     """Earlier frames of its input that a result covers."""
     if operation.kind == "mean_frames":
         return int(operation.numbers["size"]) - 1
-    return int(operation.numbers["dilation"]) * (operation.arrays["weight"].shape[3] - 1) if operation.kind == "conv" else 0
+    return (
+        int(operation.numbers["dilation"]) * (operation.arrays["weight"].shape[3] - 1)
+        if operation.kind == "conv"
+        else 0
+    )
 
 
 def stride_of(operation: Operation) -> int:
@@ -171,8 +178,8 @@ def stride_of(operation: Operation) -> int:
 
 def frames_of(operation: Operation, n: int) -> int:
     """Results of so many frames."""
-    padding = operation.numbers.get("padding", (0, 0))
-    return (n + sum(padding) - context_of(operation) - 1) // stride_of(operation) + 1
+    padding = sum(int(one) for one in operation.numbers.get("padding", (0, 0)))
+    return (n + padding - context_of(operation) - 1) // stride_of(operation) + 1
 
 
 def value_of(operation: Operation, inputs: list[Value]) -> Value:
@@ -185,7 +192,9 @@ def value_of(operation: Operation, inputs: list[Value]) -> Value:
     elif operation.kind == "mean_time":
         frames = 1
     elif operation.kind == "linear":
-        most = int((np.abs(operation.arrays["weight"]).sum(axis=1) * source.magnitude + np.abs(operation.arrays["bias"])).max())
+        most = int(
+            (np.abs(operation.arrays["weight"]).sum(axis=1) * source.magnitude + np.abs(operation.arrays["bias"])).max()
+        )
         low, high, c_type = -most, most, "int32_t" if most < 2**31 else "int64_t"
     every = source.every * stride_of(operation)
     return Value(operation.output, c_type, channels, rows, low, high, every, frames)
@@ -213,7 +222,7 @@ def plan(layout: Layout) -> None:
     """Give every value its place."""
     values, operations = layout.values, layout.operations
     owner = {name: origin_of(operations, name) for name in values}
-    last = {name: -1 for name in values}
+    last = dict.fromkeys(values, -1)
     for i, one in enumerate(operations):
         for name in one.inputs:
             last[owner[name]] = i
@@ -225,8 +234,8 @@ def plan(layout: Layout) -> None:
                 value.place, at = at, at + even(value.history * value.size * value.item)
         layout.rings = at
     buffers: dict[str, Buffer] = {}
-    for i, one in enumerate([None, *operations]):
-        name = INPUT if one is None else one.output
+    for i, name in enumerate([INPUT, *(one.output for one in operations)]):
+        one = operations[i - 1] if i else None
         value = values[name]
         if owner[name] != name or name in layout.ring_names or (one is not None and one.kind == "linear"):
             continue

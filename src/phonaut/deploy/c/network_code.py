@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from phonaut.arrays import Array
 from phonaut.deploy.c.layout import INPUT, Layout, Value, origin_of, type_of
 from phonaut.deploy.integer_program import Operation
 
 SHORT = {"int8_t": "i8", "uint8_t": "u8", "int16_t": "i16", "uint16_t": "u16", "int32_t": "i32", "int64_t": "i64"}
 DESCRIPTOR_BYTES = {"conv": 56, "scale": 32, "add": 40, "mean_rows": 40, "mean_frames": 40, "mean_time": 24}
-ITEM = {name: int(name.strip("uint_t")) // 8 for name in (*SHORT, "uint32_t")}
+ITEM = {name: int(name[:-2].split("int")[1]) // 8 for name in (*SHORT, "uint32_t")}
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Numbers:
 
     name: str
     c_type: str
-    values: Array
+    values: NDArray[Any]
 
     @property
     def n(self) -> int:
@@ -46,7 +46,9 @@ class Numbers:
         """The entries, in lines."""
         end = {"int64_t": "LL", "uint32_t": "u"}.get(self.c_type, "")
         rows = np.array_split(self.values.reshape(-1), max(1, -(-self.values.size // 20)))
-        return ",\n".join("    " + ", ".join(literal(one) + ("" if one == LOWEST else end) for one in row.tolist()) for row in rows)
+        return ",\n".join(
+            "    " + ", ".join(literal(one) + ("" if one == LOWEST else end) for one in row.tolist()) for row in rows
+        )
 
 
 LOWEST = -(2**63)
@@ -83,7 +85,9 @@ class NetworkCode:
         """Write all operations."""
         exits = 0
         for one in self.layout.operations:
-            getattr(self, one.kind)(one, self.layout.values[one.output], [self.layout.values[name] for name in one.inputs])
+            getattr(self, one.kind)(
+                one, self.layout.values[one.output], [self.layout.values[name] for name in one.inputs]
+            )
             self.n_bytes += DESCRIPTOR_BYTES.get(one.kind, 0)
             if one.kind == "linear":
                 exits = self.after_exit(one, exits)
@@ -105,7 +109,10 @@ class NetworkCode:
     @property
     def multiplier_type(self) -> str:
         """Of all multipliers of channels."""
-        most = max((int(one.arrays["multiplier"].max()) for one in self.layout.operations if "multiplier" in one.arrays), default=0)
+        most = max(
+            (int(one.arrays["multiplier"].max()) for one in self.layout.operations if "multiplier" in one.arrays),
+            default=0,
+        )
         return "uint16_t" if most < 2**16 else "int32_t"
 
     def bytes_of(self, prefix: str) -> int:
@@ -126,7 +133,7 @@ class NetworkCode:
         """The number of frames that a value has, a name of C."""
         return self.counts.get(origin_of(self.layout.operations, value.name), f"n_{value.name}")
 
-    def add_array(self, name: str, values: Array, c_type: str | None = None) -> str:
+    def add_array(self, name: str, values: NDArray[Any], c_type: str | None = None) -> str:
         """Write an array down; its name."""
         self.arrays.append(Numbers(name, c_type or type_of(values), np.ascontiguousarray(values).reshape(-1)))
         self.n_bytes += self.arrays[-1].n_bytes
@@ -171,8 +178,11 @@ class NetworkCode:
         origin = self.layout.values[origin_of(self.layout.operations, source.name)]
         k, held = self.layout.ring_names.index(origin.name), origin.history
         first = held - dilation * (n - 1)
-        return (f"const {source.c_type} *taps[{n}]; for (int t = 0; t < {n}; t++) taps[t] = ({source.c_type} *)s->rings + "
-                f"{source.place // source.item} + (s->places[{k}] + {first} + t * {dilation}) % {held} * {source.size};")  # fmt: skip
+        slot = f"(s->places[{k}] + {first} + t * {dilation}) % {held}"
+        return (
+            f"const {source.c_type} *taps[{n}]; for (int t = 0; t < {n}; t++) "
+            f"taps[t] = ({source.c_type} *)s->rings + {source.place // source.item} + {slot} * {source.size};"
+        )
 
     # --- operations
 
@@ -182,8 +192,13 @@ class NetworkCode:
 
     def ratios(self, one: Operation, order: Any = None) -> list[str]:
         """Multipliers and shifts by channel."""
-        multiplier, shift = (one.arrays[name] if order is None else one.arrays[name].transpose(order) for name in ("multiplier", "shift"))
-        return [self.add_array(f"m_{one.output}", multiplier, self.multiplier_type), self.add_array(f"s_{one.output}", shift, "uint8_t")]
+        multiplier, shift = (
+            one.arrays[name] if order is None else one.arrays[name].transpose(order) for name in ("multiplier", "shift")
+        )
+        return [
+            self.add_array(f"m_{one.output}", multiplier, self.multiplier_type),
+            self.add_array(f"s_{one.output}", shift, "uint8_t"),
+        ]
 
     def rows(self, one: Operation, value: Value, inputs: list[Value]) -> None:
         """The same numbers by another shape."""
@@ -202,10 +217,16 @@ class NetworkCode:
             numbers["stride"][0], numbers["row_padding"], numbers["groups"], *self.ends(one),
         ])  # fmt: skip
         if self.layout.streams:
-            self.call(value, f"{name}(taps, &{layer}, {self.pointer(value)});", self.taps(source, n_taps, numbers["dilation"]))
+            self.call(
+                value, f"{name}(taps, &{layer}, {self.pointer(value)});", self.taps(source, n_taps, numbers["dilation"])
+            )
         else:
-            self.call(value, f"const int {self.number(value)} = {name}_all({self.pointer(source)}, {self.number(source)}, "
-                             f"&{layer}, {self.pointer(value)});")  # fmt: skip
+            self.over_frames(name, layer, value, source)
+
+    def over_frames(self, name: str, layer: str, value: Value, source: Value) -> None:
+        """Write the call of a kernel for all frames, whose results are fewer."""
+        given = f"{self.pointer(source)}, {self.number(source)}, &{layer}, {self.pointer(value)}"
+        self.call(value, f"const int {self.number(value)} = {name}_all({given});")
 
     def mean_frames(self, one: Operation, value: Value, inputs: list[Value]) -> None:
         """The mean of some frames."""
@@ -217,8 +238,7 @@ class NetworkCode:
         if self.layout.streams:
             self.call(value, f"{name}(taps, &{layer}, {self.pointer(value)});", self.taps(source, numbers["size"], 1))
         else:
-            self.call(value, f"const int {self.number(value)} = {name}_all({self.pointer(source)}, {self.number(source)}, "
-                             f"&{layer}, {self.pointer(value)});")  # fmt: skip
+            self.over_frames(name, layer, value, source)
 
     def plain(self, one: Operation, value: Value, inputs: list[Value], call: str) -> None:
         """An operation of as many results as frames; `call` has a place for their number."""
@@ -244,22 +264,24 @@ class NetworkCode:
         name = self.kernel("add", x=a.c_type, x2=b.c_type, y=value.c_type)
         layer = self.struct("add_t", one, [*one.numbers["multiplier"], one.numbers["shift"], value.channels, value.rows,
                                            a.rows, b.rows, *self.ends(one)])  # fmt: skip
-        self.plain(one, value, inputs, f"{name}({self.pointer(a)}, {self.pointer(b)}, {{n}}, &{layer}, {self.pointer(value)});")
+        self.plain(
+            one, value, inputs, f"{name}({self.pointer(a)}, {self.pointer(b)}, {{n}}, &{layer}, {self.pointer(value)});"
+        )
 
     def mean_rows(self, one: Operation, value: Value, inputs: list[Value]) -> None:
         """The mean over frequencies."""
         source, numbers = inputs[0], one.numbers
         name = self.kernel("mean_rows", x=source.c_type, y=value.c_type)
-        layer = self.struct("mean_t", one, [numbers["multiplier"], numbers["shift"], value.channels, source.rows, 1, 0, 0,
-                                            *self.ends(one)])  # fmt: skip
+        layer = self.struct("mean_t", one, [numbers["multiplier"], numbers["shift"], value.channels, source.rows, 1, 0,
+                                            0, *self.ends(one)])  # fmt: skip
         self.plain(one, value, inputs, f"{name}({self.pointer(source)}, {{n}}, &{layer}, {self.pointer(value)});")
 
     def table(self, one: Operation, value: Value, inputs: list[Value]) -> None:
         """A function of one number."""
         name = self.kernel("table", x=inputs[0].c_type, y=value.c_type)
         entries = self.add_array(f"t_{one.output}", one.arrays["entries"], value.c_type)
-        self.plain(one, value, inputs, f"{name}({self.pointer(inputs[0])}, {{n}} * {value.size}, "
-                                       f"{literal(one.numbers['offset'])}, {entries}, {self.pointer(value)});")  # fmt: skip
+        more = f"{literal(one.numbers['offset'])}, {entries}, {self.pointer(value)}"
+        self.plain(one, value, inputs, f"{name}({self.pointer(inputs[0])}, {{n}} * {value.size}, {more});")
 
     def mean_time(self, one: Operation, value: Value, inputs: list[Value]) -> None:
         """The mean over time: of a segment, or of the last hidden frames of a stream."""
@@ -305,7 +327,7 @@ def is_read(line: str, text: str) -> bool:
     return not name or len(re.findall(rf"\b{name}\b", text)) > 1
 
 
-def sums_of(name: str, weights: Array, source: Value, one: Operation) -> str:
+def sums_of(name: str, weights: NDArray[Any], source: Value, one: Operation) -> str:
     """The type of sums of products; their product with a multiplier must fit 64 bits."""
     most = weights * source.magnitude + np.abs(one.arrays["bias"])
     if (most.astype(float) * one.arrays["multiplier"] + 2.0 ** (one.arrays["shift"] - 1)).max() >= 2.0**63 or (

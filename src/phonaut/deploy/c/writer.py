@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -16,7 +15,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from phonaut.deploy.c.layout import INPUT, Layout, layout_of
 from phonaut.deploy.c.network_code import ITEM, NetworkCode, Numbers
 from phonaut.deploy.fixed_front_end import (
-    PREEMPHASIS_BITS,
     REACH,
     WINDOW_BITS,
     FixedFrontEnd,
@@ -64,7 +62,7 @@ def write_c(
     """Write `model.h`, `model.c`, `weights.h`, `main.c` and a `Makefile`.
 
     A causal program behind a causal front end is written as a stream: each hop is computed once, and scores are of the
-    last `clip_s`. Others keep the logarithms of the last `clip_s`, and compute all of them again for each row of scores.
+    last `clip_s`. Others keep the logarithms of the last `clip_s`, over which the network runs for each row of scores.
 
     Args:
         folder: made where it is not.
@@ -95,7 +93,11 @@ def write_c(
     code = NetworkCode(layout, window)
     code.write()
     settings, tables = front_end_code(front_end)
-    flash = {"weights": code.bytes_of("w_"), "biases, multipliers, tables of the network": code.n_bytes - code.bytes_of("w_"), "tables of the front end": sum(one.n_bytes for one in tables)}
+    flash = {
+        "weights": code.bytes_of("w_"),
+        "biases, multipliers, tables of the network": code.n_bytes - code.bytes_of("w_"),
+        "tables of the front end": sum(one.n_bytes for one in tables),
+    }
     ram = ram_of(layout, front_end, n_frames, window)
     macs = {name: round(n) for name, n in layout.macs.items() if n}
     about = Written(folder, streams, n_frames, window, every, flash, ram, macs, ())
@@ -108,7 +110,7 @@ def write_c(
         "title": title.replace("*/", ""), "plan": plan, "fe": settings, "n_classes": program.n_classes, "clip": clip,
         "streams": streams, "every": every * front_end.layout.hop_length, "every_frames": every,
         "flash": sum(flash.values()), "ram": sum(ram.values()), "macs": sum(macs.values()),
-        "score_type": layout.score_type, "scales": [f"{x:.9g}f" if "." in f"{x:.9g}" or "e" in f"{x:.9g}" else f"{x:.9g}.0f" for x in scales],
+        "score_type": layout.score_type, "scales": [f"{x:.8e}f" for x in scales],
         "rings": rings, "ring_items": layout.rings // item, "arena_items": layout.arena // item,
         "base_type": layout.base_type, "hidden": hidden, "window": window, "n_frames": n_frames, "shares": item == 1,
         "input": layout.values[INPUT], "input_pointer": code.pointer(layout.values[INPUT]), "period": layout.period,
@@ -172,7 +174,9 @@ def front_end_code(front_end: FixedFrontEnd) -> tuple[SimpleNamespace, list[Numb
 def frames_expression(front_end: FixedFrontEnd) -> str:
     """The number of frames of n samples, in C."""
     layout = front_end.layout
-    beyond = 2 * (layout.n_fft // 2) - layout.n_fft if layout.mode == "center" else -layout.first_sample - layout.win_length
+    beyond = (
+        2 * (layout.n_fft // 2) - layout.n_fft if layout.mode == "center" else -layout.first_sample - layout.win_length
+    )
     return f"((long)n + {beyond + layout.hop_length}) / PHONAUT_HOP".replace("+ -", "- ")
 
 
@@ -195,7 +199,9 @@ def ram_of(layout: Layout, front_end: FixedFrontEnd, n_frames: int, window: int)
         parts["transform, then activations"] = max(fft, layout.arena)
     else:
         parts["transform"], parts["activations"] = fft, layout.arena
-    parts["scores and counters"] = ITEM[layout.score_type] * layout.program.n_classes + 24 + 2 * max(1, len(layout.ring_names))
+    parts["scores and counters"] = (
+        ITEM[layout.score_type] * layout.program.n_classes + 24 + 2 * max(1, len(layout.ring_names))
+    )
     parts["alignment, at most"] = 24
     return parts
 
@@ -207,7 +213,9 @@ def plan_lines(about: Written, layout: Layout, clip_s: float, hop_s: float) -> l
     lines = [f"Runs as {how}; a row of scores every {1000 * about.every * hop_s:g} ms.", "", f"Flash {flash:,} bytes"]
     lines += [f"  {n:>9,}  {name}" for name, n in about.flash.items()]
     lines += [f"RAM {ram:,} bytes", *(f"  {n:>9,}  {name}" for name, n in about.ram.items())]
-    lines.append(f"Activations {layout.arena:,} bytes at once" + (f", histories {layout.rings:,}" if about.streams else ""))
+    lines.append(
+        f"Activations {layout.arena:,} bytes at once" + (f", histories {layout.rings:,}" if about.streams else "")
+    )
     lines.append(f"Multiply-accumulates of {clip_s:g} s: {macs:,}")
     return lines + [f"  {n:>9,}  {name}" for name, n in about.macs.items()]
 
