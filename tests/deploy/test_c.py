@@ -1,5 +1,6 @@
 """The written C gives what the interpreter and the fixed-point front end give, bit for bit, and nothing undefined."""
 
+import ctypes
 import os
 import re
 import subprocess
@@ -146,6 +147,16 @@ def test_the_instructions_of_a_cortex_m4_for_two_products_give_the_same(tmp_path
     by_two = Compiled(tmp_path, options=("-D__ARM_FEATURE_SIMD32", f"-I{tmp_path}"))
     clip = speech_like(N_CLIP)
     assert (by_two.classify(clip) == Interpreter(program).scores(front_end(clip))).all()
+
+
+@needs_gcc
+def test_labels_of_any_letters_are_strings_of_c(tmp_path: Path) -> None:
+    program, front_end = made("tc-res8")
+    labels = ["\u0635\u0641\u0631", 'a "b"', "c\\d", "what??/", "e\n1"]
+    write_c(tmp_path, program, front_end, labels=labels, title="A */ title /* ??/ \\")
+    library = Compiled(tmp_path).library
+    found = (ctypes.c_char_p * N_CLASSES).in_dll(library, "phonaut_labels")
+    assert [one.decode() for one in found] == labels
 
 
 def test_no_library_is_needed(tmp_path: Path) -> None:

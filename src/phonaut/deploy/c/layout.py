@@ -235,13 +235,13 @@ def plan(layout: Layout) -> None:
         layout.rings = at
     buffers: dict[str, Buffer] = {}
     for i, name in enumerate([INPUT, *(one.output for one in operations)]):
-        one = operations[i - 1] if i else None
+        step = operations[i - 1] if i else None
         value = values[name]
-        if owner[name] != name or name in layout.ring_names or (one is not None and one.kind == "linear"):
+        if owner[name] != name or name in layout.ring_names or (step is not None and step.kind == "linear"):
             continue
         n_bytes = value.size * value.item * (1 if layout.streams else value.frames)
-        if one is not None and one.kind in POINTWISE:
-            for source in one.inputs:
+        if step is not None and step.kind in POINTWISE:
+            for source in step.inputs:
                 whose = owner[source]
                 free = whose in buffers and buffers[whose].end == i - 1 == last[whose] and whose == source
                 if free and buffers[whose].size == n_bytes and values[whose].item == value.item:

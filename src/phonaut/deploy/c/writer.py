@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from functools import cache
@@ -107,7 +106,7 @@ def write_c(
     item = ITEM[layout.base_type]
     scales = [float(one.numbers["scale"]) for one in program.exits]
     context = {
-        "title": title.replace("*/", ""), "plan": plan, "fe": settings, "n_classes": program.n_classes, "clip": clip,
+        "title": "".join(c for c in title if c.isalnum() or c in " .,-_:()"), "plan": plan, "fe": settings, "n_classes": program.n_classes, "clip": clip,
         "streams": streams, "every": every * front_end.layout.hop_length, "every_frames": every,
         "flash": sum(flash.values()), "ram": sum(ram.values()), "macs": sum(macs.values()),
         "score_type": layout.score_type, "scales": [f"{x:.8e}f" for x in scales],
@@ -115,7 +114,7 @@ def write_c(
         "base_type": layout.base_type, "hidden": hidden, "window": window, "n_frames": n_frames, "shares": item == 1,
         "input": layout.values[INPUT], "input_pointer": code.pointer(layout.values[INPUT]), "period": layout.period,
         "kernels": list(code.kernels.values()), "steps": code.lines, "structs": code.structs,
-        "arrays": code.arrays + tables, "labels": ", ".join(json.dumps(str(one)) for one in names),
+        "arrays": code.arrays + tables, "labels": ", ".join(quoted(str(one)) for one in names),
         "most_taps": max([one.arrays["weight"].shape[3] for one in layout.operations if one.kind == "conv"]
                          + [one.numbers["size"] for one in layout.operations if one.kind == "mean_frames"] + [1]),
         "dots": list(code.dots.values()),
@@ -218,6 +217,16 @@ def plan_lines(about: Written, layout: Layout, clip_s: float, hop_s: float) -> l
     )
     lines.append(f"Multiply-accumulates of {clip_s:g} s: {macs:,}")
     return lines + [f"  {n:>9,}  {name}" for name, n in about.macs.items()]
+
+
+def quoted(text: str) -> str:
+    """A string of C, in UTF-8.
+
+    >>> quoted("yes"), quoted('"?')
+    ('"yes"', '"\\\\042\\\\077"')
+    """
+    plain = (chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}" for byte in text.encode())
+    return '"' + "".join(plain) + '"'
 
 
 @cache
