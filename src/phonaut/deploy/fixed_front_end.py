@@ -181,7 +181,7 @@ class FixedFrontEnd:
             orders[0][:, 0] -= (2 * c[:, 0].sum() + len(c)) // (2 * len(c))
         y = np.concatenate(orders, axis=1) * self.multiplier + self.offset
         if self.table is not None:
-            return self.table[(y >> self.shift).clip(-128, 127) + 128]
+            return np.asarray(self.table[(y >> self.shift).clip(-128, 127) + 128])
         if self.binary:
             return np.where(y >= 0, self.high, self.low)
         levels: Whole = (y >> self.shift).clip(self.low, self.high)

@@ -106,7 +106,8 @@ def write_c(
     item = ITEM[layout.base_type]
     scales = [float(one.numbers["scale"]) for one in program.exits]
     context = {
-        "title": "".join(c for c in title if c.isalnum() or c in " .,-_:()"), "plan": plan, "fe": settings, "n_classes": program.n_classes, "clip": clip,
+        "title": "".join(c for c in title if c.isalnum() or c in " .,-_:()"), "plan": plan, "fe": settings,
+        "n_classes": program.n_classes, "clip": clip,
         "streams": streams, "every": every * front_end.layout.hop_length, "every_frames": every,
         "flash": sum(flash.values()), "ram": sum(ram.values()), "macs": sum(macs.values()),
         "score_type": layout.score_type, "scales": [f"{x:.8e}f" for x in scales],
