@@ -84,6 +84,8 @@ def test_the_program_reads_files_and_pipes_without_undefined_behaviour(causal: b
         with wave.open(str(tmp_path / name), "wb") as file:
             file.setparams((n_channels, 2, 16000, 0, "NONE", ""))
             file.writeframes(samples.tobytes())
+    with (tmp_path / "a.wav").open("ab") as file:
+        file.write(b"LIST\x04\0\0\0made")
 
     def words(*arguments: str, heard: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
