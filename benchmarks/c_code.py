@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from machine import machine, write_result
-from phonaut.deploy.c import Compiled, Written, write_c
+from phonaut.deploy.c import Compiled, Reference, Written, write_c
 from phonaut.deploy.fixed_front_end import fixed_front_end
 from phonaut.deploy.integer_program import program_of
 from phonaut.deploy.interpreter import Interpreter
@@ -122,7 +122,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         written = write_c(Path(folder), program, front_end, clip_s=clip_s)
         print("\n".join(written.plan))
-        compiled = Compiled(Path(folder))
+        compiled, reference = Compiled(Path(folder)), Reference(written, interpreter, front_end)
         n_same = n_stream = 0
         far, right = [], np.zeros(3, int)
         changed = {"front end": 0, "network": 0, "both": 0}
@@ -131,22 +131,15 @@ def main() -> None:
             frames, lengths = model.frames(audio, length)
             levels = front_end(clip)
             far.append(levels - interpreter.given(frames[0].numpy())[:, 0].T)
-            reference = interpreter.scores(levels)
-            got = compiled.classify(clip)
-            wanted = interpreter.stream(levels, written.window)[-1] if written.streams else reference
-            n_same += bool((got == wanted).all())
-            answers = [int(one(frames, lengths)[0].argmax()) for one in (plain, network)] + [int(reference.argmax())]
+            scores = reference.classify(clip)
+            n_same += bool((compiled.classify(clip) == scores).all())
+            answers = [int(one(frames, lengths)[0].argmax()) for one in (plain, network)] + [int(scores.argmax())]
             right += [one == label for one in answers]
             changed["front end"] += answers[1] != answers[2]
             changed["network"] += answers[0] != answers[1]
             changed["both"] += answers[0] != answers[2]
         stream = np.concatenate([clip for clip, _ in clips[:60]])
-        rows = front_end.stream_rows(stream)
-        if written.streams:
-            wanted_rows = interpreter.stream(front_end.levels(rows), written.window)
-        else:
-            ends = range(written.n_frames, len(rows) + 1, written.every)
-            wanted_rows = np.array([interpreter.scores(front_end.levels(rows[e - written.n_frames : e])) for e in ends])
+        wanted_rows = reference.stream(stream)
         got_rows = compiled.stream(stream)
         n_stream = int((got_rows == wanted_rows).all(axis=1).sum())
         start = time.process_time()

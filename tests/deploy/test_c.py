@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from helpers.programs import CLIP_S, N_CLASSES, NETWORKS, made
-from phonaut.deploy.c import Compiled, Written, write_c
+from phonaut.deploy.c import Compiled, Reference, Written, write_c
 from phonaut.deploy.c.memory import Buffer, place
 from phonaut.deploy.fixed_front_end import FixedFrontEnd
 from phonaut.deploy.integer_program import Program
@@ -32,12 +32,8 @@ def speech_like(n: int, seed: int = 0) -> np.ndarray:
     return np.rint(x).clip(-32768, 32767).astype(np.int16)
 
 
-def expected_stream(program: Program, front_end: FixedFrontEnd, written: Written, samples: np.ndarray) -> np.ndarray:
-    rows, network = front_end.stream_rows(samples), Interpreter(program)
-    if written.streams:
-        return network.stream(front_end.levels(rows), written.window)
-    ends = range(written.n_frames, len(rows) + 1, written.every)
-    return np.array([network.scores(front_end.levels(rows[end - written.n_frames : end])) for end in ends])
+def reference(written: Written, made_of: tuple[Program, FixedFrontEnd]) -> Reference:
+    return Reference(written, Interpreter(made_of[0]), made_of[1])
 
 
 @needs_gcc
@@ -48,16 +44,12 @@ def test_c_gives_the_integers_of_the_reference(name: str, scheme: str, causal: b
     compiled = Compiled(tmp_path)
     assert written.streams == causal
     samples = speech_like(8000)
-    want = expected_stream(program, front_end, written, samples)
+    want = reference(written, (program, front_end)).stream(samples)
     assert len(np.unique(want, axis=0)) > 1 or scheme == "linear_1_1_1"  # not stuck
     assert (compiled.stream(samples) == want).all()
     for n in (N_CLIP, 200):
         clip = speech_like(n, seed=n)
-        if causal:
-            want = Interpreter(program).stream(front_end.levels(front_end.stream_rows(clip)), written.window)[-1]
-        else:
-            want = Interpreter(program).scores(front_end(clip))
-        assert (compiled.classify(clip) == want).all()
+        assert (compiled.classify(clip) == reference(written, (program, front_end)).classify(clip)).all()
     assert sum(written.ram.values()) - 48 <= compiled.n_bytes <= sum(written.ram.values())
 
 
@@ -67,7 +59,7 @@ def test_a_long_stream_goes_on_where_its_counters_come_round(tmp_path: Path) -> 
         program, front_end = made(name, causal=causal)
         written = write_c(tmp_path / str(causal), program, front_end, clip_s=0.05, every_s=0.03)
         samples = speech_like(16000 * 3)
-        want = expected_stream(program, front_end, written, samples)
+        want = reference(written, (program, front_end)).stream(samples)
         assert (Compiled(tmp_path / str(causal)).stream(samples) == want).all()
 
 
@@ -94,13 +86,12 @@ def test_the_program_reads_files_and_pipes_without_undefined_behaviour(causal: b
         )
 
     ran = words("a.wav")
-    clip = Interpreter(program).scores(front_end(samples)) if not causal else (
-        expected_stream(program, front_end, written, samples)[-1])  # fmt: skip
+    clip = reference(written, (program, front_end)).classify(samples)
     assert ran.stdout.decode().split() == ["word", str(clip.argmax()), *map(str, clip)], ran.stderr
     stream = speech_like(8000)
     ran = words("-s", "-", heard=stream.tobytes())
     got = [[int(one) for one in line.split()[-N_CLASSES:]] for line in ran.stdout.decode().splitlines()]
-    assert got == expected_stream(program, front_end, written, stream).tolist(), ran.stderr
+    assert got == reference(written, (program, front_end)).stream(stream).tolist(), ran.stderr
     for name, says in (
         ("stereo.wav", b"must be mono"),
         ("model.h", b"is no WAV file"),

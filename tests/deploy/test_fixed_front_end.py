@@ -8,15 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from phonaut.deploy.fixed_front_end import (
-    band_sums,
-    fixed_front_end,
-    halving_fft,
-    log2_of,
-    power_of,
-    slopes,
-    why_no_fixed_front_end,
-)
+from phonaut.deploy.fixed_front_end import fixed_front_end, why_no_fixed_front_end
+from phonaut.deploy.fixed_point import band_sums, halving_fft, log2_of, power_of, slopes
 from phonaut.deploy.integer_program import Program
 from phonaut.features import CMVN, MFCC, FixedPoint, MelSpectrogram, Raw, Spectrogram
 from phonaut.features.functional import deltas

@@ -11,15 +11,11 @@ from types import SimpleNamespace
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from phonaut.deploy.c.arrays import ITEM, Numbers
 from phonaut.deploy.c.layout import INPUT, Layout, layout_of
-from phonaut.deploy.c.network_code import ITEM, NetworkCode, Numbers
-from phonaut.deploy.fixed_front_end import (
-    REACH,
-    WINDOW_BITS,
-    FixedFrontEnd,
-    log_table,
-    twiddles,
-)
+from phonaut.deploy.c.network_code import NetworkCode
+from phonaut.deploy.fixed_front_end import WINDOW_BITS, FixedFrontEnd
+from phonaut.deploy.fixed_point import REACH, log_table, twiddles
 from phonaut.deploy.integer_program import Program
 from phonaut.files import write_text
 
