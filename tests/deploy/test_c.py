@@ -7,16 +7,20 @@ import subprocess
 import wave
 from pathlib import Path
 from shutil import which
+from typing import Any
 
 import numpy as np
 import pytest
 
-from helpers.programs import CLIP_S, N_CLASSES, NETWORKS, made
+from helpers.programs import CLIP_S, N_CLASSES, NETWORKS, made, mean_of_frames
 from phonaut.deploy.c import Compiled, Reference, Written, write_c
 from phonaut.deploy.c.memory import Buffer, place
-from phonaut.deploy.fixed_front_end import FixedFrontEnd
+from phonaut.deploy.fixed_front_end import FixedFrontEnd, fixed_front_end
 from phonaut.deploy.integer_program import Program
 from phonaut.deploy.interpreter import Interpreter
+from phonaut.features import MFCC, FixedPoint, MelSpectrogram, Spectrogram
+from phonaut.features.normalizers import AdaptiveFixedPoint, GainNormalizer
+from phonaut.features.options import KALDI
 
 needs_gcc = pytest.mark.skipif(which("gcc") is None, reason="gcc is not installed")
 N_CLIP = round(CLIP_S * 16000)
@@ -51,6 +55,35 @@ def test_c_gives_the_integers_of_the_reference(name: str, scheme: str, causal: b
         clip = speech_like(n, seed=n)
         assert (compiled.classify(clip) == reference(written, (program, front_end)).classify(clip)).all()
     assert sum(written.ram.values()) - 48 <= compiled.n_bytes <= sum(written.ram.values())
+
+
+FRONT_ENDS: dict[str, tuple[Any, Any]] = {
+    "kaldi's": (MelSpectrogram(**KALDI, deltas=1), None),
+    "pre-emphasis": (MFCC(n_mels=20, n_mfcc=8, preemphasis=0.9, pad_mode="replicate"), GainNormalizer()),
+    "librosa's": (MelSpectrogram(n_mels=20, n_fft=1024, mel_scale="slaney", norm="slaney", log="natural", amin=1e-30,
+                                 top_db=None, log_offset=1e-6), None),
+    "spectrogram": (Spectrogram(n_fft=64, win_length=50, pad_mode="constant"), FixedPoint()),
+    "eight bits": (MFCC(n_mels=20, n_mfcc=8, framing="causal", top_db=None, deltas=1),
+                   AdaptiveFixedPoint(n_features=16)),
+}  # fmt: skip
+
+
+@needs_gcc
+@pytest.mark.parametrize("name", FRONT_ENDS)
+@pytest.mark.parametrize(("high", "binary"), [(127, False), (2**15 - 1, False), (1, True)])
+def test_every_front_end_gives_the_levels_of_the_reference(name: str, high: int, binary: bool, tmp_path: Path) -> None:
+    front_end, normalizer = FRONT_ENDS[name]
+    program = mean_of_frames(front_end.n_features, high, 100 / high, binary=binary)
+    fixed = fixed_front_end(front_end, normalizer, program)
+    written = write_c(tmp_path, program, fixed, clip_s=CLIP_S)
+    compiled, expected = Compiled(tmp_path), Reference(written, Interpreter(program), fixed)
+    for n in (N_CLIP, 170):
+        clip = speech_like(n, seed=n)
+        assert (compiled.classify(clip) == expected.classify(clip)).all()
+    samples = speech_like(N_CLIP + 4000)
+    want = expected.stream(samples)
+    assert len(np.unique(want, axis=0)) > 1 or binary  # not stuck
+    assert (compiled.stream(samples) == want).all()
 
 
 @needs_gcc

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from phonaut.deploy.fixed_front_end import FixedFrontEnd, fixed_front_end
-from phonaut.deploy.integer_program import Program, program_of
+from phonaut.deploy.integer_program import Operation, Program, program_of
 from phonaut.features import MFCC, MelSpectrogram
 from phonaut.features.normalizers import BatchNormalizer, GainBatchNormalizer
 from phonaut.networks import DSTCN, GDS, MDTC, BCResNet, BranchyTCResNet8, TCResNet8, TCResNet14
@@ -56,3 +57,12 @@ def made(name: str, scheme: str = "linear_8_8_8", *, causal: bool = False) -> tu
     normalizer.norm.running_var.uniform_(100, 400)
     program = program_of(quantized.eval(), n, {"labels": [f"word {i}" for i in range(N_CLASSES)]})
     return program, fixed_front_end(front_end, normalizer, program)
+
+
+def mean_of_frames(n_features: int, high: int, scale: float, *, binary: bool = False) -> Program:
+    """A program whose scores are the sums of the input's levels over time, and little else."""
+    mean = Operation("mean_time", ("frames",), "mean", (n_features, 1), -(2**15), 2**15 - 1,
+                     numbers={"over": 6, "under": 0})  # fmt: skip
+    arrays = {"weight": np.eye(n_features, dtype=np.int64), "bias": np.arange(n_features)}
+    linear = Operation("linear", ("mean",), "scores", (n_features, 1), numbers={"scale": 1.0}, arrays=arrays)
+    return Program(n_features, n_features, scale, -high, high, binary, 1, True, None, (mean, linear))
