@@ -27,6 +27,7 @@ CASES: dict[str, tuple[Any, Any]] = {
     "mels": (MelSpectrogram(n_mels=64, n_fft=1024, pad_mode="constant"), BatchNormalizer(n_features=64)),
     "librosa's mels": (MelSpectrogram(mel_scale="slaney", norm="slaney", log="natural", amin=1e-30, top_db=None,
                                       log_offset=1e-6, **SMALL), None),
+    "a high floor": (MelSpectrogram(amin=1e-2, top_db=None, **SMALL), None),
     "spectrogram": (Spectrogram(n_fft=512), None),
     "fixed point": (MFCC(**SMALL, n_mfcc=12), FixedPoint()),
     "adaptive fixed point": (MFCC(**SMALL, n_mfcc=12), AdaptiveFixedPoint(n_features=12)),
