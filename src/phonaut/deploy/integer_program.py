@@ -185,14 +185,15 @@ def _program(network: QuantizedNetwork, n_features: int, about: dict[str, Any]) 
         over, under = mean.powers()
         name = writer.name_of[hidden]
         numbers = {"over": over, "under": under}
-        writer.write("mean_time", f"mean{end}", [name], mean, shape=writer.shape_of[name], numbers=numbers)
+        writer.write("mean_time", f"pooled{end}", [name], mean, shape=writer.shape_of[name], numbers=numbers)
         weight, bias, step = decision.integers()
         writer.operations.append(Operation(
-            "linear", (f"mean{end}",), f"scores{end}", (len(bias), 1),
+            "linear", (f"pooled{end}",), f"scores{end}", (len(bias), 1),
             numbers={"scale": float(step[0] * decision.sources[0].step())},
             arrays={"weight": whole(weight), "bias": whole(bias)},
         ))  # fmt: skip
-    given = network.given
+    given, names = network.given, [operation.output for operation in writer.operations]
+    assert len(set(names)) == len(names), names
     return Program(
         n_features, len(writer.operations[-1].arrays["bias"]), float(given.step()), *given.levels,
         time_stride=network.time_stride, causal=network.looks_ahead is False,
