@@ -21,11 +21,12 @@ class Export(Command):
     examples = {
         "trained_models/ID": "ONNX, in trained_models/ID/MODEL/exported",
         "trained_models/ID compress=linear_8_8_8": "in 8 bits, rounded with ranges of training recordings",
+        "trained_models/ID backend=c compress=linear_8_8_8": "C99 for a microcontroller, bit for bit",
         "trained_models/ID backend=executorch": "for phones and small computers",
         "trained_models/ID output=for_the_device n_parity=1000": "elsewhere, proved on more recordings",
     }
 
-    backend: Literal["onnxruntime", "executorch", "cortex-m", "torchmobile"] = option(
+    backend: Literal["onnxruntime", "executorch", "cortex-m", "c", "torchmobile"] = option(
         "onnxruntime", "what is to run it"
     )
     compress: str | None = option(

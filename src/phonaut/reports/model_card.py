@@ -35,6 +35,14 @@ print(about["labels"][int(probabilities.argmax())], float(probabilities.max()))
 ```
 """
 ON_DEVICE = "`network.pte` is linked into ExecuTorch's runtime with the Cortex-M kernels; its input are features.\n"
+C = """\
+```sh
+make -C model            # gcc -std=c99 -O2 -Wall -Wextra -Werror
+model/words recording.wav
+```
+
+`model/model.h` has the four functions for a device, and the plan of its memory.
+"""
 FIT = "audio = np.resize(np.pad(audio, (0, max(0, {n} - len(audio)))), {n})  # clips of {n} samples, as in training\n"
 
 
@@ -84,7 +92,9 @@ def card(run: Any, figures: Mapping[str, Any]) -> str:
         before, after = one["accuracy"]
         lines.append(f"| {split} | {one['n']} | {one['largest_difference']:.1e} | {one['n_changed']} | "
                      f"{100 * before:.1f} and {100 * after:.1f} % |")  # fmt: skip
-    programs = {"executorch": EXECUTORCH, "cortex-m": ON_DEVICE}
+    programs = {"executorch": EXECUTORCH, "cortex-m": ON_DEVICE, "c": C}
     program = programs.get(figures["backend"]) or PROGRAM.format(fit=FIT.format(n=clip) if clip else "")
+    if "plan" in figures:
+        lines += ["", "What it needs:", "", "```", *figures["plan"], "```"]
     lines += ["", "Without Phonaut:", "", program]
     return "\n".join(lines)

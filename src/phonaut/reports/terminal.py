@@ -88,6 +88,7 @@ def show_exported(folder: Path, figures: Mapping[str, Any], *, console: Console 
         ("latency", f"{given} in, one thread: " + ", ".join(f"{name} {ms:.2f} ms" for name, ms in times.items()))
         for given, times in figures["latency_ms"].items()
     ]
+    lines += [("plan" if i == 0 else "", line) for i, line in enumerate(figures.get("plan", []))]
     lines += [
         ("next", f"{folder / 'model_card.md'} says how it runs without Phonaut"),
     ]

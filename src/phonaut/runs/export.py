@@ -118,7 +118,8 @@ def export(
             "any_length": written[given].any_length,
             "parity": {split: vars(one) for split, one in parity.items()},
             "latency_ms": latencies(run, runtime, written, n_samples, about),
-            "bytes": {path.name: path.stat().st_size for path in sorted(made.iterdir())},
+            "bytes": {path.name: path.stat().st_size for path in sorted(made.rglob("*")) if path.is_file()},
+            **({"plan": list(written[given].plan)} if written[given].plan else {}),
         }
         write_json(made / FIGURES, figures)
         write_text(made / CARD, card(run, figures))
@@ -172,7 +173,7 @@ def latencies(
             }
             if runtime.NATIVE:
                 calls["file"] = partial(file.run, example)
-            if runtime.NATIVE and plain.network is not run.model.network:
+            if runtime.NATIVE and runtime.FLOAT and plain.network is not run.model.network:
                 path = Path(place) / f"float{runtime.SUFFIX}"
                 beside = runtime.write(plain, path, n_samples=n_samples, about=dict(about), features=features)
                 calls["float file"] = partial(beside.run, example)

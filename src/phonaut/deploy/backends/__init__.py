@@ -4,6 +4,7 @@ A backend is a module with
 
     SUFFIX    of its files
     INPUTS    what its files take: audio, features
+    FLOAT     it also runs networks that are not quantised
     NATIVE    this computer runs them with the code of the device: their latency says something
     write(model, path, *, n_samples, about, features) -> Written
 
@@ -37,10 +38,12 @@ class Written(NamedTuple):
     Attributes:
         any_length: it takes inputs of any length, else those of the example alone.
         run: it, on this computer: an input `(1, ...)` to scores `(1, C)`.
+        plan: lines for people on what it needs.
     """
 
     any_length: bool
     run: Callable[[Array], Array]
+    plan: tuple[str, ...] = ()
 
 
 def names() -> list[str]:

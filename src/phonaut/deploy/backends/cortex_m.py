@@ -16,7 +16,7 @@ from phonaut.models.speech_model import SpeechModel
 
 SUFFIX = ".pte"
 INPUTS = ("features",)
-NATIVE = False
+NATIVE, FLOAT = False, True
 
 
 def write(model: SpeechModel, path: Path, *, n_samples: int, about: dict[str, Any], features: bool) -> Written:

@@ -13,7 +13,7 @@ from phonaut.models.speech_model import SpeechModel
 
 SUFFIX = ".pte"
 INPUTS = ("audio", "features")
-NATIVE = True
+NATIVE, FLOAT = True, True
 
 
 def write(model: SpeechModel, path: Path, *, n_samples: int, about: dict[str, Any], features: bool) -> Written:
