@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from phonaut.deploy.c.memory import Buffer, place
 from phonaut.deploy.integer_program import Operation, Program
 
+APART = ("linear", "mean_time")  # whose results lie in places of their own
 POINTWISE = ("scale", "add", "table")  # may write where they read
 INPUT = "frames"
 
@@ -110,9 +111,15 @@ class Layout:
         return "int64_t" if "int64_t" in types else "int32_t"
 
     @property
+    def pooled(self) -> dict[str, Value]:
+        """Means over time, which lie apart: they may be wider than all else."""
+        return {one.output: self.values[one.output] for one in self.operations if one.kind == "mean_time"}
+
+    @property
     def base_type(self) -> str:
         """Of the numbers of the arena."""
-        return "int16_t" if any(one.item == 2 for one in self.values.values()) else "uint8_t"
+        wide = [name for name, one in self.values.items() if one.item == 2 and name not in self.pooled]
+        return "int16_t" if wide else "uint8_t"
 
 
 def layout_of(program: Program, *, streams: bool, n_frames: int) -> Layout:
@@ -237,7 +244,7 @@ def plan(layout: Layout) -> None:
     for i, name in enumerate([INPUT, *(one.output for one in operations)]):
         step = operations[i - 1] if i else None
         value = values[name]
-        if owner[name] != name or name in layout.ring_names or (step is not None and step.kind == "linear"):
+        if owner[name] != name or name in layout.ring_names or (step is not None and step.kind in APART):
             continue
         n_bytes = value.size * value.item * (1 if layout.streams else value.frames)
         if step is not None and step.kind in POINTWISE:

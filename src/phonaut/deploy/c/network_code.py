@@ -80,6 +80,8 @@ class NetworkCode:
 
     def pointer(self, value: Value) -> str:
         """Where a value lies; of one with a history, its newest frame."""
+        if value.name in self.layout.pooled:
+            return "s->pooled"
         origin = self.layout.values[origin_of(self.layout.operations, value.name)]
         if origin.name in self.layout.ring_names:
             k = self.layout.ring_names.index(origin.name)

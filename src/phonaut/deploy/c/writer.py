@@ -108,6 +108,7 @@ def write_c(
         "flash": sum(flash.values()), "ram": sum(ram.values()), "macs": sum(macs.values()),
         "score_type": layout.score_type, "scales": [f"{x:.8e}f" for x in scales],
         "rings": rings, "ring_items": layout.rings // item, "arena_items": layout.arena // item,
+        "pooled": max(layout.pooled.values(), key=lambda one: one.item * one.size),
         "base_type": layout.base_type, "hidden": hidden, "window": window, "n_frames": n_frames, "shares": item == 1,
         "input": layout.values[INPUT], "input_pointer": code.pointer(layout.values[INPUT]), "period": layout.period,
         "kernels": list(code.kernels.values()), "steps": code.lines, "structs": code.structs,
@@ -195,6 +196,7 @@ def ram_of(layout: Layout, front_end: FixedFrontEnd, n_frames: int, window: int)
         parts["transform, then activations"] = max(fft, layout.arena)
     else:
         parts["transform"], parts["activations"] = fft, layout.arena
+    parts["means over time"] = max(one.item * one.size for one in layout.pooled.values())
     parts["scores and counters"] = (
         ITEM[layout.score_type] * layout.program.n_classes + 24 + 2 * max(1, len(layout.ring_names))
     )
