@@ -65,6 +65,7 @@ DIFFERENCES: dict[str, str] = {
             "negatives.*",
             "teacher.*",
             "choices.compress",
+            "backend",
             "window_ms",
         )
     },

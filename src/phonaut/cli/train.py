@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phonaut.cli.options import Command, described, option
@@ -140,4 +141,19 @@ def train_one(config: Config, overrides: Sequence[str], *, summary: bool = True)
     write_report(run.folder)
     if summary:
         summarize(run)
+    if config.backend is not None:
+        export_run(run.folder, config.backend)
     return run
+
+
+def export_run(folder: Path, backend: str) -> None:
+    """Write a run for a backend, as `phonaut export` does, and print how alike they are."""
+    from phonaut.cli.options import print_progress
+    from phonaut.reports.model_card import card
+    from phonaut.reports.terminal import show_exported
+    from phonaut.runs.export import export
+    from phonaut.runs.load import load
+
+    output = folder / "exported"
+    figures = export(load(folder), output, card, backend_name=backend, overwrite=True, progress=print_progress)
+    show_exported(output, figures)

@@ -127,7 +127,6 @@ SUCCESSORS = {
     "scheduler.step.stepsize": "scheduler=step scheduler.step_size=30",
     "scheduler.lr": "optimizer.lr=0.01, or scheduler.max_lr=0.01",
     "compress": "leave it out: models are not compressed here",
-    "backend": "leave it out: phonaut export RUN writes ONNX of a trained run",
     "type": "model=tc-res8; phonaut --help lists them",
     "model_name": "model=tc-res8; phonaut --help lists them",
     "module=stream_classifier": "module=speech_classifier",

@@ -125,6 +125,7 @@ class Config:
     generated: Generated = field(default_factory=Generated)
     negatives: Negatives = field(default_factory=Negatives)
     teacher: Teacher = field(default_factory=Teacher)
+    backend: str | None = None
     experiment_id: str | None = None
     output_dir: str = "trained_models"
     resume: bool = True

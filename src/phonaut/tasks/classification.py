@@ -15,6 +15,7 @@ from phonaut.config.schema import Config, Negatives
 from phonaut.data.classes import classes_of
 from phonaut.data.datamodule import SpeechData
 from phonaut.data.prepared import PreparedCorpus
+from phonaut.deploy import backends
 from phonaut.files import expanded, read_json, write_arrays
 from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.models.speech_model import SpeechModel
@@ -139,6 +140,8 @@ class Classification(Task):
                 f"module.mixup={config.module['mixup']} mixes pairs of one length, and the spans of this run have "
                 "lengths of their own: type dataset.clip_s=1, or leave it out"
             )
+        if config.backend is not None:
+            problems += backends.problems(config.backend, class_of(config.model), has_bits=bool(config.compress))
         names = ("batch_size", "labels_pct", "labels_each", "n_workers", "context_s", "max_recording_s")
         problems += [
             *added_data.problems(config),

@@ -64,7 +64,9 @@ class Generation(Task):
     }
     has_encoder = True
     takes_judge = True
-    unused = "labels_pct labels_each batch_frames context_s probe leave_out_speakers objective generated negatives"
+    unused = (
+        "backend labels_pct labels_each batch_frames context_s probe leave_out_speakers objective generated negatives"
+    )
     metrics: tuple[str, ...] = ("snr_db", "mmd", "frechet", "elbo", "lsd_db")
     report = ("headline", "generation", "training", "evaluations", "setup")
 

@@ -44,7 +44,7 @@ class Pretraining(Task):
     targets = ("none",)
     has_encoder = True
     optional_weights = "head."
-    unused = "batch_size labels_pct labels_each context_s classes n_classes generated negatives"
+    unused = "backend batch_size labels_pct labels_each context_s classes n_classes generated negatives"
     metrics = ("loss",)
     report = ("headline", "training", "reconstructions", "setup")
 

@@ -71,8 +71,8 @@ class Verification(Task):
         "c_false_alarm": Rule("must be > 0", lambda c: 0 < c < float("inf")),
     }
     unused = (
-        "classes n_classes labels_pct labels_each batch_frames context_s probe leave_out_speakers objective generated"
-        " negatives"
+        "backend classes n_classes labels_pct labels_each batch_frames context_s probe leave_out_speakers objective"
+        " generated negatives"
     )
     metrics = ("eer", "min_dcf", "cllr")
     report = ("headline", "trials", "training", "setup")

@@ -5,6 +5,7 @@ A backend is a module with
     SUFFIX    of its files
     INPUTS    what its files take: audio, features
     FLOAT     it also runs networks that are not quantised
+    PACKAGES  what it needs: a module, and the sentence that says how to install it
     NATIVE    this computer runs them with the code of the device: their latency says something
     write(model, path, *, n_samples, about, features) -> Written
 
@@ -14,6 +15,7 @@ A backend is a module with
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -24,7 +26,9 @@ from phonaut.arrays import Array
 from phonaut.deploy.quantized_graph import QuantizedGraph
 from phonaut.deploy.rounded_steps import Form
 from phonaut.models.speech_model import SpeechModel
+from phonaut.networks.convolutional import ConvolutionalNetwork
 from phonaut.networks.quantized import QuantizedNetwork
+from phonaut.networks.recurrent import Recurrent
 
 RETIRED = {
     "torchmobile": "backend=torchmobile: PyTorch Mobile is no longer developed; ExecuTorch replaces it: "
@@ -62,6 +66,19 @@ def backend(name: str) -> Any:
     if name not in names():
         raise ValueError(f"backend={name} is none of {', '.join(names())}")
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+
+
+def problems(name: str, network: type, *, has_bits: bool) -> list[str]:
+    """Why networks of a class cannot be exported for a backend, before one is trained."""
+    try:
+        runtime = backend(name)
+    except ValueError as error:
+        return [str(error)]
+    if not issubclass(network, (ConvolutionalNetwork, Recurrent)):
+        return [f"backend={name}: {network.__name__} is not exported: networks of convolutions and recurrences are"]
+    if not runtime.FLOAT and not has_bits:
+        return [f"backend={name} computes with integers: type compress=linear_8_8_8"]
+    return sorted({say for package, say in runtime.PACKAGES.items() if importlib.util.find_spec(package) is None})
 
 
 def with_graph(model: SpeechModel, form: Form) -> SpeechModel:

@@ -22,6 +22,7 @@ from phonaut.networks.quantized import QuantizedNetwork
 SUFFIX = ""
 INPUTS = ("audio",)
 NATIVE, FLOAT = True, False
+PACKAGES: dict[str, str] = {}
 COMPILER = "gcc"
 
 

@@ -10,13 +10,14 @@ import torch
 
 from phonaut.arrays import Array
 from phonaut.deploy.backends import Written, with_graph
-from phonaut.deploy.executorch import cortex_m_program, exported, write_program
+from phonaut.deploy.executorch import MISSING, MISSING_TOSA, cortex_m_program, exported, write_program
 from phonaut.deploy.quantized_graph import CORTEX_M, why_no_graph
 from phonaut.models.speech_model import SpeechModel
 
 SUFFIX = ".pte"
 INPUTS = ("features",)
-NATIVE, FLOAT = False, True
+NATIVE, FLOAT = False, False
+PACKAGES = {"executorch": MISSING, "tosa": MISSING_TOSA}
 
 
 def write(model: SpeechModel, path: Path, *, n_samples: int, about: dict[str, Any], features: bool) -> Written:

@@ -7,13 +7,14 @@ from typing import Any
 
 from phonaut.arrays import Array
 from phonaut.deploy.backends import Written, with_graph
-from phonaut.deploy.executorch import edge_program, exported, runner, write_program
+from phonaut.deploy.executorch import MISSING, edge_program, exported, runner, write_program
 from phonaut.deploy.quantized_graph import XNNPACK
 from phonaut.models.speech_model import SpeechModel
 
 SUFFIX = ".pte"
 INPUTS = ("audio", "features")
 NATIVE, FLOAT = True, True
+PACKAGES = {"executorch": MISSING}
 
 
 def write(model: SpeechModel, path: Path, *, n_samples: int, about: dict[str, Any], features: bool) -> Written:

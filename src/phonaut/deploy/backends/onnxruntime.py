@@ -9,13 +9,14 @@ import numpy as np
 
 from phonaut.arrays import Array
 from phonaut.deploy.backends import Written, with_graph
-from phonaut.deploy.onnx import session, write_onnx
+from phonaut.deploy.onnx import MISSING, session, write_onnx
 from phonaut.deploy.quantized_graph import ONNX_RUNTIME
 from phonaut.models.speech_model import SpeechModel
 
 SUFFIX = ".onnx"
 INPUTS = ("audio", "features")
 NATIVE, FLOAT = True, True
+PACKAGES = dict.fromkeys(("onnx", "onnxscript", "onnxruntime"), MISSING)
 
 
 def write(model: SpeechModel, path: Path, *, n_samples: int, about: dict[str, Any], features: bool) -> Written:
