@@ -22,6 +22,7 @@ from phonaut.networks.network import Network
 from phonaut.networks.quantized.graph import PASSED
 from phonaut.networks.quantized.network import QuantizedNetwork, found_frames
 from phonaut.networks.quantized.quantizer import Quantizer
+from phonaut.networks.quantized.recurrent import Recurrence
 from phonaut.networks.quantized.steps import MeanOverTime, Product, Step
 
 MOST_BITS = 8
@@ -119,6 +120,9 @@ def why_no_graph(network: nn.Module) -> str | None:
     """Why there is no graph of 8 bits of a network, in one sentence; None where there is."""
     if not isinstance(network, QuantizedNetwork) or not network.phase.quantizes:
         return "the network is not quantised: train with compress=linear_8_8_8, or export with it"
+    if any(isinstance(step, Recurrence) for step in network.modules()):
+        return (f"runtimes have no kernels for {type(network.network).__name__} in integers: export a run in floating "
+                "point, or use phonaut.deploy.interpreter")  # fmt: skip
     wide = [part for name, part in network.quantizers.items() if not name.startswith("means.") and
             part.levels.high >= 2**MOST_BITS]  # fmt: skip
     weights = [step for step in network.modules() if isinstance(step, Product) and step.scheme.weight > MOST_BITS]

@@ -71,6 +71,8 @@ def write_c(
     Raises:
         ValueError: front end and program do not fit, or sums would need more than 64 bits.
     """
+    if any(one.kind == "recurrent" for one in program.operations):
+        raise ValueError("the C of recurrent networks is not there: of networks of convolutions it is")
     if front_end.n_features != program.n_features:
         raise ValueError(f"the front end has {front_end.n_features} features, the program reads {program.n_features}")
     names = labels or program.about.get("labels") or [str(i) for i in range(program.n_classes)]
