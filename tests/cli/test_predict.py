@@ -75,6 +75,24 @@ def test_standard_input_is_a_recording(
     assert line.rstrip().endswith("   -")
 
 
+def test_standard_input_that_is_no_recording_is_named_as_it_was_given(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    assert main(["predict", str(home / "x"), "-"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["passed over: -: an empty file", "phonaut: no recording could be used of -"]
+
+
+def test_one_reason_is_told_once_for_all_windows_of_a_recording(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(tmp_path / "slow.wav", np.zeros(4000), 1000)
+    assert main(["predict", str(home / "x"), str(tmp_path / "slow.wav")]) == 2
+    told = capsys.readouterr().err
+    assert told.count("a sample rate of 1000 Hz") == 1
+
+
 def test_a_file_that_is_there_is_kept(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output, words = (
         tmp_path / "answers.csv",

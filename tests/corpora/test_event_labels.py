@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,17 @@ def test_tables_with_semicolons_or_tabs_may_have_decimal_commas(tmp_path: Path) 
     (tmp_path / "b.csv").write_text("start_s\tend_s\tword\n1.5\t2\tyes\n7\t7,25\tno\n")
     for name in ("a.csv", "b.csv"):
         assert read_labels(tmp_path / name) == [Said("yes", 1.5, 2.0), Said("no", 7.0, 7.25)]
+
+
+def test_a_table_as_excel_begins_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("\ufeffsep=;\r\nStart_s;End_s;Word\r\n1,5;2;yes\r\n".encode())
+    assert read_labels(tmp_path / "a.csv") == [Said("yes", 1.5, 2.0)]
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.csv", "start_s,end_s,word\n1,2,{}\n"), ("a.txt", "1\t2\t{}\n")])
+def test_accents_that_macos_writes_apart_are_those_of_the_word(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text.format(unicodedata.normalize("NFD", "öffne")), encoding="utf-8")
+    assert [one.word for one in read_labels(tmp_path / name)] == ["öffne"]
 
 
 def test_an_empty_file_says_that_nothing_is_said(tmp_path: Path) -> None:

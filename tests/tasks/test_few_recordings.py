@@ -70,10 +70,26 @@ def test_the_commands_of_the_page_run(
     assert metrics["test"]["accuracy"]["n"] == 10, "each of the recordings is tested against the others"
     assert metrics["new_recordings"]["accuracy"]["n"] == 9
     assert metrics["new_recordings"]["accuracy"]["value"] > 0.8
+    assert "try another network" not in shown, "of ten recordings none learns"
+    assert "one recording" not in shown
     assert re.search(r"rejected +none of the words below a cosine of .* which 1\.0 % of .* reach", shown)
     assert "Every" in PAGE
     assert "every recording is enrolled" in (run / "report.html").read_text()
     assert (run / "config.yaml").read_text().count("clip_s: 0.5") == 1, "cut as the encoder's words are"
+
+
+def test_a_word_of_one_recording_is_said_to_be_tested_by_none(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    write_tones(tmp_path / "one", n_speakers=1, n_takes=1, words={"siren": 600.0})
+    write_tones(tmp_path / "one", n_speakers=1, n_takes=2, words={"whistle": 900.0})
+    words = ["dataset=folder", f"dataset.data_folder={tmp_path}/one", "model=prototypes", f"output_dir={tmp_path}/runs"]
+    assert main(["train", *words, "encoder.run=trained_models/words"]) == 0
+    assert (
+        "of siren there is one recording, which no other can recognise: it counts as an error"
+        in capsys.readouterr().out
+    )
 
 
 def test_one_word_and_other_words_of_the_user(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

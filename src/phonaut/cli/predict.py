@@ -10,6 +10,8 @@ from typing import Literal
 
 from phonaut.cli.options import Command, option, print_progress
 
+STANDARD_INPUT = "standard_input"
+
 
 @dataclass(frozen=True)
 class Predict(Command):
@@ -51,22 +53,30 @@ class Predict(Command):
         with tempfile.TemporaryDirectory(prefix="phonaut-") as folder:
             sounds = [self.read(folder) if path == "-" else Path(path) for path in self.paths[1:]]
             given = (
-                one._replace(path="-") if Path(one.path).parent == Path(folder) else one
-                for one in predict(run, sounds, print_progress)
+                one._replace(path=named(one.path, folder))
+                for one in predict(run, sounds, lambda text: print_progress(named(text, folder)))
             )
             lines = lines_of(given, self.format)
-            if self.output is None:
-                for line in lines:
-                    print(line, flush=True)
-            else:
-                written = list(lines)
-                write_text(self.output, "\n".join(written) + "\n")
-                print_progress(f"{len(written)} lines in {self.output}")
+            try:
+                if self.output is None:
+                    for line in lines:
+                        print(line, flush=True)
+                else:
+                    written = list(lines)
+                    write_text(self.output, "\n".join(written) + "\n")
+                    print_progress(f"{len(written)} lines in {self.output}")
+            except ValueError as error:
+                raise ValueError(named(str(error), folder)) from None
         return 0
 
     @staticmethod
     def read(folder: str) -> Path:
         """Standard input as a file."""
-        path = Path(folder) / "standard_input"
+        path = Path(folder) / STANDARD_INPUT
         path.write_bytes(sys.stdin.buffer.read())
         return path
+
+
+def named(text: str, folder: str) -> str:
+    """What is said about the file of standard input, by the name that the user gave it."""
+    return text.replace(str(Path(folder) / STANDARD_INPUT), "-")

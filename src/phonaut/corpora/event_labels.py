@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from phonaut.corpora.disk import is_audio
-from phonaut.files import text_lines
+from phonaut.files import composed, text_lines
 
 SUFFIXES = (".csv", ".txt")
 COLUMNS = ("start_s", "end_s", "word")
@@ -68,10 +69,12 @@ def read_labels(path: Path) -> list[Said]:
     if path.suffix == ".txt":  # lines that begin with a backslash are frequencies of a selection
         rows = [(number, [*line.split("\t"), "", ""]) for number, line in lines if not line.startswith("\\")]
         return apart(path, [said(path, number, row[:3]) for number, row in rows])
+    if lines and re.fullmatch("sep=.", lines[0][1].strip(), re.IGNORECASE):  # as Excel begins a table
+        lines = lines[1:]
     if not lines:
         return []
     mark = max(",;\t", key=lines[0][1].count)
-    head = [name.strip() for name in next(csv.reader([lines[0][1]], delimiter=mark))]
+    head = [name.strip().casefold() for name in next(csv.reader([lines[0][1]], delimiter=mark))]
     if missing := [name for name in COLUMNS if name not in head]:
         raise ValueError(f"{path} has no column {', '.join(missing)}: its first line is to name start_s,end_s,word")
     found = []
@@ -113,7 +116,7 @@ def said(path: Path, number: int, row: Sequence[str], speaker: str = "") -> Said
         raise ValueError(f"{where}: a word must end where it begins or later, got {row[0].strip()} to {row[1].strip()}")
     if not word:
         raise ValueError(f"{where}: no word is named")
-    return Said(word, start_s, end_s, speaker.strip())
+    return Said(composed(word), start_s, end_s, composed(speaker.strip()))
 
 
 def check_times(path: Path, words: Sequence[Said], duration_s: float) -> None:

@@ -224,7 +224,7 @@ def ideas(record: Record) -> list[str]:
     steps.append(("test recordings of your own", f"phonaut evaluate {run} FOLDER"))
     if record.choices.get("dataset") == "synthetic":
         steps.append(("train on words of your own", "phonaut train dataset=folder dataset.data_folder=FOLDER"))
-    if command:
+    if command and record.run.model.get("model") != "prototypes":  # others need more recordings, and more words
         other = "lstm" if record.run.model.get("model") != "lstm" else "tc-res8"
         steps.append(("try another network", with_model(command, other)))
     steps.append(("look into the training", f"tensorboard --logdir {run}"))

@@ -19,7 +19,7 @@ from phonaut.deploy.smoothing import MovingAverage, WordChain
 from phonaut.deploy.sound import Sound, file_sound
 from phonaut.deploy.streaming import StreamingModel, why_no_stream
 from phonaut.features.frames import Frames
-from phonaut.files import read_json
+from phonaut.files import composed, read_json
 from phonaut.runs.run import DETECTION_FILE
 from phonaut.tasks.classification import Classification
 
@@ -69,6 +69,7 @@ def listener_of(
     words = [c for c, name in enumerate(classes) if is_word(name)]
     if not words:
         raise ValueError(f"{run.folder} has no words to listen for: its classes are {', '.join(classes)}")
+    keywords = list(map(composed, keywords))
     if strange := [name for name in keywords if name not in classes or not is_word(name)]:
         raise ValueError(f"keywords={','.join(strange)}: {run.folder} knows {', '.join(classes[c] for c in words)}")
     words = [c for c in words if not keywords or classes[c] in keywords]

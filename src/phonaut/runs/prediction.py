@@ -62,10 +62,13 @@ def predict(run: LoadedRun, paths: Sequence[Path], note: Callable[[str], None] =
                          "finds them, phonaut evaluate classifies them")  # fmt: skip
     clip_s = (run.corpus.get("summary") or {}).get("clip_s")
     n_answered, rest = 0, parts_of(recordings_of(paths, note), clip_s, note)
+    noted: set[str] = set()
     while parts := list(islice(rest, AT_ONCE)):
         answers, refused = run.task.answers(run, Files(parts, clip_s))
         for reason in refused:
-            note(f"passed over: {reason}")
+            if reason not in noted:  # that of all windows of a recording
+                note(f"passed over: {reason}")
+            noted.add(reason)
         for number, answer in answers.items():
             n_answered += 1
             part = parts[number]

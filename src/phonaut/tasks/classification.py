@@ -232,6 +232,7 @@ class Classification(Task):
             about["rejection"] = few_recordings.rejection(model, data)
             if "test" not in metrics:
                 predictions = few_recordings.leave_one_out(model, data)
+                about["rejection"]["alone"] = few_recordings.alone(predictions)
                 predictions.save(folder / "predictions" / "test.npz")
                 metrics["test"] = figures(predictions, self.metrics)
         if any(value is not None for value in log_likelihoods.values()):

@@ -170,6 +170,12 @@ def leave_one_out(model: SpeechModel, data: SpeechData) -> Predictions:
     )
 
 
+def alone(predictions: Predictions) -> list[str]:
+    """The words of which there is one recording: none is left to recognise it by."""
+    names, n = np.unique(predictions.label_name[predictions.label_name != UNKNOWN], return_counts=True)
+    return [str(name) for name in names[n == 1]]
+
+
 def advice(config: Config) -> str:
     """What is possible with few recordings of each word, in one line; empty where there are more, or none."""
     if has_prototypes(config) or config.target != "keyword" or config.choices["dataset"] != "folder":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import shutil
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -277,6 +278,15 @@ def test_upper_case_is_the_same_corpus(tmp_path: Path) -> None:
     assert loud.words() == quiet.words()
     found = divided(KeywordCorpus, data_folder=tmp_path / "loud" / "words", **options)
     assert list(found.utterances()) == list(loud.utterances())
+
+
+@pytest.mark.parametrize(("there", "asked"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_word_is_found_however_its_accents_are_written(there: str, asked: str, small: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(small, tmp_path / "copy")
+    name = sorted(folder.name for folder in root.iterdir() if folder.is_dir() and folder.name[0] != "_")[0]
+    (root / name).rename(root / unicodedata.normalize(there, "öffne"))
+    corpus = divided(KeywordCorpus, data_folder=root, wanted_words=[unicodedata.normalize(asked, "öffne")])
+    assert "öffne" in {clip.word for clip in corpus.utterances()}
 
 
 def test_folders_that_differ_in_case_alone_hold_one_word(small: Path) -> None:

@@ -147,3 +147,14 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     assert (
         "above dataset.train_snr_high" in HeySnips.problems(data_folder=tmp_path, train_snr_low=9, train_snr_high=1)[0]
     )
+
+
+def test_an_id_that_is_there_twice_is_refused_by_its_place_and_the_rest_goes_on(tmp_path: Path) -> None:
+    root = write(tmp_path / "snips")
+    entries = json.loads((root / "dev.json").read_text())
+    entries[1]["id"] = entries[0]["id"]
+    (root / "dev.json").write_text(json.dumps(entries))
+    corpus = divided(HeySnips, data_folder=root)
+    assert len(list(corpus.utterances())) == 95
+    [refused] = [one for one in corpus.refused() if one["path"].endswith("dev.json[1]")]
+    assert refused["reason"] == f"its id {entries[0]['id']} is that of {root / 'dev.json'}[0] too"

@@ -121,12 +121,18 @@ class HeySnips(Corpus):
         Raises:
             ValueError: a list is not one.
         """
+        first: dict[str, str] = {}
         for split, name in LISTS.items():
             path = self.folder / name
             if path.is_file():
                 for number, entry in enumerate(read_list(path)):
-                    if (utterance := self.utterance(entry, split, f"{path}[{number}]")) is not None:
-                        yield utterance
+                    place = f"{path}[{number}]"
+                    if (utterance := self.utterance(entry, split, place)) is None:
+                        continue
+                    if (before := first.setdefault(utterance.id, place)) != place:
+                        self.refuse(place, f"its id {utterance.id} is that of {before} too")
+                        continue
+                    yield utterance
 
     def utterance(self, entry: Any, split: str, place: str) -> Utterance | None:
         """An entry as an utterance; None: it is refused, by its place in the list."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from phonaut.corpora.disk import Refused, entries, is_audio, stems
 from phonaut.data.utterance import Utterance
-from phonaut.files import listed_path, text_lines
+from phonaut.files import composed, listed_path, text_lines
 from phonaut.names import likest
 
 COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
@@ -34,7 +34,7 @@ def word_folders(root: Path, refused: Refused) -> dict[str, list[str]]:
     words: dict[str, list[str]] = {}
     for name in entries(str(root), refused)[1]:
         if not name.startswith("_"):
-            words.setdefault(name.lower(), []).append(name)
+            words.setdefault(composed(name).lower(), []).append(name)
     return dict(sorted(words.items()))
 
 
@@ -91,7 +91,7 @@ def keyword_list(words: Sequence[str] | str) -> list[str] | None:
         raise ValueError(
             'dataset.wanted_words: YAML reads yes, no, on and off without quotes as true and false; write "yes", "no"'
         )
-    names = list(dict.fromkeys(str(word).strip().lower() for word in words))
+    names = list(dict.fromkeys(composed(str(word)).strip().lower() for word in words))
     reserved = [name for name in names if name.startswith("_")]
     if reserved:
         raise ValueError(
