@@ -115,7 +115,7 @@ def test_what_is_refused_leaves_nothing(
 ) -> None:
     assert main([*(word for word in TRAIN if word != "model=majority"), "output_dir=new/er", *words]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
-    assert not (home / "new").exists()
+    assert not (home / "new").exists(), list((home / "new").rglob("*"))
 
 
 @pytest.mark.slow

@@ -90,7 +90,8 @@ def two_machines() -> list[dict[str, str]]:
 
 def two_places() -> list[dict[str, str]]:
     """The variables that Lightning's launcher gives to each of two processes."""
-    return [{**meeting_place(), "NODE_RANK": "0", "LOCAL_RANK": rank} for rank in ("0", "1")]
+    place = meeting_place()
+    return [{**place, "NODE_RANK": "0", "LOCAL_RANK": rank} for rank in ("0", "1")]
 
 
 def meeting_place() -> dict[str, str]:

@@ -134,7 +134,7 @@ def test_copies_are_speakers_of_their_own_and_their_pitch_is_changed(tones: Path
 @pytest.mark.oracle
 def test_the_loss_is_the_cross_entropy_over_speakers_and_their_copies(tones: Path) -> None:
     loop, data = parts(tones, "module.margin_begin=0.0", "module.margin_end=0.0")
-    plan = SimpleNamespace(estimated_stepping_batches=10, current_epoch=0, global_step=0, global_rank=0)
+    plan = SimpleNamespace(estimated_stepping_batches=10, current_epoch=0, global_step=0, global_rank=0, world_size=1)
     loop._trainer, loop._fabric, loop.log = plan, None, lambda *_, **__: None
     batch = next(data.batches("train"))
     loop.eval()  # statistics that do not depend on the batch

@@ -171,10 +171,7 @@ class SweepTask:
                 carry_out(sweep, search, launch, self.predict, n_trials=n_trials, n_jobs=n_jobs, is_search=is_search)
             finally:
                 show(sweep)
-        failed = [trial for trial in sweep.trials() if trial.state == "failed"]
-        if failed and (not is_search or not sweep.best()):
-            numbers = ", ".join(str(trial.number) for trial in failed)
-            raise ValueError(f"{len(failed)} of {len(sweep.trials())} trials failed, {numbers}; the table says why")
+            check_failures(sweep, is_search=is_search)
 
     def search_of(
         self, sweep: Sweep, space: Sequence[Dimension], about: Mapping[str, Any], options: Mapping[str, Any]
@@ -230,6 +227,24 @@ def spelled(space: Sequence[Dimension], words: Sequence[str]) -> list[str]:
     """The words that are swept, as they were typed."""
     keys = {one.key for one in space}
     return sorted(word for word in words if key_of(word) in keys)
+
+
+def check_failures(sweep: Sweep, *, is_search: bool) -> None:
+    """Refuse a sweep whose trials failed; where none came to a run, nothing is left of it.
+
+    Raises:
+        ValueError: all of a search failed, or some of a grid.
+    """
+    trials = sweep.trials()
+    failed = [trial for trial in trials if trial.state == "failed"]
+    if not failed or (is_search and sweep.best()):
+        return
+    numbers = ", ".join(str(trial.number) for trial in failed)
+    said = f"{len(failed)} of {len(trials)} trials failed, {numbers}"
+    if len(failed) == len(trials) and not any((sweep.folder / trial.job).exists() for trial in trials):
+        sweep.empty()
+        raise ValueError(f"{said}, before there was a run: {failed[0].reason}")
+    raise ValueError(f"{said}; the table says why")
 
 
 def check_same(sweep: Sweep, about: Mapping[str, Any], space: Sequence[Dimension], words: Sequence[str]) -> None:

@@ -23,8 +23,9 @@ from phonaut.reports.text import NONE, bytes_, capital, figure, interval, second
 from phonaut.runs.folds import FOLD
 from phonaut.runs.sweeps import Sweep, Trial
 from phonaut.runs.sweeps.goals import SIZES, estimate_of
+from phonaut.runs.sweeps.sweep import PAGES
 
-HTML, CSV, PICTURE = "sweep.html", "sweep.csv", "sweep.png"
+HTML, CSV, PICTURE = PAGES
 DPI, CSS_DPI = 180, 90
 UNITS = {
     "macs": ("MACs", short),

@@ -77,7 +77,9 @@ def problems(name: str, network: type, *, has_bits: bool) -> list[str]:
     if not issubclass(network, (ConvolutionalNetwork, Recurrent)):
         return [f"backend={name}: {network.__name__} is not exported: networks of convolutions and recurrences are"]
     if issubclass(network, Recurrent) and (has_bits or not runtime.FLOAT):
-        return [f"backend={name}: recurrent networks in few bits have no kernels there: leave compress= or backend= out"]
+        return [
+            f"backend={name}: recurrent networks in few bits have no kernels there: leave compress= or backend= out"
+        ]
     if not runtime.FLOAT and not has_bits:
         return [f"backend={name} computes with integers: type compress=linear_8_8_8"]
     return sorted({say for package, say in runtime.PACKAGES.items() if importlib.util.find_spec(package) is None})

@@ -13,6 +13,7 @@ from phonaut.runs.run import Run, job_name
 from phonaut.runs.sweeps.goals import Goal, Limit, front, limit
 
 ABOUT, TRIALS, STUDY = "sweep.json", "trials", "study.db"
+PAGES = ("sweep.html", "sweep.csv", "sweep.png")  # that `phonaut.reports.sweep` writes
 State = Literal["open", "finished", "failed", "infeasible"]
 
 
@@ -89,7 +90,7 @@ class Sweep:
         """Remove the sweep, and of its runs those that it knows."""
         for trial in self.trials():
             remove(self.folder / trial.job)
-        for name in (TRIALS, STUDY, ABOUT):
+        for name in (TRIALS, STUDY, ABOUT, *PAGES):
             remove(self.folder / name)
 
     def trials(self) -> list[Trial]:
