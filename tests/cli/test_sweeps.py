@@ -90,16 +90,18 @@ def test_jobs_of_joblib_train_in_processes_of_their_own(words: list[str]) -> Non
 
 @pytest.mark.slow
 def test_two_processes_train_one_run_of_a_sweep(words: list[str], tmp_path: Path) -> None:
-    settings = ["model.width=0.3,0.4", "experiment_id=d", "trainer.max_epochs=1", "trainer.devices=2"]
+    settings = ["model.width=0.3,3", "experiment_id=d", "trainer.max_epochs=1", "trainer.devices=2"]
+    settings.append("hydra.sweeper.constraints=[parameters<=50000]")  # which one of both breaks
     settings.append("trainer.strategy=ddp_spawn")  # which is ddp
     command = [sys.executable, "-m", "phonaut", "train", "-m", *words, *settings]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     sweep = Sweep(tmp_path / "trained_models" / "d")
-    for trial in sweep.trials():  # Lightning started the trial again, not the sweep
-        run = Run(sweep.folder / trial.job)
-        assert run.metrics["test"]["accuracy"]["n"] == 3
-        assert len(json.loads((run.folder / "history.json").read_text())) == 1
+    first, other = sweep.trials()  # Lightning started the trial again, not the sweep
+    assert (first.state, other.state) == ("finished", "infeasible")
+    run = Run(sweep.folder / first.job)
+    assert run.metrics["test"]["accuracy"]["n"] == 3
+    assert len(json.loads((run.folder / "history.json").read_text())) == 1
 
 
 @pytest.mark.parametrize(

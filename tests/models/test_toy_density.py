@@ -1,8 +1,6 @@
 """A density of somebody else: one file and one configuration file, with no edit to ours."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ import scipy.stats
 import torch
 
 from helpers.runs_of_tones import run_settings, write_tones
+from phonaut.cli import main
 from phonaut.config.plugins import add_config_dir
 from phonaut.models import GenerativeClassifier
 from phonaut.models.em_classifier import Segments
@@ -106,12 +105,11 @@ def test_its_scores_are_its_likelihoods_and_em_raises_them(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_it_trains_resumes_and_is_evaluated_like_any_other(tmp_path: Path) -> None:
+def test_it_trains_resumes_and_is_evaluated_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     conf = write_density(tmp_path)
     words = [*run_settings(write_tones(tmp_path / "tones", n_takes=1), small=True), "experiment_id=x", "model=laplace"]
+    monkeypatch.chdir(tmp_path)
     for more in (["train", *words], ["evaluate", "trained_models/x/laplace"]):
-        command = [sys.executable, "-m", "phonaut", *more, "--config-dir", str(conf)]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert main([*more, "--config-dir", str(conf)]) == 0
     metrics = json.loads((tmp_path / "trained_models" / "x" / "laplace" / "metrics.json").read_text())
     assert metrics["test"]["accuracy"]["value"] > 0.9

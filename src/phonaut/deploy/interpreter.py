@@ -25,7 +25,7 @@ class Interpreter:
     >>> mean = Operation("mean_time", ("frames",), "mean", (2, 1), -127, 127, numbers={"over": 0, "under": 0})
     >>> program = Program(2, 1, 0.1, -127, 127, False, 1, True, None, (mean, linear))
     >>> Interpreter(program).scores(np.array([[0.5, 0.1], [0.8, 0.2]], dtype=np.float32)).tolist()
-    [18]
+    [19]
     """
 
     def __init__(self, program: Program) -> None:
