@@ -184,6 +184,12 @@ SUCCESSORS = {
     "net_H": "model.n_hidden=24",
     "net_nchain": "model.n_couplings=8",
     "mask_type": "model.mask=cross",
+    # hannah
+    "module.distil_weight": "teacher.run=trained_models/ID teacher.weight=0.6",
+    "module.teacher_checkpoint": "teacher.run=trained_models/ID",
+    "time_masking": "augmentation.time_mask_ms=100",
+    "frequency_masking": "features=melspec augmentation.frequency_mask=0.1",
+    "fold_bn": "compress=linear_8_8_8 compress.fold_bn=0.7",
     # anybody's
     "epochs": "trainer.max_epochs=20",
     "lr": "optimizer.lr=0.01",
