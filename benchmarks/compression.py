@@ -20,13 +20,13 @@ import torch
 from machine import machine
 from phonaut.metrics.intervals import mean_over
 from phonaut.metrics.paired import difference
-from phonaut.networks.quantized import QuantizedNetwork, Scheme
+from phonaut.networks.quantized import Scheme
 from phonaut.runs.load import load
 from phonaut.tasks.build import prepared_corpus
 from phonaut.tasks.classification import speech_data
 from phonaut.tasks.predictions import Predictions
 from phonaut.tasks.scoring import predict
-from phonaut.training.compression import calibrate
+from phonaut.training.compression import round_network
 
 RESULT = Path(__file__).parent / "results" / "compression.json"
 
@@ -35,10 +35,7 @@ def in_integers(folder: Path, scheme: str) -> Predictions:
     """Predictions on the test split of a run whose network is rounded as it is."""
     run = load(folder)
     data = speech_data(run.config, prepared_corpus(run.config), list(run.about["classes"]))
-    run.model.network = QuantizedNetwork(run.model.network, Scheme.of(scheme)).eval()
-    calibrate(run.model, data.batches("train"))
-    run.model.network.fold()
-    run.model.network.quantize()
+    round_network(run.model, Scheme.of(scheme), data.batches("train"))
     return predict(run.model, data, "test", device=torch.device("cpu"))
 
 

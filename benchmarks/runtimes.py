@@ -32,7 +32,7 @@ from phonaut.networks.quantized import QuantizedNetwork, Scheme
 from phonaut.runs.load import load
 from phonaut.tasks.build import prepared_corpus
 from phonaut.tasks.classification import speech_data
-from phonaut.training.compression import calibrate
+from phonaut.training.compression import round_network
 
 ROUNDS, EACH = 100, 20
 RUNTIMES = ("onnxruntime", "executorch")
@@ -45,10 +45,7 @@ def quantised(folder: Path) -> tuple[SpeechModel, Any]:
     data = speech_data(run.config, prepared_corpus(run.config), list(run.about["classes"]))
     model = run.model.eval()
     if not isinstance(model.network, QuantizedNetwork):
-        model.network = QuantizedNetwork(model.network, Scheme.of("linear_8_8_8")).eval()
-        calibrate(model, data.batches("train"))
-        model.network.fold()
-        model.network.quantize()
+        round_network(model, Scheme.of("linear_8_8_8"), data.batches("train"))
     return model, data
 
 

@@ -20,7 +20,7 @@ from phonaut.files import atomic_folder, write_json, write_text
 from phonaut.networks.quantized import QuantizedNetwork, Scheme
 from phonaut.tasks.build import prepared_corpus
 from phonaut.tasks.classification import Classification, speech_data
-from phonaut.training.compression import N_CALIBRATION, calibrate
+from phonaut.training.compression import N_CALIBRATION, round_network
 
 if TYPE_CHECKING:
     from phonaut.runs.load import LoadedRun
@@ -86,7 +86,10 @@ def export(
     classes = list(run.about["classes"])
     data = speech_data(config, prepared_corpus(config), classes)
     if compress is not None:
-        round_network(run, compress, data, progress)
+        check_not_rounded(run)
+        scheme = Scheme.of(compress)
+        progress(f"rounding to {scheme}, with ranges of up to {N_CALIBRATION} training recordings")
+        round_network(run.model, scheme, data.batches("train"))
     model = run.model
     rate = int(model.front_end.sample_rate)
     clip_s = (run.corpus.get("summary") or {}).get("clip_s")
@@ -126,20 +129,14 @@ def export(
     return figures
 
 
-def round_network(run: LoadedRun, bits: str, data: Any, progress: Callable[[str], None]) -> None:
-    """Round the network of a run to few bits, with ranges of training recordings.
+def check_not_rounded(run: LoadedRun) -> None:
+    """Refuse a run that was trained in few bits.
 
     Raises:
-        ValueError: it cannot be, or was trained so.
+        ValueError: it was.
     """
     if isinstance(run.model.network, QuantizedNetwork):
         raise ValueError(f"{run.folder} was trained with compress={run.model.network.scheme}: leave compress= out")
-    network = QuantizedNetwork(run.model.network, Scheme.of(bits)).eval()
-    run.model.network = network
-    progress(f"rounding to {network.scheme}, with ranges of up to {N_CALIBRATION} training recordings")
-    calibrate(run.model, data.batches("train"))
-    network.fold()
-    network.quantize()
 
 
 def with_input(run: LoadedRun, call: Callable[[Array], Array], given: str) -> Callable[[Array], Array]:

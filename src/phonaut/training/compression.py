@@ -124,6 +124,16 @@ class Compression(Callback):
         return note
 
 
+def round_network(model: SpeechModel, scheme: Scheme, batches: Iterable[Batch]) -> QuantizedNetwork:
+    """Put a network in few bits in the place of the trained one of a model, with ranges of batches of training."""
+    network = QuantizedNetwork(model.network, scheme).eval()
+    model.network = network
+    calibrate(model, batches)
+    network.fold()
+    network.quantize()
+    return network
+
+
 @torch.no_grad()
 def calibrate(model: SpeechModel, batches: Iterable[Batch]) -> None:
     """Watch the ranges of activations on batches, in evaluation, until a few hundred recordings were heard."""
