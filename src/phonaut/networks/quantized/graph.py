@@ -205,9 +205,9 @@ class Steps:
             raise ValueError("a mean over something else than frequencies cannot be quantised")
         x, source = node.args[0], self.source(node.args[0])
         output = self.quantizer(self.scheme, signed=source.levels.low < 0)
-        self.put(node, MeanOverFrequency([source], output), (x,), node)
-        if not node.kwargs.get("keepdim"):
-            kept = next(iter(reversed(list(self.quantizer_of))))
+        keepdim = node.kwargs.get("keepdim")
+        kept = self.put(node, MeanOverFrequency([source], output), (x,), node)
+        if not keepdim:
             with self.graph.inserting_after(kept):
                 squeezed = self.graph.call_method("squeeze", (kept, 2))
             kept.replace_all_uses_with(squeezed, delete_user_cb=lambda user: user is not squeezed)
@@ -230,8 +230,8 @@ class Steps:
             return True, user
         return False, node
 
-    def put(self, node: fx.Node, step: Step, arguments: Any, last: fx.Node) -> None:
-        """Put a step in the place of the operations from `node` to `last`."""
+    def put(self, node: fx.Node, step: Step, arguments: Any, last: fx.Node) -> fx.Node:
+        """Put a step in the place of the operations from `node` to `last`; its node."""
         name = str(node.target).replace(".", "_") if node.op == "call_module" else node.name
         self.made[name] = step
         with self.graph.inserting_after(last):
@@ -244,6 +244,7 @@ class Steps:
         self.graph.erase_node(node)
         assert step.output is not None
         self.quantizer_of[new] = step.output
+        return new
 
 
 def only_reader(node: fx.Node, user: fx.Node) -> bool:
