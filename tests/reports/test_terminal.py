@@ -62,6 +62,18 @@ def test_names_are_not_markup_and_any_terminal_can_show_them(make_run: MakeRun) 
     assert r"[red]\u0646\u0639\u0645[/red] by speaker:" in printed(run, encoding="ascii")
 
 
+def test_silent_recordings_are_told_and_a_refused_one_counts_once_however_many_cuts_it_had(make_run: MakeRun) -> None:
+    run = make_run(20)
+    corpus = json.loads((run / "corpus.json").read_text())
+    corpus["summary"]["remarks"] = {"silent": 4, "clipped": 2}
+    (run / "corpus.json").write_text(json.dumps(corpus))
+    broken = [{"path": "/a/tap.wav", "reason": "no samples", "cut": part} for part in ("first", "second")]
+    (run / "refused.json").write_text(json.dumps([*broken, {"path": "/a/b.wav", "reason": "no samples", "cut": "b"}]))
+    text = printed(run)
+    assert "silent       4 recordings of the corpus" in text
+    assert "refused      2 recordings, named" in text
+
+
 def test_of_a_folder_its_own_refusals_and_its_trained_speakers_are_told(make_run: MakeRun) -> None:
     run = make_run(20)
     refused = [{"path": f"/new/{i}.wav", "reason": "an empty file"} for i in range(3)]

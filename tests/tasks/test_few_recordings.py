@@ -112,6 +112,20 @@ def test_one_word_and_other_words_of_the_user(folder: Path, tmp_path: Path, monk
     assert about["rejection"]["own"] == 25
 
 
+def test_other_words_of_the_user_are_enough_where_the_encoder_heard_no_others(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    words = json.loads(next(Path("trained_models").glob("words/*/model.json")).read_text())["classes"]
+    write_tones(tmp_path / "same", n_speakers=1, n_takes=3, words=dict.fromkeys(words, 700.0))
+    write_tones(tmp_path / "same", n_speakers=5, n_takes=5, words={"_unknown_": 2000.0})
+    given = ["dataset=folder", f"dataset.data_folder={tmp_path}/same", "model=prototypes"]
+    assert main(["train", *given, "encoder.run=trained_models/words", f"output_dir={tmp_path}/runs"]) == 0
+    about = json.loads(next(tmp_path.glob("runs/*/prototypes/model.json")).read_text())["rejection"]
+    assert (about["recordings"], about["own"]) == (0, 25)
+    assert re.search(r"which 1\.0 % of 25 recordings of your _unknown_ reach", capsys.readouterr().out)
+
+
 def test_few_recordings_without_options_end_with_what_is_possible(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,6 +164,6 @@ def test_prototypes_need_other_words(
     assert "the words that encoder.run=" in capsys.readouterr().err
     monkeypatch.chdir(folder)
     assert main([*same, f"output_dir={tmp_path}"]) == 2
-    assert "no other words than yours" in capsys.readouterr().err
+    assert "put 20 recordings of other words or more into a folder _unknown_" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
     assert with_unknown(["_unknown_", "a"]) == ["a", "_unknown_"]

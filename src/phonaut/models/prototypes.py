@@ -51,7 +51,7 @@ class Prototypes(EMClassifier):
         scale: of the scores; how sure the softmax of them is.
 
     Attributes:
-        background: segments of other words by other people, for W and m.
+        background: segments of words by other people, for W and m: other words, where there are some.
         others: likewise, for t; of speakers that the encoder in front never heard, where there are some.
         origin: of `others`, in words.
 
@@ -97,7 +97,7 @@ class Prototypes(EMClassifier):
         Segments of the last class, if there are any, are other words too.
 
         Raises:
-            ValueError: a word has no segment, or there is no background.
+            ValueError: a word has no segment, there is no background, or nothing is known that is none of the words.
         """
         if self.background is None or self.others is None:
             raise ValueError("model=prototypes compares in the frames of an encoder: type encoder.run=RUN")
@@ -105,10 +105,15 @@ class Prototypes(EMClassifier):
         counts = np.bincount(segments.labels[segments.labels >= 0], minlength=self.n_classes)[:n_words]
         if (counts == 0).any():
             raise ValueError(f"class {int(np.flatnonzero(counts == 0)[0])} has no segment to start from")
+        words, own = (segments.labels >= 0) & (segments.labels < n_words), segments.labels == n_words
+        if not len(self.others) and own.sum() < LEAST_OWN:
+            raise ValueError(
+                f"{self.origin} has no other words than yours, so there is nothing to tell them from: put {LEAST_OWN} "
+                f"recordings of other words or more into a folder {UNKNOWN} beside them ({own.sum()} are there)"
+            )
         heard = self.vectors(self.background.frames, self.background.lengths)
         self.whitening = whitening(heard, self.background.labels, self.shrinkage)
         v = self.vectors(segments.frames, segments.lengths)
-        words, own = (segments.labels >= 0) & (segments.labels < n_words), segments.labels == n_words
         of_words, _ = class_means(v[words], segments.labels[words], n_words)
         if own.sum() >= LEAST_OWN:
             self.centre = v[own].mean(axis=0)
@@ -158,7 +163,7 @@ class Prototypes(EMClassifier):
         first, end = part * length // self.n_parts, -(-(part + 1) * length // self.n_parts)
         total = sums[begin + end] - sums[begin + first]
         mean: Array = total / (end - first)[:, :, None]
-        return mean.reshape(len(lengths), -1)
+        return mean.reshape(len(lengths), self.n_parts * frames.shape[1])
 
     def directions(self, frames: NDArray[Any], lengths: Index) -> Array:
         """Whitened vectors of length 1, `(B, n_parts D)`."""

@@ -168,7 +168,8 @@ def read(folder: Path | str) -> Record:
         evaluations=tuple(evaluation(run, name) for name in sorted(run.metrics, key=order)),
         config=to_yaml(replace(config, choices={})),
         choices=config.choices,
-        refused=run.read("refused.json", []),
+        # Once a recording, though several cuts of it were left out.
+        refused=list({(line["path"], line["reason"]): line for line in run.read("refused.json", [])}.values()),
         folders=run.read(FOLDERS_FILE, {}),
         prepared=prepared,
         why_not=why_not,

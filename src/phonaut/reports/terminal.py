@@ -145,6 +145,8 @@ def lines(record: Record, name: str | None) -> list[Line]:
     if refused:
         about = "" if folder is None else f" of {evaluation.name}"
         result.append(("refused", things(len(refused), "recording"), f"{about}, named in the report with the reasons"))
+    if silent := record.run.corpus.get("summary", {}).get("remarks", {}).get("silent"):
+        result.append(("silent", things(silent, "recording"), " of the corpus: every sample of them is 0"))
     if folder and (sentence := trained_speakers(folder)):
         result.append(("speakers", "", sentence))
     if (cuts := record.run.folder / CUTS).exists():

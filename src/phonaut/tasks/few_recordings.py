@@ -86,7 +86,7 @@ def give_background(config: Config, model: SpeechModel, words: Sequence[str]) ->
         words: of the user, which are left out.
 
     Raises:
-        ValueError: the corpus of the encoder's run is not there, or has no other words.
+        ValueError: the corpus of the encoder's run is not there.
     """
     network, run = model.network, config.encoder.run
     assert isinstance(network, Prototypes)
@@ -116,10 +116,9 @@ def give_background(config: Config, model: SpeechModel, words: Sequence[str]) ->
     enough = len(labels) >= LEAST_OTHERS and len(np.unique(labels)) >= LEAST_WORDS
     splits = unheard if enough else list(parts)
     is_word = np.array([not name.startswith("_") for name in classes])
-    network.background = among(parts["train"], other & is_word)
+    # What varies within words can be learned from yours by other people, too.
+    network.background = among(parts["train"], other & is_word if (other & is_word).any() else is_word)
     network.others = joined([among(parts[split], other) for split in splits])
-    if not len(network.others) or not len(network.background):
-        raise ValueError(f"encoder.run={run} has no other words than yours, so there is nothing to tell them from")
     network.origin = f"{' and '.join(splits)} of {run}"
 
 

@@ -103,15 +103,19 @@ def rejection(record: Record) -> str:
     """Sentence on the threshold for what is none of the words, and on what it was chosen; empty where there is none."""
     if not (found := record.run.model.get("rejection")):
         return ""
-    own = f" and {things(found['own'], 'recording')} of your {UNKNOWN}" if found["own"] else ""
+    of_encoder = (
+        f"{things(found['recordings'], 'recording')} of {things(found['words'], 'other word')} by "
+        f"{things(found['speakers'], 'speaker')} ({found['of']})"
+    )
+    own = f"{things(found['own'], 'recording')} of your {UNKNOWN}"
+    others = " and ".join([*[of_encoder][: found["recordings"]], *[own][: found["own"]]])
     alone = ", ".join(found.get("alone", ()))
     of_one = (
         f"; of {alone} there is one recording, which no other can recognise: it counts as an error" if alone else ""
     )
     return (
         f"none of the words below a cosine of {found['threshold']:.2f}, which {percent(found['false_accepts'])} of "
-        f"{things(found['recordings'], 'recording')} of {things(found['words'], 'other word')} by "
-        f"{things(found['speakers'], 'speaker')} ({found['of']}){own} reach{of_one}"
+        f"{others} reach{of_one}"
     )
 
 
