@@ -56,6 +56,16 @@ def test_what_is_typed_wins_over_the_recipe_and_leaves_the_rest_of_it() -> None:
     assert compose(["trainer.max_epochs=7"]).trainer["max_epochs"] == 7
 
 
+@pytest.mark.parametrize("corpus", ["fsdd", "synthetic"])
+def test_densities_of_words_hear_no_zeros_around_a_recording_unless_silence_is_a_class(corpus: str) -> None:
+    assert compose(["model=gmmhmm", f"dataset={corpus}"]).dataset["clip_s"] is None
+    assert compose(["model=gmmhmm", f"dataset={corpus}", "dataset.clip_s=0.5"]).dataset["clip_s"] == 0.5
+    assert compose(["model=tc-res8", f"dataset={corpus}"]).dataset["clip_s"] == 1.0
+    assert compose(["model=gmmhmm", f"dataset={corpus}", "recipe=none"]).dataset["clip_s"] == 1.0
+    snips = ["model=gmmhmm", "dataset=snips", "dataset.noise_dataset=[tau]"]
+    assert draft(snips)[0].dataset["clip_s"] == 2.0
+
+
 def test_what_the_model_has_chosen_stays() -> None:
     pretraining, _ = draft(["model=mockingjay_small"])
     assert (pretraining.choices["features"], pretraining.recipe) == ("mel", "none")

@@ -8,6 +8,7 @@ corpus or the model chooses comes as its own file says, and the words of the rec
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -103,7 +104,22 @@ def words_of(name: str, base: Config, typed: Mapping[str, str]) -> list[str]:
         learned = base.choices["module"] == "speech_classifier"
         streams = ["normalizer=batch"] if learned and any(word.startswith("normalizer=") for word in words) else []
         words = [word for word in words if not word.startswith("normalizer=")] + streams
+    if not is_for_padding(base, typed):
+        taken.add("dataset.clip_s")
+    taken.discard("dataset")  # which is chosen by whom the recipe serves
     return [word for word in words if re.split(r"[.=]", word)[0] not in taken and word.split("=", 1)[0] not in taken]
+
+
+def is_for_padding(base: Config, typed: Mapping[str, str]) -> bool:
+    """Whether a recipe may leave the recordings of a corpus as long as they are, where it pads them without options.
+
+    Not where silence is cut, which has no length of its own.
+    """
+    corpus, key = base.dataset, "clip_s"
+    has_silence = typed.get("dataset.noise_dataset", corpus.get("noise_dataset")) not in (None, "null")
+    if f"dataset.{key}" in typed or corpus.get(key) is None or has_silence:
+        return False
+    return "None" in str(inspect.signature(class_of(corpus)).parameters[key].annotation)
 
 
 def hint(name: str, key: str) -> str:

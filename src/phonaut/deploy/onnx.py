@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from phonaut.arrays import Array
+from phonaut.deploy.density_graph import DensityGraph, why_no_graph
 from phonaut.deploy.quantized_graph import QuantizedGraph
 from phonaut.files import write_bytes
-from phonaut.models.encoded import EncodedFrontEnd
+from phonaut.models.em_classifier import EMClassifier
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.convolutional import ConvolutionalNetwork
 from phonaut.networks.recurrent import Recurrent
@@ -57,9 +58,9 @@ class FromFeatures(nn.Module):
 
 def why_no_onnx(model: SpeechModel) -> str | None:
     """Why a model cannot be exported, in one sentence; None where it can."""
-    if isinstance(model.front_end, EncodedFrontEnd):
-        return "an encoder stands in front of the network: its export is not there yet"
-    if not isinstance(model.network, (ConvolutionalNetwork, QuantizedGraph, Recurrent)):
+    if isinstance(model.network, EMClassifier):
+        return why_no_graph(model.network)
+    if not isinstance(model.network, (ConvolutionalNetwork, QuantizedGraph, Recurrent, DensityGraph)):
         return f"{type(model.network).__name__} is not exported: networks of convolutions and recurrences are"
     return None
 

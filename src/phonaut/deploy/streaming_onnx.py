@@ -50,8 +50,6 @@ class Hop(nn.Module):
     def __init__(self, model: SpeechModel, *, window_ms: float = 1000.0) -> None:
         super().__init__()
         stream = StreamingModel(with_graph(model, ONNX_RUNTIME), window_ms=window_ms)
-        if stream.front_end.options.deltas:
-            raise ValueError("features.deltas are not exported hop by hop: train with features.deltas=0")
         self.model, self.window = stream.model, stream.window
         self.n_samples = stream.front_end.layout.hop_length * stream.network.time_stride
         self.ongoing = OngoingNetwork(stream.network)

@@ -43,14 +43,16 @@ def slopes(front_end: FrontEnd, frames: Tensor, past: dict[str, Tensor]) -> list
     """The orders of deltas of the next `frames (B, T, D)`, T >= 0, as `past` is brought up to date."""
     kind, orders = front_end.options.delta_kind, [frames]
     reach = 4 if kind == "htk" else 8
-    begun = bool(past.get("begun", False))
+    begun = past.get("begun")
     for order in range(1, front_end.options.deltas + 1):
         below, key = orders[-1] if kind == "htk" else frames, f"deltas.{order}"
         first = below[:, :1] if below.shape[1] else below.new_zeros(len(below), 1, below.shape[2])
-        before = past[key] if begun else first.expand(-1, reach, -1)
+        first = first.expand(-1, reach, -1)
+        before = first if begun is None else torch.where(begun > 0, past[key], first)
         joined = torch.cat([before, below], dim=1)
         past[key] = joined[:, joined.shape[1] - reach :]
         lengths = torch.full((len(below),), joined.shape[1], device=below.device)
         orders.append(deltas(joined, lengths, causal=True, kind=kind, order=order)[:, reach:])
-    past["begun"] = whole(int(begun or frames.shape[1] > 0))
+    if begun is None or frames.shape[1]:
+        past["begun"] = whole(int(frames.shape[1] > 0))
     return orders[1:]

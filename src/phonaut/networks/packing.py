@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from phonaut.features.functional import length_mask
@@ -30,12 +31,16 @@ class Packing:
 
     @cached_property
     def counts(self) -> list[int]:
-        """The lengths as numbers."""
+        """The lengths as numbers; of what is exported, whose lengths are no numbers yet, all T: nothing pads it."""
+        if torch.compiler.is_exporting():
+            return [self.n_frames] * self.lengths.shape[0]
         return [int(n) for n in self.lengths.tolist()]
 
     @cached_property
     def places(self) -> Tensor:
         """Indices of the valid frames in the flattened padded batch, `(N,)`."""
+        if self.is_even:
+            return torch.arange(len(self.lengths) * self.n_frames, device=self.lengths.device)
         return length_mask(self.lengths, self.n_frames).flatten().nonzero().squeeze(1)
 
     @cached_property

@@ -34,6 +34,21 @@ probabilities = method.execute([torch.from_numpy(audio)[None]])[0][0].softmax(di
 print(about["labels"][int(probabilities.argmax())], float(probabilities.max()))
 ```
 """
+STREAM = """\
+Hop by hop (`stream.onnx`; {n_changed} of {n:,} decisions on {split} differ from those over whole recordings;
+{state_bytes:,} bytes of state):
+
+```python
+stream = onnxruntime.InferenceSession("stream.onnx")
+about = stream.get_modelmeta().custom_metadata_map
+state = {{s["name"]: np.full(s["shape"], s["filled_with"], s["type"]) for s in json.loads(about["state"])}}
+hop = int(about["hop_samples"])  # {hop_samples} samples
+for begin in range(0, len(audio) - hop + 1, hop):
+    scores, *after = stream.run(None, {{"audio": audio[None, begin : begin + hop], **state}})
+    state = dict(zip(state, after))
+    print((begin + hop) / rate, labels[scores[0].argmax()])
+```
+"""
 ON_DEVICE = "`network.pte` is linked into ExecuTorch's runtime with the Cortex-M kernels; its input are features.\n"
 C = """\
 ```sh
@@ -97,4 +112,6 @@ def card(run: Any, figures: Mapping[str, Any]) -> str:
     if "plan" in figures:
         lines += ["", "What it needs:", "", "```", *figures["plan"], "```"]
     lines += ["", "Without Phonaut:", "", program]
+    if "stream" in figures:
+        lines.append(STREAM.format(**figures["stream"]))
     return "\n".join(lines)

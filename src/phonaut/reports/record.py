@@ -168,8 +168,7 @@ def read(folder: Path | str) -> Record:
         evaluations=tuple(evaluation(run, name) for name in sorted(run.metrics, key=order)),
         config=to_yaml(replace(config, choices={})),
         choices=config.choices,
-        # Once a recording, though several cuts of it were left out.
-        refused=list({(line["path"], line["reason"]): line for line in run.read("refused.json", [])}.values()),
+        refused=once_each(run.read("refused.json", [])),
         folders=run.read(FOLDERS_FILE, {}),
         prepared=prepared,
         why_not=why_not,
@@ -196,3 +195,8 @@ def prepared_or_reason(run: Run) -> tuple[PreparedCorpus | None, str]:
     except (ValueError, OSError) as error:
         return None, str(error)
     return prepared, "" if prepared else f"{run.corpus.get('folder', 'the prepared corpus')} is not there any more"
+
+
+def once_each(refused: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Refused recordings, each of them once though several cuts of it were left out."""
+    return list({(line["path"], line["reason"]): line for line in refused}.values())

@@ -84,6 +84,10 @@ def show_exported(folder: Path, figures: Mapping[str, Any], *, console: Console 
         lines.append((split, f"{things(one['n_changed'], 'decision')} of {one['n']:,} changed, scores differ by "
                              f"{one['largest_difference']:.1e} at most; accuracy {percent(one['accuracy'][0])} and "
                              f"{percent(one['accuracy'][1])}"))  # fmt: skip
+    if stream := figures.get("stream"):
+        changed = f"{things(stream['n_changed'], 'decision')} of {stream['n']:,} hops changed"
+        size = f"{stream['hop_samples']:,} samples a hop, {stream['state_bytes']:,} bytes of state"
+        lines.append(("stream", f"{changed}, scores differ by {stream['largest_difference']:.1e} at most; {size}"))
     lines += [
         ("latency", f"{given} in, one thread: " + ", ".join(f"{name} {ms:.2f} ms" for name, ms in times.items()))
         for given, times in figures["latency_ms"].items()

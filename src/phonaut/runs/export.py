@@ -16,16 +16,18 @@ import torch
 from phonaut.arrays import Array, spread
 from phonaut.deploy.backends import Written, backend, in_floating_point
 from phonaut.deploy.onnx import why_no_onnx
+from phonaut.deploy.streaming import StreamingModel, why_no_stream
 from phonaut.files import atomic_folder, write_json, write_text
 from phonaut.networks.quantized import QuantizedNetwork, Scheme
 from phonaut.tasks.build import prepared_corpus
-from phonaut.tasks.classification import Classification, speech_data
+from phonaut.tasks.classification import Classification, speech_data, window_ms_of
 from phonaut.training.compression import N_CALIBRATION, round_network
 
 if TYPE_CHECKING:
     from phonaut.runs.load import LoadedRun
 
 FILES = {"audio": "model", "features": "network"}  # what each input is the input of
+STREAM = "stream"
 CARD, FIGURES = "model_card.md", "export.json"
 WINDOW_S = 1.0  # of the example, where the clips of a corpus have lengths of their own
 N_TIMED = 50
@@ -114,7 +116,7 @@ def export(
             for split in ("validation", "test")
             if len(data.dataset(split))
         }
-        figures = {
+        figures: dict[str, Any] = {
             "backend": backend_name,
             "bits": str(model.network.scheme) if isinstance(model.network, QuantizedNetwork) else "float32",
             **about,
@@ -124,6 +126,12 @@ def export(
             "bytes": {path.name: path.stat().st_size for path in sorted(made.rglob("*")) if path.is_file()},
             **({"plan": list(written[given].plan)} if written[given].plan else {}),
         }
+        if hasattr(runtime, "write_stream") and why_no_stream(model) is None:
+            progress(f"writing {STREAM + runtime.SUFFIX}, a hop of audio and the state in")
+            path = made / (STREAM + runtime.SUFFIX)
+            opened = runtime.write_stream(model, path, about=about, window_ms=window_ms_of(config))
+            figures["stream"] = stream_parity(run, data, opened(path), window_ms_of(config), n_parity)
+            figures["bytes"][path.name] = path.stat().st_size
         write_json(made / FIGURES, figures)
         write_text(made / CARD, card(run, figures))
     return figures
@@ -213,6 +221,25 @@ def parity_of(run: LoadedRun, data: Any, runtime: Callable[[Array], Array], spli
     before, after = (float((one == labels)[known].mean()) if known.any() else float("nan") for one in decided)
     largest, n_changed = float(np.abs(ours - theirs).max()), int((decided[0] != decided[1]).sum())
     return Parity(len(rows), largest, n_changed, (before, after))
+
+
+def stream_parity(run: LoadedRun, data: Any, stream: Any, window_ms: float, n: int) -> dict[str, Any]:
+    """A streaming file, hop by hop, beside the model over each whole recording: of test, else of validation."""
+    split = next(split for split in ("test", "validation", "train") if len(data.dataset(split)))
+    reference, table = StreamingModel(run.model, window_ms=window_ms), data.prepared.utterances(split)
+    begun, largest, changed, n_rows, hop = dict(stream.state), 0.0, 0, 0, stream.n_samples
+    for row in spread(len(table), n):
+        audio = np.asarray(table.audio(int(row), 0, int(table.n_samples[row])))[None].astype(np.float32)
+        ours = reference.offline(torch.from_numpy(audio))[0].numpy()[: audio.shape[1] // hop]
+        stream.state = dict(begun)
+        if len(ours):
+            theirs = np.concatenate([stream.step(audio[:, i * hop : (i + 1) * hop]) for i in range(len(ours))])
+            largest = max(largest, float(np.abs(ours - theirs).max()))
+            changed += int((ours.argmax(axis=1) != theirs.argmax(axis=1)).sum())
+            n_rows += len(ours)
+    state_bytes = sum(value.nbytes for value in begun.values())
+    return {"hop_samples": hop, "state_bytes": state_bytes, "split": split, "n": n_rows, "n_changed": changed,
+            "largest_difference": largest}  # fmt: skip
 
 
 def latency_ms(calls: Mapping[str, Callable[[], Any]]) -> dict[str, float]:

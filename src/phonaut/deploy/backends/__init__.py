@@ -5,9 +5,11 @@ A backend is a module with
     SUFFIX    of its files
     INPUTS    what its files take: audio, features
     FLOAT     it also runs networks that are not quantised
+    DENSITIES  and Gaussian mixtures and HMMs of them
     PACKAGES  what it needs: a module, and the sentence that says how to install it
     NATIVE    this computer runs them with the code of the device: their latency says something
     write(model, path, *, n_samples, about, features) -> Written
+    write_stream(model, path, *, about, window_ms)    where models stream there: what opens the file and runs it
 
 `write` refuses in a sentence (`ValueError`) what it cannot write, and says how to install a package that is missing.
 """
@@ -23,8 +25,10 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from phonaut.arrays import Array
+from phonaut.deploy.density_graph import DensityGraph
 from phonaut.deploy.quantized_graph import QuantizedGraph
 from phonaut.deploy.rounded_steps import Form
+from phonaut.models.generative_classifier import GenerativeClassifier
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.convolutional import ConvolutionalNetwork
 from phonaut.networks.quantized import QuantizedNetwork
@@ -74,8 +78,10 @@ def problems(name: str, network: type, *, has_bits: bool) -> list[str]:
         runtime = backend(name)
     except ValueError as error:
         return [str(error)]
-    if not issubclass(network, (ConvolutionalNetwork, Recurrent)):
-        return [f"backend={name}: {network.__name__} is not exported: networks of convolutions and recurrences are"]
+    kinds: tuple[type, ...] = (ConvolutionalNetwork, Recurrent)
+    if not issubclass(network, (*kinds, GenerativeClassifier) if runtime.DENSITIES else kinds):
+        are = ", Gaussian mixtures and HMMs of them are" if runtime.DENSITIES else " are"
+        return [f"backend={name}: {network.__name__} is not exported: networks of convolutions and recurrences{are}"]
     if issubclass(network, Recurrent) and (has_bits or not runtime.FLOAT):
         return [
             f"backend={name}: recurrent networks in few bits have no kernels there: leave compress= or backend= out"
@@ -86,7 +92,9 @@ def problems(name: str, network: type, *, has_bits: bool) -> list[str]:
 
 
 def with_graph(model: SpeechModel, form: Form) -> SpeechModel:
-    """A model whose network, where it is quantised, is the graph that runtimes take."""
+    """A model whose network is the graph that runtimes take, where it is quantised or of densities."""
+    if isinstance(model.network, GenerativeClassifier):
+        return SpeechModel(model.front_end, DensityGraph(model.network), model.normalizer).eval()
     if not isinstance(model.network, QuantizedNetwork):
         return model
     return SpeechModel(model.front_end, QuantizedGraph(model.network, form=form), model.normalizer).eval()

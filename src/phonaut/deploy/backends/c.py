@@ -21,7 +21,7 @@ from phonaut.networks.quantized import QuantizedNetwork
 
 SUFFIX = ""
 INPUTS = ("audio",)
-NATIVE, FLOAT = True, False
+NATIVE, FLOAT, DENSITIES = True, False, False
 PACKAGES: dict[str, str] = {}
 COMPILER = "gcc"
 

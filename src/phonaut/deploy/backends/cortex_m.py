@@ -16,7 +16,7 @@ from phonaut.models.speech_model import SpeechModel
 
 SUFFIX = ".pte"
 INPUTS = ("features",)
-NATIVE, FLOAT = False, False
+NATIVE, FLOAT, DENSITIES = False, False, False
 PACKAGES = {"executorch": MISSING, "tosa": MISSING_TOSA}
 
 

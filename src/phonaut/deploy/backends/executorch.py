@@ -13,7 +13,7 @@ from phonaut.models.speech_model import SpeechModel
 
 SUFFIX = ".pte"
 INPUTS = ("audio", "features")
-NATIVE, FLOAT = True, True
+NATIVE, FLOAT, DENSITIES = True, True, False
 PACKAGES = {"executorch": MISSING}
 
 
