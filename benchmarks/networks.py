@@ -55,10 +55,14 @@ def measured(name: str, overrides: list[str], runs: Path) -> dict[str, float]:
 def draw(rows: dict[str, dict[str, float]]) -> None:
     """Accuracy over multiply-accumulates, with intervals."""
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    for name, row in rows.items():
+    for i, (name, row) in enumerate(sorted(rows.items(), key=lambda one: one[1]["value"])):
         low, high = row["value"] - row["low"], row["high"] - row["value"]
         axes.errorbar(row["macs"], 100 * row["value"], yerr=[[100 * low], [100 * high]], fmt="o", color="C0", alpha=0.7)
-        axes.annotate(f" {name}, {row['parameters'] / 1000:.0f} k", (row["macs"], 100 * row["value"]), fontsize=8)
+        text, at = f"{name}, {row['parameters'] / 1000:.0f} k", (row["macs"], 100 * row["value"])
+        side = (
+            {"xytext": (5, 0), "ha": "left"} if i % 2 else {"xytext": (-5, 0), "ha": "right"}
+        )  # of neighbours, not one
+        axes.annotate(text, at, textcoords="offset points", va="center", fontsize=8, **side)
     axes.set_xscale("log")
     axes.set_xlabel("multiply-accumulates for a second of speech")
     axes.set_ylabel("accuracy in %, 95 % interval")

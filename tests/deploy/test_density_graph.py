@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from phonaut.deploy.density_graph import DensityGraph, why_no_graph
+from phonaut.deploy.prototype_graph import PrototypesGraph
 from phonaut.models.em_classifier import Segments
 from phonaut.models.generative_classifier import GenerativeClassifier
+from phonaut.models.prototypes import Prototypes
 
 WIDTH, N_CLASSES = 3, 4
 
@@ -46,6 +48,23 @@ def test_its_scores_are_those_of_the_classifier(options: dict[str, object]) -> N
         frames = torch.from_numpy(np.random.default_rng(n).normal(52, 3, (1, n, WIDTH)).astype(np.float32))
         expected = network(frames, torch.tensor([n]))
         torch.testing.assert_close(graph(frames, torch.tensor([n])), expected.float(), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_parts", [1, 3])
+def test_that_of_prototypes_has_their_scores_too(n_parts: int) -> None:
+    rng = np.random.default_rng(1)
+    labels = np.tile(np.arange(N_CLASSES), 30)
+    lengths = rng.integers(1, 9, len(labels))
+    frames = rng.standard_normal((int(lengths.sum()), WIDTH)) + np.repeat(labels, lengths)[:, None]
+    segments = Segments(frames, lengths, labels, np.full(len(labels), "s"))
+    network = Prototypes(n_features=WIDTH, n_classes=N_CLASSES, n_parts=n_parts)
+    network.background = network.others = segments
+    network.initialize(segments, seed=0)
+    graph = PrototypesGraph(network)
+    for n in (1, 2, 7):
+        heard = torch.from_numpy(rng.standard_normal((1, n, WIDTH)).astype(np.float32))
+        expected = network(heard, torch.tensor([n]))
+        torch.testing.assert_close(graph(heard, torch.tensor([n])), expected.float(), rtol=1e-5, atol=1e-5)
 
 
 def test_flows_are_said_to_have_none() -> None:

@@ -20,13 +20,16 @@ from torch import Tensor, nn
 
 from phonaut.arrays import Array
 from phonaut.deploy.density_graph import DensityGraph, why_no_graph
+from phonaut.deploy.prototype_graph import PrototypesGraph
 from phonaut.deploy.quantized_graph import QuantizedGraph
 from phonaut.files import write_bytes
 from phonaut.models.em_classifier import EMClassifier
+from phonaut.models.prototypes import Prototypes
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.convolutional import ConvolutionalNetwork
 from phonaut.networks.recurrent import Recurrent
 
+GRAPHS = (QuantizedGraph, DensityGraph, PrototypesGraph)
 MISSING = "backend=onnxruntime needs onnx, onnxscript and onnxruntime: pip install 'phonaut[export]'"
 LEAST_S, LONGEST_S = 0.1, 600.0
 
@@ -58,9 +61,9 @@ class FromFeatures(nn.Module):
 
 def why_no_onnx(model: SpeechModel) -> str | None:
     """Why a model cannot be exported, in one sentence; None where it can."""
-    if isinstance(model.network, EMClassifier):
+    if isinstance(model.network, EMClassifier) and not isinstance(model.network, Prototypes):
         return why_no_graph(model.network)
-    if not isinstance(model.network, (ConvolutionalNetwork, QuantizedGraph, Recurrent, DensityGraph)):
+    if not isinstance(model.network, (ConvolutionalNetwork, Recurrent, Prototypes, *GRAPHS)):
         return f"{type(model.network).__name__} is not exported: networks of convolutions and recurrences are"
     return None
 

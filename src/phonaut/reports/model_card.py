@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from phonaut.files import read_json
+from phonaut.runs.run import DETECTION_FILE
 
 PROGRAM = """\
 ```python
@@ -91,6 +95,7 @@ def card(run: Any, figures: Mapping[str, Any]) -> str:
             for given, times in latency.items()
         )
         + ".",
+        *thresholds(run.folder, about),
         "",
         "| split | metric | value | 95 % interval | n |",
         "|---|---|---|---|---|",
@@ -115,3 +120,14 @@ def card(run: Any, figures: Mapping[str, Any]) -> str:
     if "stream" in figures:
         lines.append(STREAM.format(**figures["stream"]))
     return "\n".join(lines)
+
+
+def thresholds(folder: Path, about: Mapping[str, Any]) -> list[str]:
+    """Lines on thresholds that the run keeps: of detection, and for what is none of its words."""
+    detection = read_json(folder / DETECTION_FILE, dict[str, Any]()).get("threshold")
+    lines = [f"- **Detects** where a smoothed probability reaches {detection['value']:.3g}, {detection['how']} with "
+             f"{detection['settings']}."] if detection else []  # fmt: skip
+    if rejection := about.get("rejection"):
+        chosen = f"which {rejection['recordings']} recordings of other words ({rejection['of']}) chose"
+        lines.append(f"- **Rejects** below a cosine of {rejection['threshold']:.3g}, {chosen}: the last label.")
+    return lines

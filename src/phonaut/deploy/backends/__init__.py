@@ -5,7 +5,7 @@ A backend is a module with
     SUFFIX    of its files
     INPUTS    what its files take: audio, features
     FLOAT     it also runs networks that are not quantised
-    DENSITIES  and Gaussian mixtures and HMMs of them
+    DENSITIES  and Gaussian mixtures, HMMs of them, and prototypes
     PACKAGES  what it needs: a module, and the sentence that says how to install it
     NATIVE    this computer runs them with the code of the device: their latency says something
     write(model, path, *, n_samples, about, features) -> Written
@@ -26,9 +26,11 @@ from torch import nn
 
 from phonaut.arrays import Array
 from phonaut.deploy.density_graph import DensityGraph
+from phonaut.deploy.prototype_graph import PrototypesGraph
 from phonaut.deploy.quantized_graph import QuantizedGraph
 from phonaut.deploy.rounded_steps import Form
 from phonaut.models.generative_classifier import GenerativeClassifier
+from phonaut.models.prototypes import Prototypes
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.convolutional import ConvolutionalNetwork
 from phonaut.networks.quantized import QuantizedNetwork
@@ -38,6 +40,7 @@ RETIRED = {
     "torchmobile": "backend=torchmobile: PyTorch Mobile is no longer developed; ExecuTorch replaces it: "
     "backend=executorch",
 }
+GRAPHS: dict[type, Callable[..., nn.Module]] = {GenerativeClassifier: DensityGraph, Prototypes: PrototypesGraph}
 
 
 class Written(NamedTuple):
@@ -79,7 +82,7 @@ def problems(name: str, network: type, *, has_bits: bool) -> list[str]:
     except ValueError as error:
         return [str(error)]
     kinds: tuple[type, ...] = (ConvolutionalNetwork, Recurrent)
-    if not issubclass(network, (*kinds, GenerativeClassifier) if runtime.DENSITIES else kinds):
+    if not issubclass(network, (*kinds, *GRAPHS) if runtime.DENSITIES else kinds):
         are = ", Gaussian mixtures and HMMs of them are" if runtime.DENSITIES else " are"
         return [f"backend={name}: {network.__name__} is not exported: networks of convolutions and recurrences{are}"]
     if issubclass(network, Recurrent) and (has_bits or not runtime.FLOAT):
@@ -93,8 +96,9 @@ def problems(name: str, network: type, *, has_bits: bool) -> list[str]:
 
 def with_graph(model: SpeechModel, form: Form) -> SpeechModel:
     """A model whose network is the graph that runtimes take, where it is quantised or of densities."""
-    if isinstance(model.network, GenerativeClassifier):
-        return SpeechModel(model.front_end, DensityGraph(model.network), model.normalizer).eval()
+    for kind, graph in GRAPHS.items():
+        if isinstance(model.network, kind):
+            return SpeechModel(model.front_end, graph(model.network), model.normalizer).eval()
     if not isinstance(model.network, QuantizedNetwork):
         return model
     return SpeechModel(model.front_end, QuantizedGraph(model.network, form=form), model.normalizer).eval()
