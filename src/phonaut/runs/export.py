@@ -110,12 +110,9 @@ def export(
                                  "dataset.clip_s=1")  # fmt: skip
         given = runtime.INPUTS[0]
         runs = with_input(run, written[given].run, given)
-        progress(f"running both on up to {n_parity} recordings of validation and of test")
-        parity = {
-            split: parity_of(run, data, runs, split, n_parity)
-            for split in ("validation", "test")
-            if len(data.dataset(split))
-        }
+        splits = [split for split in ("validation", "test") if len(data.dataset(split))] or ["train"]
+        progress(f"running both on up to {n_parity} recordings of {' and of '.join(splits)}")
+        parity = {split: parity_of(run, data, runs, split, n_parity) for split in splits}
         figures: dict[str, Any] = {
             "backend": backend_name,
             "bits": str(model.network.scheme) if isinstance(model.network, QuantizedNetwork) else "float32",
@@ -213,9 +210,9 @@ def parity_of(run: LoadedRun, data: Any, runtime: Callable[[Array], Array], spli
             run.model(torch.from_numpy(audio)[None], torch.tensor([len(audio)])).numpy() for audio in recordings
         ])  # fmt: skip
     theirs = np.concatenate([runtime(audio[None].astype(np.float32)) for audio in recordings])
-    scored = run.run.predictions(split)
-    label_of = dict(zip(scored.cut.tolist(), scored.label.tolist(), strict=True))
-    labels = np.array([label_of.get(str(table.id(int(row))), -1) for row in rows])
+    spans = data.spans[split]
+    label_of = dict(zip(spans.row.tolist(), spans.label.tolist(), strict=True))
+    labels = np.array([label_of.get(int(row), -1) for row in rows])
     known = labels >= 0
     decided = [scores.argmax(axis=1) for scores in (ours, theirs)]
     before, after = (float((one == labels)[known].mean()) if known.any() else float("nan") for one in decided)
