@@ -2,15 +2,13 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from helpers.processes import Command
 from helpers.runs_of_tones import run_settings, write_tones
 from phonaut.cli import main
 from phonaut.cli.train import train_one
@@ -28,14 +26,10 @@ def test_two_trainings_in_noise_are_compared_and_the_table_is_whole_in_a_narrow_
         assert main(["evaluate", f"trained_models/x/{model}", "noise=white", "snr_db=0,20"]) == 0
     capsys.readouterr()
     words = ["compare", "trained_models/x/majority", "trained_models/x/gmm"]
-    done = subprocess.run(
-        [sys.executable, "-m", "phonaut", *words],
-        capture_output=True, text=True, env=os.environ | {"COLUMNS": "40"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "…" not in done.stdout
-    assert "accuracy on 12 clips of 2 speakers (test)" in done.stdout
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("gmm")]
+    shown = Command(tmp_path, words, COLUMNS="40").finish()
+    assert "…" not in shown
+    assert "accuracy on 12 clips of 2 speakers (test)" in shown
+    (line,) = [line for line in shown.splitlines() if line.startswith("gmm")]
     values = {}
     for model in ("majority", "gmm"):
         metrics = json.loads((tmp_path / "trained_models" / "x" / model / "metrics.json").read_text())["test"]
@@ -43,7 +37,7 @@ def test_two_trainings_in_noise_are_compared_and_the_table_is_whole_in_a_narrow_
         assert metrics["accuracy/white_0_db"]["n"] == 12
     assert f"{100 * values['gmm']:.1f} %" in line
     assert f"{100 * (values['gmm'] - values['majority']):+.1f} (" in line
-    written = [Path(text) for text in done.stdout.splitlines() if text.startswith("trained_models/comparisons")]
+    written = [Path(text) for text in shown.splitlines() if text.startswith("trained_models/comparisons")]
     assert [path.name for path in written] == ["compare.html", "compare.csv", "noise.png"]
     rows = list(csv.DictReader(written[1].open()))
     assert [row["run"] for row in rows] == ["majority", "gmm"]

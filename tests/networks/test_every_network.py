@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 
 from phonaut.config.compose import draft
 from phonaut.config.nodes import class_of, options_of
-from phonaut.config.plugins import choices
+from phonaut.config.plugins import CONF, choices, node_of_group
+from phonaut.config.yaml_files import read_yaml
 from phonaut.models import EMClassifier
 from phonaut.networks import DSTCN, GDS, GRU, LSTM, MDTC, RNN, BCResNet, Probe, TCResNet8, TCResNet14
 
@@ -22,12 +24,17 @@ def configured() -> dict[str, Callable[..., nn.Module]]:
     """Every network that classifies, as its configuration file has it: a new file is tested by being there."""
     found = {}
     for name in choices()["model"]:
-        node = draft([f"model={name}"])[0].model
-        target, options = class_of(node), options_of(node)
+        target = named_in(CONF / "model" / f"{name}.yaml")
         classifies = isinstance(target, type) and {"n_features", "n_classes"} <= signature(target).parameters.keys()
         if classifies and issubclass(target, nn.Module) and not issubclass(target, EMClassifier):
-            found[name] = partial(target, **options)
+            found[name] = partial(target, **options_of(node_of_group("model", name, {}, {})))
     return found
+
+
+def named_in(file: Path) -> Any:
+    """The class of a model, which may be named by a file that it builds on."""
+    content = read_yaml(file) if file.exists() else {}
+    return class_of(content if "_target_" in content else draft([f"model={file.stem}"])[0].model)
 
 
 VARIANTS: dict[str, Callable[..., nn.Module]] = {

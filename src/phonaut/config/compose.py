@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 REQUIRED = ("dataset", "protocol", "features", "model", "task", "module", "optimizer", "checkpoint", "trainer")
 COMPOSING = threading.RLock()
 FROM_FOLDER = ("n_features", "frame_shift_s", "frame_offset_s")  # of features=frames
+UNKNOWN = object()
 
 
 class ConfigurationError(ValueError):
@@ -415,15 +416,35 @@ def key_problem(config: DictConfig, key: str, value: Any, hint: Any, *, adds: bo
         return f"unknown key {key}"  # written into a run, and set by nobody
     if adds:
         return None if key.partition(".")[0] in KEYS else f"unknown key {key}{aliases.successor(key, KEYS)}"
-    known = flat_config(config)
-    if key in known:
-        return value_problem(key, known[key], value, hint)
+    if (default := default_of(config, key)) is not UNKNOWN:
+        return value_problem(key, default, value, hint)
     node: Any = config
     for name in key.split("."):
         node = node.get(name) if isinstance(node, DictConfig) else None
     if isinstance(node, DictConfig):
         return f"{key} is a group of keys: set one of them, like {next(iter(flat_config(node, key + '.')), key)}"
-    return f"unknown key {key}{aliases.successor(key, known)}"
+    return f"unknown key {key}{aliases.successor(key, flat_config(config))}"
+
+
+def default_of(config: DictConfig, key: str) -> Any:
+    """What `flat_config` has for a key, and `UNKNOWN` for one that it lacks, without a look at the others."""
+    from omegaconf import DictConfig, OmegaConf
+
+    *groups, name = key.split(".")
+    node: Any = config
+    for group in groups:
+        node = node._get_node(group, validate_access=False) if is_group(node) else None
+    found = node._get_node(name, validate_access=False) if is_group(node) else None
+    if found is None or (isinstance(found, DictConfig) and not found._is_none()):
+        return UNKNOWN
+    return None if OmegaConf.is_interpolation(node, name) else node[name]
+
+
+def is_group(node: Any) -> bool:
+    """True for keys with values."""
+    from omegaconf import DictConfig
+
+    return isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation()
 
 
 def value_problem(key: str, default: Any, value: Any, hint: Any) -> str | None:

@@ -152,12 +152,22 @@ def load_group(group: str, name: str) -> DictConfig:
     from omegaconf import DictConfig, OmegaConf
 
     files = (folder / group / f"{name}.yaml" for folder in config_dirs())
-    node = OmegaConf.load(next(file for file in files if file.exists()))
-    assert isinstance(node, DictConfig)
-    below = [str(base).partition("@")[0] for base in node.pop("defaults", None) or [] if isinstance(base, str)]
-    merged = OmegaConf.merge(*(load_group(group, base) for base in below if base != "_self_"), node)
+    file = next(file for file in files if file.exists())
+    below, node = _of_file(file, file.read_bytes())
+    merged = OmegaConf.merge(*(load_group(group, base) for base in below), node)  # of copies
     assert isinstance(merged, DictConfig)
     return merged
+
+
+@cache
+def _of_file(file: Path, content: bytes) -> tuple[list[str], DictConfig]:
+    """The choices of its group that a file with this content builds on, and its keys."""
+    from omegaconf import DictConfig, OmegaConf
+
+    node = OmegaConf.load(file)
+    assert isinstance(node, DictConfig)
+    below = [str(base).partition("@")[0] for base in node.pop("defaults", None) or [] if isinstance(base, str)]
+    return [base for base in below if base != "_self_"], node
 
 
 def node_of_group(group: str, name: str, values: Node, root: Node) -> Node:

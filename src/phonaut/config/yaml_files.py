@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 MOST_BYTES = 2**20  # the configuration of a run has some 5,000
 MOST_NODES = 100_000  # with aliases written out
 MOST_DEPTH = 40
+MOST_KEPT = 2**15  # bytes of a text whose content is kept, for a run reads the same files again and again
 
 
 def check_bounds(path: Path) -> str:
@@ -17,16 +20,13 @@ def check_bounds(path: Path) -> str:
         ValueError: it is larger, deeper, or by aliases of aliases larger than any configuration.
         yaml.YAMLError: it is not YAML.
     """
-    import yaml
-
     with path.open("rb") as file:
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         raise ValueError(f"{path}: is larger than {MOST_BYTES / 2**20:g} MiB, and no configuration is")
     try:
         text = data.decode("utf-8-sig")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        n_nodes = count_nodes(root, {}, 0)
+        n_nodes = (n_values if len(text) <= MOST_KEPT else n_values.__wrapped__)(text)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: is not UTF-8: {error}") from error
     except RecursionError:
@@ -34,6 +34,14 @@ def check_bounds(path: Path) -> str:
     if n_nodes > MOST_NODES:
         raise ValueError(f"{path}: has more than {MOST_NODES:,} values with its aliases written out")
     return text
+
+
+@lru_cache(maxsize=128)
+def n_values(text: str) -> int:
+    """The number of values of a YAML text, by `count_nodes`."""
+    import yaml
+
+    return count_nodes(yaml.compose(text, Loader=yaml.SafeLoader), {}, 0)
 
 
 def count_nodes(node: Any, known: dict[int, int], depth: int) -> int:
@@ -59,10 +67,18 @@ def read_yaml(path: Path) -> Any:
         ValueError: it is not YAML, or out of bounds.
     """
     import yaml
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        return OmegaConf.to_container(OmegaConf.create(check_bounds(path)))
+        text = check_bounds(path)
+        return copy.deepcopy(containers(text)) if len(text) <= MOST_KEPT else containers.__wrapped__(text)
     except (yaml.YAMLError, OmegaConfBaseException, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+
+
+@lru_cache(maxsize=128)
+def containers(text: str) -> Any:
+    """The content of a YAML text."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(OmegaConf.create(text))

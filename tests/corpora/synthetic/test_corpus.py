@@ -125,7 +125,7 @@ def test_keywords_are_split_by_voice() -> None:
     assert [len(variants(items, split)) for split in ("train", "validation", "test")] == [14, 2, 4]
     assert not variants(items, "train") & (variants(items, "test") | variants(items, "validation"))
     assert all(item.word == item.text and item.sentence is None for item in items)
-    assert "28 test" in divided(SyntheticCorpus).notes()[0]
+    assert "28 test" in divided(SyntheticCorpus, words=["yes", "no"], n_takes=1).notes()[0], "of 140 voices"
 
 
 def test_phones_are_split_by_voice_and_by_sentence() -> None:
