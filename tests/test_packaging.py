@@ -35,7 +35,7 @@ def test_wheel_and_sdist_hold_every_configuration_and_template(built: Path) -> N
     }
     assert len(wanted) > 30
     with zipfile.ZipFile(wheel) as archive:
-        assert {*wanted, "hydra_plugins/phonaut_sweeper.py"} <= set(archive.namelist())
+        assert {*wanted, "hydra_plugins/phonaut_sweeper.py", "phonaut/py.typed"} <= set(archive.namelist())
     with tarfile.open(sdist) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
     assert {f"src/{name}" for name in wanted} <= names

@@ -65,15 +65,17 @@ if "OMP_NUM_THREADS" in os.environ:  # which Numba does not read
     os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
 
 
-def __getattr__(name: str) -> Any:
-    # Loaded when asked for: `phonaut --help` needs no torch.
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # to whom a name that is not there is a mistake
 
-    if name in _FUNCTIONS:
-        return getattr(import_module(_FUNCTIONS[name]), name)
-    return import_module(f"{__name__}.{name}")
+    def __getattr__(name: str) -> Any:
+        # Loaded when asked for: `phonaut --help` needs no torch.
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        if name in _FUNCTIONS:
+            return getattr(import_module(_FUNCTIONS[name]), name)
+        return import_module(f"{__name__}.{name}")
 
 
 def __dir__() -> list[str]:

@@ -85,3 +85,7 @@ def test_what_is_no_batch_of_waveforms_is_refused(audio: torch.Tensor, lengths: 
 def test_a_normaliser_that_does_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="normalizer=null"):
         CMVN(mean=False, variance=False)
+
+
+def test_front_ends_print_the_options_that_were_chosen_and_what_comes_out() -> None:
+    assert repr(MFCC(n_mfcc=13, deltas=1)) == "MFCC(deltas=1, n_mfcc=13, n_features=26 every 10 ms at 16000 Hz)"

@@ -157,3 +157,5 @@ def test_runs_and_predictions_print_what_they_are(network: LoadedRun, low: Path)
     assert lines[2].strip().startswith("accuracy ")
     assert repr(network.predict(low)).startswith("low ")
     assert len(repr(network.predict(low)).splitlines()) == 1
+    assert repr(network.run) == f"Run('{network.folder}')"
+    assert repr(network.run.prepared()).startswith("PreparedCorpus(folder: 32 train, 6 validation, 10 test; ")

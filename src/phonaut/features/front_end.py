@@ -144,8 +144,11 @@ class FrontEnd(nn.Module):
         return self.transform(torch.cat([self.analyze(block) for block in torch.split(frames, size)]), lengths)
 
     def extra_repr(self) -> str:
-        """The options."""
-        return ", ".join(f"{key}={value}" for key, value in asdict(self.options).items())
+        """The options that are not at their defaults, and what comes out."""
+        usual = asdict(self.Options())
+        given = [f"{key}={value}, " for key, value in asdict(self.options).items() if value != usual[key]]
+        shift = f"every {self.frame_shift_s * 1e3:g} ms at {self.sample_rate:g} Hz"
+        return f"{''.join(given)}n_features={self.n_features} {shift}"
 
 
 def check(audio: Tensor, audio_lengths: Tensor) -> None:
