@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -63,7 +64,9 @@ def test_every_command_is_one_that_exists(page: str) -> None:
 
 @pytest.mark.readme
 @pytest.mark.slow
-def test_the_commands_for_ones_own_recordings_run(tmp_path: Path) -> None:
+def test_the_commands_and_the_program_for_ones_own_recordings_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_tones(tmp_path / "recordings", n_speakers=10, n_takes=2)
     write_tones(tmp_path / "new_recordings", n_speakers=2, n_takes=1)
     mine = [words for words in commands("README.md") if words[0] == "phonaut"]
@@ -71,6 +74,14 @@ def test_the_commands_for_ones_own_recordings_run(tmp_path: Path) -> None:
     small = ["experiment_id=ID", "trainer.max_epochs=1", "trainer.accelerator=cpu"]  # the page's run takes minutes
     for words, more in zip(mine, [small, []], strict=True):
         Command(tmp_path, [*words[1:], *more]).finish()
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(tmp_path / "recordings" / "low" / "s0_0.wav", tmp_path / "yes.wav")
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert len(program.strip().splitlines()) <= 7
+    shutil.copytree(tmp_path / "trained_models" / "ID", tmp_path / "trained_models" / "OTHER")
+    names: dict[str, object] = {}
+    exec(program, names)
+    assert getattr(names["answer"], "label", "") in ("low", "middle", "high")
 
 
 @pytest.mark.readme
