@@ -68,7 +68,7 @@ def test_every_dependency_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [name for group in project["optional-dependencies"].values() for name in group]
     wanted = {
-        re.split(r"[<>=!]", name)[0].strip().lower().replace("_", "-") for name in [*project["dependencies"], *extras]
+        re.split(r"[<>=![]", name)[0].strip().lower().replace("_", "-") for name in [*project["dependencies"], *extras]
     }
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
@@ -101,3 +101,4 @@ def test_the_version_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == __version__
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()

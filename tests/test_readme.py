@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,7 @@ def test_the_commands_and_the_program_for_ones_own_recordings_run(
 
 @pytest.mark.readme
 def test_links_lead_somewhere() -> None:
-    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
@@ -116,3 +117,18 @@ def test_the_project_names_no_path_of_a_machine() -> None:
             and name != "tests/test_readme.py"
         ):
             assert not re.search(r"/(work|root)/\w", path.read_text(encoding="utf-8")), name
+
+
+@pytest.mark.readme
+@pytest.mark.slow
+def test_the_site_builds_with_the_reference_and_fetches_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--site-dir", str(tmp_path)]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr  # a broken link, too
+    for name, said in {
+        "index": "From Python", "python": "phonaut.train", "reference/phonaut": "log_likelihoods",
+        "reference/phonaut.hmm": "GaussianHMM", "reference/phonaut.features": "n_mfcc",
+    }.items():  # fmt: skip
+        page = (tmp_path / f"{name}.html").read_text(encoding="utf-8")
+        assert said in page, name
+        assert not re.search(r"<(?:script|link|img)[^>]+(?:src|href)=.https?:", page), f"{name} fetches from elsewhere"
