@@ -92,6 +92,8 @@ def test_what_cannot_be_used_is_said_by_its_name_and_in_folders_left_out_with_a_
         network.embeddings(np.full(8000, 7.0))
     with pytest.raises(ValueError, match=r"\(1, 8000\) would be 8000 channels"):
         network.predict(np.zeros((1, 8000)))
+    with pytest.raises(ValueError, match="rate must be the samples a second of the arrays, got 0"):
+        network.predict(np.zeros(8000), rate=0)
     with pytest.raises(ValueError, match="must be files, folders or arrays of samples, one or several; got 3"):
         network.predict(3)  # type: ignore[call-overload]
     with warnings.catch_warnings(record=True) as told:

@@ -43,16 +43,18 @@ class Answers(Trained):
 
     @overload
     def predict(
-        self, recordings: NDArray[Any] | Tensor, rate: int | None = None, *, windows: Literal[False] = False
+        self, recordings: NDArray[Any] | Tensor, rate: float | None = None, *, windows: Literal[False] = False
     ) -> Prediction: ...
 
     @overload
-    def predict(self, recordings: Sequence[Source], rate: int | None = None, *, windows: bool = False) -> Any: ...
+    def predict(self, recordings: Sequence[Source], rate: float | None = None, *, windows: bool = False) -> Any: ...
 
     @overload
-    def predict(self, recordings: Source, rate: int | None = None, *, windows: bool = False) -> Any: ...
+    def predict(self, recordings: Source, rate: float | None = None, *, windows: bool = False) -> Any: ...
 
-    def predict(self, recordings: Source | Sequence[Source], rate: int | None = None, *, windows: bool = False) -> Any:
+    def predict(
+        self, recordings: Source | Sequence[Source], rate: float | None = None, *, windows: bool = False
+    ) -> Any:
         """The class of recordings: `label`, `probability`, `second`, `probabilities` of each (`Prediction`).
 
             run.predict("yes.wav").label
@@ -74,8 +76,9 @@ class Answers(Trained):
         """
         several, is_one = listed(recordings)
         if self._classifier is None:
-            rate_of_run = int(self.model.front_end.sample_rate)
-            with opened(several, rate or rate_of_run, warn) as sounds:
+            if windows:
+                raise ValueError(f"windows=True has no effect: {self._named()} names no classes of recordings")
+            with opened(several, rate, int(self.model.front_end.sample_rate), warn) as sounds:
                 found: list[Any] = self.task.predict(self, [sound.path for sound in sounds])
         else:
             from phonaut.runs.prediction import predict
@@ -84,7 +87,7 @@ class Answers(Trained):
         return found[0] if is_one and not windows else found
 
     def frames(
-        self, recordings: Source | Sequence[Source], rate: int | None = None, *, layer: str | int | None = None
+        self, recordings: Source | Sequence[Source], rate: float | None = None, *, layer: str | int | None = None
     ) -> Any:
         """Frames `(T, D)` of recordings as the network is given them; of an encoder, its representations.
 
@@ -106,7 +109,7 @@ class Answers(Trained):
         source.module.to(device)
         several, is_one = listed(recordings)
         rate_of_run, clip_s = sample_rate_of(self), (self.corpus.get("summary") or {}).get("clip_s")
-        with opened(several, rate or rate_of_run, warn) as sounds:
+        with opened(several, rate, rate_of_run, warn) as sounds:
             files = Files([Part(sound.path) for sound in sounds], clip_s)
             with prepared_files(files, rate_of_run) as prepared:
                 table = prepared.utterances("test")
@@ -114,7 +117,7 @@ class Answers(Trained):
         return found[0] if is_one else [found[row] for row in range(len(found))]
 
     def posteriors(
-        self, recordings: Source | Sequence[Source], rate: int | None = None, *, frames: bool = False
+        self, recordings: Source | Sequence[Source], rate: float | None = None, *, frames: bool = False
     ) -> Any:
         """Posterior probabilities of the classes, `(C,)` for each recording, in the order of `run.classes`.
 
@@ -135,7 +138,7 @@ class Answers(Trained):
                              "frames out")  # fmt: skip
         return self._of_segments(recordings, rate, self._frame_posteriors)
 
-    def embeddings(self, recordings: Source | Sequence[Source], rate: int | None = None) -> Any:
+    def embeddings(self, recordings: Source | Sequence[Source], rate: float | None = None) -> Any:
         """One vector `(E,)` for each recording: what the last layer classifies, or what speakers are compared by.
 
         Args:
@@ -154,9 +157,8 @@ class Answers(Trained):
         several, is_one = listed(recordings)
         with tempfile.TemporaryDirectory(prefix="phonaut-") as folder:
             speakers = self.speakers(Path(folder) / "store")
-            rate = rate or speakers.sample_rate
-            with opened(several, rate, warn) as sounds:
-                represented = speakers.represented(speakers.heard([one.path for one in sounds], rate), "")
+            with opened(several, rate, speakers.sample_rate, warn) as sounds:
+                represented = speakers.represented(speakers.heard([one.path for one in sounds], None), "")
         from phonaut.models.speakers.embedding import EmbeddingScorer
         from phonaut.tasks.verification import system_of
 
@@ -169,7 +171,7 @@ class Answers(Trained):
                              "vector for a recording: run.verify(takes, recording) gives its score")  # fmt: skip
         return found[0] if is_one else found
 
-    def log_likelihoods(self, recordings: Source | Sequence[Source], rate: int | None = None) -> Any:
+    def log_likelihoods(self, recordings: Source | Sequence[Source], rate: float | None = None) -> Any:
         """Log-likelihoods of recordings under the density of each class, `(C,)`, natural logarithm, of all frames.
 
         In the order of `run.classes`; posteriors follow by Bayes' rule, as the model's decision scales them.
@@ -196,7 +198,7 @@ class Answers(Trained):
         return self._of_segments(recordings, rate, compute)
 
     def verify(
-        self, takes: Source | Sequence[Source], recording: Source, rate: int | None = None, *, phrase: str = ""
+        self, takes: Source | Sequence[Source], recording: Source, rate: float | None = None, *, phrase: str = ""
     ) -> Decision:
         """Whether a recording is of the speaker of some takes; `run.speakers(STORE)` keeps speakers.
 
@@ -214,8 +216,8 @@ class Answers(Trained):
         """
         with tempfile.TemporaryDirectory(prefix="phonaut-") as folder:
             speakers = self.speakers(Path(folder) / "store")
-            rate = rate or speakers.sample_rate
-            with opened(listed(takes)[0], rate, warn) as enrolled, opened([recording], rate, warn) as (tested,):
+            how = rate, speakers.sample_rate, warn
+            with opened(listed(takes)[0], *how) as enrolled, opened([recording], *how) as (tested,):
                 speakers.enroll("the speaker", [one.path for one in enrolled], phrase=phrase, force=True)
                 return speakers.verify("the speaker", tested.path)
 
@@ -251,7 +253,7 @@ class Answers(Trained):
             raise ValueError(f"{self._named()} classifies phones, and a recording is many of them: it has no {what} of "
                              "whole recordings; run.posteriors(..., frames=True) where it has them")  # fmt: skip
 
-    def _of_segments(self, recordings: Source | Sequence[Source], rate: int | None, compute: Compute) -> Any:
+    def _of_segments(self, recordings: Source | Sequence[Source], rate: float | None, compute: Compute) -> Any:
         """What is computed of each recording, as the network is given it."""
         from phonaut.tasks.build import device_of
         from phonaut.tasks.classification import number_of
@@ -261,7 +263,7 @@ class Answers(Trained):
             raise ValueError(f"{self._named()} is no classifier")
         clip_s, device = (self.corpus.get("summary") or {}).get("clip_s"), device_of(self.config.trainer)
         model, found = self.model.to(device).eval(), dict[int, Found]()
-        with opened(several, rate or sample_rate_of(self), warn) as sounds:
+        with opened(several, rate, sample_rate_of(self), warn) as sounds:
             files = Files([Part(sound.path) for sound in sounds], clip_s)
             with task.opened(self, files, strict=True) as (data, _), torch.inference_mode():
                 assert data is not None  # else one was refused

@@ -53,7 +53,7 @@ def predict(
     recordings: Sequence[Source],
     note: Callable[[str], None] = print,
     *,
-    rate: int | None = None,
+    rate: float | None = None,
     windows: bool = True,
     strict: bool = False,
 ) -> Iterator[Prediction]:
@@ -78,7 +78,7 @@ def predict(
         raise ValueError(f"{run.folder} classifies phones within recordings whose phones lie somewhere: phonaut align "
                          "finds them, phonaut evaluate classifies them")  # fmt: skip
     clip_s = (run.corpus.get("summary") or {}).get("clip_s")
-    with opened(recordings, rate or sample_rate_of(run), note) as sounds:
+    with opened(recordings, rate, sample_rate_of(run), note) as sounds:
         by_path = {sound.path: sound for sound in sounds}
         noted, problems, n_answered = set[str](), list[str](), 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections import Counter
@@ -35,17 +36,22 @@ class Sound(NamedTuple):
 
 
 @contextmanager
-def opened(sources: Sequence[Source], rate: int, note: Callable[[str], None]) -> Iterator[list[Sound]]:
+def opened(
+    sources: Sequence[Source], rate: float | None, usual: int, note: Callable[[str], None]
+) -> Iterator[list[Sound]]:
     """Recordings as files, in their order: files as they are named, of folders all that are audio by their names.
 
     Args:
         sources: files, folders, arrays of samples `(S,)` or `(S, channels)`.
         rate: of arrays, Hz.
+        usual: the rate where none is given.
         note: called with a line on what is passed over in folders and why.
 
     Raises:
-        ValueError: one is not there, or is no recording.
+        ValueError: one is not there, or is no recording, or the rate is none.
     """
+    if rate is not None and not 1 <= rate < math.inf:
+        raise ValueError(f"rate must be the samples a second of the arrays, got {rate}")
     paths = [Path(source) for source in sources if isinstance(source, (str, os.PathLike))]
     if missing := [str(path) for path in paths if not os.path.exists(path)]:  # of a name too long, exists() raises
         raise ValueError(f"no such recording or folder: {', '.join(missing)}")
@@ -58,7 +64,7 @@ def opened(sources: Sequence[Source], rate: int, note: Callable[[str], None]) ->
                 sounds += within
                 continue
             try:
-                path, name = stack.enter_context(as_file(source, number, rate))
+                path, name = stack.enter_context(as_file(source, number, usual if rate is None else round(rate)))
             except BadRecordingError as error:
                 raise ValueError(f"recording {number} of {len(sources)}: {error}") from error
             sounds.append(Sound(path, name))
@@ -111,7 +117,7 @@ def as_file(source: Source, number: int, rate: int) -> Iterator[tuple[Path, str]
     import soundfile
 
     with tempfile.TemporaryDirectory(prefix="phonaut-") as folder:
-        path = Path(folder) / "array.wav"
+        path = Path(folder) / f"array {number}.wav"
         soundfile.write(path, samples, rate, subtype="FLOAT")
         yield path, f"array {number}"
 
