@@ -16,7 +16,7 @@ import soxr
 import torch
 
 import phonaut
-from helpers.speakers_of_tones import RATE, spoken, trained
+from helpers.speakers_of_tones import RATE, Toy, spoken, trained
 from phonaut.features.playback import SAME, fingerprint, likeness
 from phonaut.models.speakers import Utterances
 from phonaut.runs.enrolment_gate import Gate
@@ -130,6 +130,16 @@ def test_takes_and_a_recording_are_compared_without_a_store(run: LoadedRun, stor
         run.embeddings(tested)
     with pytest.raises(ValueError, match="names no classes of recordings, and has no posteriors"):
         run.posteriors(tested)
+
+
+def test_the_embedding_of_a_recording_is_its_ivector(run: LoadedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    def represent(self: Toy, utterances: Utterances) -> Utterances:
+        return utterances.without_frames(ivector=utterances.lengths[:, None, None] * np.ones((1, 1, 3)))
+
+    monkeypatch.setattr(Toy, "represent", represent)
+    short, long = run.embeddings([TAKES[0][:6400], TAKES[0][:9600]])
+    assert short.shape == (3,)
+    assert 0 < short[0] < long[0] == run.embeddings(TAKES[0][:9600])[0]
 
 
 # --- the gate
