@@ -1,8 +1,8 @@
-# make demo: train and look at a report.   make test, make check: prove the tree.   make bench: measure it.
+# make demo: train and look at a report.   make test, make check: prove the tree.   make bench: measure it.   make docs: a site of its pages.
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: demo test check bench setup clean help
+.PHONY: demo test check bench docs setup clean help
 .DEFAULT_GOAL := help
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -38,6 +38,10 @@ check: .venv/.installed ## format, lint, types, layers, doctests, documents
 	"$(BIN)/mypy"
 	"$(BIN)/lint-imports" --no-cache
 	"$(BIN)/python" -m pytest -q --doctest-modules -p no:cacheprovider -m "not slow" src tests/test_readme.py
+
+docs: .venv/.installed ## the site of docs/ and of the docstrings, in build/site
+	@"$(BIN)/mkdocs" build --quiet
+	echo "build/site/index.html"
 
 bench: .venv/.installed ## measure against named peers, into benchmarks/results
 	@for script in features training startup memory densities genhmm representation; do

@@ -35,7 +35,7 @@ def test_wheel_and_sdist_hold_every_configuration_and_template(built: Path) -> N
     }
     assert len(wanted) > 30
     with zipfile.ZipFile(wheel) as archive:
-        assert {*wanted, "hydra_plugins/phonaut_sweeper.py"} <= set(archive.namelist())
+        assert {*wanted, "hydra_plugins/phonaut_sweeper.py", "phonaut/py.typed"} <= set(archive.namelist())
     with tarfile.open(sdist) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
     assert {f"src/{name}" for name in wanted} <= names
@@ -68,7 +68,7 @@ def test_every_dependency_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [name for group in project["optional-dependencies"].values() for name in group]
     wanted = {
-        re.split(r"[<>=!]", name)[0].strip().lower().replace("_", "-") for name in [*project["dependencies"], *extras]
+        re.split(r"[<>=![]", name)[0].strip().lower().replace("_", "-") for name in [*project["dependencies"], *extras]
     }
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
@@ -101,3 +101,4 @@ def test_the_version_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == __version__
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()

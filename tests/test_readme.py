@@ -2,7 +2,9 @@
 
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,7 +65,9 @@ def test_every_command_is_one_that_exists(page: str) -> None:
 
 @pytest.mark.readme
 @pytest.mark.slow
-def test_the_commands_for_ones_own_recordings_run(tmp_path: Path) -> None:
+def test_the_commands_and_the_program_for_ones_own_recordings_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_tones(tmp_path / "recordings", n_speakers=10, n_takes=2)
     write_tones(tmp_path / "new_recordings", n_speakers=2, n_takes=1)
     mine = [words for words in commands("README.md") if words[0] == "phonaut"]
@@ -71,11 +75,19 @@ def test_the_commands_for_ones_own_recordings_run(tmp_path: Path) -> None:
     small = ["experiment_id=ID", "trainer.max_epochs=1", "trainer.accelerator=cpu"]  # the page's run takes minutes
     for words, more in zip(mine, [small, []], strict=True):
         Command(tmp_path, [*words[1:], *more]).finish()
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(tmp_path / "recordings" / "low" / "s0_0.wav", tmp_path / "yes.wav")
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert len(program.strip().splitlines()) <= 7
+    shutil.copytree(tmp_path / "trained_models" / "ID", tmp_path / "trained_models" / "OTHER")
+    names: dict[str, object] = {}
+    exec(program, names)
+    assert getattr(names["answer"], "label", "") in ("low", "middle", "high")
 
 
 @pytest.mark.readme
 def test_links_lead_somewhere() -> None:
-    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
@@ -105,3 +117,18 @@ def test_the_project_names_no_path_of_a_machine() -> None:
             and name != "tests/test_readme.py"
         ):
             assert not re.search(r"/(work|root)/\w", path.read_text(encoding="utf-8")), name
+
+
+@pytest.mark.readme
+@pytest.mark.slow
+def test_the_site_builds_with_the_reference_and_fetches_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--site-dir", str(tmp_path)]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr  # a broken link, too
+    for name, said in {
+        "index": "From Python", "python": "phonaut.train", "reference/phonaut": "log_likelihoods",
+        "reference/phonaut.hmm": "GaussianHMM", "reference/phonaut.features": "n_mfcc",
+    }.items():  # fmt: skip
+        page = (tmp_path / f"{name}.html").read_text(encoding="utf-8")
+        assert said in page, name
+        assert not re.search(r"<(?:script|link|img)[^>]+(?:src|href)=.https?:", page), f"{name} fetches from elsewhere"

@@ -93,6 +93,17 @@ def test_one_reason_is_told_once_for_all_windows_of_a_recording(
     assert told.count("a sample rate of 1000 Hz") == 1
 
 
+def test_a_batch_of_which_nothing_can_be_used_does_not_end_the_rest(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("phonaut.runs.prediction.AT_ONCE", 1)
+    soundfile.write(tmp_path / "slow.wav", np.zeros(400), 1000)
+    assert main(["predict", str(home / "x"), str(tmp_path / "slow.wav"), str(home / "sounds" / "low.wav")]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("low ")
+    assert "slow.wav: a sample rate of 1000 Hz" in told.err
+
+
 def test_a_file_that_is_there_is_kept(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output, words = (
         tmp_path / "answers.csv",

@@ -27,6 +27,7 @@ def tree(tmp_path: Path) -> Path:
 
 def test_the_adapter_is_a_corpus(tree: Path) -> None:
     assert isinstance(FSDD(data_folder=tree), Corpus)
+    assert repr(FSDD(data_folder=tree)) == f"FSDD('{tree}')"
 
 
 def test_takes_0_to_4_are_the_official_test_set(tree: Path) -> None:

@@ -85,3 +85,14 @@ def test_what_is_no_batch_of_waveforms_is_refused(audio: torch.Tensor, lengths: 
 def test_a_normaliser_that_does_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="normalizer=null"):
         CMVN(mean=False, variance=False)
+
+
+def test_front_ends_print_the_options_that_were_chosen_and_what_comes_out() -> None:
+    assert repr(MFCC(n_mfcc=13, deltas=1)) == "MFCC(deltas=1, n_mfcc=13, n_features=26 every 10 ms at 16000 Hz)"
+
+
+def test_audio_in_double_precision_says_what_to_write() -> None:
+    audio, lengths = torch.zeros(1, 1600, dtype=torch.float64), torch.tensor([1600])
+    with pytest.raises(ValueError, match=r"audio is float64, and MFCC computes in float32: write audio\.float\(\)"):
+        MFCC()(audio, lengths)
+    assert MFCC().double()(audio, lengths)[0].dtype == torch.float64

@@ -510,3 +510,13 @@ def test_cuda_is_the_cpu(cls: Any) -> None:
     on_cpu, on_gpu = make(cls).fit(x, lengths), make(cls, device="cuda").fit(x, lengths)
     np.testing.assert_allclose(on_gpu.monitor_.objective, on_cpu.monitor_.objective, rtol=1e-6)
     np.testing.assert_allclose(on_gpu.predict_proba(x), on_cpu.predict_proba(x), atol=1e-5)
+
+
+def test_models_print_their_settings_that_were_chosen_and_what_em_came_to() -> None:
+    model, x = GaussianHMM(3, n_iter=2), np.random.default_rng(0).normal(size=(60, 2))
+    assert repr(model) == "GaussianHMM(n_components=3, n_iter=2)"
+    assert repr(GMMHMM(2, params="m")) == "GMMHMM(n_components=2, params='m')"
+    fitted = repr(model.fit(x))
+    assert fitted.startswith("GaussianHMM(n_components=3, n_iter=2): log-likelihood -")
+    assert fitted.endswith("after 2 EM steps, not converged")
+    assert repr(GMM(2, random_state=0).fit(x)).startswith("GMM(n_components=2, random_state=0): log-likelihood -")

@@ -46,16 +46,20 @@ def of_tones(tones: Path) -> list[str]:
 def test_every_recording_has_the_frames_that_the_encoder_gives_it_alone(
     layer: str | int | None, tones: Path, encoder: Run, tmp_path: Path
 ) -> None:
-    prepared = parts.prepared_corpus(compose(of_tones(tones)))
-    result = extract(load(encoder.folder), prepared, tmp_path / "frames", layer=layer)
+    prepared, run = parts.prepared_corpus(compose(of_tones(tones))), load(encoder.folder)
+    result = extract(run, prepared, tmp_path / "frames", layer=layer)
     assert result.n_sequences == 48
     assert result.hours == pytest.approx(48 * 0.5 / 3600)
     made = frames_of_run(encoder, layer)
     shards = FrameShards(tmp_path / "frames")
     assert shards.layout.n_features == made.front_end.n_features == (32 if layer == "all" else 16)
     assert shards.layout.frame_shift_s == pytest.approx(0.0375)
+    in_python = run.frames([line.recording for line in shards.sequences()], layer=layer)
+    with pytest.raises(ValueError, match=r"no one vector for a recording: run\.frames"):
+        run.embeddings(tones)
     words = set()
-    for line in shards.sequences():
+    for line, frames in zip(shards.sequences(), in_python, strict=True):
+        np.testing.assert_allclose(frames, shards.frames(line), atol=2e-5)
         audio, _ = soundfile.read(line.recording, dtype="float32")
         with torch.no_grad():
             expected, lengths = made.forward(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))

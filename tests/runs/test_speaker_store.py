@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+import torch
 
 import phonaut
-from helpers.speakers_of_tones import RATE, spoken, trained
+from helpers.speakers_of_tones import RATE, Toy, spoken, trained
 from phonaut.features.playback import SAME, fingerprint, likeness
 from phonaut.models.speakers import Utterances
 from phonaut.runs.enrolment_gate import Gate
@@ -114,6 +115,31 @@ def test_without_calibration_the_raw_score_decides_nothing(
     assert "not decided as anna" in str(decision)
     with pytest.raises(ValueError, match=r"c_miss= has no effect: .* has no calibration"):
         speakers.verify("anna", spoken(11, "rise", 3), c_miss=2.0)
+
+
+def test_takes_and_a_recording_are_compared_without_a_store(run: LoadedRun, store: Speakers) -> None:
+    store.enroll("anna", list(TAKES), phrase="rise")
+    tested, other = spoken(11, "rise", 3), spoken(2, "rise", 3)
+    decision = run.verify(list(TAKES), torch.from_numpy(tested), phrase="rise")
+    assert decision.score == pytest.approx(store.verify("anna", tested).score, rel=1e-6)
+    assert decision.accepted
+    assert run.verify(list(TAKES), other, phrase="rise").accepted is False
+    with pytest.raises(ValueError, match="phrase= is missing"):
+        run.verify(list(TAKES), other)
+    with pytest.raises(ValueError, match=r"has no one vector for a recording: run\.verify"):
+        run.embeddings(tested)
+    with pytest.raises(ValueError, match="names no classes of recordings, and has no posteriors"):
+        run.posteriors(tested)
+
+
+def test_the_embedding_of_a_recording_is_its_ivector(run: LoadedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    def represent(self: Toy, utterances: Utterances) -> Utterances:
+        return utterances.without_frames(ivector=utterances.lengths[:, None, None] * np.ones((1, 1, 3)))
+
+    monkeypatch.setattr(Toy, "represent", represent)
+    short, long = run.embeddings([TAKES[0][:6400], TAKES[0][:9600]])
+    assert short.shape == (3,)
+    assert 0 < short[0] < long[0] == run.embeddings(TAKES[0][:9600])[0]
 
 
 # --- the gate

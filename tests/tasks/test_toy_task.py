@@ -103,7 +103,7 @@ def test_a_loaded_run_answers_for_files_and_arrays_like_its_predictions(words: l
     audio, rate = soundfile.read(files[0], dtype="float32")
     assert loaded.predict(audio, rate).probability == pytest.approx(answers[0].probability, abs=1e-4)
     assert loaded.predict(files[0]).label == answers[0].label
-    with pytest.raises(ValueError, match=r"no such recording: gone\.wav"):
+    with pytest.raises(ValueError, match=r"no such recording or folder: gone\.wav"):
         loaded.predict("gone.wav")
     (tmp_path / "text.wav").write_text("no sound")
     with pytest.raises(ValueError, match=r"cannot be used: .*text\.wav"):

@@ -61,6 +61,11 @@ class Corpus(ABC):
             ValueError: for a mistake of the user, with what to type instead.
         """
 
+    def __repr__(self) -> str:
+        """Its class and where it lies."""
+        folder = getattr(self, "data_folder", None)
+        return f"{type(self).__name__}({'' if folder is None else repr(str(folder))})"
+
     @classmethod
     def problems(cls, **options: Any) -> list[str]:
         """All problems of the options that can be seen without reading a recording, for the check of a configuration.

@@ -110,6 +110,11 @@ class PreparedCorpus:
             self.recordings = ShardTable(folder / RECORDINGS, Path(about["folder"]), about["shards"], self.frames)
         self.tables: dict[str, UtteranceTable] = {}
 
+    def __repr__(self) -> str:
+        """Its name, its splits, its folder."""
+        splits = ", ".join(f"{one['cuts']:,} {name}" for name, one in self.summary["splits"].items())
+        return f"PreparedCorpus({self.name}: {splits}; {self.folder})"
+
     def __reduce__(self) -> tuple[type[PreparedCorpus], tuple[Path]]:
         """To another process goes the path, not what lies there."""
         return PreparedCorpus, (self.folder,)

@@ -115,6 +115,10 @@ class FrontEnd(nn.Module):
     def warped(self, audio: Tensor, audio_lengths: Tensor, warp: Tensor | None) -> tuple[Tensor, Tensor]:
         """As `forward`, with mel filters whose frequencies are moved by factors `warp (B,)` (`analyze_warped`)."""
         check(audio, audio_lengths)
+        if audio.dtype == torch.float64 and any(getattr(self, name).dtype != torch.float64 for name in self._exact):
+            name = type(self).__name__
+            raise ValueError(f"audio is float64, and {name} computes in float32: write audio.float(), or "
+                             f"{name}(...).double()")  # fmt: skip
         with full_precision(audio):
             lengths = self.n_frames(audio_lengths)
             samples = audio.to(torch.promote_types(audio.dtype, torch.float32))
@@ -144,8 +148,11 @@ class FrontEnd(nn.Module):
         return self.transform(torch.cat([self.analyze(block) for block in torch.split(frames, size)]), lengths)
 
     def extra_repr(self) -> str:
-        """The options."""
-        return ", ".join(f"{key}={value}" for key, value in asdict(self.options).items())
+        """The options that are not at their defaults, and what comes out."""
+        usual = asdict(self.Options())
+        given = [f"{key}={value}, " for key, value in asdict(self.options).items() if value != usual[key]]
+        shift = f"every {self.frame_shift_s * 1e3:g} ms at {self.sample_rate:g} Hz"
+        return f"{''.join(given)}n_features={self.n_features} {shift}"
 
 
 def check(audio: Tensor, audio_lengths: Tensor) -> None:

@@ -286,6 +286,10 @@ class HMM(Saved):
             total += dirichlet_log_density(self.transmat_prior, self.transmat_)
         return total
 
+    def _usual(self, setting: str, default: Any) -> Any:
+        every = setting in ("params", "init_params") and default is None
+        return "st" + default_params(self.emissions) if every else default
+
     def _new_monitor(self) -> Monitor:
         own = vars(self).get("_own_monitor")
         if isinstance(own, Monitor):

@@ -129,6 +129,12 @@ class GMM(Saved):
         for name, value in state.items():
             setattr(self, name, value)
 
+    def _course(self) -> str:
+        if not hasattr(self, "lower_bound_"):
+            return ""
+        how = "converged" if self.converged_ else "not converged"
+        return f": log-likelihood {self.lower_bound_:.6g} per frame after {self.n_iter_} EM steps, {how}"
+
     def check(self) -> None:
         """Refuse parameters that make no sense."""
         if not hasattr(self, "means_"):

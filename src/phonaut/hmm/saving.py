@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -92,7 +93,28 @@ class Saved:
         return self
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_params().items())})"
+        """Its first setting and those that are not at their defaults; what EM came to."""
+        given = self.get_params()
+        usual = {name: one.default for name, one in inspect.signature(type(self)).parameters.items()}
+        first = next(iter(given))
+        shown = [f"{k}={v!r}" for k, v in given.items() if k == first or repr(v) != repr(self._usual(k, usual[k]))]
+        return f"{type(self).__name__}({', '.join(shown)}){self._course()}"
+
+    def _usual(self, setting: str, default: Any) -> Any:
+        """The value of a setting where none was given."""
+        return default
+
+    def _course(self) -> str:
+        """What EM came to, for people; empty before it."""
+        monitor: Any = vars(self).get("_monitor")
+        history = list(getattr(monitor, "history", []))
+        if not history:
+            return ""
+        stopped = monitor.converged and len(history) < getattr(
+            self, "n_iter", math.inf
+        )  # hmmlearn's is true at the end
+        how = "converged" if stopped else "not converged"
+        return f": log-likelihood {history[-1]:.6g} after {len(history)} EM steps, {how}"
 
     def save(self, path: str | Path) -> None:
         """Write settings and parameters to a safetensors file (settings as JSON in its header), atomically."""

@@ -62,6 +62,10 @@ class Folds:
             odd = sorted({name for names in lists for name in names if any(name not in other for other in lists)})
             raise ValueError(f"the folds in {folder} have not learned the same classes; some lack {listed(odd)}")
 
+    def __repr__(self) -> str:
+        """The folder, and how many folds there are."""
+        return f"Folds({str(self.folder)!r}, {len(self.runs)} runs)"
+
     @property
     def config(self) -> Config:
         """The configuration of the first fold."""

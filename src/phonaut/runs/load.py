@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from phonaut.checkpoints import pretrained
 from phonaut.checkpoints.state_dict import check_state_dict, model_weights, read_checkpoint, read_weights, write_weights
@@ -18,19 +13,22 @@ from phonaut.config.nodes import instantiate
 from phonaut.files import atomic_folder, cache_dir, expanded, locked, read_sealed, write_json, write_text
 from phonaut.models.shaped_by_data import adopt_shapes
 from phonaut.networks import reparameterized
+from phonaut.runs.answers import Answers
 from phonaut.runs.run import Run
-from phonaut.tasks.base import Task, Trained
+from phonaut.tasks.base import Task
 
 if TYPE_CHECKING:
     from phonaut.runs.drawing import Drawing
     from phonaut.runs.generation import Generating
-    from phonaut.runs.speakers import Speakers
 
 FORMAT = 3  # of the runs that checkpoints become: another one makes them anew
 
 
-class LoadedRun(Trained):
-    """A trained run with its model and its task.
+class LoadedRun(Answers):
+    """A trained run with its model and its task, which is asked about recordings.
+
+        run = phonaut.load("trained_models/ID")
+        run.predict("yes.wav").label
 
     Args:
         run: on disk.
@@ -74,42 +72,16 @@ class LoadedRun(Trained):
         reparameterized.fold(model)
         model.eval()
 
-    def predict(
-        self, recordings: Path | str | NDArray[Any] | Sequence[Path | str], sample_rate: int | None = None
-    ) -> Any:
-        """The model's answer for a recording, or a list of answers for several.
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, in the order of posteriors and log-likelihoods; empty where the task has none."""
+        return list(self.about.get("classes", []))
 
-        Args:
-            recordings: files, or an array of samples `(S,)`.
-            sample_rate: of an array, Hz; None: that of the model.
-
-        Raises:
-            ValueError: a recording is not there or cannot be used.
-        """
-        if isinstance(recordings, np.ndarray):
-            import soundfile
-
-            rate = sample_rate or int(self.model.front_end.sample_rate)
-            with tempfile.TemporaryDirectory(prefix="phonaut-") as folder:
-                path = Path(folder) / "array.wav"
-                soundfile.write(path, recordings, rate, subtype="FLOAT")
-                return self.task.predict(self, [path])[0]
-        if isinstance(recordings, (str, Path)):
-            return self.task.predict(self, [Path(recordings)])[0]
-        return self.task.predict(self, [Path(path) for path in recordings])
-
-    def speakers(self, store: Path | str) -> Speakers:
-        """The speakers of a store, to enrol and verify them; of runs of verification.
-
-        Args:
-            store: its folder, which is made with the first speaker.
-
-        Raises:
-            ValueError: the run verifies no speakers, or another model made the store.
-        """
-        from phonaut.runs.speakers import Speakers
-
-        return Speakers(self, store)
+    def __repr__(self) -> str:
+        """Folder, task, model, corpus, and the figure of the test split in a line."""
+        choices = self.config.choices
+        what = f"{choices.get('task')} by {choices.get('model')} of {self.corpus.get('name', 'recordings unknown')}"
+        return "\n  ".join([f"LoadedRun({str(self.folder)!r})", what, *figure_of(self.run)])
 
     def generator(self) -> Generating | Drawing:
         """The trained generator, to sample, reconstruct and convert with; a density of each class, to sample from.
@@ -124,8 +96,21 @@ class LoadedRun(Trained):
         return Generating(self) if isinstance(self.model, WindowModel) else Drawing(self)
 
 
+def figure_of(run: Run) -> list[str]:
+    """The first figure of the test, with its interval, else of another split; nothing where there is none."""
+    metrics = run.metrics
+    for split in ("test", "validation", *metrics):
+        for name, rate in metrics.get(split, {}).items():
+            value, low, high = (f"{rate[key]:.4g}" for key in ("value", "low", "high"))
+            return [f"{name} {value} [{low}, {high}] of {rate['n']:,} ({split})"]
+    return []
+
+
 def load(path: Path | str, *, epoch: int | None = None) -> LoadedRun:
     """A trained run, or an encoder of another tool as one.
+
+        run = phonaut.load("trained_models/demo")
+        print(run.predict("yes.wav"))
 
     Args:
         path: of the run, or of a checkpoint of s3prl or of the original Mockingjay.

@@ -1,30 +1,28 @@
-"""Which word is in a recording: a run's answers for files, folders and long recordings in windows."""
+"""Which word is in a recording: a run's answers for files, folders, arrays and long recordings in windows."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from phonaut.data.preparation.audio import SUFFIXES, BadRecordingError, duration_s
+from phonaut.data.preparation.audio import BadRecordingError, duration_s
+from phonaut.runs.sounds import Sound, Source, named, opened
 from phonaut.tasks.classification import Classification
-from phonaut.tasks.recordings import Files, Part
+from phonaut.tasks.recordings import Files, Part, sample_rate_of
 
 if TYPE_CHECKING:
-    from phonaut.runs.load import LoadedRun
+    from phonaut.runs.answers import Answers
 
 AT_ONCE = 256  # parts that are decoded before they are answered
 LONG = 1.5  # clips: a longer recording is heard in windows, half a clip apart
-AUDIO = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes} | {".sph", ".nist"}
 
 
 class Prediction(NamedTuple):
     """The answer for a recording or a part of one.
 
     Attributes:
-        path: of the recording.
+        path: of the recording; of an array `array 1`, counted from 1 among what was given.
         start_s: of the part.
         end_s: of the part; None: the end of the recording.
         label: the most probable class.
@@ -43,17 +41,36 @@ class Prediction(NamedTuple):
     second_probability: float | None
     probabilities: dict[str, float]
 
+    def __repr__(self) -> str:
+        """The answer in a line."""
+        place = "" if self.end_s is None else f", {self.start_s:g} to {self.end_s:g} s"
+        second = f", then {self.second} {self.second_probability:.1%}" if self.second_probability is not None else ""
+        return f"{self.label} {self.probability:.1%}{second} ({self.path}{place})"
 
-def predict(run: LoadedRun, paths: Sequence[Path], note: Callable[[str], None] = print) -> Iterator[Prediction]:
+
+def predict(
+    run: Answers,
+    recordings: Sequence[Source],
+    note: Callable[[str], None] = print,
+    *,
+    rate: float | None = None,
+    windows: bool = True,
+    strict: bool = False,
+) -> Iterator[Prediction]:
     """Answers in the order of the recordings, as they come.
 
     Args:
         run: a classifier of whole recordings.
-        paths: recordings, and folders of them.
+        recordings: files, folders of them, arrays of samples.
         note: called with a line on what is passed over and why.
+        rate: of arrays, Hz; None: that of the model.
+        windows: a recording much longer than a clip of training is heard in windows; False: as training would fit it
+            to a clip.
+        strict: nothing that is named is passed over, and only of folders what is in them.
 
     Raises:
-        ValueError: the run classifies no recordings, a path is not there, or no recording can be used.
+        ValueError: the run classifies no recordings, a path is not there, or no recording can be used; where `strict`,
+            one that is named cannot.
     """
     if not isinstance(run.task, Classification):
         raise ValueError(f"{run.folder} is of {type(run.task).__name__.lower()}, which names no class of a recording")
@@ -61,56 +78,48 @@ def predict(run: LoadedRun, paths: Sequence[Path], note: Callable[[str], None] =
         raise ValueError(f"{run.folder} classifies phones within recordings whose phones lie somewhere: phonaut align "
                          "finds them, phonaut evaluate classifies them")  # fmt: skip
     clip_s = (run.corpus.get("summary") or {}).get("clip_s")
-    n_answered, rest = 0, parts_of(recordings_of(paths, note), clip_s, note)
-    noted: set[str] = set()
-    while parts := list(islice(rest, AT_ONCE)):
-        answers, refused = run.task.answers(run, Files(parts, clip_s))
-        for reason in refused:
-            if reason not in noted:  # that of all windows of a recording
-                note(f"passed over: {reason}")
+    with opened(recordings, rate, sample_rate_of(run), note) as sounds:
+        by_path = {sound.path: sound for sound in sounds}
+        noted, problems, n_answered = set[str](), list[str](), 0
+
+        def refuse(reason: str) -> None:
+            sound = next((one for one in sounds if reason.startswith(f"{one.path}: ")), None)
+            reason = named(reason, [] if sound is None else [sound])
+            if reason in noted:  # that of all windows of a recording
+                return
             noted.add(reason)
-        for number, answer in answers.items():
-            n_answered += 1
-            part = parts[number]
-            ranked = sorted(answer.probabilities.items(), key=lambda one: -one[1])
-            second, likely = ranked[1] if len(ranked) > 1 else (None, None)
-            end_s = None if part.duration_s is None else round(part.start_s + part.duration_s, 3)
-            yield Prediction(str(part.path), round(part.start_s, 3), end_s, answer.label, answer.probability, second,
-                             likely, answer.probabilities)  # fmt: skip
-    if not n_answered:
-        raise ValueError(f"no recording could be used of {', '.join(map(str, paths))}")
-
-
-def recordings_of(paths: Sequence[Path], note: Callable[[str], None]) -> Iterator[Path]:
-    """The recordings among paths: files as they are named, of folders all that are audio by their names.
-
-    Raises:
-        ValueError: one is not there.
-    """
-    if missing := [str(path) for path in paths if not path.exists()]:
-        raise ValueError(f"no such recording or folder: {', '.join(missing)}")
-    for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        others: Counter[str] = Counter()
-        for file in sorted(one for one in path.rglob("*") if one.is_file() and not one.name.startswith(".")):
-            if file.suffix.lower() in AUDIO:
-                yield file
+            if strict and sound is not None and not sound.found:
+                problems.append(reason)
             else:
-                others[file.suffix or file.name] += 1
-        if others:
-            kinds = ", ".join(f"{n} {kind}" for kind, n in others.most_common(5))
-            note(f"passed over: {kinds} in {path}, no audio by their names")
+                note(f"passed over: {reason}")
+
+        rest = parts_of(sounds, clip_s if windows else None, refuse)
+        while parts := list(islice(rest, AT_ONCE)):
+            answers, refused = run.task.answers(run, Files(parts, clip_s))
+            for reason in refused:
+                refuse(reason)
+            for number, answer in answers.items():
+                n_answered += 1
+                part = parts[number]
+                ranked = sorted(answer.probabilities.items(), key=lambda one: -one[1])
+                second, likely = ranked[1] if len(ranked) > 1 else (None, None)
+                end_s = None if part.duration_s is None else round(part.start_s + part.duration_s, 3)
+                yield Prediction(by_path[part.path].name, round(part.start_s, 3), end_s, answer.label,
+                                 answer.probability, second, likely, answer.probabilities)  # fmt: skip
+        if problems:
+            raise ValueError(f"recordings that cannot be used: {'; '.join(problems)}")
+        if not n_answered:
+            names = [f"array {n}" if hasattr(one, "dtype") else str(one) for n, one in enumerate(recordings, 1)]
+            raise ValueError(f"no recording could be used of {', '.join(names)}")
 
 
-def parts_of(files: Iterable[Path], clip_s: float | None, note: Callable[[str], None]) -> Iterator[Part]:
+def parts_of(sounds: Iterable[Sound], clip_s: float | None, refuse: Callable[[str], None]) -> Iterator[Part]:
     """Recordings as they are, those much longer than a clip as windows of one, the last at the end."""
-    for path in files:
+    for path in (sound.path for sound in sounds):
         try:
             length = duration_s(path) if clip_s else 0.0
         except (BadRecordingError, OSError) as error:
-            note(f"passed over: {path}: {error}")
+            refuse(f"{path}: {error}")
             continue
         if not clip_s or length <= LONG * clip_s:
             yield Part(path)

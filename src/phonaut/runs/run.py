@@ -37,6 +37,10 @@ class Run:
     def __init__(self, folder: Path | str) -> None:
         self.folder = run_folder(folder)
 
+    def __repr__(self) -> str:
+        """Its folder, and how far it is."""
+        return f"Run({str(self.folder)!r}{'' if self.finished else ', not finished'})"
+
     def read(self, name: str, default: T) -> T:
         """The content of a JSON file of the run, or `default` where it is not there (yet)."""
         return read_json(self.folder / name, default)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -29,13 +26,12 @@ from phonaut.models.speakers.system import PHRASE
 from phonaut.models.speakers.utterances import Utterances
 from phonaut.names import did_you_mean, excerpt, shown
 from phonaut.runs.enrolment_gate import LEAST_RANGE_DB, Gate, Heard
+from phonaut.runs.sounds import Source, as_file
 from phonaut.runs.speaker_store import SpeakerStore, Take, Voice, name_of
 from phonaut.tasks.verification import Verification, calibration_of, cohort_of, system_of
 
 if TYPE_CHECKING:
-    from phonaut.runs.load import LoadedRun
-
-Source: TypeAlias = "Path | str | NDArray[Any]"
+    from phonaut.runs.answers import Answers
 
 LEAST_GAP = 0.5  # by which another phrase fits better than the one named, of the deviation of scores over phrases
 
@@ -127,7 +123,7 @@ class Speakers:
         ValueError: the run verifies no speakers, the folder is no store, or another model made it.
     """
 
-    def __init__(self, run: LoadedRun, folder: Path | str | SpeakerStore) -> None:
+    def __init__(self, run: Answers, folder: Path | str | SpeakerStore) -> None:
         if not isinstance(run.task, Verification):
             raise ValueError(f"{run.folder} verifies no speakers: train one with model=gmm_ubm, or see phonaut --help")
         if "sample_rate" not in run.config.features:
@@ -523,30 +519,3 @@ class Speakers:
         }
         frames_of_all = Utterances(np.concatenate(parts), np.array(lengths, np.int64), columns)
         return system_of(model).represent(frames_of_all)
-
-
-@contextmanager
-def as_file(source: Source, number: int, sample_rate: int) -> Iterator[tuple[Path, str]]:
-    """A recording as a file for a moment, and its name; of an array, its number.
-
-    Raises:
-        BadRecordingError: there is no such file.
-    """
-    if not isinstance(source, np.ndarray):
-        if not isinstance(source, (str, Path)):
-            raise BadRecordingError(f"neither a file nor an array of samples, but {type(source).__name__}")
-        path = Path(source)
-        if not os.path.isfile(path):  # of a name that is too long, is_file raises
-            raise BadRecordingError("no such recording")
-        yield path, path.name
-        return
-    if source.ndim not in (1, 2) or source.dtype.kind not in "fiu":
-        raise BadRecordingError(
-            f"samples must be real numbers, (S,) or (S, channels); got {source.dtype}, {source.shape}"
-        )
-    import soundfile
-
-    with tempfile.TemporaryDirectory(prefix="phonaut-") as folder:
-        path = Path(folder) / "array.wav"
-        soundfile.write(path, source, sample_rate, subtype="FLOAT")
-        yield path, f"array {number}"

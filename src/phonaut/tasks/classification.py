@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,7 +27,16 @@ from phonaut.tasks import added_data, build, few_recordings, mixes, negatives, t
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.encoders import prepare_encoder
 from phonaut.tasks.noise_test import NOISE_FILE, about_noise
-from phonaut.tasks.recordings import Files, Part, about_folder, name_beside_splits, prepared_files, reasons
+from phonaut.tasks.recordings import (
+    Files,
+    Part,
+    UnusableError,
+    about_folder,
+    name_beside_splits,
+    prepared_files,
+    reasons,
+    sample_rate_of,
+)
 from phonaut.tasks.scoring import figures, noise_of, predict, score, under
 from phonaut.training.callbacks.monitoring import TensorBoardPictures
 from phonaut.training.loop import TrainingLoop
@@ -307,23 +317,41 @@ class Classification(Task):
         Raises:
             ValueError: a recording is not there; where `strict`, it cannot be used.
         """
-        config = replace(run.config, classes=None, labels_pct=100.0, labels_each=None, context_s=0.0, target="keyword")
-        with prepared_files(files, config.features["sample_rate"], strict=strict) as prepared:
-            refused = reasons(prepared)
-            if not len(prepared.utterances("test")):
+        with self.opened(run, files, strict=strict) as (data, refused):
+            if data is None:
                 return {}, refused
-            data = speech_data(config, prepared, list(run.about["classes"]))
-            predictions = predict(run.model, data, "test", device=build.device_of(config.trainer))
+            predictions = predict(run.model, data, "test", device=build.device_of(run.config.trainer))
         names = predictions.classes.tolist()
         answers = {
-            int(cut.partition("-")[0]): Answer(
-                names[best], float(row[best]), dict(zip(names, row.tolist(), strict=True))
-            )
+            number_of(cut): Answer(names[best], float(row[best]), dict(zip(names, row.tolist(), strict=True)))
             for cut, best, row in zip(
                 predictions.cut.tolist(), predictions.predicted.tolist(), predictions.probabilities(), strict=True
             )
         }
         return answers, refused
+
+    @contextmanager
+    def opened(self, run: Trained, files: Files, *, strict: bool) -> Iterator[tuple[SpeechData | None, list[str]]]:
+        """Recordings as the test split of the run's classes, None where none can be used, and why others cannot.
+
+        Raises:
+            ValueError: the run was trained on frames; a recording is not there; where `strict`, it cannot be used.
+        """
+        config = replace(run.config, classes=None, labels_pct=100.0, labels_each=None, context_s=0.0, target="keyword")
+        with ExitStack() as stack:
+            try:
+                prepared = stack.enter_context(prepared_files(files, sample_rate_of(run), strict=strict))
+            except UnusableError as error:
+                if strict:
+                    raise
+                yield None, error.reasons
+                return
+            yield speech_data(config, prepared, list(run.about["classes"])), reasons(prepared.folder)
+
+
+def number_of(cut: str) -> int:
+    """The number of a recording of `Files`, by the name of its cut."""
+    return int(cut.partition("-")[0])
 
 
 def compressed(config: Config, model: SpeechModel, data: SpeechData) -> dict[str, Any]:

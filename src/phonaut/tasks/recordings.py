@@ -6,15 +6,18 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from phonaut.corpora.base import Corpus
 from phonaut.data.preparation.prepare import build
-from phonaut.data.prepared import PreparedCorpus
+from phonaut.data.prepared import REFUSED, PreparedCorpus, read_lines
 from phonaut.data.utterance import SILENCE, SPLITS, Utterance
 from phonaut.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from phonaut.tasks.base import Trained
 
 FOLDERS_FILE = "folders.json"  # of a run: what is to be said of the folders that it scored
 
@@ -55,6 +58,18 @@ class Files(Corpus):
             )  # fmt: skip
 
 
+class UnusableError(ValueError):
+    """Recordings that cannot be used.
+
+    Attributes:
+        reasons: a text each.
+    """
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        self.reasons = list(reasons)
+        super().__init__(f"recordings that cannot be used: {'; '.join(reasons)}")
+
+
 @contextmanager
 def prepared_files(
     paths: Sequence[Path] | Files, sample_rate: int, clip_s: float | None = None, *, strict: bool = True
@@ -68,23 +83,39 @@ def prepared_files(
         strict: none may be refused.
 
     Raises:
-        ValueError: a recording is not there or cannot be used; all of them are named.
+        ValueError: a recording is not there; one cannot be used, or where not `strict`, none can: all are named.
     """
     files = paths if isinstance(paths, Files) else Files([Part(path) for path in paths], clip_s)
     missing = [str(part.path) for part in files.parts if not part.path.is_file()]
     if missing:
         raise ValueError(f"no such recording: {', '.join(missing)}")
     with tempfile.TemporaryDirectory(prefix="phonaut-") as folder:
-        build(files, Path(folder), sample_rate, len(files.parts), 1)
+        try:
+            build(files, Path(folder), sample_rate, len(files.parts), 1)
+        except ValueError as error:
+            if why := reasons(Path(folder)):
+                raise UnusableError(why) from error
+            raise
         prepared = PreparedCorpus(Path(folder))
-        if prepared.refused and strict:
-            raise ValueError(f"recordings that cannot be used: {'; '.join(reasons(prepared))}")
+        if (why := reasons(Path(folder))) and strict:
+            raise UnusableError(why)
         yield prepared
 
 
-def reasons(prepared: PreparedCorpus) -> list[str]:
-    """Why recordings were refused, a text each."""
-    return [f"{line['path']}: {line['reason']}" for line in prepared.refused]
+def sample_rate_of(run: Trained) -> int:
+    """The rate that a run hears recordings at, Hz.
+
+    Raises:
+        ValueError: it was trained on frames.
+    """
+    if "sample_rate" not in run.config.features:
+        raise ValueError(f"{run.folder} was trained on frames, and takes no recordings: phonaut evaluate scores frames")
+    return int(run.config.features["sample_rate"])
+
+
+def reasons(prepared: Path) -> list[str]:
+    """Why recordings of a prepared folder were refused, a text each."""
+    return [f"{line['path']}: {line['reason']}" for line in read_lines(prepared / REFUSED)]
 
 
 def name_beside_splits(name: str, kind: str) -> str:
