@@ -18,6 +18,7 @@ import phonaut.data
 from phonaut.config.plugins import node_of_group
 from phonaut.data.augmentation.chain import PROBABILITIES, Augmentation
 from phonaut.data.augmentation.channel import gains, simulated_rooms
+from phonaut.data.augmentation.codecs import through
 from phonaut.data.augmentation.mixing import add_noise
 from phonaut.data.augmentation.noise import loop
 from phonaut.data.batches import Batch
@@ -471,6 +472,13 @@ def test_the_equaliser_has_its_gain_at_each_knot_and_no_more_anywhere(make_batch
     assert np.abs(change_db[2:-2]).max() < 6.5
     assert np.ptp(change_db[2:-2]) > 2
     assert np.abs(10 * np.log10(power[1] / power[0])[2:-2]).max() < 3, "on average little is changed"
+
+
+@pytest.mark.parametrize("codec", ["mp3", "opus", "vorbis"])
+@pytest.mark.parametrize("compression", [0.0, 0.99995, 1.0])
+def test_a_codec_takes_every_level(codec: str, compression: float) -> None:
+    heard = 0.5 * np.sin(np.arange(4000) / 7).astype(np.float32)
+    assert np.corrcoef(through(heard, codec, compression, 16000), heard)[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("codec", ["mp3", "opus", "vorbis"])

@@ -16,6 +16,7 @@ FORMATS = {"mp3": ("MP3", "MPEG_LAYER_III"), "opus": ("OGG", "OPUS"), "vorbis": 
 CODECS = tuple(FORMATS)
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 LEAST_SAMPLES = 1200  # of what is encoded: of less, MP3 gives nothing back
+MOST_COMPRESSION = 0.999  # closer to 1, libsndfile refuses MP3
 PEAK = 0.9  # at which encoders see the recording: they clip at 1
 
 
@@ -53,7 +54,8 @@ def through(samples: NDArray[np.float32], name: str, compression: float, sample_
     container, subtype = FORMATS[name]
     n, file = len(samples), io.BytesIO()
     padded = np.pad(samples, (0, max(0, LEAST_SAMPLES - n)))
-    options = {"format": container, "subtype": subtype, "compression_level": compression}
+    level = min(compression, MOST_COMPRESSION)
+    options = {"format": container, "subtype": subtype, "compression_level": level}
     soundfile.write(file, padded, sample_rate, **options)
     file.seek(0)
     decoded: NDArray[np.float32] = soundfile.read(file, dtype="float32")[0]
