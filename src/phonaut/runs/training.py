@@ -40,6 +40,7 @@ from phonaut.tasks.base import Task
 from phonaut.tasks.build import check_same_recordings
 from phonaut.training.averaging import AveragedCheckpoint
 from phonaut.training.checkpointing import chosen_weights, newest_readable_checkpoint
+from phonaut.training.corpus_module import CorpusModule
 from phonaut.training.trainer_options import n_processes
 
 
@@ -204,7 +205,7 @@ def fit(
         if checkpoint is not None and trainer.is_global_zero:
             print(f"resuming from {checkpoint}", flush=True)
         with peers.together():
-            trainer.fit(loop, datamodule=data, ckpt_path=checkpoint)
+            trainer.fit(loop, datamodule=CorpusModule(data), ckpt_path=checkpoint)
     except (SIGTERMException, SystemExit) as stop:  # which end the process as if all were well, or without a word
         raise KeyboardInterrupt from stop
     except MisconfigurationException as error:

@@ -28,11 +28,11 @@ from phonaut.tasks.encoders import prepare_encoder
 from phonaut.tasks.noise_test import NOISE_FILE, about_noise
 from phonaut.tasks.recordings import Files, Part, about_folder, name_beside_splits, prepared_files, reasons
 from phonaut.tasks.scoring import figures, noise_of, predict, score, under
-from phonaut.training.callbacks.monitoring import TensorBoardPictures
-from phonaut.training.loop import TrainingLoop
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
+
+    from phonaut.training.loop import TrainingLoop
 
 TEST_HINT = "protocol=by_speaker makes some, or protocol.test_speakers=[...]"
 
@@ -204,6 +204,8 @@ class Classification(Task):
 
     def callbacks(self, config: Config, folder: Path) -> list[Callback]:
         """Pictures for TensorBoard, and what leads a network to few bits."""
+        from phonaut.training.callbacks.monitoring import TensorBoardPictures
+
         return [TensorBoardPictures(), *([instantiate(config.compress)] if config.compress else [])]
 
     # --- evaluation
