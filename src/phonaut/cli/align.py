@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from phonaut.cli.options import CORPUS, Command, option, print_progress
+from phonaut.cli.options import CORPUS, Command, option, print_progress, usage
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class Align(Command):
     By pocketsphinx, by phone HMMs that are trained on the corpus, or by both.
     """
 
+    usage = ("dataset=NAME [KEY=VALUE ...]",)
     composes = {**CORPUS, "target=NAME": "labels that the corpus is asked for"}
     examples = {
         "dataset=librispeech": "CTM and TextGrid files, into alignments/librispeech",
@@ -31,6 +32,8 @@ class Align(Command):
 
     def run(self) -> int:
         """Align, and print how far the alignments differ."""
+        if not any(word.startswith("dataset=") for word in self.overrides):
+            raise ValueError(f"usage: {usage('align', Align)[0]}, such as phonaut align dataset=librispeech")
         if self.aligner == "hmm" and self.n_jobs is not None:
             raise ValueError("n_jobs= is for pocketsphinx, and aligner=hmm does without it: leave one out")
         from phonaut.alignment.align import SAMPLE_RATE, align

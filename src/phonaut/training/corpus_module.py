@@ -1,4 +1,4 @@
-"""The batches of a corpus as Lightning's Trainer takes them; to score and to predict, nothing of Lightning is loaded."""
+"""The batches of a corpus as Lightning's Trainer takes them; what scores and predicts does without."""
 
 from __future__ import annotations
 
