@@ -458,7 +458,12 @@ def unless_refused(folder: Path) -> Iterator[None]:
         raise ValueError(f"{file} is a file, and a folder is wanted there")
     if not made[1:] and above.exists() and not any(above.iterdir()):
         made.append(above)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT):  # the last of /proc and its like
+            raise
+        raise PermissionError(errno.EACCES, error.strerror, str(folder)) from error
     try:
         yield
     except BlockingIOError:  # another process is at work in it

@@ -18,6 +18,7 @@ class Align(Command):
 
     usage = ("dataset=NAME [KEY=VALUE ...]",)
     composes = {**CORPUS, "target=NAME": "labels that the corpus is asked for"}
+    place = "output="
     examples = {
         "dataset=librispeech": "CTM and TextGrid files, into alignments/librispeech",
         "dataset=speechocean762 aligner=hmm": "phone models alone, from a flat start",

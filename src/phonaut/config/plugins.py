@@ -155,7 +155,9 @@ def load_group(group: str, name: str) -> DictConfig:
     node = OmegaConf.load(next(file for file in files if file.exists()))
     assert isinstance(node, DictConfig)
     below = [str(base).partition("@")[0] for base in node.pop("defaults", None) or [] if isinstance(base, str)]
-    merged = OmegaConf.merge(*(load_group(group, base) for base in below if base != "_self_"), node)
+    place = name.rpartition("/")[0]
+    bases = [f"{place}/{base}".lstrip("/") for base in below if base != "_self_"]
+    merged = OmegaConf.merge(*(load_group(group, base) for base in bases), node)
     assert isinstance(merged, DictConfig)
     return merged
 

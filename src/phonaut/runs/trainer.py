@@ -83,6 +83,33 @@ def callbacks_of(config: Config, folder: Path, *, is_em: bool) -> list[Callback]
     return [*callbacks, best, ResumePoint(folder / "checkpoints", config.checkpoint_minutes)]
 
 
+class Title(Callback):
+    """What stands above the lines of training, once the Trainer and the optimizer refuse nothing any more.
+
+    Args:
+        text: of the title.
+        at_once: before the loop is set up, which of EM takes as long as reading all frames.
+    """
+
+    def __init__(self, text: str, *, at_once: bool) -> None:
+        self.text, self.at_once = text.strip(), at_once
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Before the optimizer is there."""
+        if self.at_once:
+            self.show(trainer)
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """After it."""
+        if not self.at_once:
+            self.show(trainer)
+
+    def show(self, trainer: L.Trainer) -> None:
+        """Print it."""
+        if trainer.is_global_zero:
+            print(self.text, flush=True)
+
+
 def silence_libraries() -> None:
     """Silence warnings of libraries that a user can do nothing about."""
     for name in (
