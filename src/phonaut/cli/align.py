@@ -33,10 +33,10 @@ class Align(Command):
 
     def run(self) -> int:
         """Align, and print how far the alignments differ."""
-        if not any(word.startswith("dataset=") for word in self.overrides):
-            raise ValueError(f"usage: {usage('align', Align)[0]}, such as phonaut align dataset=librispeech")
         if self.aligner == "hmm" and self.n_jobs is not None:
             raise ValueError("n_jobs= is for pocketsphinx, and aligner=hmm does without it: leave one out")
+        if not any(word.startswith("dataset=") for word in self.overrides):
+            raise ValueError(f"usage: {usage('align', Align)[0]}, such as phonaut align dataset=librispeech")
         from phonaut.alignment.align import SAMPLE_RATE, align
         from phonaut.config.compose import compose
         from phonaut.config.nodes import instantiate
