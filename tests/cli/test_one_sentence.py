@@ -33,13 +33,15 @@ def run(home: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         patch.setenv("HOME", str(home))
-        assert main([*TRAIN, "output_dir=~/runs", "experiment_id=a"]) == 0
+        assert main([*TRAIN, "output_dir=~/runs", "experiment_id=a", "profiler=simple"]) == 0
     return home / "runs" / "a" / "majority"
 
 
 @pytest.mark.slow
 def test_a_run_below_home_lies_there_as_a_whole(run: Path, home: Path) -> None:
-    assert {"config.yaml", "model.safetensors", "metrics.json", "checkpoints"} <= {path.name for path in run.iterdir()}
+    assert {"config.yaml", "model.safetensors", "metrics.json", "checkpoints", "fit-profile.txt"} <= {
+        path.name for path in run.iterdir()
+    }
     assert not (home / "~").exists()
 
 

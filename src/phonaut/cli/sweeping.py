@@ -150,7 +150,7 @@ class SweepTask:
         if unknown and not any(one.key in choices() for one in space):  # whose other choices may have such a key
             raise ConfigurationError(unknown)
         wanted = goals(listed(options["objectives"]), str(config.choices.get("task")))
-        about = {
+        about: dict[str, Any] = {
             "words": constants,
             "keys": [one.key for one in space],
             "search": str(options["search"]),

@@ -33,6 +33,7 @@ from phonaut.names import as_typed
 from phonaut.networks import ModelSize, count
 from phonaut.networks.quantized import QuantizedNetwork
 from phonaut.peers import ALONE, Peers, Place, is_first, is_lost_connection, place, see
+from phonaut.runs.profile import head_of
 from phonaut.runs.resume import as_begun, differences, state_of
 from phonaut.runs.run import Run, empty
 from phonaut.runs.trainer import Title, trainer_of
@@ -224,6 +225,8 @@ def fit(
         if peers.n > 1 and is_lost_connection(error):
             raise peers.why_lost() from error
         raise
+    if config.profiler and trainer.is_global_zero:
+        print("\n".join(head_of(folder)), flush=True)
     callback = trainer.checkpoint_callback
     if isinstance(callback, AveragedCheckpoint):
         average(loop, callback, data)
