@@ -24,6 +24,7 @@ def commands(page: str) -> list[list[str]]:
 
 
 PAGES = (
+    "command_line",
     "compare",
     "results",
     "align",
