@@ -43,7 +43,8 @@ def commands() -> dict[str, str]:
         ValueError: two commands have one name.
     """
     files = [file.name for file in pkgutil.iter_modules(__path__) if file.name not in NO_COMMANDS]
-    ours = {name: f"{__name__}.{name}.{name.capitalize()}" for name in sorted(files)}
+    names = {name.rstrip("_"): name for name in sorted(files)}  # list_.py: a module list here would hide the type
+    ours = {name: f"{__name__}.{file}.{name.capitalize()}" for name, file in names.items()}
     added = {name: str(entry["_target_"]) for name, entry in registry("command").items()}
     if ours.keys() & added.keys():
         raise ValueError(f"command/{min(ours.keys() & added.keys())}.yaml: there is such a command already")
