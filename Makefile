@@ -28,6 +28,7 @@ setup: .venv/.installed ## install into .venv
 
 demo: .venv/.installed ## train ten words of synthetic speech, evaluate, write the report (5 minutes)
 	@"$(BIN)/phonaut" train experiment_id=demo overwrite=true trainer.max_epochs=20
+	echo "shell        for \`phonaut\` alone, in any folder: source '$(CURDIR)/$(BIN)/activate'"
 
 test: .venv/.installed ## all tests but those of make check (8 minutes)
 	@"$(BIN)/python" -m pytest -q -n 2 --dist worksteal -m "slow or not readme"

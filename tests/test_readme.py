@@ -26,6 +26,7 @@ def commands(page: str) -> list[list[str]]:
 
 
 PAGES = (
+    "command_line",
     "compare",
     "results",
     "align",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import difflib
 import errno
 import fcntl
 import glob
@@ -58,10 +59,23 @@ def run_folder(path: Path | str) -> Path:
         return folder
     inside = sorted(file.parent for file in folder.glob("*/config.yaml"))
     if len(inside) != 1:
+        if not folder.is_dir():
+            what = "it is a file" if folder.exists() else "there is no such folder"
+            raise ValueError(f"{folder} is not a run: {what}{runs_beside(folder)}")
         names = ", ".join(str(one) for one in inside[:5])
         hint = f"name one of the runs in it: {names}" if inside else "there is no config.yaml in it"
         raise ValueError(f"{folder} is not a run: {hint}")
     return inside[0]
+
+
+def runs_beside(path: Path) -> str:
+    """The runs that lie where `path` would, or in `trained_models`, the likest first; nothing where there are none."""
+    for folder in (path.parent, path.parent / "trained_models"):
+        runs = {file.parent.parent.name for file in folder.glob("*/*/config.yaml")}
+        if runs:
+            near = difflib.get_close_matches(path.name, runs, 3, cutoff=0) or sorted(runs)
+            return f" (in {folder} there are the runs: {', '.join(near)})"
+    return ""
 
 
 def cache_dir() -> Path:
@@ -444,7 +458,12 @@ def unless_refused(folder: Path) -> Iterator[None]:
         raise ValueError(f"{file} is a file, and a folder is wanted there")
     if not made[1:] and above.exists() and not any(above.iterdir()):
         made.append(above)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT):  # the last of /proc and its like
+            raise
+        raise PermissionError(errno.EACCES, error.strerror, str(folder)) from error
     try:
         yield
     except BlockingIOError:  # another process is at work in it

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
+import shlex
+import shutil
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
@@ -86,6 +89,19 @@ def some(names: Collection[str], most: int = 12) -> str:
 
 def _is_number(name: str) -> bool:
     return name.isascii() and name.isdecimal() and len(name) < 1000  # Python reads no longer ones
+
+
+def as_typed(command: str) -> str:
+    """A command that begins with `phonaut`, by the path of the program where the shell does not find it.
+
+    >>> as_typed("phonaut train")  # of a program that is not called phonaut
+    'phonaut train'
+    """
+    program = Path(sys.argv[0])
+    beside = command.partition(" ")[0]
+    if program.name != "phonaut" or shutil.which("phonaut") is not None or not program.with_name(beside).exists():
+        return command
+    return shlex.quote(str(program.with_name(beside))) + command.removeprefix(beside)
 
 
 def is_utf8(name: str) -> bool:

@@ -15,10 +15,15 @@ from phonaut.cli import commands, main
 from phonaut.runs.run import job_name
 
 
-def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
-    code = "import sys; from phonaut.cli import main; main(['--help']); print(*sorted(sys.modules))"
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert not {"torch", "numpy", "hydra", "lightning"} & set(output.splitlines()[-1].split())
+def test_help_and_predict_are_quick_because_they_import_nothing_heavy() -> None:
+    code = "import sys; from phonaut.cli import main; main(['--help']); print(*sorted(sys.modules));"
+    code += "import phonaut.reports.listed; print(*sorted(sys.modules));"
+    code += "import phonaut.reports.predicted, phonaut.runs.load; print(*sorted(sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    output, of_help, to_list, to_predict = shown.rsplit("\n", 4)[:4]
+    assert not {"numpy", "hydra"} & set(of_help.split())
+    assert not {"torch", "lightning", "scipy"} & set(to_list.split())
+    assert not {"lightning", "numba", "scipy", "matplotlib", "jinja2", "sympy"} & set(to_predict.split())
     assert re.search(r"model +bc-res1, bc-res3, bc-res8, branchy-tc-res8, cvae,", output)
     assert len(commands()) >= 7
     assert all(re.search(rf"^  {name} +[A-Z]", output, flags=re.MULTILINE) for name in commands())
@@ -31,9 +36,23 @@ def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
         (["train", "--epochs", "3"], "--epochs is not a flag of train"),
         (["train", "recordings"], "dataset.data_folder=recordings names recordings"),
         (["train", "model=tc_res8"], "did you mean tc-res8?"),
+        (["train", "modle=lstm"], "unknown key modle; did you mean model=lstm?"),
+        (["train", "features=lstm"], "did you mean model=lstm?"),
+        (["train", "epochs=3"], "type trainer.max_epochs=3"),
+        (["train", "dataset.data_folder=mine"], "type dataset=folder dataset.data_folder=mine"),
+        (["train", "dataset=folder", "dataset.data_folder=start_1.wav"], "start_1.wav is a recording, and a folder"),
+        (["train", "seed=[1,2]"], "phonaut train -m seed=1,2 trains a run with each"),
+        (["train", "optimizer.lr=0.1,0.2"], "-m optimizer.lr=0.1,0.2 trains"),
+        (["train", "trainer.max_epochs=[1,2]"], "-m trainer.max_epochs=1,2 trains"),
+        (["train", "model=lstm,gru"], "-m model=lstm,gru trains"),
+        (["train", "target=keyword,phone"], "-m target=keyword,phone trains"),
+        (["train", "trainer.accelerator=gpu"], "leave it out, or type cpu"),
+        (["predict", "start_1.wav", "demo"], "start_1.wav is a recording, and the run stands first"),
+        (["align"], "usage: phonaut align dataset=NAME"),
         (["train", "dataset=fsdd", "dataset.data_folder=/nowhere"], "/nowhere does not exist"),
         (["evaluate"], "usage: phonaut evaluate RUN"),
-        (["evaluate", "/nowhere"], "/nowhere is not a run"),
+        (["evaluate", "/nowhere"], "/nowhere is not a run: there is no such folder"),
+        (["evaluate", "start_1.wav"], "start_1.wav is not a run: it is a file"),
         (["generate", "/nowhere", "strength=nan"], "strength must be a number >= 0, got nan"),
         (["generate", "/nowhere", "strength=inf"], "strength must be a number >= 0, got inf"),
         (["evaluate", "/nowhere", "batch_size=0"], "batch_size must be a whole number >= 1, got 0"),
@@ -45,9 +64,11 @@ def test_a_mistake_is_a_sentence_and_no_traceback(
     words: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "start_1.wav").touch()
     assert main(words) == 2
     shown = capsys.readouterr()
     assert message in shown.err
+    assert [path.name for path in tmp_path.iterdir()] == ["start_1.wav"]
     assert "Traceback" not in shown.err
 
 

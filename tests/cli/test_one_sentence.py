@@ -1,7 +1,9 @@
 """Words and files that cannot be are answered by one sentence, wherever a command meets them, and nothing is lost."""
 
+import errno
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from phonaut.cli import main
 
 TONES = ["dataset=folder", "dataset.data_folder=tones"]
 TRAIN = ["train", *TONES, "model=majority", "trainer.max_epochs=1", "trainer.enable_progress_bar=false"]
+AGAIN = f"phonaut {' '.join(TRAIN)} output_dir=stopped experiment_id=b"
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +33,15 @@ def run(home: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         patch.setenv("HOME", str(home))
-        assert main([*TRAIN, "output_dir=~/runs", "experiment_id=a"]) == 0
+        assert main([*TRAIN, "output_dir=~/runs", "experiment_id=a", "profiler=simple"]) == 0
     return home / "runs" / "a" / "majority"
 
 
 @pytest.mark.slow
 def test_a_run_below_home_lies_there_as_a_whole(run: Path, home: Path) -> None:
-    assert {"config.yaml", "model.safetensors", "metrics.json", "checkpoints"} <= {path.name for path in run.iterdir()}
+    assert {"config.yaml", "model.safetensors", "metrics.json", "checkpoints", "fit-profile.txt"} <= {
+        path.name for path in run.iterdir()
+    }
     assert not (home / "~").exists()
 
 
@@ -116,6 +121,60 @@ def test_what_is_refused_leaves_nothing(
     assert main([*(word for word in TRAIN if word != "model=majority"), "output_dir=new/er", *words]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
     assert not (home / "new").exists(), list((home / "new").rglob("*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("at", "error", "code", "said"),
+    [
+        ("phonaut.tasks.build.prepared_corpus", KeyboardInterrupt, 130, "nothing was trained yet; the same command"),
+        ("phonaut.tasks.classification.score", KeyboardInterrupt, 130, f"{AGAIN} goes on from the last checkpoint"),
+        ("phonaut.reports.page.write_report", KeyboardInterrupt, 130, "phonaut report stopped/b/majority writes its"),
+        ("phonaut.tasks.classification.score", BrokenPipeError, 1, f"this one with it: {AGAIN} goes on from the"),
+    ],
+)
+def test_whoever_is_stopped_says_how_to_go_on(
+    at: str, error: type, code: int, said: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise error
+
+    shutil.rmtree(home / "stopped", ignore_errors=True)
+    monkeypatch.setattr(at, stopped)
+    assert main([*TRAIN, "output_dir=stopped", "experiment_id=b"]) == code
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_refusal_of_the_trainer_comes_before_the_run_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [word for word in TRAIN if word != "model=majority"]
+    words += ["model=tc-res8", "model.channels=[4,4]", "batch_size=8", "scheduler.total_steps=1"]
+    assert main(words) == 2
+    assert "to resume" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([*TRAIN, "output_dir=locked/runs"], "locked/runs may not be written: type output_dir=FOLDER"),
+        (["compare", "a", "b", "output=locked"], "locked may not be written: type output=FOLDER"),
+        (["report", "a"], "locked may not be written: set PHONAUT_CACHE to another folder"),
+    ],
+)
+def test_a_place_that_may_not_be_written_is_named_with_the_option_for_another(
+    words: list[str], said: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(path: Path, *_: object, **__: object) -> None:  # whoever runs tests as root may write anywhere
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setenv("PHONAUT_CACHE", str(home / "cache"))
+    if words[0] == "train":
+        monkeypatch.setattr(Path, "mkdir", refused)
+    else:
+        monkeypatch.setattr("phonaut.cli.compare.Compare.run", lambda self: refused(Path("locked")))
+        monkeypatch.setattr("phonaut.cli.report.Report.run", lambda self: refused(home / "cache" / "locked"))
+    assert main(words) == 1
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.slow

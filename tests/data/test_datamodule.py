@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from helpers.processes import CONTEXT, run_file, two_places
 from phonaut.data.batches import Batch
 from phonaut.data.datamodule import SpeechData
+from phonaut.training.corpus_module import CorpusModule
 
 Step = tuple[int, int, int, tuple[int, ...]]  # epoch, number of the batch, epoch of the batch, its rows
 N_EPOCHS = 3
@@ -89,7 +90,7 @@ def fit(data: SpeechData, folder: Path, *, checkpoint: Path | None = None, **set
         }
     )
     module = Recorder()
-    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    trainer.fit(module, datamodule=CorpusModule(data), ckpt_path=checkpoint, weights_only=True)
     return module
 
 

@@ -62,5 +62,5 @@ HOSTILE = {
         phonaut.networks.LSTM.load_state_dict phonaut.networks.lstm phonautx.networks.LSTM
         phonaut/networks/LSTM phonaut.networks:LSTM Phonaut.networks.LSTM lightning.Trainer
         lightning.pytorch.callbacks.LambdaCallback lightning.pytorch.loggers.CSVLogger
-        lightning.pytorch.profilers.PyTorchProfiler lightning.pytorch.strategies.DeepSpeedStrategy""",
+        lightning.pytorch.profilers.XLAProfiler lightning.pytorch.strategies.DeepSpeedStrategy""",
 }

@@ -40,7 +40,7 @@ def test_a_run_in_its_experiment_is_no_fold(tmp_path: Path) -> None:
     run = write_scored(tmp_path / "x" / "gmm", scored(TRUTH, TRUTH))
     assert isinstance(open_run(tmp_path / "x"), Run)
     assert members(tmp_path / "x") == [run]
-    with pytest.raises(ValueError, match=r"nowhere is not a run: there is no config\.yaml in it"):
+    with pytest.raises(ValueError, match=r"nowhere is not a run: there is no such folder"):
         open_run(tmp_path / "nowhere")
 
 

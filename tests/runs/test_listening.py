@@ -232,7 +232,7 @@ def test_ctrl_c_ends_with_the_figures(monkeypatch: pytest.MonkeyPatch, capsys: p
         raise KeyboardInterrupt
 
     monkeypatch.setattr(listening, "file_sound", interrupted)
-    assert main(["listen", "tc-res8", "said.wav", "window_ms=500", "smoothing_ms=150"]) == 0
+    assert main(["listen", "tc-res8", "said.wav", "window_ms=500", "smoothing_ms=150"]) == 130
     told = capsys.readouterr()
     assert "5 detections in 0:00:11.00 of sound" in told.out
-    assert told.err.splitlines()[-1] == "stopped"
+    assert told.err.splitlines()[-1] == "stopped: what was heard until then is above"

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 import pkgutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from phonaut.cli.options import Command, command_of, parse, split_config_dirs
 from phonaut.cli.pages import example_lines, help_page, section
 from phonaut.config.nodes import load_target
 from phonaut.config.plugins import add_config_dir, choices, registry
-from phonaut.files import keep_files_of
+from phonaut.files import home_cache, keep_files_of
 from phonaut.peers import is_said_by_another, place
 
 SEVERAL = ("train", "extract")  # commands that several processes carry out together
+NOTHING_YET = "there was nothing yet; the same command starts again"
 NO_COMMANDS = ("detecting", "options", "pages", "sweeping")  # the other files here are one each
 HELP = """\
 Phonaut trains, compares and ships models of speech.
@@ -40,7 +43,8 @@ def commands() -> dict[str, str]:
         ValueError: two commands have one name.
     """
     files = [file.name for file in pkgutil.iter_modules(__path__) if file.name not in NO_COMMANDS]
-    ours = {name: f"{__name__}.{name}.{name.capitalize()}" for name in sorted(files)}
+    names = {name.rstrip("_"): name for name in sorted(files)}  # list_.py: a module list here would hide the type
+    ours = {name: f"{__name__}.{file}.{name.capitalize()}" for name, file in names.items()}
     added = {name: str(entry["_target_"]) for name, entry in registry("command").items()}
     if ours.keys() & added.keys():
         raise ValueError(f"command/{min(ours.keys() & added.keys())}.yaml: there is such a command already")
@@ -78,9 +82,14 @@ def main(words: Sequence[str] | None = None) -> int:
         keep_files_of("matplotlib", "MPLCONFIGDIR")  # which Lightning imports
         if place().n > 1:  # PyTorch prints a stack for each process that is gone
             os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-        return dispatch(sys.argv[1:] if words is None else words)
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        code = dispatch(sys.argv[1:] if words is None else words)
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:  # all was done, and head has read what it wanted
+            close_output()
+        return code
+    except KeyboardInterrupt as stop:
+        print("\nstopped: " + [*getattr(stop, "__notes__", ()), NOTHING_YET][0], file=sys.stderr)
         return 130
     except Exception as error:
         return explained(error)
@@ -115,7 +124,14 @@ def dispatch(words: Sequence[str]) -> int:
     if asked:
         print(help_page(name, command), end="")
         return 0
-    return parse(name, command, with_files(rest[1:]) if name == "train" else rest[1:]).run()
+    try:
+        return parse(name, command, with_files(rest[1:]) if name == "train" else rest[1:]).run()
+    except KeyboardInterrupt as stop:
+        if not hasattr(stop, "__notes__"):
+            stop.add_note(command.stopped)
+        raise
+    except OSError as error:
+        raise located(error, command) from error
 
 
 def with_files(words: Sequence[str]) -> list[str]:
@@ -143,6 +159,26 @@ def with_files(words: Sequence[str]) -> list[str]:
             one for key, one in in_file if key not in typed and ("." not in key or key.split(".")[0] not in typed)
         ]
     return found
+
+
+def located(error: OSError, command: type[Command]) -> OSError:
+    """An error of a place that may not be written, or of a closed pipe, with what to type to go round it."""
+    if isinstance(error, BrokenPipeError):
+        close_output()
+        how = [*getattr(error, "__notes__", ()), "`> FILE` in its place keeps the output"][0]
+        return OSError(f"the program that reads the output has ended, and this one with it: {how}")
+    if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS) or not error.filename:
+        return error
+    cache = os.environ.get("PHONAUT_CACHE") or home_cache()
+    is_cached = cache is not None and Path(error.filename).is_relative_to(cache)
+    way = "set PHONAUT_CACHE to another folder" if is_cached or not command.place else f"type {command.place}FOLDER"
+    return OSError(f"{error.filename} may not be written: {way}")
+
+
+def close_output() -> None:
+    """Send what is still printed nowhere: Python would complain of a closed pipe once more as it ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def explained(error: Exception) -> int:

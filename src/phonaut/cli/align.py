@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from phonaut.cli.options import CORPUS, Command, option, print_progress
+from phonaut.cli.options import CORPUS, Command, option, print_progress, usage
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,9 @@ class Align(Command):
     By pocketsphinx, by phone HMMs that are trained on the corpus, or by both.
     """
 
+    usage = ("dataset=NAME [KEY=VALUE ...]",)
     composes = {**CORPUS, "target=NAME": "labels that the corpus is asked for"}
+    place = "output="
     examples = {
         "dataset=librispeech": "CTM and TextGrid files, into alignments/librispeech",
         "dataset=speechocean762 aligner=hmm": "phone models alone, from a flat start",
@@ -33,6 +35,8 @@ class Align(Command):
         """Align, and print how far the alignments differ."""
         if self.aligner == "hmm" and self.n_jobs is not None:
             raise ValueError("n_jobs= is for pocketsphinx, and aligner=hmm does without it: leave one out")
+        if not any(word.startswith("dataset=") for word in self.overrides):
+            raise ValueError(f"usage: {usage('align', Align)[0]}, such as phonaut align dataset=librispeech")
         from phonaut.alignment.align import SAMPLE_RATE, align
         from phonaut.config.compose import compose
         from phonaut.config.nodes import instantiate

@@ -18,6 +18,7 @@ class Compare(Command):
 
     usage = ("RUN RUN ... [KEY=VALUE ...]", "SWEEP [KEY=VALUE ...]")
     arguments = {"RUN ...": "trained_models/ID, or a sweep, all of its runs; the others are compared with the first"}
+    place = "output="
     examples = {
         "trained_models/A trained_models/B": "side by side, with intervals and paired tests",
         "trained_models/SWEEP": "all runs of a sweep; of one over folds, the pooled figure",

@@ -18,6 +18,7 @@ class Export(Command):
     """
 
     arguments = {"RUN": "trained_models/ID, a classifier of whole recordings"}
+    place = "output="
     examples = {
         "trained_models/ID": "ONNX, in trained_models/ID/MODEL/exported",
         "trained_models/ID compress=linear_8_8_8": "in 8 bits, rounded with ranges of training recordings",

@@ -27,6 +27,7 @@ class Extract(Command):
         "[FILE]": "the recording of plot=true",
     }
     composes = {**CORPUS, "target=NAME": "the labels that go with the frames: keyword, phone, speaker or gender"}
+    place = "output="
     examples = {
         "trained_models/ID dataset=fsdd": "representations of a corpus, for dataset=frames",
         "trained_models/ID a.wav plot=true": "pictures of an encoder's layers and attention",

@@ -30,6 +30,7 @@ class Generate(Command):
         "RUN FILE FILE interpolate=7 [output=FOLDER]",
     )
     arguments = {"RUN": "trained_models/ID, of a generator or a density", "[FILE ...]": "recordings"}
+    place = "output="
     examples = {
         "trained_models/ID n=40": "windows drawn at random",
         "trained_models/HMM label=yes n=8": "segments of a class, by a density",

@@ -25,6 +25,7 @@ class Listen(Detecting):
         "RUN": "trained_models/ID, of keyword spotting",
         "SOUND": "a recording of any length, mic (the microphone), or - (standard input: WAV, or samples of 16 bits)",
     }
+    place = "output="
     examples = {
         "trained_models/ID meeting.flac": "the words in a recording, with their times",
         "trained_models/ID mic output=heard.jsonl": "listen to the microphone until Ctrl-C",
@@ -58,8 +59,9 @@ class Listen(Detecting):
                     for one in detections(listener, sound):
                         write(one)
                         row(one)
-                except KeyboardInterrupt:
-                    print_progress("stopped")
+                except KeyboardInterrupt as stop:
+                    stop.add_note("what was heard until then is above" + f", and in {self.output}" * bool(self.output))
+                    raise
                 finally:
                     show_heard(listener, time.perf_counter() - begun, live=source in (MICROPHONE, PIPE))
         except BrokenPipeError:

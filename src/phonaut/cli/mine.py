@@ -22,6 +22,7 @@ class Mine(Detecting):
         "RUN": "trained_models/ID, of keyword spotting",
         "FOLDER": "recordings of any length in which nobody says a word of the run",
     }
+    place = "output="
     examples = {
         "trained_models/ID background": "the 100 windows that are most like a word, into mined",
         "trained_models/ID background threshold=0.3 most=500": "also those that are less like one",

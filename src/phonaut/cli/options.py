@@ -43,6 +43,8 @@ class Command:
         composes: words for the configuration -> meaning; they are recognised by what precedes the first capital:
             `dataset.KEY=VALUE` stands for all that begin with `dataset.`.
         examples: words after the command's name -> meaning.
+        stopped: what Ctrl-C leaves, and how to go on.
+        place: the key that says where it writes, with its sign; empty: there is none.
     """
 
     paths: tuple[str, ...] = ()
@@ -52,6 +54,8 @@ class Command:
     arguments: ClassVar[Mapping[str, str]] = {}
     composes: ClassVar[Mapping[str, str]] = {}
     examples: ClassVar[Mapping[str, str]] = {}
+    place: ClassVar[str] = ""
+    stopped: ClassVar[str] = "nothing was changed; the same command starts again"
 
     @classmethod
     def configuration(cls) -> Mapping[str, Sequence[str]]:

@@ -27,6 +27,7 @@ class Predict(Command):
         "RUN": "trained_models/ID, a classifier",
         "SOUND ...": "recordings, folders of them, or - (standard input: a recording with a header)",
     }
+    place = "output="
     examples = {
         "trained_models/ID yes.wav": "the class of one recording",
         "trained_models/ID recordings format=csv output=answers.csv": "of all in a folder, for other programs",

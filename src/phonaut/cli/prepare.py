@@ -22,6 +22,7 @@ class Prepare(Command):
         "dataset=NAME": "the corpus; phonaut --help lists them",
         "KEY=VALUE": "any other key of phonaut train, such as dataset.data_folder=recordings or target=phone",
     }
+    place = "output="
     examples = {
         "dataset=fsdd": "a public corpus, before it is trained on",
         "dataset=librispeech units=1000": "its transcripts in units that SentencePiece learns in training",

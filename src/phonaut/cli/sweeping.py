@@ -19,7 +19,7 @@ from phonaut.config.compose import ConfigurationError, as_text, choice_problem, 
 from phonaut.config.plugins import CONF, add_config_dir, added_config_dirs, choices, search_path
 from phonaut.config.schema import Config
 from phonaut.files import expanded, locked, unless_refused
-from phonaut.names import did_you_mean
+from phonaut.names import as_typed, did_you_mean
 from phonaut.runs import Run
 from phonaut.runs.run import default_experiment_id, run_directory
 from phonaut.runs.sweeps.goals import SIZES, Goal, figures_of, goals, limit
@@ -150,7 +150,7 @@ class SweepTask:
         if unknown and not any(one.key in choices() for one in space):  # whose other choices may have such a key
             raise ConfigurationError(unknown)
         wanted = goals(listed(options["objectives"]), str(config.choices.get("task")))
-        about = {
+        about: dict[str, Any] = {
             "words": constants,
             "keys": [one.key for one in space],
             "search": str(options["search"]),
@@ -165,10 +165,13 @@ class SweepTask:
             check_same(sweep, about, space, self.words)
             n_trials, n_jobs, search = self.search_of(sweep, space, about, options)
             sweep.begin({**about, "space": spelled(space, self.words)})
-            print(f"sweep      {folder}\nto resume  {about['command']}", flush=True)
+            print(f"sweep      {folder}\nto resume  {as_typed(about['command'])}", flush=True)
             is_search = about["search"] != "grid"
             try:
                 carry_out(sweep, search, launch, self.predict, n_trials=n_trials, n_jobs=n_jobs, is_search=is_search)
+            except (KeyboardInterrupt, BrokenPipeError) as stop:
+                stop.__notes__ = [f"{as_typed(about['command'])} goes on with what is left"]
+                raise
             finally:
                 show(sweep)
             check_failures(sweep, is_search=is_search)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ class Train(Command):
         "GROUP=CHOICE": "a part of the run, such as model=lstm; phonaut --help lists the choices",
         "KEY=VALUE": "a value, such as trainer.max_epochs=20; phonaut train -c job prints all keys",
     }
+    place = "output_dir="
+    stopped = "nothing was trained yet; the same command starts again"
     examples = {
         "": "ten words of synthetic speech, in two minutes",
         "dataset=folder dataset.data_folder=recordings": "yours: a folder per word, files <speaker>_<take>.wav",
@@ -118,6 +121,7 @@ def train_one(config: Config, overrides: Sequence[str], *, summary: bool = True)
     """
     from phonaut.config.nodes import instantiate
     from phonaut.files import expanded, unless_refused
+    from phonaut.names import as_typed
     from phonaut.runs import train
     from phonaut.runs.run import new_experiment, run_directory
 
@@ -138,9 +142,15 @@ def train_one(config: Config, overrides: Sequence[str], *, summary: bool = True)
     from phonaut.reports import write_report
     from phonaut.reports.terminal import summarize
 
-    write_report(run.folder)
-    if summary:
-        summarize(run)
+    try:
+        write_report(run.folder)
+        if summary:
+            summarize(run)
+    except (KeyboardInterrupt, BrokenPipeError) as stop:
+        stop.add_note(
+            f"the run is trained; {as_typed(f'phonaut report {shlex.quote(str(run.folder))}')} writes its report"
+        )
+        raise
     if config.backend is not None:
         export_run(run.folder, config.backend)
     return run

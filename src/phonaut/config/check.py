@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from phonaut.checks import Rule, at_least, broken, takes_others, type_problem, types_of, within
-from phonaut.config import encoder, foreign, idle
+from phonaut.config import encoder, foreign, hints, idle
 from phonaut.config.nodes import Node, class_of, instantiate, load_target, option_types, options_of
 from phonaut.config.plugins import choices, node_of_group
 from phonaut.config.schema import Config
@@ -66,8 +66,10 @@ def problems(config: Config, overrides: Sequence[str] = (), typed: Mapping[str, 
     wrong = [*root_problems(config), *option_problems(config), *foreign.problems(config)]
     wrong = wrong or foreign.built_problems(config)
     task = instantiate(config.task)
-    if config.target not in (*TARGETS, *task.targets):
-        wrong.append(f"target={config.target} is none of {', '.join(TARGETS)}")
+    targets = (*TARGETS, *task.targets)
+    if config.target not in targets:
+        problem = hints.several("target", config.target, targets.__contains__)
+        wrong.append(problem or f"target={config.target} is none of {', '.join(TARGETS)}")
     wrong += [*class_problems(config), *frame_problems(config)]
     if wrong:
         return wrong  # of such values nothing can be made, which the other checks of combinations do

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from phonaut.checkpoints import pretrained
 from phonaut.checks import fits, is_text, is_words, type_problem, types_of
-from phonaut.config import aliases, check, idle, recipes, trust
+from phonaut.config import aliases, check, hints, idle, recipes, trust
 from phonaut.config.aliases import current_overrides
 from phonaut.config.nodes import Node, flat, instantiate, load_target, option_types
 from phonaut.config.plugins import CONF, choices, load_group, node_of_group, resolved, search_path
@@ -326,8 +326,9 @@ def choice_problem(override: str) -> str | None:
         return f"{group}=null: a run needs one ({', '.join(names)})" if group in REQUIRED else None
     if chosen in names:
         return None
-    near = aliases.successor(override) if override in aliases.SUCCESSORS else did_you_mean(chosen, names)
-    return f"{group}={chosen} is not a choice{near} ({group}: {', '.join(names)})"
+    if problem := hints.several(group, chosen, names.__contains__):
+        return problem
+    return f"{group}={chosen} is not a choice{hints.choice(group, chosen)} ({group}: {', '.join(names)})"
 
 
 def without_null(override: str) -> str:
@@ -351,7 +352,7 @@ def set_value(config: DictConfig, override: str) -> str | None:
         return f"{override} is not key=value"
     key, hint = parsed.key_or_group, hint_of(config, parsed.key_or_group)
     value = as_typed(override.partition("=")[2], parsed.value(), hint, key)
-    problem = key_problem(config, key, value, hint, adds=override[0] in "+~" or key in MORE_OF_TRAINER)
+    problem = key_problem(config, override, value, hint)
     if problem is not None:
         return problem
     try:
@@ -408,13 +409,14 @@ def as_typed(text: str, value: Any, hint: Any, key: str) -> Any:
     return text if is_one and is_text(hint) else value
 
 
-def key_problem(config: DictConfig, key: str, value: Any, hint: Any, *, adds: bool) -> str | None:
+def key_problem(config: DictConfig, override: str, value: Any, hint: Any) -> str | None:
     """The problem of a key that is set; one that is added (or deleted) need not be there."""
     from omegaconf import DictConfig
 
+    key, text = key_of(override), override.partition("=")[2]
     if key.partition(".")[0] in ("choices", "imported"):
         return f"unknown key {key}"  # written into a run, and set by nobody
-    if adds:
+    if override[0] in "+~" or key in MORE_OF_TRAINER:
         return None if key.partition(".")[0] in KEYS else f"unknown key {key}{aliases.successor(key, KEYS)}"
     if (default := default_of(config, key)) is not UNKNOWN:
         return value_problem(key, default, value, hint)
@@ -423,7 +425,7 @@ def key_problem(config: DictConfig, key: str, value: Any, hint: Any, *, adds: bo
         node = node.get(name) if isinstance(node, DictConfig) else None
     if isinstance(node, DictConfig):
         return f"{key} is a group of keys: set one of them, like {next(iter(flat_config(node, key + '.')), key)}"
-    return f"unknown key {key}{aliases.successor(key, flat_config(config))}"
+    return f"unknown key {key}{hints.unknown_key(key, text, flat_config(config), config.choices)}"
 
 
 def default_of(config: DictConfig, key: str) -> Any:
@@ -453,6 +455,8 @@ def value_problem(key: str, default: Any, value: Any, hint: Any) -> str | None:
         hint = type(default)
     if value is None and default is None:
         return None  # an option that the class fills in
+    if not fits(value, hint) and (problem := hints.several(key, value, lambda one: fits(one, hint))):
+        return problem
     if key.startswith("trainer.") and value is not None:
         return None  # see `phonaut.training.trainer_options`
     if is_text(hint) and isinstance(value, str) and (not value.strip() or "\0" in value):

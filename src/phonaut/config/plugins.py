@@ -154,7 +154,9 @@ def load_group(group: str, name: str) -> DictConfig:
     files = (folder / group / f"{name}.yaml" for folder in config_dirs())
     file = next(file for file in files if file.exists())
     below, node = _of_file(file, file.read_bytes())
-    merged = OmegaConf.merge(*(load_group(group, base) for base in below), node)  # of copies
+    place = name.rpartition("/")[0]
+    bases = [f"{place}/{base}".lstrip("/") for base in below]
+    merged = OmegaConf.merge(*(load_group(group, base) for base in bases), node)  # of copies
     assert isinstance(merged, DictConfig)
     return merged
 

@@ -167,6 +167,9 @@ def find_folder(path: str | Path, *, otherwise: str = "") -> Path:
         ValueError: there is none; the message names the nearest folders beside it.
     """
     asked = expanded(path)
+    if asked.is_file() and is_audio(asked.name):
+        raise ValueError(f"{path} is a recording, and a folder of them is meant, one folder for each word in it; "
+                         f"phonaut predict RUN {path} says which word is in one")  # fmt: skip
     if asked.exists():
         return asked.absolute()
     parent = asked.parent

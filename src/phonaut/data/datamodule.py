@@ -1,11 +1,10 @@
-"""Batches of a corpus for Lightning's Trainer: resumable in mid-epoch, divided among processes."""
+"""Batches of a corpus: resumable in mid-epoch, divided among processes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import lightning as L
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -97,7 +96,7 @@ def as_it_is(batch: Any) -> Any:
     return batch
 
 
-class CorpusData(L.LightningDataModule):
+class CorpusData:
     """A prepared corpus as batches; a subclass says of what.
 
     Args:
@@ -112,7 +111,6 @@ class CorpusData(L.LightningDataModule):
     """
 
     def __init__(self, prepared: PreparedCorpus, *, seed: int, n_workers: int, max_recording_s: float) -> None:
-        super().__init__()
         self.prepared, self.seed = prepared, seed
         self.n_workers, self.max_recording_s = n_workers, max_recording_s
         self.refused: list[dict[str, str]] = []
@@ -150,28 +148,6 @@ class CorpusData(L.LightningDataModule):
     def batches(self, split: str) -> Iterator[Batch]:
         """All batches of a split, in this process."""
         return map(self.dataset(split).__getitem__, self.sampler(split))
-
-    def loader(self, split: str, position: Callable[[L.Trainer], tuple[int, int]]) -> BatchLoader | list[int]:
-        """This process's share of the batches of a split."""
-        if self.whole_epochs:
-            return [0]
-        trainer = self.trainer
-        assert trainer is not None
-        return BatchLoader(
-            self.dataset(split),
-            self.sampler(split, rank=trainer.global_rank, world_size=trainer.world_size),
-            position=lambda: position(trainer),
-            n_workers=self.n_workers,
-            same_order=getattr(trainer, "overfit_batches", 0) > 0,
-        )
-
-    def train_dataloader(self) -> BatchLoader | list[int]:
-        """Shuffled anew in every epoch."""
-        return self.loader("train", lambda trainer: (trainer.current_epoch, trainer.fit_loop.batch_idx + 1))
-
-    def val_dataloader(self) -> BatchLoader | list[int]:
-        """Never shuffled, nor taken up in the middle."""
-        return self.loader("validation", lambda trainer: (trainer.current_epoch, 0))
 
 
 class SpeechData(CorpusData):

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from phonaut.arrays import Index
 from phonaut.checks import within
-from phonaut.densities.dtw import distances
 from phonaut.models.decision import BayesDecision
 from phonaut.models.shaped_by_data import ShapedByData
 
@@ -199,6 +198,8 @@ class DTWTemplates(EMClassifier):
 
     def log_likelihoods(self, x: Tensor, lengths: Index) -> NDArray[np.float64]:
         """Minus distances `(B, C)`."""
+        from phonaut.densities.dtw import distances  # which loads Numba
+
         frames, n, labels = (self._tensors[f"templates:{key}"].numpy() for key in ("frames", "lengths", "labels"))
         away = distances(x.cpu().numpy(), lengths, frames, n, first_weight=2.0)
         scores = np.empty((len(lengths), self.n_classes))

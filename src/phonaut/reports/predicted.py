@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator
 
+from phonaut.reports.text import csv_line
 from phonaut.runs.prediction import Prediction
 
 COLUMNS = ("path", "start_s", "end_s", "label", "probability", "second", "second_probability")
@@ -22,7 +21,7 @@ def lines_of(predictions: Iterable[Prediction], form: str) -> Iterator[str]:
     ['yes    90.0 %   no 10.0 %   yes.wav']
     """
     if form == "csv":
-        yield row(COLUMNS)
+        yield csv_line(COLUMNS)
     width = 6
     for one in predictions:
         if form == "json":
@@ -30,7 +29,7 @@ def lines_of(predictions: Iterable[Prediction], form: str) -> Iterator[str]:
         elif form == "csv":
             rounded = [f"{value:.4f}" if "probability" in name and value is not None else value
                        for name, value in zip(COLUMNS, one, strict=False)]  # fmt: skip
-            yield row(rounded)
+            yield csv_line(rounded)
         else:
             width = max(width, len(one.label))
             where = f"   {one.start_s:.2f} to {one.end_s:.2f} s" if one.end_s is not None else ""
@@ -41,10 +40,3 @@ def lines_of(predictions: Iterable[Prediction], form: str) -> Iterator[str]:
 def percent(probability: float) -> str:
     """A probability for people."""
     return f"{100 * probability:.1f} %"
-
-
-def row(values: Iterable[object]) -> str:
-    """A line of CSV."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(values)
-    return text.getvalue()

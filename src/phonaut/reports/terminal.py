@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from phonaut.metrics import Estimate
+from phonaut.names import as_typed
 from phonaut.plots.verification import CONDITIONS
 from phonaut.reports.record import Evaluation, Record, read
 from phonaut.reports.sections.headline import absent_trials, interval_method, unknown_labels
@@ -240,7 +241,7 @@ def ideas(record: Record) -> list[str]:
 def aligned(steps: list[tuple[str, str]]) -> list[str]:
     """Purposes and commands in two columns."""
     width = max(len(purpose) for purpose, _ in steps)
-    return [f"{purpose.ljust(width)}   {how_to}" for purpose, how_to in steps]
+    return [f"{purpose.ljust(width)}   {as_typed(how_to)}" for purpose, how_to in steps]
 
 
 def with_model(command: str, model: str) -> str:

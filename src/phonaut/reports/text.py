@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -112,6 +114,17 @@ def probability_of_chance(p: float) -> str:
     if math.isnan(p):
         return NONE
     return "< 0.001" if p < 0.0005 else f"{p:.3f}"
+
+
+def csv_line(values: Iterable[object]) -> str:
+    """A line of CSV.
+
+    >>> csv_line(["a", "b, c", 1])
+    'a,"b, c",1'
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(values)
+    return text.getvalue()
 
 
 def whole(number: float) -> str:

@@ -10,6 +10,7 @@ from phonaut.checkpoints import pretrained
 from phonaut.checkpoints.state_dict import check_state_dict, model_weights, read_checkpoint, read_weights, write_weights
 from phonaut.config.compose import compose_pretrained, to_yaml
 from phonaut.config.nodes import instantiate
+from phonaut.corpora.disk import is_audio
 from phonaut.files import atomic_folder, cache_dir, expanded, locked, read_sealed, write_json, write_text
 from phonaut.models.shaped_by_data import adopt_shapes
 from phonaut.networks import reparameterized
@@ -145,6 +146,8 @@ def open_trained(path: Path | str) -> Run:
     path = expanded(path)
     if not path.is_file():
         return Run(path)
+    if is_audio(path.name):
+        raise ValueError(f"{path} is a recording, and the run stands first: trained_models/ID {path}")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     folder = cache_dir() / "imported" / f"{digest[:24]}-{FORMAT}"

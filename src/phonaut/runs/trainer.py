@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from phonaut.config.nodes import instantiate
 from phonaut.config.schema import Config
 from phonaut.peers import place
+from phonaut.runs.profile import profiler_of
 from phonaut.training.callbacks.monitoring import EpochLines, HistoryFile
 from phonaut.training.checkpointing import AtomicCheckpointIO, ResumePoint
 
@@ -56,7 +57,7 @@ def trainer_of(
         plugins.append(TorchElasticEnvironment())  # whose variables srun's processes have too
     return L.Trainer(
         **options,
-        profiler=instantiate(config.profiler) if config.profiler else None,
+        profiler=profiler_of(config.profiler, folder),
         default_root_dir=folder,
         logger=TensorBoardLogger(folder, name="", version=""),
         plugins=plugins,
@@ -68,7 +69,7 @@ def trainer_of(
 
 def callbacks_of(config: Config, folder: Path, *, is_em: bool) -> list[Callback]:
     """Callbacks of every run: progress, history, checkpoints, early stopping."""
-    progress: list[Callback] = [RichProgressBar() if sys.stdout.isatty() else EpochLines()]
+    progress: list[Callback] = [EpochLines(), *([Bar(leave=False)] if sys.stdout.isatty() else [])]
     if not config.trainer["enable_progress_bar"]:
         progress = []
     callbacks = [*progress, HistoryFile(folder / "history.json")]
@@ -81,6 +82,45 @@ def callbacks_of(config: Config, folder: Path, *, is_em: bool) -> list[Callback]
     best = instantiate(config.checkpoint, dirpath=folder / "checkpoints", enable_version_counter=False)
     assert isinstance(best, ModelCheckpoint)
     return [*callbacks, best, ResumePoint(folder / "checkpoints", config.checkpoint_minutes)]
+
+
+class Bar(RichProgressBar):
+    """A bar within an epoch, counted as its line will be; the line has the figures."""
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+        """None."""
+        return {}
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        most = self.trainer.max_epochs or -1
+        return f"epoch {current_epoch + 1:3d}" + (f"/{most}" if most > 0 else "")
+
+
+class Title(Callback):
+    """What stands above the lines of training, once the Trainer and the optimizer refuse nothing any more.
+
+    Args:
+        text: of the title.
+        at_once: before the loop is set up, which of EM takes as long as reading all frames.
+    """
+
+    def __init__(self, text: str, *, at_once: bool) -> None:
+        self.text, self.at_once = text.strip(), at_once
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Before the optimizer is there."""
+        if self.at_once:
+            self.show(trainer)
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """After it."""
+        if not self.at_once:
+            self.show(trainer)
+
+    def show(self, trainer: L.Trainer) -> None:
+        """Print it."""
+        if trainer.is_global_zero:
+            print(self.text, flush=True)
 
 
 def silence_libraries() -> None:

@@ -29,17 +29,20 @@ from phonaut.config.schema import Config
 from phonaut.files import locked, sweep, unless_refused, write_json, write_text
 from phonaut.models import SpeechModel
 from phonaut.models.encoded import EncodedFrontEnd
+from phonaut.names import as_typed
 from phonaut.networks import ModelSize, count
 from phonaut.networks.quantized import QuantizedNetwork
 from phonaut.peers import ALONE, Peers, Place, is_first, is_lost_connection, place, see
+from phonaut.runs.profile import head_of
 from phonaut.runs.resume import as_begun, differences, state_of
 from phonaut.runs.run import Run, empty
-from phonaut.runs.trainer import trainer_of
+from phonaut.runs.trainer import Title, trainer_of
 from phonaut.tasks.added_data import check_same
 from phonaut.tasks.base import Task
 from phonaut.tasks.build import check_same_recordings
 from phonaut.training.averaging import AveragedCheckpoint
 from phonaut.training.checkpointing import chosen_weights, newest_readable_checkpoint
+from phonaut.training.corpus_module import CorpusModule
 from phonaut.training.trainer_options import n_processes
 
 
@@ -112,18 +115,21 @@ def lead(config: Config, folder: Path, command: Sequence[str], peers: Peers) -> 
     if not config.resume:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     (folder / "metrics.json").unlink(missing_ok=True)  # written last: a run without it is unfinished
-    begin(config, folder, command)
+    again = as_typed(begin(config, folder, command))
     write_json(folder / "corpus.json", about_corpus(parts[2]))
     started = time.monotonic()
     try:
         peers.say("begun", as_seen(folder))
         peers.agree("built")
-        fit(config, folder, parts, peers)
+        fit(config, folder, parts, peers, f"run        {folder}\nto resume  {again}")
+        conclude(config, folder, *parts)
+    except (KeyboardInterrupt, BrokenPipeError) as stop:
+        stop.add_note(f"{again} goes on" + (" from the last checkpoint" if Run(folder).begun else ""))
+        raise
     except ValueError:
         if not parts[1].started and not Run(folder).begun:  # refused by the Trainer, or on another machine
             empty(folder)
         raise
-    conclude(config, folder, *parts)
     environment = Run(folder).environment
     write_json(folder / "environment.json", environment | {"seconds": round(time.monotonic() - started, 1)})
 
@@ -152,12 +158,12 @@ def as_seen(folder: Path) -> str:
     return json.dumps([Run(folder).environment.get("started"), *([file.name, file.stat().st_size] for file in files)])
 
 
-def begin(config: Config, folder: Path, command: Sequence[str]) -> None:
-    """Write down what is run, and say how to take it up again."""
+def begin(config: Config, folder: Path, command: Sequence[str]) -> str:
+    """Write down what is run; the command that takes it up again."""
     resume = shlex.join(command)
     write_text(folder / "config.yaml", to_yaml(config))
     write_json(folder / "environment.json", environment(config.seed, resume))
-    print(f"run        {folder}\nto resume  {resume}", flush=True)
+    return resume
 
 
 def build(config: Config) -> tuple[Task, Any, Any]:
@@ -173,7 +179,11 @@ def build(config: Config) -> tuple[Task, Any, Any]:
 
 
 def fit(
-    config: Config, folder: Path, parts: tuple[Task, Any, Any] | None = None, peers: Peers = ALONE
+    config: Config,
+    folder: Path,
+    parts: tuple[Task, Any, Any] | None = None,
+    peers: Peers = ALONE,
+    title: str = "",
 ) -> tuple[Task, Any, Any]:
     """Train to the end, from the newest checkpoint where there is one.
 
@@ -182,6 +192,7 @@ def fit(
         folder: of the run.
         parts: what `build` gives; None: built here.
         peers: the processes that train with this one.
+        title: printed once nothing is refused any more.
 
     Returns:
         The parts, the loop with the weights to keep.
@@ -198,13 +209,14 @@ def fit(
         raise ValueError(f"{watching[0]} watches the validation, and there is none in {data.prepared.name}")
     task.begin(config, folder, loop.model, data)
     checkpoint = newest_readable_checkpoint(folder / "checkpoints")
+    if checkpoint is not None and is_first():
+        title += f"\nresuming from {checkpoint}"
     try:
         is_em = not loop.automatic_optimization
-        trainer = trainer_of(config, folder, task.callbacks(config, folder), is_em=is_em, n_batches=n_batches)
-        if checkpoint is not None and trainer.is_global_zero:
-            print(f"resuming from {checkpoint}", flush=True)
+        more = [*task.callbacks(config, folder), *([Title(title, at_once=is_em)] if title else [])]
+        trainer = trainer_of(config, folder, more, is_em=is_em, n_batches=n_batches)
         with peers.together():
-            trainer.fit(loop, datamodule=data, ckpt_path=checkpoint)
+            trainer.fit(loop, datamodule=CorpusModule(data), ckpt_path=checkpoint)
     except (SIGTERMException, SystemExit) as stop:  # which end the process as if all were well, or without a word
         raise KeyboardInterrupt from stop
     except MisconfigurationException as error:
@@ -213,6 +225,8 @@ def fit(
         if peers.n > 1 and is_lost_connection(error):
             raise peers.why_lost() from error
         raise
+    if config.profiler and trainer.is_global_zero:
+        print("\n".join(head_of(folder)), flush=True)
     callback = trainer.checkpoint_callback
     if isinstance(callback, AveragedCheckpoint):
         average(loop, callback, data)

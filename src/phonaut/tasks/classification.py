@@ -38,11 +38,11 @@ from phonaut.tasks.recordings import (
     sample_rate_of,
 )
 from phonaut.tasks.scoring import figures, noise_of, predict, score, under
-from phonaut.training.callbacks.monitoring import TensorBoardPictures
-from phonaut.training.loop import TrainingLoop
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
+
+    from phonaut.training.loop import TrainingLoop
 
 TEST_HINT = "protocol=by_speaker makes some, or protocol.test_speakers=[...]"
 
@@ -214,6 +214,8 @@ class Classification(Task):
 
     def callbacks(self, config: Config, folder: Path) -> list[Callback]:
         """Pictures for TensorBoard, and what leads a network to few bits."""
+        from phonaut.training.callbacks.monitoring import TensorBoardPictures
+
         return [TensorBoardPictures(), *([instantiate(config.compress)] if config.compress else [])]
 
     # --- evaluation

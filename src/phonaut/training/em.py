@@ -15,6 +15,7 @@ from torch import nn
 from phonaut.models.em_classifier import EMClassifier, Segments
 from phonaut.models.frame_cache import FrameCache
 from phonaut.models.generative_classifier import GenerativeClassifier
+from phonaut.training.corpus_module import corpus_of
 from phonaut.training.gradient import EpochStatistics, SpeechClassifier
 from phonaut.training.trainer_options import is_whole_split
 
@@ -101,7 +102,7 @@ class EM(SpeechClassifier):
         """Read the frames of all segments, and start every class."""
         if stage != "fit" or self.parts:
             return
-        data: SpeechData = self.trainer.datamodule  # type: ignore[attr-defined]
+        data: SpeechData = corpus_of(self.trainer)
         data.whole_epochs = True
         segments_of = self.segments_of or FrameCache(self.model, data).segments
         everything = segments_of("train")

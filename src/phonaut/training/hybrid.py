@@ -16,6 +16,7 @@ from phonaut.models.dnnhmm import DNNHMM
 from phonaut.models.em_classifier import Segments
 from phonaut.models.frame_cache import FrameCache
 from phonaut.models.generative_classifier import GenerativeClassifier
+from phonaut.training.corpus_module import corpus_of
 from phonaut.training.em import parts_of
 from phonaut.training.gradient import SpeechClassifier
 
@@ -54,7 +55,7 @@ class Hybrid(SpeechClassifier):
         if stage != "fit" or self.teachers:
             return
         network: Any = self.model.network
-        segments = FrameCache(self.model, self.trainer.datamodule).segments("train")  # type: ignore[attr-defined]
+        segments = FrameCache(self.model, corpus_of(self.trainer)).segments("train")
         teacher = GenerativeClassifier(
             n_features=segments.frames.shape[1],
             n_classes=network.n_classes,

@@ -12,6 +12,7 @@ from torch import nn
 
 from phonaut.models.frame_cache import FrameCache
 from phonaut.models.speakers import Utterances, VerificationSystem
+from phonaut.training.corpus_module import corpus_of
 from phonaut.training.em import EMStep
 from phonaut.training.loop import Statistics, TrainingLoop
 from phonaut.training.speakers import SPEEDS
@@ -97,7 +98,7 @@ class Stages(TrainingLoop):
         """Read the frames of the background, and begin."""
         if stage != "fit" or self.is_ready:
             return
-        data: TrialData = self.trainer.datamodule  # type: ignore[attr-defined]
+        data: TrialData = corpus_of(self.trainer)
         data.whole_epochs = True
         self.system.begin(Utterances.joined(background_of(self.model, data, self.speeds)), self.seed)
         self.is_ready = True

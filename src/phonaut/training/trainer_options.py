@@ -22,7 +22,7 @@ OURS = {
     "enable_checkpointing": "a run keeps what it can be resumed from; checkpoint= says which epochs",
     "enable_model_summary": "the report has it",
     "use_distributed_sampler": "batches are divided among processes already",
-    "profiler": "type profiler=simple or profiler=advanced",
+    "profiler": "type profiler=simple, advanced or pytorch",
     "barebones": "a run without logs and checkpoints is none",
     "limit_predict_batches": "training predicts nothing",
     "enable_autolog_hparams": "config.yaml has them",

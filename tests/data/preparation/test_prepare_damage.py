@@ -197,7 +197,7 @@ def test_an_error_ends_the_bar_before_it_is_told(
     stream = io.StringIO()
     monkeypatch.setattr(stream, "isatty", lambda: True)
     monkeypatch.setattr("sys.stderr", stream)
-    monkeypatch.setattr("phonaut.data.preparation.prepare.PATIENCE_S", 0.0)
+    monkeypatch.setattr("phonaut.data.preparation.progress.PATIENCE_S", 0.0)
     monkeypatch.setattr("phonaut.data.preparation.prepare.clip_window", full)
     with pytest.raises(OSError, match="is full") as error:
         prepare(listed.folder(folder), sample_rate=RATE)

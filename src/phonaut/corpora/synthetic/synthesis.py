@@ -20,6 +20,7 @@ from phonaut.corpora.synthetic.espeak import Request, Speech, speak
 from phonaut.corpora.synthetic.prompts import PHRASES, SENTENCES
 from phonaut.corpora.synthetic.reverberation import impulse_response, noise, record
 from phonaut.corpora.synthetic.voices import Speaker, generator, speakers
+from phonaut.data.preparation.progress import tracked
 from phonaut.files import atomic_folder, cache_dir, locked, write_text
 
 VERSION = 1  # of what is made from a recipe: part of the cache key
@@ -134,23 +135,12 @@ def is_whole(folder: Path) -> bool:
 
 
 def _fill(folder: Path, recipe: Recipe) -> None:
-    from rich.console import Console
-    from rich.progress import track
-
     utterances = plan(recipe)
     logger.info("speaking %s utterances, once; they are kept in %s", f"{len(utterances):,}", folder.parent)
-    console = Console(stderr=True)
-    steps = track(
-        zip(utterances, speak([_request(utterance, recipe) for utterance in utterances]), strict=True),
-        description="Speaking",
-        total=len(utterances),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    steps = zip(utterances, speak([_request(utterance, recipe) for utterance in utterances]), strict=True)
     responses: dict[str, NDArray[np.float64]] = {}
     lines = []
-    for utterance, speech in steps:
+    for utterance, speech in tracked(steps, "speaking", len(utterances)):
         samples, phones = _record(utterance, speech, recipe, responses)
         path = folder / f"{utterance.id}.wav"
         path.parent.mkdir(exist_ok=True)

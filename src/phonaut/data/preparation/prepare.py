@@ -7,11 +7,9 @@ import hashlib
 import json
 import os
 import shutil
-import sys
-import time
 import warnings
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -20,6 +18,7 @@ from phonaut.data.preparation.audio import BadRecordingError
 from phonaut.data.preparation.clip_window import clip_window
 from phonaut.data.preparation.decoding import AudioWriter, decode
 from phonaut.data.preparation.manifest import write_tables
+from phonaut.data.preparation.progress import tracked
 from phonaut.data.preparation.refused import Ledger
 from phonaut.data.prepared import (
     AUDIO,
@@ -38,7 +37,6 @@ from phonaut.files import atomic_folder, cache_dir, locked, write_arrays, write_
 
 T = TypeVar("T")
 
-PATIENCE_S = 1.0  # of a user, before a bar is shown
 MOST_JOBS = 16  # beyond it, one thread cannot write what the others decode
 
 
@@ -182,7 +180,8 @@ def build(corpus: DividedCorpus, folder: Path, sample_rate: int, n_utterances: i
         tables(corpus, folder, sample_rate) as ledger,
         AudioWriter(folder) as writer,
         closing(decode(corpus.utterances(), writer, sample_rate, n_jobs)) as decoded,
-        closing(tracked(decoded, corpus.name, n_utterances)) as shown,  # else the bar goes on below an error's message
+        # Closed, for else the bar goes on below an error's message.
+        closing(tracked(decoded, f"preparing {corpus.name}", n_utterances)) as shown,
     ):
         for utterance, recording in shown:
             try:
@@ -224,28 +223,6 @@ def tables(corpus: DividedCorpus, folder: Path, sample_rate: float) -> Iterator[
     write_json(folder / SUMMARY, about)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     write_json(folder / FILES, {str(path.relative_to(folder)): measured(path) for path in files})
-
-
-def tracked(decoded: Iterable[T], name: str, n: int) -> Generator[T]:
-    """Pass on what is decoded, with a bar on the terminal once it takes long."""
-    if not sys.stderr.isatty():
-        yield from decoded
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True))
-    task = bar.add_task(f"preparing {name}", total=n)
-    began = time.monotonic()
-    try:
-        for one in decoded:
-            yield one
-            bar.advance(task)
-            if not bar.live.is_started and time.monotonic() - began > PATIENCE_S:
-                bar.start()
-    finally:
-        bar.stop()
 
 
 def measured(path: Path) -> tuple[int, int | None]:

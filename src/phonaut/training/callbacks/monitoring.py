@@ -1,4 +1,4 @@
-"""Monitoring of training: lines where there is no terminal, pictures and sounds in TensorBoard."""
+"""Monitoring of training: a line an epoch, pictures and sounds in TensorBoard."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class HistoryCallback(Callback):
 
 
 class EpochLines(HistoryCallback):
-    """One line an epoch, for logs and pipes, where a moving bar would only leave rubbish."""
+    """One line an epoch, that stays to be read; a bar in a terminal is beside it."""
 
     def show(self, trainer: L.Trainer, history: list[dict[str, float]]) -> None:
         """Print the newest line."""

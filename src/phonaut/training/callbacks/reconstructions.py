@@ -12,6 +12,7 @@ from torch import Tensor
 
 from phonaut.networks.mockingjay import Mockingjay
 from phonaut.training.callbacks.monitoring import writer_of
+from phonaut.training.corpus_module import corpus_of
 from phonaut.training.representation import Representation
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Reconstructions(Callback):
             return
         from phonaut.plots import spectrograms
 
-        names, shown = pl_module.examples(trainer.datamodule)  # type: ignore[attr-defined]
+        names, shown = pl_module.examples(corpus_of(trainer))
         shift_s = pl_module.model.front_end.frame_shift_s
         for i, (name, n) in enumerate(zip(names, shown.lengths.tolist(), strict=True)):
             pictures = {
