@@ -29,6 +29,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["PHONAUT_CACHE"] = str(shared / "phonaut-cache")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_config_dirs_of_other_modules() -> None:
+    """Nor does what a module prepares for its tests see those that were added for another one."""
+    from phonaut.config import plugins
+
+    plugins._added.clear()
+
+
 @pytest.fixture(autouse=True)
 def no_config_dirs_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test does not see the configuration folders that another one added."""

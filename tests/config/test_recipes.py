@@ -90,7 +90,9 @@ def test_an_unknown_recipe_is_refused_with_those_there_are() -> None:
 def test_recipes_choose_only_in_groups_that_have_a_default() -> None:
     groups = {word.split("=")[0].split(".")[0] for words in recipes().values() for word in words}
     assert groups <= {*default_choices(), "context_s", "batch_size"}
-    assert not groups & {"task", "module", "dataset"}
+    assert not groups & {"task", "module"}
+    of_corpora = {word for words in recipes().values() for word in words if word.startswith("dataset")}
+    assert of_corpora == {"dataset.clip_s=null"}, "no corpus is chosen"
     with_protocol = {name for name, words in recipes().items() if any(word.startswith("protocol=") for word in words)}
     assert with_protocol == {name for name in recipes() if name.startswith("verification")}, "they need trials"
 
