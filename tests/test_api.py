@@ -130,3 +130,10 @@ def test_without_pandas_a_sentence_says_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'phonaut\[pandas\]'"):
         phonaut.compare(["a", "b"])
+
+
+def test_what_is_no_word_and_no_run_is_a_sentence() -> None:
+    with pytest.raises(ValueError, match=r"a list of them is phonaut\.train\(\*words\)"):
+        phonaut.train(["dataset=fsdd"])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="which runs"):
+        phonaut.compare([])

@@ -47,6 +47,9 @@ def train(*words: str, progress: bool = True, **keys: Any) -> LoadedRun:
     from phonaut.runs.load import load
     from phonaut.training.trainer_options import n_processes
 
+    if others := [word for word in words if not isinstance(word, str)]:
+        raise ValueError(f"phonaut.train takes texts such as 'model=lstm'; it got {others[0]!r}: a list of them is "
+                         "phonaut.train(*words)")  # fmt: skip
     given = with_files([*words, *words_of(keys)])
     for word in given:
         if word.startswith("-") or ("=" not in word.lstrip("~") and not word.startswith("~")):

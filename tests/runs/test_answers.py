@@ -152,6 +152,19 @@ def test_what_a_run_has_not_is_a_sentence(network: LoadedRun, density: LoadedRun
         network.verify(low, low)
 
 
+def test_whole_numbers_of_a_wider_type_than_their_samples_are_refused(network: LoadedRun, low: Path) -> None:
+    samples, _ = soundfile.read(low, dtype="int16")
+    for wide in (np.int32, np.int64):
+        with pytest.raises(
+            ValueError, match=r"as good as silent: samples of 16 bits are array\.astype\(numpy\.int16\)"
+        ):
+            network.predict(samples.astype(wide), rate=RATE)
+    same = network.predict(samples.astype(np.int32) * 2**16, rate=RATE)
+    assert same.probability == pytest.approx(network.predict(samples, rate=RATE).probability, abs=1e-4)
+    with pytest.raises(ValueError, match="rate must be the samples a second of the arrays, got '16000'"):
+        network.predict(samples, rate="16000")  # type: ignore[arg-type]
+
+
 def test_runs_and_predictions_print_what_they_are(network: LoadedRun, low: Path) -> None:
     lines = repr(network).splitlines()
     assert lines[0] == f"LoadedRun('{network.folder}')"

@@ -67,9 +67,17 @@ def test_the_program_of_the_card_answers_as_the_run_does(
     names_there: dict[str, object] = {}
     exec(program, names_there)
     label, probability = capsys.readouterr().out.split()
+    whole, _ = soundfile.read(path)
+    for audio in (np.concatenate([0.3 * whole, np.zeros(1000), whole, 0.1 * whole]), whole[: RATE // 3]):
+        soundfile.write("recording.wav", audio, RATE)
+        exec(program, names_there)
+        said = capsys.readouterr().out.split()
+        answer = phonaut.load(home / model).predict("recording.wav")
+        assert (said[0], float(said[1])) == (answer.label, pytest.approx(answer.probability, abs=1e-3))
     if streams:
         assert (figures["stream"]["n_changed"], figures["stream"]["n"]) == (0, 5 * 6)
         assert figures["stream"]["largest_difference"] < 1e-3
+        names_there["audio"] = whole.astype(np.float32)
         exec(of_stream[0], names_there)
         assert len(capsys.readouterr().out.splitlines()) == 6
     answer = phonaut.load(home / model).predict(path)

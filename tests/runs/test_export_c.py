@@ -9,6 +9,7 @@ from shutil import which
 
 import numpy as np
 import pytest
+import soundfile
 
 import phonaut
 from helpers.runs_of_tones import RATE, run_settings, write_tones
@@ -56,6 +57,16 @@ def test_the_lines_of_the_card_build_a_program_that_answers(home: Path) -> None:
     ran = subprocess.run(["model/words", str(tone)], cwd=folder, check=True, capture_output=True, text=True)
     assert ran.stdout.split()[0] == phonaut.load(home / "bits").predict(tone).label
     assert json.loads((folder / "export.json").read_text())["sample_rate"] == RATE
+    audio = soundfile.read(tone, dtype="int16")[0]
+    soundfile.write(home / "short.wav", audio[: RATE // 5], RATE)
+    before = (RATE // 2 - RATE // 5) // 2  # clips of half a second: between equally many zeros, as in training
+    soundfile.write(home / "padded.wav", np.pad(audio[: RATE // 5], (before, RATE // 2 - RATE // 5 - before)), RATE)
+    soundfile.write(home / "long.wav", np.tile(audio, 2), RATE)
+    paths = [str(home / f"{name}.wav") for name in ("short", "padded", "long")]
+    ran = subprocess.run(["model/words", *paths], cwd=folder, check=False, capture_output=True, text=True)
+    short, padded = ran.stdout.splitlines()
+    assert short == padded
+    assert (ran.returncode, "long.wav is longer than a clip: use -s" in ran.stderr) == (1, True)
 
 
 def test_a_run_in_floating_point_is_rounded_where_it_is_asked_for(

@@ -115,7 +115,8 @@ def sequences(
     frames = checked_frames(X, n_features, model).astype(np.float64, copy=False)
     n = np.array([len(frames)]) if lengths is None else np.atleast_1d(as_array(lengths))
     if n.ndim != 1 or n.dtype.kind not in "iu" or (n < 1).any() or n.sum() != len(frames):
-        total = f"; they add up to {n.sum()}" if n.dtype.kind in "iu" else f", got {n[:5]}"
+        is_sum = n.dtype.kind in "iu" and (n >= 1).all()
+        total = f"; they add up to {n.sum()}" if is_sum else f", got {n[:5].tolist()}"
         raise ValueError(f"lengths must be whole numbers from 1 on that add up to {len(frames)} frames{total}")
     return frames, n.astype(np.int64)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from phonaut.data.preparation.audio import ENERGY_HOP_S
 from phonaut.files import read_json
 from phonaut.runs.run import DETECTION_FILE
 
@@ -27,13 +28,16 @@ print(labels[probabilities.argmax()], probabilities.max())
 EXECUTORCH = """\
 ```python
 import json
-import soundfile, torch
+import numpy as np, soundfile, torch
 from executorch.runtime import Runtime
 
 about = json.load(open("export.json"))
 method = Runtime.get().load_program("model.pte").load_method("forward")
 audio, given = soundfile.read("recording.wav", dtype="float32")
-assert given == about["sample_rate"] and len(audio) == about["clip_samples"]
+assert given == about["sample_rate"], "resample to the rate of the model first"
+before = (about["clip_samples"] - len(audio)) // 2  # as in training, a shorter recording between equally many zeros
+assert before >= 0, "cut the loudest clip out of a longer recording first"
+audio = np.pad(audio, (before, about["clip_samples"] - len(audio) - before))
 probabilities = method.execute([torch.from_numpy(audio)[None]])[0][0].softmax(dim=0)
 print(about["labels"][int(probabilities.argmax())], float(probabilities.max()))
 ```
@@ -62,7 +66,17 @@ model/words recording.wav
 
 `model/model.h` has the four functions for a device, and the plan of its memory.
 """
-FIT = "audio = np.resize(np.pad(audio, (0, max(0, {n} - len(audio)))), {n})  # clips of {n} samples, as in training\n"
+FIT = """\
+# As in training: of a longer recording the loudest clip, a shorter one between equally many zeros.
+n = {n}
+if len(audio) > n:
+    power = np.square(audio[: len(audio) // {hop} * {hop}], dtype=np.float64).reshape(-1, {hop}).sum(axis=1)
+    sums, width = np.concatenate([[0.0], power.cumsum()]), n // {hop}
+    start = min(int(np.argmax(sums[width:] - sums[:-width])) * {hop}, len(audio) - n) if len(power) > width else 0
+    audio = audio[start : start + n]
+before = (n - len(audio)) // 2
+audio = np.pad(audio, (before, n - len(audio) - before))
+"""
 
 
 def card(run: Any, figures: Mapping[str, Any]) -> str:
@@ -113,7 +127,9 @@ def card(run: Any, figures: Mapping[str, Any]) -> str:
         lines.append(f"| {split} | {one['n']} | {one['largest_difference']:.1e} | {one['n_changed']} | "
                      f"{100 * before:.1f} and {100 * after:.1f} % |")  # fmt: skip
     programs = {"executorch": EXECUTORCH, "cortex-m": ON_DEVICE, "c": C}
-    program = programs.get(figures["backend"]) or PROGRAM.format(fit=FIT.format(n=clip) if clip else "")
+    program = programs.get(figures["backend"]) or PROGRAM.format(
+        fit=FIT.format(n=clip, hop=max(1, round(ENERGY_HOP_S * rate))) if clip else ""
+    )
     if "plan" in figures:
         lines += ["", "What it needs:", "", "```", *figures["plan"], "```"]
     lines += ["", "Without Phonaut:", "", program]

@@ -32,6 +32,8 @@ def side_by_side(
             differ is named.
     """
     opened = [one for run in runs for one in ([run] if isinstance(run, (Run, Folds)) else open_sweep(run))]
+    if not opened:
+        raise ValueError("which runs? phonaut.compare(['trained_models/A', 'trained_models/B'])")
     found = list(figures_of(opened, split, metric))
     return [row(*one, split) for one in found]
 

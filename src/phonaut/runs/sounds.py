@@ -50,8 +50,8 @@ def opened(
     Raises:
         ValueError: one is not there, or is no recording, or the rate is none.
     """
-    if rate is not None and not 1 <= rate < math.inf:
-        raise ValueError(f"rate must be the samples a second of the arrays, got {rate}")
+    if rate is not None and (not isinstance(rate, (int, float, np.number)) or not 1 <= rate < math.inf):
+        raise ValueError(f"rate must be the samples a second of the arrays, got {rate!r}")
     paths = [Path(source) for source in sources if isinstance(source, (str, os.PathLike))]
     if missing := [str(path) for path in paths if not os.path.exists(path)]:  # of a name too long, exists() raises
         raise ValueError(f"no such recording or folder: {', '.join(missing)}")
@@ -139,5 +139,9 @@ def in_unit_range(samples: NDArray[Any]) -> NDArray[Any]:
                                 "a batch is a list of arrays, channels first are array.T")  # fmt: skip
     if kind == "f":
         return samples
+    largest = int(np.abs(samples.astype(np.int64)).max(initial=0))
+    if samples.dtype.itemsize > 4 or (samples.dtype.itemsize == 4 and kind == "i" and 0 < largest <= 2**15):
+        raise BadRecordingError(f"{samples.dtype} up to {largest} is as good as silent: samples of 16 bits are "
+                                "array.astype(numpy.int16), others are to be divided into [-1, 1]")  # fmt: skip
     half = 2.0 ** (8 * samples.dtype.itemsize - 1)
     return (samples.astype(np.float64) - (half if kind == "u" else 0.0)) / half
