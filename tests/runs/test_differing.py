@@ -10,8 +10,8 @@ from phonaut.runs.run import Run
 def test_what_was_set_is_told_from_what_follows_from_a_choice_and_places_are_left_out(tmp_path: Path) -> None:
     models = (
         ("gru", {"_target_": "phonaut.networks.GRU", "hidden_size": 64, "dropout": 0.2}),
-        ("tc-res8", {"_target_": "phonaut.networks.TCResNet", "width": 1.0, "dropout": 0.5}),
-        ("tc-res8", {"_target_": "phonaut.networks.TCResNet", "width": 1.5, "dropout": 0.5}),
+        ("tc-res8", {"_target_": "phonaut.networks.TCResNet8", "width": 1.0, "dropout": 0.5}),
+        ("tc-res8", {"_target_": "phonaut.networks.TCResNet8", "width": 1.5, "dropout": 0.5}),
     )
     runs = []
     for i, (choice, options) in enumerate(models):
