@@ -78,8 +78,8 @@ def test_the_page_has_the_loss_its_interval_and_the_curves(run: Path) -> None:
         "9 recordings",
         "bootstrap over the 4 speakers",
         "Kept: epoch 3",
-        "Loss over epochs 1 to 3",
-        "Learning rate over epochs",
+        "mean absolute error of normalised features over steps 0 to 18",
+        "Learning rate over steps",
         "phonaut train model=mockingjay_small",
     ):
         assert wanted in page

@@ -15,7 +15,7 @@ from phonaut.plots.verification import CONDITIONS
 from phonaut.reports.record import Evaluation, Record, read
 from phonaut.reports.sections.headline import absent_trials, interval_method, unknown_labels
 from phonaut.reports.sections.setup import model_size, rejection
-from phonaut.reports.sections.training import averaged_epochs, checkpoint_criterion
+from phonaut.reports.sections.training import averaged_epochs, checkpoint_criterion, turn
 from phonaut.reports.text import figure, interval, percent, print_line, seconds, things, trained_speakers, value
 from phonaut.runs.extraction import Extracted
 from phonaut.runs.run import Run
@@ -206,7 +206,7 @@ def kept_epoch(record: Record) -> tuple[str, str] | None:
     best, n_epochs = record.run.model.get("best_epoch"), record.run.model.get("epochs", 1)
     if best is None or best < 0 or n_epochs < 2:
         return None
-    return f"epoch {best + 1} of {n_epochs}", f", {checkpoint_criterion(record.run.config)}"
+    return f"{turn(record)} {best + 1} of {n_epochs}", f", {checkpoint_criterion(record)}"
 
 
 def ideas(record: Record) -> list[str]:

@@ -32,6 +32,7 @@ from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.networks import ModelSize, count
 from phonaut.networks.quantized import QuantizedNetwork
 from phonaut.peers import ALONE, Peers, Place, is_first, is_lost_connection, place, see
+from phonaut.runs.hyper_parameters import write_hyper_parameters
 from phonaut.runs.resume import as_begun, differences, state_of
 from phonaut.runs.run import Run, empty
 from phonaut.runs.trainer import trainer_of
@@ -244,6 +245,7 @@ def conclude(config: Config, folder: Path, task: Task, loop: Any, data: Any) -> 
     write_json(folder / "history.json", loop.history)
     write_json(folder / "corpus.json", about_corpus(data))
     write_json(folder / "refused.json", [*data.prepared.refused, *data.refused])
+    write_hyper_parameters(folder, config, metrics)
     write_json(folder / "metrics.json", metrics)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from phonaut.data.prepared import UtteranceTable
 from phonaut.reports.html import render as rendered
@@ -131,13 +133,34 @@ def sounds(record: Record, predictions: Predictions, rows: list[int]) -> tuple[d
 
 
 def worst(evaluation: Evaluation) -> tuple[list[int], int]:
-    """Rows of the most confident wrong predictions and the number of all; ties are in the order of the cuts' ids."""
+    """Rows of confident wrong predictions, the surest first, and the number of all.
+
+    Speakers take turns, and of each speaker the recordings, so that the mistakes are not all of one; each gives the
+    surest that it has left. Ties are in the order of the cuts' ids.
+    """
     p = evaluation.predictions
     assert p is not None
     wrong = np.flatnonzero(evaluation.known & (p.label != p.predicted))
     sure = p.probabilities().max(axis=1)[wrong]
     order = np.lexsort((p.start_s[wrong], p.cut[wrong], -sure))
-    return [int(row) for row in wrong[order][:N_SHOWN]], len(wrong)
+    surest = wrong[order]
+    by_turns = surest[np.argsort(turns(p.recording[surest]), kind="stable")]
+    by_turns = by_turns[np.argsort(turns(p.speaker[by_turns]), kind="stable")]
+    shown = set(by_turns[:N_SHOWN].tolist())
+    return [int(row) for row in surest if int(row) in shown], len(wrong)
+
+
+def turns(names: NDArray[Any]) -> NDArray[np.int64]:
+    """How often each name has come before, `(N,)`.
+
+    >>> turns(np.array(["a", "b", "a", "a"])).tolist()
+    [0, 0, 1, 2]
+    """
+    _, group, counts = np.unique(names, return_inverse=True, return_counts=True)
+    order = np.argsort(group, kind="stable")
+    found = np.empty(len(names), np.int64)
+    found[order] = np.arange(len(names)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return found
 
 
 def find(table: UtteranceTable, cuts: Iterable[str]) -> dict[str, int]:
