@@ -170,7 +170,9 @@ def find(table: UtteranceTable, cuts: Iterable[str]) -> dict[str, int]:
     return {name: row for name, row in names if name in ids}
 
 
-def excerpt(table: UtteranceTable, row: int, start_s: float, end_s: float, n_players: int) -> Sound:
+def excerpt(
+    table: UtteranceTable, row: int, start_s: float, end_s: float, n_players: int, *, longest_s: float = LONGEST_S
+) -> Sound:
     """The span of a cut with as much around it as can be heard as speech, and no more than a page can carry.
 
     Raises:
@@ -178,7 +180,7 @@ def excerpt(table: UtteranceTable, row: int, start_s: float, end_s: float, n_pla
     """
     rate = int(table.sample_rate)
     cut_s = int(table.n_samples[row]) / rate
-    longest_s = min(LONGEST_S, SAMPLES / n_players / rate)
+    longest_s = min(longest_s, SAMPLES / n_players / rate)
     length_s = min(cut_s, longest_s, max(SHORTEST_S, end_s - start_s))
     centre_s = min((start_s + end_s) / 2, start_s + length_s / 2)  # of what is too long, the beginning
     first_s = min(max(0.0, centre_s - length_s / 2), cut_s - length_s)
