@@ -69,6 +69,7 @@ DIFFERENCES: dict[str, str] = {
             "window_ms",
         )
     },
+    "encoders/runs/*/model/guesses": "model.json has what guesses without a network would lose",
     "encoders/configurations/*/augmentation.*": RESOLVED,
     "configurations/*/dataset.corpora/*/corpus/noise_dataset": "what a stored run lacks is as before it was there",
     "configurations/refused/refused": "the list of models has those of verification",

@@ -24,6 +24,14 @@ def test_every_trial_is_a_point_and_the_best_are_named() -> None:
     ]  # fmt: skip
 
 
+def test_names_of_points_that_lie_close_do_not_cover_one_another() -> None:
+    close = [Point(1e6 * (1 + 0.01 * i), 0.9 + 0.001 * i, 0.88, 0.93, "other", f"a long name {i}") for i in range(4)]
+    close.append(Point(9e6, 0.2, 0.1, 0.3, "other", "far away"))
+    figure = trade_off(close, xlabel="MACs", ylabel="accuracy", what="run")
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
 def test_no_trial_is_no_picture() -> None:
     with pytest.raises(ValueError, match="no trial has finished"):
         trade_off([], xlabel="MACs", ylabel="accuracy")

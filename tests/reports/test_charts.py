@@ -48,6 +48,15 @@ def test_accuracy_is_drawn_up_to_100_per_cent() -> None:
     assert points(chart.curves[0].path)[-1][1] == pytest.approx(TOP)
 
 
+@pytest.mark.parametrize("key", ["train/loss", "train/accuracy"])
+def test_a_flat_curve_looks_flat_and_the_marks_of_its_axis_differ(key: str) -> None:
+    (chart,) = drawn([{"epoch": e, key: 0.3 + 1e-5 * e} for e in range(5)]).values()
+    heights = [y for _, y in points(chart.curves[0].path)]
+    assert max(heights) - min(heights) < 0.05 * (HEIGHT - TOP - BOTTOM)
+    texts = [tick.text for tick in chart.y_ticks]
+    assert len(set(texts)) == len(texts)
+
+
 def test_the_epoch_that_was_kept_is_marked_where_it_is_drawn() -> None:
     history = [{"epoch": e, "train/loss": 1.0 / (e + 1)} for e in range(5)]
     chart = drawn(history, best=2)["Loss"]

@@ -109,6 +109,22 @@ def test_the_page_needs_nothing_and_runs_nothing_of_the_users(comparison: Compar
     assert html.count("recorded 20 dB") == 1
 
 
+def test_the_page_says_which_settings_differ_and_what_accuracy_costs(tmp_path: Path) -> None:
+    def run(name: str, seed: int, macs: int) -> Path:
+        predictions = scored(answers_of(TRUTH, 9 + seed, WORDS), TRUTH, classes=WORDS)
+        return write_scored(tmp_path / name / "m", predictions, model={"macs": macs}, config={"seed": seed})
+
+    folders = [run("a", 0, 1000), run("b", 1, 2000)]
+    page = write_comparison(compare(folders), tmp_path / "out")[0].read_text()
+    assert "<td><bdi>1</bdi></td>" in page[page.index('id="settings"') :]
+    assert page.count('aria-label="Against') == 1, "they have as many parameters"
+    assert "multiply-accumulates" in page
+    assert "Log-lik./frame" not in page, "no run has one"
+    same = write_comparison(compare([folders[0], run("c", 0, 1000)]), tmp_path / "out")[0].read_text()
+    assert "the same configuration" in same
+    assert 'id="costs"' not in same
+
+
 def test_without_curves_there_is_no_picture_and_an_old_one_goes(comparison: Comparison, tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_comparison(comparison, out)

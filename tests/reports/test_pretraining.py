@@ -45,7 +45,9 @@ def run(tmp_path: Path) -> Path:
     files = {
         "metrics": {"validation": {"loss": {"value": 0.5123, "low": 0.4871, "high": 0.5432, "n": 9}}},
         "model": {"model": "mockingjay_small", "objective": "tera", "parameters": 65204, "best_epoch": 2,
-                  "train_seconds": 61.0, "epochs": 3},
+                  "train_seconds": 61.0, "epochs": 3,
+                  "guesses": {name: {"value": x, "low": x - 0.1, "high": x + 0.1, "n": 9, "method": ""}
+                              for name, x in (("mean", 0.8), ("neighbour", 0.6))}},
         "corpus": {"name": "mix", "notes": ["unlabelled <b>recordings</b> of a"], "summary": {"splits": splits}},
         "history": history,
         "environment": {"command": "phonaut train model=mockingjay_small"},
@@ -78,12 +80,16 @@ def test_the_page_has_the_loss_its_interval_and_the_curves(run: Path) -> None:
         "9 recordings",
         "bootstrap over the 4 speakers",
         "Kept: epoch 3",
-        "Loss over epochs 1 to 3",
-        "Learning rate over epochs",
+        "mean absolute error of normalised features over steps 0 to 18",
+        "Learning rate over steps",
         "phonaut train model=mockingjay_small",
     ):
         assert wanted in page
     assert "accuracy" not in page.lower().partition("<body>")[2]
+    assert "smaller than that of the best guess" in page
+    assert "the nearest frame that is not hidden" in page
+    assert page.count("<audio") == 0, "the corpus has gone"
+    assert "encoder.run=" in page.partition("What to do next")[2]
     assert "<b>recordings</b>" not in page
     assert "<i>b</i>" not in page
 

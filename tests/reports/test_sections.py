@@ -7,17 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from phonaut.metrics import Estimate
 from phonaut.plots import row_fractions
 from phonaut.reports import write_report
-from phonaut.reports.record import Evaluation, Record
+from phonaut.reports.record import Evaluation, Record, read
 from phonaut.reports.sections import Section
 from phonaut.reports.sections.classes import class_rows, scale_start, speaker_rows
 from phonaut.reports.sections.confusions import MAX_CLASSES, confused, matrix
 from phonaut.reports.sections.filters import drawn
-from phonaut.reports.sections.headline import method_over_speakers, unknown_labels
+from phonaut.reports.sections.headline import expected_cost, method_over_speakers, unknown_labels
 from phonaut.reports.sections.mistakes import excerpt, find, worst
 from phonaut.reports.terminal import summarize
 from phonaut.runs import Predictions, Run
@@ -72,6 +73,22 @@ def test_a_cell_counts_and_a_single_error_can_be_seen() -> None:
     assert m.n_left_out == 0
 
 
+@pytest.mark.oracle
+def test_phones_stand_by_manner_of_articulation_with_rates_of_classes_and_of_manners() -> None:
+    one = evaluation([0, 0, 1, 1, 2, 2, 3, -1], [0, 1, 0, 1, 2, 3, 3, 0], n_classes=4)
+    assert one.predictions is not None
+    names = np.array(["S", "Z", "AA1", "M"])
+    m = matrix(replace(one, predictions=replace(one.predictions, classes=names)))
+    assert m.names == ["AA1", "M", "S", "Z"]
+    assert m.groups == [("vowels", 1), ("nasals", 1), ("fricatives", 2)]
+    assert m.borders == {1, 2}
+    assert [[cell.n for cell in row] for row in m.rows] == [[1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]
+    assert [(r.recall.value, r.precision.value) for r in m.rates] == [(0.5, 1.0), (1.0, 0.5), (0.5, 0.5), (0.5, 0.5)]
+    found = {r.name: (r.recall.value, r.precision.value, r.recall.n) for r in m.manners}
+    assert found == {"vowels": (0.5, 1.0, 2), "nasals": (1.0, 0.5, 1), "fricatives": (1.0, 1.0, 4)}
+    assert not matrix(one).groups, "these are words"
+
+
 def test_of_very_many_classes_those_with_errors_are_shown() -> None:
     label = [*range(100), 98, 99]
     m = matrix(evaluation(label, [*range(100), 99, 98], n_classes=100))
@@ -100,6 +117,54 @@ def test_mistakes_that_are_alike_are_ordered_by_cut_whatever_the_order_of_rows()
     rows, n = worst(replace(alike, predictions=backwards))
     assert n == 30
     assert rows == list(range(29, 17, -1))
+
+
+def test_mistakes_are_of_many_speakers_and_recordings_before_one_has_two() -> None:
+    one = evaluation([0] * 40, [1] * 40, [20.0] * 30 + [5.0] * 10)
+    assert one.predictions is not None
+    speaker = np.array(["loud"] * 30 + [f"quiet{i}" for i in range(10)])
+    recording = np.array([f"{i // 25}.wav" for i in range(30)] + [f"q{i}.wav" for i in range(10)])
+    rows, n = worst(replace(one, predictions=replace(one.predictions, speaker=speaker, recording=recording)))
+    assert n == 40
+    assert rows == [0, 25, *range(30, 40)], "both recordings of the loud one, who was surest, and all others"
+
+
+@pytest.mark.oracle
+def test_expected_cost_is_the_mean_of_the_costs_of_what_was_taken_for_what(make_run: Callable[..., Path]) -> None:
+    run = make_run(20)
+    p = Run(run).predictions("test")
+    costs = np.random.default_rng(0).integers(1, 9, (12, 12)) * (1 - np.eye(12, dtype=int))
+    path = run / "config.yaml"
+    path.write_text(path.read_text() + OmegaConf.to_yaml({"model": {"costs": costs.tolist()}}))
+    found = expected_cost(read(run))
+    assert found is not None
+    each = [costs[i][j] for i, j in zip(p.label, p.predicted, strict=True)]
+    assert found[0].value == pytest.approx(sum(each) / len(each))
+    assert found[1] == pytest.approx(min(sum(costs[i][j] for i in p.label) / len(each) for j in range(12)))
+    assert f"Mean cost, by model.costs: <b>{found[0].value:.4g}</b> a clip" in write_report(run).read_text()
+
+
+def test_em_speaks_of_log_likelihoods_steps_and_convergence(make_run: Callable[..., Path]) -> None:
+    run = make_run(20)
+    history = [
+        {"epoch": e, "train/loss": -x, "train/log_likelihood": x, "validation/loss": 9.5, "validation/accuracy": 0.5}
+        for e, x in enumerate((-9.0, -8.0, -7.9995))
+    ]
+    (run / "history.json").write_text(json.dumps(history))
+    config = OmegaConf.load(run / "config.yaml")
+    config["module"], config["model"] = {"_target_": "phonaut.training.EM"}, {"tol": 0.001}
+    config["checkpoint"] = {"monitor": "validation/loss", "mode": "min"}
+    config["choices"].update({"optimizer": "adamw", "module": "em"})
+    OmegaConf.save(config, run / "config.yaml")
+    page = write_report(run).read_text()
+    for wanted in ("3 EM steps in", "of the highest validation log-likelihood", "Log-likelihood of a frame",
+                   "-9.00 nats after the first step and -8.00 after the last", "it has converged", "Figures by EM step",
+                   "validation -9.5"):  # fmt: skip
+        assert wanted in page
+    for absent in ("Training loss", "Loss over", "dropout", "adamw", "epoch"):
+        assert absent not in page.replace("max_epochs", "").replace("n_epochs", "").partition("Whole configuration")[0]
+    (run / "history.json").write_text(json.dumps(history[:2]))
+    assert "it has not converged" in write_report(run).read_text()
 
 
 def test_unknown_words_are_counted_apart() -> None:

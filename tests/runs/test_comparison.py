@@ -80,7 +80,11 @@ def test_frames_are_compared_where_both_runs_classify_them(tmp_path: Path) -> No
 
 
 def test_times_that_differ_by_rounding_are_the_same(tmp_path: Path) -> None:
-    compare(two_runs(tmp_path, end_s=np.ones(120) + 1e-9))
+    compare(two_runs(tmp_path, start_s=np.full(120, 1e-9)))
+
+
+def test_whole_recordings_are_the_same_however_long_a_run_padded_them(tmp_path: Path) -> None:
+    compare(two_runs(tmp_path, end_s=np.linspace(0.3, 1, 120)))
 
 
 @pytest.mark.parametrize(
@@ -91,8 +95,8 @@ def test_times_that_differ_by_rounding_are_the_same(tmp_path: Path) -> None:
             r"2 of 120 cuts only in gmm \(cut-0000, cut-0001\); 2 of 120 cuts only in gru \(cut-0120, cut-0121\)",
         ),
         (
-            {"end_s": np.append(np.ones(119), 0.9)},
-            r"1 of 120 only in gmm \(cut-0119 0\.000-1\.000 s\); 1 of 120 only in gru \(cut-0119 0\.000-0\.900 s\)",
+            {"start_s": np.append(np.zeros(119), 0.1)},
+            r"1 of 120 only in gmm \(cut-0119 0\.000-1\.000 s\); 1 of 120 only in gru \(cut-0119 0\.100-1\.000 s\)",
         ),
         (
             {"label_name": np.array(["no", *TRUTH[1:]])},

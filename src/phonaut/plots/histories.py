@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from phonaut.plots.noise import COLOURS, DASHES
@@ -20,7 +20,7 @@ class Curve(NamedTuple):
 
     Attributes:
         stage: `train`, `validation`, or nothing where it is of neither, such as a learning rate.
-        epochs: counted from 1.
+        epochs: counted from 1, or steps.
         values: of them.
     """
 
@@ -29,11 +29,20 @@ class Curve(NamedTuple):
     values: Sequence[float]
 
 
-def histories(panels: Mapping[str, Mapping[str, Sequence[Curve]]]) -> Figure:
+def histories(
+    panels: Mapping[str, Mapping[str, Sequence[Curve]]],
+    *,
+    percent: Collection[str] = (),
+    linear: Collection[str] = (),
+    over: str = "epoch",
+) -> Figure:
     """Curves over epochs; validation drawn strongly, training thinly. The order of the runs is that of the colours.
 
     Args:
         panels: title -> run -> its curves, several of a stage where a run is of several folds.
+        percent: titles of fractions, shown in per cent.
+        linear: titles whose axis is never logarithmic; those of fractions are not either.
+        over: what stands below: `epoch` or `step`.
 
     Raises:
         ValueError: there is nothing to draw.
@@ -62,17 +71,20 @@ def histories(panels: Mapping[str, Mapping[str, Sequence[Curve]]]) -> Figure:
                     marker="." if len(curve.epochs) < 3 else None,
                 )  # fmt: skip
         values = [value for curves in panel.values() for curve in curves for value in curve.values]
-        if min(values) > 0 and max(values) > WIDE * min(values):
+        if title in percent:
+            axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
+        elif title not in linear and min(values) > 0 and max(values) > WIDE * min(values):
             axes.set_yscale("log")
         axes.set_title(title, fontsize=10)
-        axes.set_xlabel("epoch", fontsize=8)
+        axes.set_xlabel(over, fontsize=8)
         axes.tick_params(labelsize=8)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(axis="y", color="0.9", linewidth=0.8)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
     keys = [Line2D([], [], color=colour, ls=dash, linewidth=1.8) for colour, dash in of.values()]
-    stages = {"validation": 1.8, "training": 0.8}
+    shown = {curve.stage for panel in panels.values() for curves in panel.values() for curve in curves}
+    stages = {"validation": 1.8} | ({"training": 0.8} if "train" in shown else {})
     keys += [Line2D([], [], color="0.3", linewidth=width) for width in stages.values()]
     figure.legend(keys, [*names, *stages], loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     return figure

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log10
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BEST, OTHER, OUTSIDE = "#0072B2", "#7F7F7F", "#D55E00"
+# Of a name beside its point, the first that is free: alignment, and distance in points.
+SIDES = (
+    ("left", "bottom", 6, 3), ("left", "top", 6, -3), ("right", "bottom", -6, 3), ("right", "top", -6, -3),
+    ("left", "bottom", 6, 13), ("left", "top", 6, -13), ("right", "bottom", -6, 13), ("right", "top", -6, -13),
+)  # fmt: skip
 LOG_FROM = 5  # times as large as the least: the cost has a logarithmic axis
 
 
@@ -24,7 +29,7 @@ class Point:
         low: of its 95 % interval.
         high: likewise.
         kind: `best`, which nothing beats in both, `other`, or `outside` of the limits.
-        name: written beside those that are best.
+        name: written beside it, and its interval drawn; empty: it is a point among many.
     """
 
     x: float
@@ -36,9 +41,15 @@ class Point:
 
 
 def trade_off(
-    points: Sequence[Point], *, xlabel: str, ylabel: str, percent: bool = False, joined: bool = True
+    points: Sequence[Point],
+    *,
+    xlabel: str,
+    ylabel: str,
+    percent: bool = False,
+    joined: bool = True,
+    what: str = "trial",
 ) -> Figure:
-    """Points with bars for the intervals of the best.
+    """Points with bars for the intervals of those that are named.
 
     Args:
         points: at least one.
@@ -46,6 +57,7 @@ def trade_off(
         ylabel: the figure.
         percent: the figure is a fraction, shown in per cent.
         joined: draw a line through the best, in the order of their cost.
+        what: a point is, for the legend.
 
     Raises:
         ValueError: there is nothing to draw.
@@ -56,8 +68,8 @@ def trade_off(
         raise ValueError("there is nothing to draw: no trial has finished")
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     plot = figure.subplots()
-    looks = {
-        "other": {"color": OTHER, "marker": "o", "ms": 5, "alpha": 0.8, "label": "trial"},
+    looks: dict[str, dict[str, Any]] = {
+        "other": {"color": OTHER, "marker": "o", "ms": 5, "alpha": 0.8, "label": what},
         "outside": {"color": OUTSIDE, "marker": "x", "ms": 6, "label": "outside of a limit"},
         "best": {"color": BEST, "marker": "D", "ms": 6, "label": "none is better in both" if joined else "the best"},
     }
@@ -65,14 +77,13 @@ def trade_off(
         of = sorted((point for point in points if point.kind == kind), key=lambda point: point.x)
         if not of:
             continue
-        if kind == "best":
-            bars = [[point.y - point.low for point in of], [point.high - point.y for point in of]]
-            plot.errorbar([p.x for p in of], [p.y for p in of], yerr=bars, fmt="none", ecolor=BEST, capsize=3, lw=1)
-            if joined and len(of) > 1:
-                plot.plot([p.x for p in of], [p.y for p in of], color=BEST, lw=1)
-            for point in of:
-                plot.annotate(point.name, (point.x, point.y), xytext=(6, 5), textcoords="offset points", fontsize=8)
-        plot.plot([p.x for p in of], [p.y for p in of], linestyle="none", **look)  # type: ignore[arg-type]
+        if named := [point for point in of if point.name]:
+            bars = [[point.y - point.low for point in named], [point.high - point.y for point in named]]
+            x, y = [p.x for p in named], [p.y for p in named]
+            plot.errorbar(x, y, yerr=bars, fmt="none", ecolor=look["color"], capsize=3, lw=1, alpha=0.8)
+        if kind == "best" and joined and len(of) > 1:
+            plot.plot([p.x for p in of], [p.y for p in of], color=BEST, lw=1)
+        plot.plot([p.x for p in of], [p.y for p in of], linestyle="none", **look)
     costs = [point.x for point in points]
     if min(costs) > 0 and max(costs) > LOG_FROM * min(costs):
         plot.set_xscale("log")
@@ -84,7 +95,34 @@ def trade_off(
         plot.xaxis.set_minor_formatter(lambda value, _: shortened(value) * (leading(value) in (2, 5)))
     plot.grid(alpha=0.25)
     plot.legend(frameon=False, fontsize=9)
+    write_names(figure, points)
     return figure
+
+
+def write_names(figure: Figure, points: Sequence[Point]) -> None:
+    """Write each name beside its point, on the side where it covers least of other names, points and the legend."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.transforms import Bbox
+
+    (plot,) = figure.axes
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+    figure.draw_without_rendering()
+    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in plot.transData.transform([(p.x, p.y) for p in points])]
+    if legend := plot.get_legend():
+        taken.append(legend.get_window_extent(renderer))
+    for point in (point for point in points if point.name):
+        text = plot.annotate(point.name, (point.x, point.y), (0, 0), textcoords="offset points", fontsize=8)
+
+        def covered(side: tuple[str, str, int, int]) -> float:
+            text.set(ha=side[0], va=side[1], position=side[2:])  # noqa: B023
+            box = text.get_window_extent(renderer)  # noqa: B023
+            shared = [Bbox.intersection(box, other) for other in [*taken, plot.bbox]]
+            inside = shared.pop()
+            outside = box.width * box.height - (inside.width * inside.height if inside else 0)
+            return 3 * outside + sum(one.width * one.height for one in shared if one)
+
+        covered(min(SIDES, key=covered))
+        taken.append(text.get_window_extent(renderer))
 
 
 def leading(number: float) -> int:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
 from phonaut.reports.text import figure, percent
 
-WIDTH, HEIGHT = 360.0, 210.0
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 10.0, 28.0
+WIDTH, HEIGHT = 360.0, 224.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 10.0, 42.0
+# What an axis spans at least, so that a flat curve looks flat: a share of what it shows, and of fractions this much.
+FLAT, FLAT_FRACTION = 0.01, 0.05
 MAX_POINTS = 400  # of a curve
 MAX_READINGS = 120  # places to point at
 
@@ -66,6 +68,8 @@ class Chart:
         readings: strips to point at.
         best_x: abscissa of the epoch of the best checkpoint.
         description: the chart in words.
+        unit: of the quantity; it may be none.
+        over: what it is drawn against, `epoch`, `EM step` or `step`.
     """
 
     title: str
@@ -75,29 +79,39 @@ class Chart:
     readings: list[Reading]
     best_x: float | None
     description: str
+    unit: str = ""
+    over: str = "epoch"
 
 
-def charts(history: History, best_epoch: int | None, terms: Sequence[str] = ()) -> list[Chart]:
-    """Loss, its terms, accuracy and learning rate over epochs; a quantity that was not recorded has no chart."""
-    both = ("training", "train"), ("validation", "validation")
-    drawn = (
-        chart("Loss", history, {name: f"{stage}/loss" for name, stage in both}, figure, best_epoch),
-        *(
-            chart(in_words(term), history, {name: f"{stage}/{term}" for name, stage in both}, figure, best_epoch)
-            for term in terms
-        ),
-        chart("Accuracy", history, {name: f"{stage}/accuracy" for name, stage in both}, percent, best_epoch),
-        chart("Learning rate", history, {"learning rate": "lr"}, figure, best_epoch),
-    )
-    return [one for one in drawn if one is not None]
+def charts(
+    history: History, best_epoch: int | None, figures: Mapping[str, str] | None = None, over: str = "epoch"
+) -> list[Chart]:
+    """Figures of both stages, accuracy and learning rate; a quantity that was not recorded has no chart.
+
+    Args:
+        history: a line per epoch.
+        best_epoch: epoch of the best checkpoint, counted from 0.
+        figures: name in the history -> unit; None: the loss.
+        over: as of `chart`.
+    """
+
+    def drawn(name: str, unit: str = "") -> Chart | None:
+        keys = {"training": f"train/{name}", "validation": f"validation/{name}"}
+        return chart(in_words(name), history, keys, percent if name == "accuracy" else figure, best_epoch, over, unit)
+
+    shown = [drawn(name, unit) for name, unit in ({"loss": ""} if figures is None else figures).items()]
+    rate = chart("Learning rate", history, {"learning rate": "lr"}, figure, best_epoch, over)
+    return [one for one in (*shown, drawn("accuracy"), rate) if one is not None]
 
 
 def in_words(term: str) -> str:
     """A term of a loss as a title.
 
-    >>> in_words("log_variance"), in_words("kl")
-    ('Log variance', 'KL')
+    >>> in_words("log_variance"), in_words("kl"), in_words("log_likelihood")
+    ('Log variance', 'KL', 'Log-likelihood of a frame')
     """
+    if term == "log_likelihood":
+        return "Log-likelihood of a frame"
     return term.upper() if len(term) < 4 else term.replace("_", " ").capitalize()
 
 
@@ -108,6 +122,7 @@ def chart(
     text: Callable[[float], str],
     best_epoch: int | None,
     over: str = "epoch",
+    unit: str = "",
 ) -> Chart | None:
     """One chart; None where the history has none of its figures.
 
@@ -117,7 +132,8 @@ def chart(
         keys: name of a curve -> key of the history.
         text: how a value is written; `percent` makes the axis end at 100 %.
         best_epoch: epoch of the best checkpoint, counted from 0.
-        over: what it is drawn against: `epoch` or `step`.
+        over: what it is drawn against: `epoch`, `EM step`, which is one, or `step`.
+        unit: of the quantity.
     """
     points = {name: finite_points(history, key, over) for name, key in keys.items()}
     points = {name: series for name, series in points.items() if series}
@@ -126,10 +142,10 @@ def chart(
     epochs = [epoch for series in points.values() for epoch, _ in series]
     values = [value for series in points.values() for _, value in series]
     first, last = min(epochs), max(epochs)
-    low, high = min(values), max(values)
+    low, high = opened(min(values), max(values), FLAT_FRACTION if text is percent else 0.0)
     from_zero = not 0 < high < 2 * low  # a log-likelihood far from 0 would be a flat line
     if text is percent:  # to 100 %, unless that left all of it at the bottom
-        y_marks = marks(min(0.9, low), 1.0) if high > 0.5 else marks(low, high)
+        y_marks = marks(min(0.9, low), 1.0) if high > 0.5 else marks(max(0.0, low), high)
     else:
         y_marks = marks(min(0.0, low) if from_zero else low, high)
     x = scale(first, last, LEFT, WIDTH - RIGHT)
@@ -140,16 +156,41 @@ def chart(
         title=title,
         curves=[curve(name, [(x(e), y(v)) for e, v in series], text(series[-1][1])) for name, series in points.items()],
         x_ticks=[Tick(x(mark), f"{mark:.0f}") for mark in whole_epochs],
-        y_ticks=[Tick(y(mark), f"{100 * mark:.0f} %" if text is percent else f"{mark:g}") for mark in y_marks],
+        y_ticks=[Tick(y(mark), label) for mark, label in zip(y_marks, labels(y_marks, text is percent), strict=True)],
         readings=readings(points, x, text, over),
         best_x=next((x(place(line, over)) for line in history if line["epoch"] == best_epoch), None),
-        description=f"{title} over {over}s {first:.0f} to {last:.0f}: {'; '.join(in_words)}",
+        description=f"{title}{', ' * bool(unit)}{unit} over {over}s {first:.0f} to {last:.0f}: {'; '.join(in_words)}",
+        unit=unit,
+        over=over,
     )
+
+
+def opened(low: float, high: float, least: float = 0.0) -> tuple[float, float]:
+    """The ends of an axis, apart by no less than `least`, nor a hundredth of what it shows.
+
+    >>> opened(142.0, 142.01), opened(0.1, 0.9), opened(0.0, 0.0), opened(0.5, 0.5, 0.25)
+    ((141.29495, 142.71505), (0.1, 0.9), (0.0, 0.0), (0.375, 0.625))
+    """
+    lacking = max(least, FLAT * max(abs(low), abs(high))) - (high - low)
+    return (low, high) if lacking <= 0 else (round(low - lacking / 2, 12), round(high + lacking / 2, 12))
+
+
+def labels(at: Sequence[float], percent: bool) -> list[str]:
+    """What stands beside the marks of an axis: as many decimals as tell them apart.
+
+    >>> labels([0.21, 0.215, 0.22], True), labels([0.0, 0.5], False)
+    (['21.0 %', '21.5 %', '22.0 %'], ['0', '0.5'])
+    """
+    if not percent:
+        return [f"{mark:g}" for mark in at]
+    step = 100 * (at[1] - at[0])
+    decimals = max(0, math.ceil(-math.log10(step) - 1e-9))
+    return [f"{100 * mark:.{decimals}f} %" for mark in at]
 
 
 def place(line: dict[str, float], over: str) -> float:
     """Abscissa of a line of the history: its epoch counted from 1, or its step."""
-    return line["epoch"] + 1 if over == "epoch" else line[over]
+    return line["step"] if over == "step" else line["epoch"] + 1
 
 
 def finite_points(history: History, key: str, over: str = "epoch") -> list[tuple[float, float]]:

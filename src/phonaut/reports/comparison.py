@@ -14,20 +14,18 @@ from phonaut.files import sweep, write_bytes, write_text
 from phonaut.metrics import ClassMetric, Difference, Estimate
 from phonaut.plots import against_snr, png
 from phonaut.reports.comparison_table import about
-from phonaut.reports.histories import curves_picture
 from phonaut.reports.html import encodable, render
 from phonaut.reports.media import data_uri
 from phonaut.reports.record import ITEM
 from phonaut.reports.sections.classes import MAX_ROWS, scale_start
+from phonaut.reports.side_by_side import CSS_DPI, SHARPNESS, side_by_side, width_of
 from phonaut.runs.comparison import Compared, Comparison
 from phonaut.runs.folds import Folds
 from phonaut.tasks.noise_test import condition
 
 FOLDER = Path("trained_models") / "comparisons"
 CSV, HTML, PICTURE = "compare.csv", "compare.html", "noise.png"
-CSS_DPI = 90  # pixels of the page to an inch of the picture
-SHARPNESS = 2  # pixels of the picture to one of the page
-MAX_CONFUSIONS = 50  # of a run, on the page
+MAX_CONFUSIONS = 20  # of a run, on the page
 
 
 def write_comparison(comparison: Comparison, folder: Path | None = None) -> list[Path]:
@@ -140,7 +138,9 @@ def page(comparison: Comparison, picture: bytes | None) -> str:
         "compare.html",
         {
             "comparison": comparison,
-            "curves": curves_picture({run.name: run.run for run in runs}),
+            **side_by_side(
+                {run.name: run.run for run in runs}, {run.name: run.rate for run in runs}, comparison.metric
+            ),
             "about": about(comparison),
             "item": ITEM.get(comparison.target, "item"),
             "corpus": runs[0].run.corpus.get("name", "their corpus"),
@@ -148,7 +148,7 @@ def page(comparison: Comparison, picture: bytes | None) -> str:
             "floor": scale_start(run.rate for run in runs) if comparison.metric.format == "percent" else None,
             "newcombe": isinstance(comparison.metric.compute, ClassMetric),
             "reach": reach or 1.0,
-            "picture_width": int.from_bytes(picture[16:20]) // SHARPNESS if picture else 0,  # where PNG has it
+            "picture_width": width_of(picture) if picture else 0,
             "picture": data_uri("image/png", picture) if picture else None,
             "levels": {
                 kind: sorted({s for run in runs for s in run.in_noise.get(kind, {})}) for kind in comparison.noises

@@ -13,8 +13,8 @@ from phonaut.files import write_text
 from phonaut.metrics import Estimate
 from phonaut.reports.comparison import CSV, HTML, folder_of, plain_cell
 from phonaut.reports.comparison_table import show_columns
-from phonaut.reports.histories import curves_picture
 from phonaut.reports.html import encodable, render
+from phonaut.reports.side_by_side import side_by_side
 from phonaut.reports.text import NONE, interval, seconds, short, value
 from phonaut.runs.figure_comparison import FigureComparison
 
@@ -51,6 +51,7 @@ def page(comparison: FigureComparison) -> str:
         (figure, comparison.label(figure), comparison.metric(figure), of, comparison.best(figure))
         for figure, of in comparison.figures.items()
     ]
+    metric, measured = comparison.metric(next(iter(comparison.figures))), next(iter(comparison.figures.values()))
     estimates = [one for of in comparison.figures.values() for one in of]
     return render(
         "figure_compare.html",
@@ -64,7 +65,7 @@ def page(comparison: FigureComparison) -> str:
                 (head, [text(run.model[key]) if key in run.model else NONE for run in comparison.runs.values()])
                 for (key, text), head in zip(COSTS.items(), ("Parameters", "MACs", "Trained in"), strict=True)
             ],
-            "curves": curves_picture(dict(comparison.runs)),
+            **side_by_side(comparison.runs, dict(zip(comparison.runs, measured, strict=True)), metric),
         },
     )
 

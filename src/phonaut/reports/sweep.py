@@ -172,14 +172,15 @@ def picture(table: Table) -> bytes | None:
         y = trial.figures[table.goals[0]]
         rate = table.estimate(trial, table.goals[0]) or Estimate(y, y, y, 1)
         x = trial.number if cost is None else trial.figures[cost]
-        points.append(Point(x, y, rate.low, rate.high, kinds[table.state(trial)], f"{trial.number}"))
+        kind = kinds[table.state(trial)]
+        points.append(Point(x, y, rate.low, rate.high, kind, f"{trial.number}" if kind == "best" else ""))
     if not points:
         return None
-    label, kind = looks(table.goals[0])
-    about = f"{label} of validation" if kind in ("percent", "number") else label
+    label, form = looks(table.goals[0])
+    about = f"{label} of validation" if form in ("percent", "number") else label
     xlabel = "trial" if cost is None else looks(cost)[0]
     joined = len(table.goals) > 1
-    return png(trade_off(points, xlabel=xlabel, ylabel=about, percent=kind == "percent", joined=joined), dpi=DPI)
+    return png(trade_off(points, xlabel=xlabel, ylabel=about, percent=form == "percent", joined=joined), dpi=DPI)
 
 
 def as_csv(table: Table) -> str:

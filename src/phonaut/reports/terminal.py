@@ -11,16 +11,15 @@ from rich.console import Console
 from rich.text import Text
 
 from phonaut.metrics import Estimate
-from phonaut.names import as_typed
 from phonaut.plots.verification import CONDITIONS
+from phonaut.reports.ideas import aligned, ideas
 from phonaut.reports.record import Evaluation, Record, read
 from phonaut.reports.sections.headline import absent_trials, interval_method, unknown_labels
 from phonaut.reports.sections.setup import model_size, rejection
-from phonaut.reports.sections.training import averaged_epochs, checkpoint_criterion
+from phonaut.reports.sections.training import averaged_epochs, checkpoint_criterion, turn
 from phonaut.reports.text import figure, interval, percent, print_line, seconds, things, trained_speakers, value
 from phonaut.runs.extraction import Extracted
 from phonaut.runs.run import Run
-from phonaut.tasks.latents import FILE as LATENTS
 from phonaut.tasks.noise_test import parsed
 from phonaut.tasks.trial_scores import LEFT_OUT
 
@@ -157,8 +156,7 @@ def lines(record: Record, name: str | None) -> list[Line]:
     if (cuts := record.run.folder / CUTS).exists():
         result.append(("cuts", "", f"{cuts} names every cut"))
     result.append(("report", str(record.run.folder / "report.html"), ""))
-    next_steps = ideas(record) if "classes" in record.run.model or record.target == "verification" else []
-    return [*result, *(("" if i else "next", "", text) for i, text in enumerate(next_steps))]
+    return [*result, *(("" if i else "next", "", text) for i, text in enumerate(aligned(ideas(record))))]
 
 
 def noise_lines(evaluation: Evaluation) -> list[Line]:
@@ -207,48 +205,4 @@ def kept_epoch(record: Record) -> tuple[str, str] | None:
     best, n_epochs = record.run.model.get("best_epoch"), record.run.model.get("epochs", 1)
     if best is None or best < 0 or n_epochs < 2:
         return None
-    return f"epoch {best + 1} of {n_epochs}", f", {checkpoint_criterion(record.run.config)}"
-
-
-def ideas(record: Record) -> list[str]:
-    """Next steps: a purpose, and the command for it."""
-    run, command = shlex.quote(str(record.run.folder)), record.run.environment.get("command")
-    steps = [("see and hear the details", "open the report in a browser")]
-    if record.target == "verification":
-        phrase = " phrase=WORD" * bool(record.run.config.protocol.get("text_dependent", True))
-        steps.append(("enroll a speaker", f"phonaut enroll {run} speakers NAME a.wav b.wav c.wav{phrase}"))
-        steps.append(("is it she, or he?", f"phonaut verify {run} speakers NAME x.wav"))
-        return aligned(steps)
-    if record.target == "generation":
-        if (generator := record.run.config.encoder.run) is not None:
-            steps.append(("draw windows", f"phonaut generate {shlex.quote(str(generator))} prior={run}"))
-        else:
-            steps.append(("draw windows", f"phonaut generate {run} n=16"))
-        if (record.run.folder / LATENTS).exists():
-            steps.append(("rebuild a recording", f"phonaut generate {run} FILE"))
-        steps.append(("look into the training", f"tensorboard --logdir {run}"))
-        return aligned(steps)
-    steps.append(("test recordings of your own", f"phonaut evaluate {run} FOLDER"))
-    if record.choices.get("dataset") == "synthetic":
-        steps.append(("train on words of your own", "phonaut train dataset=folder dataset.data_folder=FOLDER"))
-    if command and record.run.model.get("model") != "prototypes":  # others need more recordings, and more words
-        other = "lstm" if record.run.model.get("model") != "lstm" else "tc-res8"
-        steps.append(("try another network", with_model(command, other)))
-    steps.append(("look into the training", f"tensorboard --logdir {run}"))
-    return aligned(steps)
-
-
-def aligned(steps: list[tuple[str, str]]) -> list[str]:
-    """Purposes and commands in two columns."""
-    width = max(len(purpose) for purpose, _ in steps)
-    return [f"{purpose.ljust(width)}   {as_typed(how_to)}" for purpose, how_to in steps]
-
-
-def with_model(command: str, model: str) -> str:
-    """The command of a run, for another model and another run.
-
-    >>> with_model("phonaut train 'dataset.data_folder=my words' model=lstm experiment_id=x", "tc-res8")
-    "phonaut train 'dataset.data_folder=my words' model=tc-res8"
-    """
-    replaced = ("model=", "model.", "module=", "experiment_id=", "overwrite=", "resume=")
-    return shlex.join([*(word for word in shlex.split(command) if not word.startswith(replaced)), f"model={model}"])
+    return f"{turn(record)} {best + 1} of {n_epochs}", f", {checkpoint_criterion(record)}"

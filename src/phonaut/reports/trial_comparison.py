@@ -10,15 +10,16 @@ from typing import Any
 
 from rich.console import Console
 
+from phonaut.config.metrics import registered_metrics
 from phonaut.files import write_text
 from phonaut.metrics import det_curve
 from phonaut.plots import png
 from phonaut.plots.verification import CONDITIONS, GENDERS, det_curves, in_words
 from phonaut.reports.comparison import CSV, HTML, folder_of, plain_cell
 from phonaut.reports.comparison_table import change, show_columns
-from phonaut.reports.histories import curves_picture
 from phonaut.reports.html import encodable, render
 from phonaut.reports.media import data_uri
+from phonaut.reports.side_by_side import side_by_side
 from phonaut.reports.text import NONE, interval, probability_of_chance, value
 from phonaut.runs.trial_comparison import ComparedTrials, TrialComparison
 
@@ -67,7 +68,11 @@ def page(comparison: TrialComparison) -> str:
         "trial_compare.html",
         {
             "comparison": comparison,
-            "curves": curves_picture({run.name: run.run for run in comparison.runs if run.run}),
+            **side_by_side(
+                {run.name: run.run for run in comparison.runs if run.run},
+                {run.name: run.figures.get("eer") for run in comparison.runs},
+                registered_metrics()["eer"],
+            ),
             "conditions": [(suffix, in_words(suffix.removeprefix("/"))) for suffix in comparison.conditions],
             "labels": LABELS,
             "methods": methods(comparison),

@@ -33,6 +33,7 @@ from phonaut.names import as_typed
 from phonaut.networks import ModelSize, count
 from phonaut.networks.quantized import QuantizedNetwork
 from phonaut.peers import ALONE, Peers, Place, is_first, is_lost_connection, place, see
+from phonaut.runs.hyper_parameters import write_hyper_parameters
 from phonaut.runs.profile import head_of
 from phonaut.runs.resume import as_begun, differences, state_of
 from phonaut.runs.run import Run, empty
@@ -258,6 +259,7 @@ def conclude(config: Config, folder: Path, task: Task, loop: Any, data: Any) -> 
     write_json(folder / "history.json", loop.history)
     write_json(folder / "corpus.json", about_corpus(data))
     write_json(folder / "refused.json", [*data.prepared.refused, *data.refused])
+    write_hyper_parameters(folder, config, metrics)
     write_json(folder / "metrics.json", metrics)
 
 

@@ -16,7 +16,7 @@ from phonaut.config.plugins import node_of_group
 from phonaut.config.schema import Config
 from phonaut.data.unlabelled import UnlabelledData
 from phonaut.files import write_arrays, write_bytes
-from phonaut.metrics import mean_over
+from phonaut.metrics import Estimate, mean_over
 from phonaut.models.memory import Memory, estimate
 from phonaut.models.representation_model import RepresentationModel
 from phonaut.networks.mockingjay import Mockingjay
@@ -46,7 +46,7 @@ class Pretraining(Task):
     optional_weights = "head."
     unused = "backend batch_size labels_pct labels_each context_s classes n_classes generated negatives"
     metrics = ("loss",)
-    report = ("headline", "training", "reconstructions", "setup")
+    report = ("headline", "training", "reconstructions", "steps", "setup")
 
     # --- configuration
 
@@ -131,17 +131,19 @@ class Pretraining(Task):
     def conclude(
         self, config: Config, folder: Path, loop: TrainingLoop, data: UnlabelledData
     ) -> tuple[Metrics, dict[str, Any]]:
-        """The loss on the validation split with its interval over speakers."""
+        """The loss on the validation split with its interval over speakers, and that of simple guesses."""
         assert isinstance(loop, Representation)
         device = build.device_of(config.trainer)
         loop = loop.to(device).eval()
         model: RepresentationModel = loop.model
         precision = torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_half(config))
-        sums, rows = [], []
+        sums, rows, guessed = [], [], dict[str, list[NDArray[np.float32]]]()
         with torch.inference_mode(), precision:
             for batch in data.batches("validation"):
                 batch = batch.to(device)
                 sums.append(loop.recording_losses(batch, "validation").cpu().numpy())
+                for name, of in loop.guess_losses(batch, "validation").items():
+                    guessed.setdefault(name, []).append(of.cpu().numpy())
                 rows.append(batch.rows.cpu().numpy())
         loop.cpu()
         if samples := loop.samples(data):
@@ -154,8 +156,9 @@ class Pretraining(Task):
             "frame_shift_s": shift_s,
             "frame_offset_s": offset_s,
             "head_parameters": sum(p.numel() for p in model.head.parameters()),
+            "guesses": {name: over_speakers(of, speakers).as_dict() for name, of in guessed.items()},
         }
-        return {"validation": {"loss": mean_over(np.concatenate(sums).astype(np.float64), speakers).as_dict()}}, about
+        return {"validation": {"loss": over_speakers(sums, speakers).as_dict()}}, about
 
     def evaluate(self, run: Trained, request: Request) -> tuple[str, None]:
         """Probe every checkpoint with a corpus and a target, as words of a configuration; see `probe.json`.
@@ -191,6 +194,11 @@ class Pretraining(Task):
         encoder = build.encoder_of(built, layer="last" if layer is None else layer)
         load_encoder(encoder, run.folder)
         return Frames(encoder.eval(), encoder, encoder)
+
+
+def over_speakers(sums: list[NDArray[np.float32]], speakers: NDArray[Any]) -> Estimate:
+    """The mean of errors, sum and number by recording in batches, with its interval."""
+    return mean_over(np.concatenate(sums).astype(np.float64), speakers)
 
 
 def objective_problems(config: Config) -> list[str]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from phonaut.data.batches import Batch
 from phonaut.features.functional import length_mask
 from phonaut.files import keep_files_of
+from phonaut.models.guesses import guess_losses
 from phonaut.models.objectives import DrawKey, Objective
 from phonaut.models.representation_model import Reconstruction, RepresentationModel
 from phonaut.networks.mockingjay import Mockingjay
@@ -98,6 +99,13 @@ class Representation(TrainingLoop):
         task = self.model.task(frames, lengths, self.objective, self.draw_key(batch, stage))
         losses: Tensor = self.model.recording_losses(frames, targets, lengths, task)
         return losses
+
+    def guess_losses(self, batch: Batch, stage: str) -> dict[str, Tensor]:
+        """The same of simple guesses; see `phonaut.models.guesses`."""
+        frames, targets, lengths = self.model.inputs_and_targets(batch)
+        return guess_losses(
+            targets, lengths, self.model.task(frames, lengths, self.objective, self.draw_key(batch, stage))
+        )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One batch: alter, encode, predict."""

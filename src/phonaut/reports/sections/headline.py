@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
-from phonaut.metrics import wilson
+from phonaut.metrics import Estimate, mean_over, wilson
 from phonaut.plots.verification import CONDITIONS
 from phonaut.reports.html import render as rendered
 from phonaut.reports.record import Evaluation, Record
@@ -15,6 +16,7 @@ from phonaut.reports.sections.classes import RateRow, class_rows, scale_start, s
 from phonaut.reports.sections.confusions import confused
 from phonaut.reports.sections.setup import model_size, moment
 from phonaut.reports.text import seconds, things, whole
+from phonaut.runs.hyper_parameters import GROUPS, KEYS, hyper_parameters
 from phonaut.tasks.trial_scores import FOLDER, TrialScores
 
 FEW_SPEAKERS = 5
@@ -43,9 +45,51 @@ def render(record: Record) -> Section:
         "confused": next(iter(confused(evaluation)), None) if counted else None,
         "weakest_class": imperfect(classes),
         "weakest_speaker": imperfect(speakers) if len(speakers) > 1 else None,
+        "expected_cost": expected_cost(record) if counted else None,
+        "hyper_parameters": grouped(hyper_parameters(record.run.config)),
         "strip": costs + ([("Trained in", seconds(model["train_seconds"]))] if "train_seconds" in model else []),
     }
     return Section(rendered("headline.html", content))
+
+
+def grouped(settings: dict[str, Any]) -> list[tuple[str, str]]:
+    """Hyper-parameters in a line for each group; what is off is left out.
+
+    >>> grouped({"model": "gru", "model.hidden_size": 64, "model.causal": False, "optimizer": "adam", "seed": 0})
+    [('model', 'gru, hidden_size 64'), ('optimizer', 'adam'), ('besides', 'seed 0')]
+    """
+    lines: dict[str, list[str]] = {}
+    for key, value in settings.items():
+        group, _, option = key.partition(".")
+        if key in GROUPS:
+            lines[group] = [str(value)]
+        elif group in lines and value not in (False, 0):
+            lines[group].append(f"{option} {plain(value)}")
+    besides = [f"{key.rpartition('.')[2]} {plain(value)}" for key, value in settings.items() if key in KEYS]
+    return [(group, ", ".join(texts)) for group, texts in lines.items()] + ([("besides", ", ".join(besides))]
+                                                                           if besides else [])  # fmt: skip
+
+
+def plain(value: Any) -> str:
+    """A value in few characters: numbers without needless digits, classes without their modules."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value.rpartition(".")[2] if isinstance(value, str) and value.startswith("phonaut.") else str(value)
+
+
+def expected_cost(record: Record) -> tuple[Estimate, float] | None:
+    """Mean of `model.costs` over the items, and that of the one class whose answer would cost least; None without.
+
+    Both as measured: an item of class i that is taken for j costs `costs[i][j]`.
+    """
+    costs = np.array(record.run.config.model.get("costs") or [], dtype=np.float64)
+    p = record.main.predictions
+    if p is None or costs.shape != (len(p.classes), len(p.classes)):
+        return None
+    known = record.main.known
+    of_each = costs[p.label[known], p.predicted[known]]
+    rate = mean_over(np.stack([of_each, np.ones_like(of_each)], axis=1), p.speaker[known])
+    return rate, float(costs[p.label[known]].mean(axis=0).min())
 
 
 def absent_trials(record: Record, evaluation: Evaluation) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from phonaut.data.prepared import UtteranceTable
 from phonaut.reports.html import render as rendered
@@ -131,13 +133,34 @@ def sounds(record: Record, predictions: Predictions, rows: list[int]) -> tuple[d
 
 
 def worst(evaluation: Evaluation) -> tuple[list[int], int]:
-    """Rows of the most confident wrong predictions and the number of all; ties are in the order of the cuts' ids."""
+    """Rows of confident wrong predictions, the surest first, and the number of all.
+
+    Speakers take turns, and of each speaker the recordings, so that the mistakes are not all of one; each gives the
+    surest that it has left. Ties are in the order of the cuts' ids.
+    """
     p = evaluation.predictions
     assert p is not None
     wrong = np.flatnonzero(evaluation.known & (p.label != p.predicted))
     sure = p.probabilities().max(axis=1)[wrong]
     order = np.lexsort((p.start_s[wrong], p.cut[wrong], -sure))
-    return [int(row) for row in wrong[order][:N_SHOWN]], len(wrong)
+    surest = wrong[order]
+    by_turns = surest[np.argsort(turns(p.recording[surest]), kind="stable")]
+    by_turns = by_turns[np.argsort(turns(p.speaker[by_turns]), kind="stable")]
+    shown = set(by_turns[:N_SHOWN].tolist())
+    return [int(row) for row in surest if int(row) in shown], len(wrong)
+
+
+def turns(names: NDArray[Any]) -> NDArray[np.int64]:
+    """How often each name has come before, `(N,)`.
+
+    >>> turns(np.array(["a", "b", "a", "a"])).tolist()
+    [0, 0, 1, 2]
+    """
+    _, group, counts = np.unique(names, return_inverse=True, return_counts=True)
+    order = np.argsort(group, kind="stable")
+    found = np.empty(len(names), np.int64)
+    found[order] = np.arange(len(names)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return found
 
 
 def find(table: UtteranceTable, cuts: Iterable[str]) -> dict[str, int]:
@@ -147,7 +170,9 @@ def find(table: UtteranceTable, cuts: Iterable[str]) -> dict[str, int]:
     return {name: row for name, row in names if name in ids}
 
 
-def excerpt(table: UtteranceTable, row: int, start_s: float, end_s: float, n_players: int) -> Sound:
+def excerpt(
+    table: UtteranceTable, row: int, start_s: float, end_s: float, n_players: int, *, longest_s: float = LONGEST_S
+) -> Sound:
     """The span of a cut with as much around it as can be heard as speech, and no more than a page can carry.
 
     Raises:
@@ -155,7 +180,7 @@ def excerpt(table: UtteranceTable, row: int, start_s: float, end_s: float, n_pla
     """
     rate = int(table.sample_rate)
     cut_s = int(table.n_samples[row]) / rate
-    longest_s = min(LONGEST_S, SAMPLES / n_players / rate)
+    longest_s = min(longest_s, SAMPLES / n_players / rate)
     length_s = min(cut_s, longest_s, max(SHORTEST_S, end_s - start_s))
     centre_s = min((start_s + end_s) / 2, start_s + length_s / 2)  # of what is too long, the beginning
     first_s = min(max(0.0, centre_s - length_s / 2), cut_s - length_s)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phonaut.metrics import Estimate
+from phonaut.models.guesses import MEAN, NEIGHBOUR
 from phonaut.reports.html import render as rendered
 from phonaut.reports.media import data_uri, png, read_samples
 from phonaut.reports.record import Record
 from phonaut.reports.sections import Section
+from phonaut.reports.sections.mistakes import Sound, excerpt, find
+
+LONGEST_S = 15.0  # of what is played of a recording
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class Example:
         predicted: output of the head.
         truth: unmasked frames.
         n_frames: number of frames.
+        sound: the recording; None where the audio has gone.
     """
 
     name: str
@@ -31,12 +37,53 @@ class Example:
     predicted: str
     truth: str
     n_frames: int
+    sound: Sound | None = None
+
+
+@dataclass(frozen=True)
+class Guess:
+    """The loss of a simple guess, and what it is."""
+
+    what: str
+    rate: Estimate
 
 
 def render(record: Record) -> Section | None:
     """The section; None where there are no examples."""
-    shown = read_samples(record.run, pictures)
-    return Section(rendered("reconstructions.html", {"examples": shown}), {"examples": "Examples"}) if shown else None
+    shown, no_sound = with_sounds(record, read_samples(record.run, pictures))
+    if not shown:
+        return None
+    loss = record.main.rates.get("loss")
+    content = {"examples": shown, "no_sound": no_sound, "loss": loss, "guesses": guesses(record) if loss else []}
+    return Section(rendered("reconstructions.html", content), {"examples": "Examples"})
+
+
+def guesses(record: Record) -> list[Guess]:
+    """What guesses without a network would lose on the same frames; none of runs that did not write it down."""
+    ahead = "n_future" in (record.run.config.objective or {})
+    words = {MEAN: "the mean frame of the recording",
+             NEIGHBOUR: "the present frame" if ahead else "the nearest frame that is not hidden"}  # fmt: skip
+    stored = record.run.model.get("guesses", {})
+    return [Guess(words[name], Estimate(**stored[name])) for name in words if name in stored]
+
+
+def with_sounds(record: Record, shown: list[Example]) -> tuple[list[Example], str]:
+    """Examples with their recordings, and the reason where they cannot be played."""
+    if record.prepared is None or not shown:
+        return shown, record.why_not
+    if record.prepared.frames is not None:
+        return shown, "this corpus has frames, and no sound"
+    table = record.prepared.utterances("validation")
+    rows = find(table, [one.name for one in shown])
+    try:
+        sounds = {
+            name: excerpt(table, row, 0.0, table.n_samples[row] / table.sample_rate, len(shown), longest_s=LONGEST_S)
+            for name, row in rows.items()
+        }
+    except (ValueError, OSError) as error:  # damaged since: the pictures stand without it
+        return shown, str(error)
+    gone = "" if sounds else f"{record.prepared.folder} holds another corpus than the one that was seen"
+    return [replace(one, sound=sounds.get(one.name)) for one in shown], gone
 
 
 def pictures(arrays: dict[str, NDArray[Any]]) -> list[Example]:

@@ -6,10 +6,12 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
+from phonaut.config.nodes import class_of
 from phonaut.models.prototypes import UNKNOWN
 from phonaut.reports.html import render as rendered
 from phonaut.reports.record import Record
 from phonaut.reports.sections import Section
+from phonaut.reports.sections.training import turn
 from phonaut.reports.text import bytes_, percent, seconds, short, things, whole
 
 MAX_REFUSED = 100
@@ -72,8 +74,11 @@ def model_size(record: Record) -> list[tuple[str, str, str]]:
 
 
 def settings(record: Record) -> list[tuple[str, str]]:
-    """The choice of each configuration group that has one."""
-    return [(group, name) for group, name in record.choices.items() if name and name != "null"]
+    """The choice of each configuration group that has one and is used: EM takes no optimizer."""
+    module = record.run.config.module
+    unused = class_of(module).unused.split() if module else []
+    return [(group, name) for group, name in record.choices.items() if name not in (None, "", "null", "none")
+            and group not in unused]  # fmt: skip
 
 
 def machine(record: Record) -> list[tuple[str, str]]:
@@ -82,7 +87,7 @@ def machine(record: Record) -> list[tuple[str, str]]:
     computer = environment.get("machine", {})
     versions = environment.get("versions", {})
     memory = computer.get("memory_gb")
-    epochs = f", {things(model['epochs'], 'epoch')}" if "epochs" in model else ""
+    epochs = f", {things(model['epochs'], turn(record))}" if "epochs" in model else ""
     facts = (
         ("Seed", environment.get("seed")),
         ("Training", model.get("train_seconds") and f"{seconds(model['train_seconds'])}{epochs}"),
