@@ -230,7 +230,7 @@ class Classification(Task):
         if data.generated:
             about["generated"] = data.generated
         metrics, log_likelihoods = {}, {}
-        for stale in (folder / "predictions").glob("*.npz"):  # of an earlier, shorter training, in noise for one
+        for stale in (folder / "predictions").glob("*.*"):  # of an earlier, shorter training, in noise for one
             stale.unlink()
         device, test_snr = build.device_of(config.trainer), config.dataset.get("test_snr")
         for split in (split for split in ("validation", "test") if len(data.dataset(split))):
