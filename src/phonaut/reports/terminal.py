@@ -14,6 +14,7 @@ from phonaut.metrics import Estimate
 from phonaut.plots.verification import CONDITIONS
 from phonaut.reports.record import Evaluation, Record, read
 from phonaut.reports.sections.headline import absent_trials, interval_method, unknown_labels
+from phonaut.reports.sections.rejection import rates_in_words
 from phonaut.reports.sections.setup import model_size, rejection
 from phonaut.reports.sections.training import averaged_epochs, checkpoint_criterion
 from phonaut.reports.text import figure, interval, percent, print_line, seconds, things, trained_speakers, value
@@ -141,6 +142,8 @@ def lines(record: Record, name: str | None) -> list[Line]:
         result.append(("protocol", "", record.protocol[0]))
     if threshold := rejection(record):
         result.append(("rejected", "", threshold))
+        if here := rates_in_words(record, evaluation):
+            result.append(("", "", f"of {evaluation.name}, {here}"))
     result.append(("model", "", model(record)))
     if kept := kept_epoch(record):
         result.append(("kept", *kept))

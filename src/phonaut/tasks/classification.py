@@ -23,7 +23,7 @@ from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.convolutional import ConvolutionalNetwork
 from phonaut.networks.mockingjay import Mockingjay
 from phonaut.networks.quantized import QuantizedNetwork
-from phonaut.tasks import added_data, build, few_recordings, mixes, negatives, teachers
+from phonaut.tasks import added_data, build, few_recordings, mixes, negatives, rejection, teachers
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.encoders import prepare_encoder
 from phonaut.tasks.noise_test import NOISE_FILE, about_noise
@@ -95,6 +95,7 @@ class Classification(Task):
         "filters",
         "confusions",
         "classes",
+        "rejection",
         "mistakes",
         "setup",
     )
@@ -232,12 +233,17 @@ class Classification(Task):
         metrics, log_likelihoods = {}, {}
         for stale in (folder / "predictions").glob("*.*"):  # of an earlier, shorter training, in noise for one
             stale.unlink()
+        for stale in folder.glob("report.?*.html"):
+            stale.unlink()
         device, test_snr = build.device_of(config.trainer), config.dataset.get("test_snr")
         for split in (split for split in ("validation", "test") if len(data.dataset(split))):
             how: dict[str, Any] = {"device": device, "metrics": self.metrics, "test_snr": test_snr}
             predictions, metrics[split] = score(model, data, split, **how)
             predictions.save(folder / "predictions" / f"{split}.npz")
             log_likelihoods[split] = predictions.log_likelihood_per_frame()
+            is_chooser = split == "validation" and config.target == "keyword"
+            if is_chooser and (chosen := rejection.choose(predictions, split)):
+                about["rejection"] = chosen
         if few_recordings.has_prototypes(config):
             about["rejection"] = few_recordings.rejection(model, data)
             if "test" not in metrics:

@@ -100,7 +100,10 @@ class Predictions:
         columns: list[Any] = [self.recording, *(np.round(one, 3) for one in (self.start_s, self.end_s)), self.speaker]
         columns.append(self.label_name)
         for nth in ranked.T:
-            columns += [self.classes[nth], [f"{one:.4f}" for one in np.take_along_axis(posterior, nth[:, None], 1)[:, 0]]]
+            columns += [
+                self.classes[nth],
+                [f"{one:.4f}" for one in np.take_along_axis(posterior, nth[:, None], 1)[:, 0]],
+            ]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(CSV_COLUMNS[: len(columns)])
