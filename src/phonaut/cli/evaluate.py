@@ -129,7 +129,8 @@ class Evaluate(Detecting):
             run, name = evaluate(member, request)
             classified = (run.folder / "predictions" / f"{name}.npz").exists()
             of_its_own = classified and not is_probe and name != "test"
-            page = write_report(run.folder, name) if of_its_own else None  # before the report, which links to it
+            if of_its_own:
+                write_report(run.folder, name)  # before the report, which links to it
             report = write_report(run.folder)
             if is_probe:
                 probes: dict[str, Any] = run.read(PROBE_FILE, {})
@@ -137,8 +138,6 @@ class Evaluate(Detecting):
                 print(report)
             else:
                 summarize(run, name)
-                if page is not None:
-                    print_progress(f"{page} has its mistakes, confusions and speakers")
                 if request.judge is not None:
                     show_judged(run, name, str(request.judge.folder))
         return 0

@@ -23,7 +23,7 @@ from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.convolutional import ConvolutionalNetwork
 from phonaut.networks.mockingjay import Mockingjay
 from phonaut.networks.quantized import QuantizedNetwork
-from phonaut.tasks import added_data, build, few_recordings, mixes, negatives, rejection, teachers
+from phonaut.tasks import added_data, build, cross_validation, few_recordings, mixes, negatives, rejection, teachers
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.encoders import prepare_encoder
 from phonaut.tasks.noise_test import NOISE_FILE, about_noise
@@ -107,6 +107,7 @@ class Classification(Task):
             ValueError: a part of the mix is not described as it should be.
         """
         few_recordings.finish(config)
+        cross_validation.finish(config)
         if mixes.is_mix(config) and config.target == "speaker":
             if config.choices.get("protocol") == "unlabelled":
                 config.protocol, config.choices["protocol"] = node_of_group("protocol", "auto", {}, {}), "auto"
@@ -159,6 +160,7 @@ class Classification(Task):
             *negatives.problems(config),
             *teachers.problems(config),
             *few_recordings.problems(config),
+            *cross_validation.problems(config),
         ]
         return problems + SpeechData.problems(**{name: getattr(config, name) for name in names})
 
@@ -178,7 +180,8 @@ class Classification(Task):
             if advice := few_recordings.advice(config):
                 raise ValueError(f"{error}\n{advice}") from error
             raise
-        if not len(data.dataset("test")) and not few_recordings.has_prototypes(config):
+        has_none = few_recordings.has_prototypes(config) or cross_validation.is_few(config)
+        if not len(data.dataset("test")) and not has_none:
             raise ValueError(f"{prepared.name} has no test recordings for target={config.target}; {TEST_HINT}")
         return data
 
