@@ -106,7 +106,7 @@ def more(rate: Estimate, n_speakers: int, n_words: int) -> str:
     middle of the interval of today.
 
     >>> more(Estimate(0.875, 0.69, 0.96, 24), n_speakers=4, n_words=3)
-    'about 10 more recordings of each word, best by people beside these 4, narrow the interval to 10 points either way'
+    'about 11 more recordings of each word, best by people beside these 4, narrow the interval to 10 points either way'
     """
     p = (rate.low + rate.high) / 2
     n = next(n for n in range(1, 10_000) if -np.subtract(*wilson(p * n, n)) <= 2 * NARROW)

@@ -106,6 +106,9 @@ def least_sum(words: Array, others: Array) -> float:
 def rates(predictions: Predictions, rejection: Mapping[str, Any], scale: float | None = None) -> dict[str, Estimate]:
     """The shares of words that are rejected, and of others that are accepted, with their intervals.
 
+    That of words is over speakers; that of others over them as well, or where several others are told apart, over
+    those, for one word passes nearly always and another never.
+
     Args:
         predictions: of a split or a folder.
         rejection: of `model.json`.
@@ -113,10 +116,14 @@ def rates(predictions: Predictions, rejection: Mapping[str, Any], scale: float |
     """
     s = sides(predictions, scale)
     rejected = s.score < rejection["threshold"]
-    found = {"words_rejected": (s.word, rejected), "others_accepted": (s.other, ~rejected)}
+    several = len(np.unique(predictions.label_name[s.other])) > 1
+    found = {
+        "words_rejected": (s.word, rejected, predictions.speaker),
+        "others_accepted": (s.other, ~rejected, predictions.label_name if several else predictions.speaker),
+    }
     return {
-        name: accuracy(np.ones(int(mask.sum()), np.int64), one[mask].astype(np.int64), predictions.speaker[mask])
-        for name, (mask, one) in found.items()
+        name: accuracy(np.ones(int(mask.sum()), np.int64), one[mask].astype(np.int64), groups[mask])
+        for name, (mask, one, groups) in found.items()
         if mask.any()
     }
 
