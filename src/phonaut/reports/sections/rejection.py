@@ -95,10 +95,10 @@ def histogram(s: Sides, words: Mask, others: Mask, found: Mapping[str, Any], of:
         steps = "".join(f"V{y(top):.1f}H{x(right):.1f}" for top, right in zip(share, edges[1:], strict=True))
         last = things(len(sets[name][1]), "recording")
         curves.append(Curve(name, f"M{x(low):.1f} {y(0):.1f}{steps}V{y(0):.1f}", last, (x(1.0), y(share[-1]))))
-    what = "cosine" if is_cosine else "probability"
+    what, zero = ("cosine", "") if is_cosine else ("probability", " (0: no word)")
     x_marks = [mark for mark in marks(low, 1.0) if low <= mark <= 1.0]
     return Chart(
-        title=f"Shares by {what} of the answer: {' and '.join(said for said, _ in sets.values())}",
+        title=f"Shares by {what} of the answer{zero}: {' and '.join(said for said, _ in sets.values())}",
         curves=curves,
         x_ticks=[Tick(x(mark), f"{mark:g}") for mark in x_marks],
         y_ticks=[Tick(y(mark), f"{100 * mark:g} %") for mark in y_marks],
