@@ -67,3 +67,10 @@ def test_the_advice_asks_for_as_many_recordings_as_make_the_interval_narrow() ->
     widths = [-np.subtract(*wilson(0.74 * one, one)) for one in (n - 3, n)]
     assert widths[0] > 0.2 >= widths[1]
     assert more(Estimate(0.99, 0.985, 0.995, 5000), n_speakers=9, n_words=3) == ""
+
+
+def test_a_sweep_has_nothing_to_choose_by(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_tones(tmp_path / "tones", n_speakers=1, n_takes=2)
+    words = ["dataset=folder", f"dataset.data_folder={tmp_path}/tones", f"output_dir={tmp_path}", "experiment_id=s"]
+    assert main(["train", "-m", *words, "seed=0,1"]) == 2
+    assert "a sweep compares by validation, which protocol=few has not" in capsys.readouterr().out

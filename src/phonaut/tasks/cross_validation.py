@@ -32,7 +32,8 @@ NARROW = 0.1  # half of an interval that says something
 
 def is_few(config: Config) -> bool:
     """True where a run tests each recording by a model of the others, and keeps one of all."""
-    return class_of(config.protocol) is Few and config.protocol.get("fold") is None
+    node = config.protocol or {}
+    return "_target_" in node and class_of(node) is Few and node.get("fold") is None
 
 
 def finish(config: Config) -> None:
