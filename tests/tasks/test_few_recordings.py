@@ -135,8 +135,8 @@ def test_few_recordings_without_options_are_tested_by_folds_and_prototypes_are_a
     assert "5 recordings of a word are few" in advice(config)
     assert "model=prototypes encoder.run=RUN" in advice(config)
     assert compose(["dataset=folder", f"dataset.data_folder={folder}/words"]).choices["protocol"] == "auto", "32 a word"
-    own = ["dataset=folder", f"dataset.data_folder={folder}/recordings", "protocol.test_pct=20", "protocol.dev_pct=0"]
-    assert compose([*own, "protocol.train_pct=80"]).choices["protocol"] == "auto", "as it was asked for"
+    own = ["dataset=folder", f"dataset.data_folder={folder}/recordings", "protocol.test_pct=20", "protocol.dev_pct=10"]
+    assert compose([*own, "protocol.train_pct=70"]).choices["protocol"] == "auto", "as it was asked for"
     assert main(["train", "dataset=folder", f"dataset.data_folder={folder}/words", "protocol.test_speakers=[x]"]) == 2
     assert "are few" not in capsys.readouterr().err
 
