@@ -43,5 +43,5 @@ def held_out(config: Config, folder: Path, train_fold: Callable[[Config, Path], 
 
 
 def remove_folds(folder: Path) -> None:
-    """Remove the folds of a finished run, whose predictions it has."""
+    """Remove the folds of a run that has their predictions, or starts over."""
     shutil.rmtree(folder / FOLDS, ignore_errors=True)

@@ -114,6 +114,7 @@ def lead(config: Config, folder: Path, command: Sequence[str], peers: Peers) -> 
             check_same(begun.get("generated", {}), getattr(parts[2], "generated", {}))
     if not config.resume:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        remove_folds(folder)
     (folder / "metrics.json").unlink(missing_ok=True)  # written last: a run without it is unfinished
     begin(config, folder, command)
     write_json(folder / "corpus.json", about_corpus(parts[2]))
