@@ -84,47 +84,60 @@ class Few(Protocol):
             ValueError: as for `plan`.
         """
         survey = listing.survey
-        labels = {(unit(one), label_of(one, listing.target)): one for one in listing}
-        n = Counter(label for _, label in labels)
+        parts = list({(unit(one), label_of(one, listing.target)): one for one in listing}.values())
+        n = Counter(label_of(one, listing.target) for one in parts)
         if alone := sorted(label for label, count in n.items() if count == 1 and len(n) > 1):
             raise ValueError(
                 f"of {', '.join(alone)} there is one recording, which cannot be both trained on and tested: record "
                 "another"
             )
         what = f"{survey.n} recordings" + (f" of {len(n)} words" if listing.target == "keyword" else "")
+        dealt, why = self.by_speaker(listing, parts)
+        if dealt is None:
+            dealt = self.by_recording(listing.target, parts, max(n.values()), why)
+        return dealt._replace(note=f"{what} are few: {dealt.note}")
+
+    def by_speaker(self, listing: Listing, parts: list[Utterance]) -> tuple[Dealt | None, str]:
+        """Speakers as folds; None, and why, where that cannot be."""
+        survey = listing.survey
         n_people = len(survey.speakers)
-        why = "one person speaks" if n_people == 1 else f"{n_people} people speak"
-        if listing.target != "speaker" and not survey.n_without_speaker and n_people >= LEAST_SPEAKERS:
-            n_folds = self.n_folds or min(n_people, MOST_BY_SPEAKER)
-            fold_of = {name: i % n_folds for i, name in enumerate(by_hash(survey.speakers))}
-            fold_of |= {room: i % n_folds for i, room in enumerate(by_hash(survey.rooms))}
-            of_label: dict[str, set[int]] = {}
-            for (_, label), one in labels.items():
-                of_label.setdefault(label, set()).add(fold_of[key_of(one, by_speaker=True)])
-            lonely = sorted(label for label, folds in of_label.items() if len(folds) < 2)
-            if not lonely and n_folds <= n_people:
-                folds = "" if n_folds == n_people else f" of {n_folds} parts"
-                note = (
-                    f"{what} are few: each of the {n_people} speakers is tested once, by a model{folds} "
-                    "that was trained on others alone, and all are pooled"
-                )
-                return Dealt(fold_of, n_folds, True, note)
-            why = f"{', '.join(lonely)} is said by one speaker alone" if lonely else f"{why} for {n_folds} folds"
-        elif survey.n_without_speaker:
-            why = "who speaks is not known"
-        n_folds = self.n_folds or min(max(n.values()), MOST_BY_RECORDING)
-        if n_folds > len(labels) or n_folds < 2:
-            raise ValueError(f"protocol=few: {len(labels)} recordings are too few for folds")
-        fold_of, turn = {}, 0
-        for label in sorted(n):
-            for name in by_hash(sorted({key_of(one) for (_, of), one in labels.items() if of == label})):
-                if name not in fold_of:
-                    fold_of[name], turn = turn % n_folds, turn + 1
+        people = "one person speaks" if n_people == 1 else f"{n_people} people speak"
+        if survey.n_without_speaker:
+            return None, "who speaks is not known"
+        if n_people < LEAST_SPEAKERS or listing.target == "speaker":
+            return None, people
+        n_folds = self.n_folds or min(n_people, MOST_BY_SPEAKER)
+        if n_folds > n_people:
+            return None, f"{people}, and there are {n_folds} folds"
+        fold_of = {name: i % n_folds for i, name in enumerate(by_hash(survey.speakers))}
+        fold_of |= {room: i % n_folds for i, room in enumerate(by_hash(survey.rooms))}
+        folds: dict[str, set[int]] = {}
+        for one in parts:
+            folds.setdefault(label_of(one, listing.target), set()).add(fold_of[key_of(one, by_speaker=True)])
+        if lonely := sorted(label for label, of_label in folds.items() if len(of_label) < 2):
+            return None, f"{', '.join(lonely)} is said by one speaker alone"
+        others = "the others" if n_folds == n_people else "others alone"
+        note = f"each of the {n_people} speakers is tested once, by a model that was trained on {others}, all pooled"
+        return Dealt(fold_of, n_folds, True, note), ""
+
+    def by_recording(self, target: str, parts: list[Utterance], most: int, why: str) -> Dealt:
+        """Recordings of each word dealt out in turns.
+
+        Raises:
+            ValueError: there are fewer than folds.
+        """
+        n_folds = self.n_folds or min(most, MOST_BY_RECORDING)
+        if not 2 <= n_folds <= len(parts):
+            raise ValueError(f"protocol=few: {len(parts)} recordings are too few for {n_folds} folds")
+        names: dict[str, list[str]] = {}
+        for one in parts:
+            names.setdefault(label_of(one, target), []).append(unit(one))
+        in_turn = dict.fromkeys(name for label in sorted(names) for name in by_hash(names[label]))
         note = (
-            f"{what} are few: each is tested once, by a model that was trained on others, in {n_folds} folds by "
-            f"recording, pooled; {why}, so the speakers of the test are in training too"
+            f"each is tested once, by a model that was trained on others, in {n_folds} folds by recording, all pooled; "
+            f"{why}, so the speakers of the test are in training too"
         )
-        return Dealt(fold_of, n_folds, False, note)
+        return Dealt({name: i % n_folds for i, name in enumerate(in_turn)}, n_folds, False, note)
 
 
 def label_of(utterance: Utterance, target: str) -> str:
