@@ -25,6 +25,7 @@ GENERATED = "generated segments can be added to those of training"
 GENERATED = "training data may be generated"
 TIER = "the tier of phones in a TextGrid can be chosen"
 DIFFERENCES: dict[str, str] = {
+    "fsdd/*/model/rejection": "a run of words keeps a threshold for what is none of them",
     **{
         f"{group}/*{option}": OPTIONS
         for group in ("configurations", "encoders/configurations")

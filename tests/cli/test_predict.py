@@ -124,3 +124,33 @@ def test_what_cannot_be_answered_is_one_sentence(home: Path) -> None:
         list(predict(run, [Path("nowhere")]))
     with pytest.raises(ValueError, match="no recording could be used of"):
         list(predict(run, [home / "sounds" / "broken.wav"], lambda text: None))
+
+
+def test_what_is_too_improbable_is_none_of_these_unless_it_is_asked_otherwise(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept, file = load(home / "x").about["rejection"], str(home / "sounds" / "low.wav")
+    assert kept["of"] == "validation"
+    command = ["predict", str(home / "x"), file]
+    assert main([*command, "threshold=1"]) == 0
+    assert capsys.readouterr().out.startswith("none of these (low)")
+    assert main([*command, "format=csv", "threshold=1"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].endswith(",true")
+    for words in (["reject=false"], ["threshold=0.01"]):
+        assert main([*command, *words]) == 0
+        assert capsys.readouterr().out.startswith("low ")
+    for words, why in (
+        (["threshold=2"], "threshold=2 must be a probability"),
+        (["threshold=0.5", "reject=false"], "threshold= has no effect with reject=false"),
+    ):
+        assert main([*command, *words]) == 2
+        assert why in capsys.readouterr().err
+    answer = phonaut.load(home / "x").predict(file)
+    assert answer.none_of_these is (answer.probability < kept["threshold"])
+    assert phonaut.load(home / "x").predict(file, threshold=1.0).none_of_these
+    del (unsure := load(home / "x")).about["rejection"]
+    with pytest.raises(ValueError, match="keeps no threshold below which it rejects"):
+        list(predict(unsure, [Path(file)], reject=False))
+    unsure.about["rejection"] = {"false_accepts": 0.01, "threshold": 0.4}
+    with pytest.raises(ValueError, match=r"with a cosine of 0\.4, which model\.false_accepts= chose"):
+        list(predict(unsure, [Path(file)], threshold=0.5))

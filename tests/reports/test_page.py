@@ -282,3 +282,43 @@ def test_a_report_that_cannot_be_written_leaves_the_one_that_was_there(
         write_report(run)
     assert (run / "report.html").read_bytes() == before
     assert not list(run.glob(".report*"))
+
+
+def test_new_recordings_have_a_page_of_their_own_with_players_speakers_and_what_is_rejected(make_run: MakeRun) -> None:
+    run = make_run(20)
+    p = Predictions.load(run / "predictions" / "test.npz")
+    p.save(run / "predictions" / "new ones.npz")
+    metrics = json.loads((run / "metrics.json").read_text())
+    edit(run, "metrics.json", lambda m: {**m, "test": m["validation"], "new ones": metrics["test"]})
+    Predictions.load(run / "predictions" / "validation.npz").save(run / "predictions" / "test.npz")
+    corpus = json.loads((run / "corpus.json").read_text())["folder"]
+    refused = [{"path": "b.wav", "reason": "no samples"}]
+    about = {"refused": refused, "prepared": corpus, "n_speakers": 3, "trained_speakers": ["jackson"]}
+    (run / "folders.json").write_text(json.dumps({"new ones": about}))
+    edit(run, "corpus.json", lambda c: {**c, "folder": "gone"})
+    counts = {name: {"n": 10, "rejected": 1} for name in ("words", "others", "right", "wrong")}
+    chosen = {"threshold": 0.7, "rule": "others", "of": "validation", **counts}
+    edit(run, "model.json", lambda m: {**m, "rejection": chosen})
+    path = write_report(run, "new ones")
+    assert path.name == "report.new ones.html"
+    page = Page(path)
+    assert "112 of 132 clips right, 3 speakers" in page.text
+    assert "tc-res8 on new ones" in page.text
+    assert "all of them tested" in page.text
+    assert "The 12 of 20 mistakes" in page.text
+    assert len(page.all("audio")) == 12
+    assert {attributes.get("id") for attributes in page.all("section")} >= {"speakers", "confusions", "rejection"}
+    assert "training" not in {attributes.get("id") for attributes in page.all("section")}, "that is of the run"
+    assert "Refused in new ones: 1 recording" in page.text
+    targets = {link["href"] for link in page.all("a") if str(link["href"]).startswith("#")}
+    assert targets <= {f"#{attributes['id']}" for _, attributes in page.elements if attributes.get("id")}
+    word = np.array([name not in ("_unknown_",) for name in p.label_name])
+    posterior = p.probabilities().max(axis=1)
+    rejected = (p.predicted == p.classes.tolist().index("_unknown_")) | (posterior < 0.7)
+    share = 100 * rejected[word].mean()
+    assert f"{share:.1f} % of {word.sum()} words are rejected" in page.text
+    assert "ROC curve" in page.html
+    report = Page(write_report(run))
+    assert [link["href"] for link in report.all("a") if "new" in str(link["href"])] == ["report.new%20ones.html"]
+    with pytest.raises(ValueError, match="has no evaluation 'other'"):
+        write_report(run, "other")

@@ -14,7 +14,7 @@ import phonaut
 from helpers.runs_of_tones import RATE, run_settings, write_tones
 from phonaut.cli import main
 from phonaut.config.compose import ConfigurationError, compose
-from phonaut.tasks.few_recordings import with_unknown
+from phonaut.tasks.few_recordings import advice, with_unknown
 
 PAGE = (Path(__file__).parents[2] / "docs" / "few_recordings.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
@@ -126,15 +126,17 @@ def test_other_words_of_the_user_are_enough_where_the_encoder_heard_no_others(
     assert re.search(r"which 1\.0 % of 25 recordings of your _unknown_ reach", capsys.readouterr().out)
 
 
-def test_few_recordings_without_options_end_with_what_is_possible(
+def test_few_recordings_without_options_are_tested_by_folds_and_prototypes_are_advised(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["train", "dataset=folder", f"dataset.data_folder={folder}/recordings"]) == 2
-    last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "5 recordings of a word are few" in last
-    assert "model=prototypes encoder.run=RUN" in last
-    assert not list(tmp_path.iterdir())
+    config = compose(["dataset=folder", f"dataset.data_folder={folder}/recordings"])
+    assert (config.choices["protocol"], config.protocol["n_folds"], config.choices["checkpoint"]) == ("few", 5, "last")
+    assert "5 recordings of a word are few" in advice(config)
+    assert "model=prototypes encoder.run=RUN" in advice(config)
+    assert compose(["dataset=folder", f"dataset.data_folder={folder}/words"]).choices["protocol"] == "auto", "32 a word"
+    own = ["dataset=folder", f"dataset.data_folder={folder}/recordings", "protocol.test_pct=20", "protocol.dev_pct=10"]
+    assert compose([*own, "protocol.train_pct=70"]).choices["protocol"] == "auto", "as it was asked for"
     assert main(["train", "dataset=folder", f"dataset.data_folder={folder}/words", "protocol.test_speakers=[x]"]) == 2
     assert "are few" not in capsys.readouterr().err
 

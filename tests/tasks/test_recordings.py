@@ -35,6 +35,7 @@ def test_refusals_are_the_folders_own_and_speakers_of_the_training_are_named(tmp
     about_folder(tmp_path, "gone", other, [], str(tmp_path / "gone"))
     folders = read_json(tmp_path / FOLDERS_FILE, {})
     assert [line["path"] for line in folders["others"]["refused"]] == [str(tmp_path / "others" / "yes" / "a_2.wav")]
+    assert {folder.pop("prepared") for folder in folders.values()} == {str(other.folder)}
     assert folders["others"] | {"refused": []} == {"refused": [], "n_speakers": 6, "trained_speakers": ["a"]}
     assert trained_speakers(folders["others"]).startswith("1 of 6 have the names of speakers whom the model was")
     assert folders["more"] == {"refused": []}, "a model of speakers is trained on them"

@@ -127,6 +127,10 @@ class Evaluate(Detecting):
         )
         for member in members(self.paths[0]):
             run, name = evaluate(member, request)
+            classified = (run.folder / "predictions" / f"{name}.npz").exists()
+            of_its_own = classified and not is_probe and name != "test"
+            if of_its_own:
+                write_report(run.folder, name)  # before the report, which links to it
             report = write_report(run.folder)
             if is_probe:
                 probes: dict[str, Any] = run.read(PROBE_FILE, {})

@@ -17,7 +17,8 @@ STANDARD_INPUT = "standard_input"
 class Predict(Command):
     """Say which word, or other class of a run, is in recordings.
 
-    Prints for each the class, its probability and the runner-up. Recordings
+    Prints for each the class, its probability and the runner-up, and "none
+    of these" before them where the class is too improbable. Recordings
     much longer than the clips of training are heard in windows, half a clip
     apart; phonaut listen finds words in long sound as they come.
     """
@@ -30,12 +31,17 @@ class Predict(Command):
     place = "output="
     examples = {
         "trained_models/ID yes.wav": "the class of one recording",
+        "trained_models/ID meeting.wav threshold=0.9": "none of these, unless it is surer",
         "trained_models/ID recordings format=csv output=answers.csv": "of all in a folder, for other programs",
     }
 
     format: Literal["table", "csv", "json"] = option("table", "table, csv, or json: a line for each recording")
     output: Path | None = option(None, "file that is written, atomically", otherwise="printed as answers come")
     overwrite: bool = option(False, "replace the file that is there")
+    threshold: float | None = option(
+        None, "probability below which the answer is none of these", otherwise="what validation chose for the run"
+    )
+    reject: bool = option(True, "false: answer with the likeliest class, however unlikely it is")
 
     def run(self) -> int:
         """Print or write the answers."""
@@ -55,7 +61,13 @@ class Predict(Command):
             sounds = [self.read(folder) if path == "-" else Path(path) for path in self.paths[1:]]
             given = (
                 one._replace(path=named(one.path, folder))
-                for one in predict(run, sounds, lambda text: print_progress(named(text, folder)))
+                for one in predict(
+                    run,
+                    sounds,
+                    lambda text: print_progress(named(text, folder)),
+                    reject=self.reject,
+                    threshold=self.threshold,
+                )
             )
             lines = lines_of(given, self.format)
             try:

@@ -27,6 +27,7 @@ from phonaut.runs.sweeps.loop import carry_out
 from phonaut.runs.sweeps.searches import Grid, NevergradSearch, OptunaSearch, Search
 from phonaut.runs.sweeps.space import Dimension, divided
 from phonaut.runs.sweeps.sweep import Sweep, Trial
+from phonaut.tasks.cross_validation import is_few
 from phonaut.training.trainer_options import n_processes
 
 PLACE = ("output_dir=", "experiment_id=")
@@ -274,6 +275,9 @@ def trained(constants: Sequence[str], sweep: Sweep, trial: Trial) -> Run:
     config, problems = draft(words)
     if problems:
         raise ConfigurationError(problems)
+    if is_few(config):
+        raise ValueError("a sweep compares by validation, which protocol=few has not: train without -m, and phonaut "
+                         "compare shows the runs side by side")  # fmt: skip
     if n_processes(config.trainer) > 1:  # which start by the words of a command: here it would be the sweep
         return train_apart(config, words)
     run = train_one(config, words, summary=False)

@@ -74,7 +74,15 @@ def rules_of_front_end(group: str) -> list[Idle]:
 
 OFF = ("augmentation=none", "augmentation=null", "scheduler=null")  # which say what is so
 RECURRENT = ("gru", "lstm", "rnn")
-REPLACED = ("features", "target_features", "model", "protocol", "trainer", "target")  # by keys that set several others
+REPLACED = (
+    "features",
+    "target_features",
+    "model",
+    "protocol",
+    "trainer",
+    "target",
+    "checkpoint",
+)  # by keys that set several others
 RULES = (
     Idle("encoder.mode encoder.layer encoder.n_components", lambda c: not c.encoder.run, "encoder.run= is not given"),
     Idle("generated.how generated.share generated.prior", lambda c: not c.generated.run, "generated.run= is not given"),

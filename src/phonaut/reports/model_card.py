@@ -8,6 +8,7 @@ from typing import Any
 
 from phonaut.data.preparation.audio import ENERGY_HOP_S
 from phonaut.files import read_json
+from phonaut.reports.sections.rejection import rejection_in_words
 from phonaut.runs.run import DETECTION_FILE
 
 PROGRAM = """\
@@ -144,6 +145,5 @@ def thresholds(folder: Path, about: Mapping[str, Any]) -> list[str]:
     lines = [f"- **Detects** where a smoothed probability reaches {detection['value']:.3g}, {detection['how']} with "
              f"{detection['settings']}."] if detection else []  # fmt: skip
     if rejection := about.get("rejection"):
-        chosen = f"which {rejection['recordings']} recordings of other words ({rejection['of']}) chose"
-        lines.append(f"- **Rejects** below a cosine of {rejection['threshold']:.3g}, {chosen}: the last label.")
+        lines.append(f"- **Rejects** as {rejection_in_words(rejection)}.")
     return lines

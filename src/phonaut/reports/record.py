@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from phonaut.config.compose import to_yaml
 from phonaut.config.metrics import registered_metrics
 from phonaut.data.prepared import PreparedCorpus
-from phonaut.data.utterance import SILENCE
+from phonaut.data.utterance import SILENCE, SPLITS
 from phonaut.metrics import ClassRates, Estimate, Metric, by_class, by_speaker, confusion_matrix, unregistered
+from phonaut.reports.text import trained_speakers
 from phonaut.runs.run import Run
 from phonaut.tasks.predictions import Predictions
 from phonaut.tasks.recordings import FOLDERS_FILE
@@ -103,6 +105,8 @@ class Record:
         choices: configuration group -> name.
         refused: `{"path", "reason"}` of what was left out.
         folders: by the name of an evaluation, what was refused of that folder, and which speakers were trained on.
+        split: of the prepared corpus in which the recordings of the headline lie.
+        part: the one evaluation that the page is of; None: it is of the run.
         prepared: the prepared corpus; None where it has gone.
         why_not: why it has gone.
     """
@@ -116,6 +120,8 @@ class Record:
     folders: dict[str, dict[str, Any]]
     prepared: PreparedCorpus | None
     why_not: str = field(default="")
+    split: str = field(default="test")
+    part: str | None = None
 
     @property
     def main(self) -> Evaluation:
@@ -140,20 +146,34 @@ class Record:
     @property
     def protocol(self) -> list[str]:
         """The notes of the corpus: the protocol first."""
+        if self.part is not None and self.part not in SPLITS:
+            known = trained_speakers(self.folders.get(self.part, {}))
+            return [f"recordings beside the run's corpus, all of them tested{f'; {known}' if known else ''}"]
         notes: list[str] = self.run.corpus.get("notes", [])
         return notes
 
     @property
     def title(self) -> str:
         """`tc-res8 on fsdd`."""
-        return f"{self.run.model.get('model', self.run.folder.name)} on {self.run.corpus.get('name', 'its corpus')}"
+        corpus = self.run.corpus.get("name", "its corpus")
+        on = corpus if self.part is None else self.part if self.part not in SPLITS else f"{corpus}, {self.part}"
+        return f"{self.run.model.get('model', self.run.folder.name)} on {on}"
 
 
-def read(folder: Path | str) -> Record:
+def page_of(name: str) -> str:
+    """The file name of the page of an evaluation other than the headline's."""
+    return f"report.{name}.html"
+
+
+def read(folder: Path | str, name: str | None = None) -> Record:
     """The record of a finished run.
 
+    Args:
+        folder: of the run.
+        name: of the evaluation that the page is of, which is then the only one; None: all, the headline's first.
+
     Raises:
-        ValueError: it is not a run, it is not finished, or one of its files is damaged.
+        ValueError: it is not a run, it is not finished, has no such evaluation, or one of its files is damaged.
     """
     run = Run(folder)
     if not run.metrics:
@@ -161,17 +181,23 @@ def read(folder: Path | str) -> Record:
         how = f"; finish it with: {resume}" if resume else ""
         raise ValueError(f"{run.folder} has no figures to report yet{how}")
     config = run.config
-    prepared, why_not = prepared_or_reason(run)
+    names = sorted(run.metrics, key=order) if name is None else [name]
+    if name is not None and name not in run.metrics:
+        raise ValueError(f"{run.folder} has no evaluation {name!r}; it has: {', '.join(run.metrics)}")
+    folders: dict[str, dict[str, Any]] = run.read(FOLDERS_FILE, {})
+    prepared, why_not = prepared_or_reason(run, folders.get(names[0]))
     return Record(
         run=run,
         target=task if (task := str(config.choices.get("task"))) in ("verification", "generation") else config.target,
-        evaluations=tuple(evaluation(run, name) for name in sorted(run.metrics, key=order)),
+        evaluations=tuple(evaluation(run, one) for one in names),
         config=to_yaml(replace(config, choices={})),
         choices=config.choices,
-        refused=once_each(run.read("refused.json", [])),
-        folders=run.read(FOLDERS_FILE, {}),
+        refused=once_each(run.read("refused.json", [])) if name is None else [],
+        folders=folders,
         prepared=prepared,
         why_not=why_not,
+        split=split_of(names[0], prepared),
+        part=name,
     )
 
 
@@ -188,13 +214,21 @@ def evaluation(run: Run, name: str) -> Evaluation:
     return Evaluation(name, rates, run.predictions(name) if path.exists() else None)
 
 
-def prepared_or_reason(run: Run) -> tuple[PreparedCorpus | None, str]:
-    """The prepared corpus, or None and the reason: a report can be made without it."""
+def prepared_or_reason(run: Run, folder: Mapping[str, Any] | None = None) -> tuple[PreparedCorpus | None, str]:
+    """The prepared corpus, or that of a folder, or None and the reason: a report can be made without it."""
+    where = run.corpus.get("folder") if folder is None else folder.get("prepared")
     try:
-        prepared = run.prepared()
+        prepared = PreparedCorpus(Path(where)) if where and Path(where).exists() else None
     except (ValueError, OSError) as error:
         return None, str(error)
-    return prepared, "" if prepared else f"{run.corpus.get('folder', 'the prepared corpus')} is not there any more"
+    return prepared, "" if prepared else f"{where or 'the prepared corpus'} is not there any more"
+
+
+def split_of(name: str, prepared: PreparedCorpus | None) -> str:
+    """The split in which the recordings of an evaluation lie: where nothing is kept for the test, in training."""
+    split = name if name in SPLITS else "test"
+    there = prepared.summary.get("splits", {}) if prepared else {}
+    return "train" if split == "test" and prepared and "test" not in there else split
 
 
 def once_each(refused: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -10,16 +10,19 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from phonaut.data.classes import is_word
 from phonaut.metrics import Estimate
 from phonaut.plots.verification import CONDITIONS
 from phonaut.reports.ideas import aligned, ideas
-from phonaut.reports.record import Evaluation, Record, read
+from phonaut.reports.record import Evaluation, Record, page_of, read
 from phonaut.reports.sections.headline import absent_trials, interval_method, unknown_labels
+from phonaut.reports.sections.rejection import rates_in_words
 from phonaut.reports.sections.setup import model_size, rejection
 from phonaut.reports.sections.training import averaged_epochs, checkpoint_criterion, turn
 from phonaut.reports.text import figure, interval, percent, print_line, seconds, things, trained_speakers, value
 from phonaut.runs.extraction import Extracted
 from phonaut.runs.run import Run
+from phonaut.tasks.cross_validation import is_few, more
 from phonaut.tasks.noise_test import parsed
 from phonaut.tasks.trial_scores import LEFT_OUT
 
@@ -139,8 +142,14 @@ def lines(record: Record, name: str | None) -> list[Line]:
         result.append(("not counted", things(unknown.total(), record.item), about))
     if record.protocol and evaluation.name in ("test", "validation", "train"):
         result.append(("protocol", "", record.protocol[0]))
+    if is_few(record.run.config) and evaluation.name == "test" and rate.n:
+        n_words = len([name for name in record.run.classes if is_word(name)])
+        if advice := more(rate, evaluation.n_speakers, n_words):
+            result.append(("more", "", advice))
     if threshold := rejection(record):
         result.append(("rejected", "", threshold))
+        if here := rates_in_words(record, evaluation):
+            result.append(("", "", f"of {evaluation.name}, {here}"))
     result.append(("model", "", model(record)))
     if kept := kept_epoch(record):
         result.append(("kept", *kept))
@@ -155,7 +164,8 @@ def lines(record: Record, name: str | None) -> list[Line]:
         result.append(("speakers", "", sentence))
     if (cuts := record.run.folder / CUTS).exists():
         result.append(("cuts", "", f"{cuts} names every cut"))
-    result.append(("report", str(record.run.folder / "report.html"), ""))
+    page = record.run.folder / page_of(evaluation.name)
+    result.append(("report", str(page if page.exists() else record.run.folder / "report.html"), ""))
     return [*result, *(("" if i else "next", "", text) for i, text in enumerate(aligned(ideas(record))))]
 
 

@@ -43,19 +43,47 @@ class Answers(Trained):
 
     @overload
     def predict(
-        self, recordings: NDArray[Any] | Tensor, rate: float | None = None, *, windows: Literal[False] = False
+        self,
+        recordings: NDArray[Any] | Tensor,
+        rate: float | None = None,
+        *,
+        windows: Literal[False] = False,
+        reject: bool = True,
+        threshold: float | None = None,
     ) -> Prediction: ...
 
     @overload
-    def predict(self, recordings: Sequence[Source], rate: float | None = None, *, windows: bool = False) -> Any: ...
+    def predict(
+        self,
+        recordings: Sequence[Source],
+        rate: float | None = None,
+        *,
+        windows: bool = False,
+        reject: bool = True,
+        threshold: float | None = None,
+    ) -> Any: ...
 
     @overload
-    def predict(self, recordings: Source, rate: float | None = None, *, windows: bool = False) -> Any: ...
+    def predict(
+        self,
+        recordings: Source,
+        rate: float | None = None,
+        *,
+        windows: bool = False,
+        reject: bool = True,
+        threshold: float | None = None,
+    ) -> Any: ...
 
     def predict(
-        self, recordings: Source | Sequence[Source], rate: float | None = None, *, windows: bool = False
+        self,
+        recordings: Source | Sequence[Source],
+        rate: float | None = None,
+        *,
+        windows: bool = False,
+        reject: bool = True,
+        threshold: float | None = None,
     ) -> Any:
-        """The class of recordings: `label`, `probability`, `second`, `probabilities` of each (`Prediction`).
+        """The class of recordings: `label`, `probability`, `second`, `probabilities`, `none_of_these` of each.
 
             run.predict("yes.wav").label
             run.predict(samples, rate=44100).probabilities["yes"]
@@ -69,6 +97,8 @@ class Answers(Trained):
             windows: hear recordings that are much longer than the clips of training in windows, half a clip apart, as
                 `phonaut predict` does: a list with an answer for each window. False: each is fitted to a clip, as
                 recordings of training were.
+            reject: of classifiers: `none_of_these` is said of what is too improbable; False: never.
+            threshold: the probability for that; None: that of the run, which validation chose, where it keeps one.
 
         Raises:
             ValueError: a recording is not there or cannot be used. Of a folder, what cannot be used is left out with a
@@ -76,14 +106,16 @@ class Answers(Trained):
         """
         several, is_one = listed(recordings)
         if self._classifier is None:
-            if windows:
-                raise ValueError(f"windows=True has no effect: {self._named()} names no classes of recordings")
+            given = {"windows=True": windows, "reject=False": not reject, "threshold=": threshold is not None}
+            for word in (word for word, is_given in given.items() if is_given):
+                raise ValueError(f"{word} has no effect: {self._named()} names no classes of recordings")
             with opened(several, rate, int(self.model.front_end.sample_rate), warn) as sounds:
                 found: list[Any] = self.task.predict(self, [sound.path for sound in sounds])
         else:
             from phonaut.runs.prediction import predict
 
-            found = list(predict(self, several, warn, rate=rate, windows=windows, strict=True))
+            how: dict[str, Any] = {"rate": rate, "windows": windows, "reject": reject, "threshold": threshold}
+            found = list(predict(self, several, warn, strict=True, **how))
         return found[0] if is_one and not windows else found
 
     def frames(

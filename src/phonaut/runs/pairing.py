@@ -55,7 +55,7 @@ def difference_of_items(a: Predictions, b: Predictions, name_a: str, name_b: str
 
 
 def is_whole(table: Predictions) -> bool:
-    """Whether each cut, in their order, is one item from its start: how long a run padded it is a setting of the run."""
+    """Whether each cut, in their order, is one item from its start: how a run padded it is a setting of it."""
     return bool((table.start_s == 0).all() and (table.cut[1:] != table.cut[:-1]).all())
 
 

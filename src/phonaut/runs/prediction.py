@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from phonaut.data.preparation.audio import BadRecordingError, duration_s
+from phonaut.models.prototypes import UNKNOWN
 from phonaut.runs.sounds import Sound, Source, named, opened
 from phonaut.tasks.classification import Classification
 from phonaut.tasks.recordings import Files, Part, sample_rate_of
+from phonaut.tasks.rejection import is_none
 
 if TYPE_CHECKING:
     from phonaut.runs.answers import Answers
@@ -30,6 +32,7 @@ class Prediction(NamedTuple):
         second: the next class; None where there is one class.
         second_probability: of that.
         probabilities: class -> probability.
+        none_of_these: the answer is none of the words of the run: too improbable for its threshold, or `_unknown_`.
     """
 
     path: str
@@ -40,12 +43,14 @@ class Prediction(NamedTuple):
     second: str | None
     second_probability: float | None
     probabilities: dict[str, float]
+    none_of_these: bool = False
 
     def __repr__(self) -> str:
         """The answer in a line."""
         place = "" if self.end_s is None else f", {self.start_s:g} to {self.end_s:g} s"
         second = f", then {self.second} {self.second_probability:.1%}" if self.second_probability is not None else ""
-        return f"{self.label} {self.probability:.1%}{second} ({self.path}{place})"
+        none = "none of these: " if self.none_of_these else ""
+        return f"{none}{self.label} {self.probability:.1%}{second} ({self.path}{place})"
 
 
 def predict(
@@ -56,6 +61,8 @@ def predict(
     rate: float | None = None,
     windows: bool = True,
     strict: bool = False,
+    reject: bool = True,
+    threshold: float | None = None,
 ) -> Iterator[Prediction]:
     """Answers in the order of the recordings, as they come.
 
@@ -67,16 +74,19 @@ def predict(
         windows: a recording much longer than a clip of training is heard in windows; False: as training would fit it
             to a clip.
         strict: nothing that is named is passed over, and only of folders what is in them.
+        reject: say what is none of the words of the run; False: of none, however improbable its class.
+        threshold: the probability below which an answer is none of these; None: that of the run, if it keeps one.
 
     Raises:
-        ValueError: the run classifies no recordings, a path is not there, or no recording can be used; where `strict`,
-            one that is named cannot.
+        ValueError: the run classifies no recordings, or is asked to reject otherwise than it can; a path is not there,
+            or no recording can be used; where `strict`, one that is named cannot.
     """
     if not isinstance(run.task, Classification):
         raise ValueError(f"{run.folder} is of {type(run.task).__name__.lower()}, which names no class of a recording")
     if run.config.target == "phone":
         raise ValueError(f"{run.folder} classifies phones within recordings whose phones lie somewhere: phonaut align "
                          "finds them, phonaut evaluate classifies them")  # fmt: skip
+    least = threshold_of(run, reject=reject, threshold=threshold)
     clip_s = (run.corpus.get("summary") or {}).get("clip_s")
     with opened(recordings, rate, sample_rate_of(run), note) as sounds:
         by_path = {sound.path: sound for sound in sounds}
@@ -105,12 +115,37 @@ def predict(
                 second, likely = ranked[1] if len(ranked) > 1 else (None, None)
                 end_s = None if part.duration_s is None else round(part.start_s + part.duration_s, 3)
                 yield Prediction(by_path[part.path].name, round(part.start_s, 3), end_s, answer.label,
-                                 answer.probability, second, likely, answer.probabilities)  # fmt: skip
+                                 answer.probability, second, likely, answer.probabilities,
+                                 reject and is_none(answer.label, answer.probability, least))  # fmt: skip
         if problems:
             raise ValueError(f"recordings that cannot be used: {'; '.join(problems)}")
         if not n_answered:
             names = [f"array {n}" if hasattr(one, "dtype") else str(one) for n, one in enumerate(recordings, 1)]
             raise ValueError(f"no recording could be used of {', '.join(names)}")
+
+
+def threshold_of(run: Answers, *, reject: bool, threshold: float | None) -> float | None:
+    """The probability below which an answer is none of these; None: there is none, or the scores have it in them.
+
+    Raises:
+        ValueError: the threshold is no probability, or would have no effect.
+    """
+    kept: dict[str, Any] = run.about.get("rejection") or {}
+    is_cosine = "false_accepts" in kept
+    if threshold is None:
+        if not reject and not kept and UNKNOWN not in run.about["classes"]:
+            raise ValueError(f"reject=false has no effect: {run.folder} keeps no threshold below which it rejects")
+        return kept["threshold"] if reject and kept and not is_cosine else None
+    if not reject:
+        raise ValueError("threshold= has no effect with reject=false: leave one out")
+    if is_cosine:
+        raise ValueError(
+            f"threshold={threshold:g} has no effect: {run.folder} compares with a cosine of {kept['threshold']:.3g}, "
+            "which model.false_accepts= chose when it was trained"
+        )
+    if not 0 < threshold <= 1:
+        raise ValueError(f"threshold={threshold:g} must be a probability, above 0 and up to 1")
+    return threshold
 
 
 def parts_of(sounds: Iterable[Sound], clip_s: float | None, refuse: Callable[[str], None]) -> Iterator[Part]:

@@ -138,6 +138,7 @@ def silence_libraries() -> None:
         ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
         ".*Detected call of `lr_scheduler.step.*",
         ".*in eval mode at the start of training.*",
+        ".*Total length of .* across ranks is zero.*",  # of the validation
         ".*`srun` command is available.*",  # one process needs none
         ".*recommended to use `self.log.*sync_dist=True.*",  # figures are sums over all processes already
         "Grad strides do not match bucket view strides.*",

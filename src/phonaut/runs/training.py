@@ -33,14 +33,17 @@ from phonaut.names import as_typed
 from phonaut.networks import ModelSize, count
 from phonaut.networks.quantized import QuantizedNetwork
 from phonaut.peers import ALONE, Peers, Place, is_first, is_lost_connection, place, see
+from phonaut.runs.held_out import held_out, remove_folds
 from phonaut.runs.hyper_parameters import write_hyper_parameters
 from phonaut.runs.profile import head_of
 from phonaut.runs.resume import as_begun, differences, state_of
 from phonaut.runs.run import Run, empty
 from phonaut.runs.trainer import Title, trainer_of
+from phonaut.tasks import cross_validation
 from phonaut.tasks.added_data import check_same
 from phonaut.tasks.base import Task
 from phonaut.tasks.build import check_same_recordings
+from phonaut.tasks.predictions import Predictions
 from phonaut.training.averaging import AveragedCheckpoint
 from phonaut.training.checkpointing import chosen_weights, newest_readable_checkpoint
 from phonaut.training.corpus_module import CorpusModule
@@ -115,15 +118,18 @@ def lead(config: Config, folder: Path, command: Sequence[str], peers: Peers) -> 
             check_same(begun.get("generated", {}), getattr(parts[2], "generated", {}))
     if not config.resume:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        remove_folds(folder)
     (folder / "metrics.json").unlink(missing_ok=True)  # written last: a run without it is unfinished
     again = as_typed(begin(config, folder, command))
     write_json(folder / "corpus.json", about_corpus(parts[2]))
     started = time.monotonic()
     try:
+        pooled = held_out(config, folder, train_fold) if cross_validation.is_few(config) else None
         peers.say("begun", as_seen(folder))
         peers.agree("built")
         fit(config, folder, parts, peers, f"run        {folder}\nto resume  {again}")
-        conclude(config, folder, *parts)
+        conclude(config, folder, *parts, pooled)
+        remove_folds(folder)
     except (KeyboardInterrupt, BrokenPipeError) as stop:
         stop.add_note(f"{again} goes on" + (" from the last checkpoint" if Run(folder).begun else ""))
         raise
@@ -133,6 +139,16 @@ def lead(config: Config, folder: Path, command: Sequence[str], peers: Peers) -> 
         raise
     environment = Run(folder).environment
     write_json(folder / "environment.json", environment | {"seconds": round(time.monotonic() - started, 1)})
+
+
+def train_fold(config: Config, folder: Path) -> None:
+    """Train and test a fold of a run, whose files lie in a folder of their own until the run is finished.
+
+    Raises:
+        ValueError: the corpus cannot be used so.
+    """
+    write_text(folder / "config.yaml", to_yaml(config))
+    conclude(config, folder, *fit(config, folder))
 
 
 def follow(config: Config, folder: Path, command: Sequence[str], peers: Peers) -> None:
@@ -246,9 +262,22 @@ def average(loop: Any, callback: AveragedCheckpoint, data: Any) -> None:
         loop.renormalise(data)
 
 
-def conclude(config: Config, folder: Path, task: Task, loop: Any, data: Any) -> None:
-    """Evaluate the chosen weights and write the run's files; `metrics.json` comes last."""
+def conclude(config: Config, folder: Path, task: Task, loop: Any, data: Any, pooled: Predictions | None = None) -> None:
+    """Evaluate the chosen weights and write the run's files; `metrics.json` comes last.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        task: its task.
+        loop: with the weights.
+        data: its data.
+        pooled: predictions of its folds, which are those of its test.
+    """
     metrics, about = task.conclude(config, folder, loop, data)
+    if pooled is not None:
+        metrics["test"], more = cross_validation.pooled_figures(pooled, task.metrics)
+        pooled.save(folder / "predictions" / "test.npz")
+        about |= more
     model: SpeechModel = loop.model.cpu().eval()
     write_weights(folder / "model.safetensors", model.state_dict())
     best = best_epoch(loop.history, config.checkpoint["monitor"], config.checkpoint["mode"])

@@ -23,7 +23,7 @@ from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.convolutional import ConvolutionalNetwork
 from phonaut.networks.mockingjay import Mockingjay
 from phonaut.networks.quantized import QuantizedNetwork
-from phonaut.tasks import added_data, build, few_recordings, mixes, negatives, teachers
+from phonaut.tasks import added_data, build, cross_validation, few_recordings, mixes, negatives, rejection, teachers
 from phonaut.tasks.base import Metrics, Request, Task, Trained
 from phonaut.tasks.encoders import prepare_encoder
 from phonaut.tasks.noise_test import NOISE_FILE, about_noise
@@ -95,6 +95,7 @@ class Classification(Task):
         "filters",
         "confusions",
         "classes",
+        "rejection",
         "mistakes",
         "setup",
     )
@@ -106,6 +107,7 @@ class Classification(Task):
             ValueError: a part of the mix is not described as it should be.
         """
         few_recordings.finish(config)
+        cross_validation.finish(config)
         if mixes.is_mix(config) and config.target == "speaker":
             if config.choices.get("protocol") == "unlabelled":
                 config.protocol, config.choices["protocol"] = node_of_group("protocol", "auto", {}, {}), "auto"
@@ -158,6 +160,7 @@ class Classification(Task):
             *negatives.problems(config),
             *teachers.problems(config),
             *few_recordings.problems(config),
+            *cross_validation.problems(config),
         ]
         return problems + SpeechData.problems(**{name: getattr(config, name) for name in names})
 
@@ -177,7 +180,8 @@ class Classification(Task):
             if advice := few_recordings.advice(config):
                 raise ValueError(f"{error}\n{advice}") from error
             raise
-        if not len(data.dataset("test")) and not few_recordings.has_prototypes(config):
+        has_none = few_recordings.has_prototypes(config) or cross_validation.is_few(config)
+        if not len(data.dataset("test")) and not has_none:
             raise ValueError(f"{prepared.name} has no test recordings for target={config.target}; {TEST_HINT}")
         return data
 
@@ -232,7 +236,9 @@ class Classification(Task):
         if data.generated:
             about["generated"] = data.generated
         metrics, log_likelihoods = {}, {}
-        for stale in (folder / "predictions").glob("*.npz"):  # of an earlier, shorter training, in noise for one
+        for stale in (folder / "predictions").glob("*.*"):  # of an earlier, shorter training, in noise for one
+            stale.unlink()
+        for stale in folder.glob("report.?*.html"):
             stale.unlink()
         device, test_snr = build.device_of(config.trainer), config.dataset.get("test_snr")
         for split in (split for split in ("validation", "test") if len(data.dataset(split))):
@@ -240,6 +246,9 @@ class Classification(Task):
             predictions, metrics[split] = score(model, data, split, **how)
             predictions.save(folder / "predictions" / f"{split}.npz")
             log_likelihoods[split] = predictions.log_likelihood_per_frame()
+            is_chooser = split == "validation" and config.target == "keyword"
+            if is_chooser and (chosen := rejection.choose(predictions, split)):
+                about["rejection"] = chosen
         if few_recordings.has_prototypes(config):
             about["rejection"] = few_recordings.rejection(model, data)
             if "test" not in metrics:

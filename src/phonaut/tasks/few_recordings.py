@@ -177,7 +177,8 @@ def alone(predictions: Predictions) -> list[str]:
 
 def advice(config: Config) -> str:
     """What is possible with few recordings of each word, in one line; empty where there are more, or none."""
-    if has_prototypes(config) or config.target != "keyword" or config.choices["dataset"] != "folder":
+    is_fold = config.protocol.get("fold") is not None
+    if has_prototypes(config) or config.target != "keyword" or config.choices["dataset"] != "folder" or is_fold:
         return ""
     try:
         counts = Counter(utterance.word for utterance in instantiate(config.dataset).utterances())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -11,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phonaut.data.utterance import SILENCE
-from phonaut.files import read_arrays, write_arrays
+from phonaut.files import read_arrays, write_arrays, write_text
 from phonaut.metrics import Scored
 
 OLD_COLUMNS = {"word": "label_name", "n_right": "n_correct_frames"}  # names in files of earlier versions
@@ -85,9 +87,28 @@ class Predictions:
         return Scored(self.speaker, self.label, self.predicted, len(self.classes), self.scores, self.columns)
 
     def save(self, path: Path) -> None:
-        """Write all columns to an `.npz` file, atomically."""
+        """Write all columns to an `.npz` file, and the decisions to a `.csv` beside it, each atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
         write_arrays(path, {name: getattr(self, name) for name in (*COLUMNS, "classes")} | dict(self.columns))
+        if self.scores.shape[1] == len(self.classes):
+            write_text(path.with_name(f"{path.stem}.csv"), self.as_csv())
+
+    def as_csv(self) -> str:
+        """A line for each span: where it is, its label, the decision and the runner-up with their probabilities."""
+        posterior = self.probabilities()
+        ranked = np.argsort(-self.scores, axis=1, kind="stable")[:, :2]
+        columns: list[Any] = [self.recording, *(np.round(one, 3) for one in (self.start_s, self.end_s)), self.speaker]
+        columns.append(self.label_name)
+        for nth in ranked.T:
+            columns += [
+                self.classes[nth],
+                [f"{one:.4f}" for one in np.take_along_axis(posterior, nth[:, None], 1)[:, 0]],
+            ]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS[: len(columns)])
+        writer.writerows(zip(*(one if isinstance(one, list) else one.tolist() for one in columns), strict=True))
+        return text.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
@@ -116,6 +137,8 @@ class Predictions:
         return cls(**ours, columns=arrays)
 
 
+CSV_COLUMNS = ("recording", "start_s", "end_s", "speaker", "label", "predicted", "probability", "second",
+               "second_probability")  # fmt: skip
 # Columns that every file has -> kinds of their types.
 KINDS = {"cut": "U", "recording": "U", "speaker": "U", "label": "iu", "label_name": "U", "scores": "f", "start_s": "f",
          "end_s": "f", "classes": "U"}  # fmt: skip

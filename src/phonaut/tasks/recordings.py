@@ -130,7 +130,7 @@ def name_beside_splits(name: str, kind: str) -> str:
 def about_folder(
     run: Path, name: str, tested: PreparedCorpus, refused: Sequence[dict[str, str]], trained: str | None
 ) -> None:
-    """Write down, in a run, what was refused of a folder that it scored, and which speakers it was trained on.
+    """Write down, in a run, where a folder that it scored is prepared, what was refused, and whom it was trained on.
 
     Args:
         run: its folder.
@@ -139,7 +139,7 @@ def about_folder(
         refused: `{"path", "reason"}` of those that were left out.
         trained: the prepared folder of the run's own corpus; None: who was trained on does not matter.
     """
-    about: dict[str, object] = {"refused": list(refused)}
+    about: dict[str, object] = {"refused": list(refused), "prepared": str(tested.folder)}
     if trained is not None:
         speakers = speakers_of(tested, "test")
         about["n_speakers"] = len(speakers)

@@ -117,7 +117,7 @@ def test_every_protocol_divides_every_corpus(name: str, protocol: str, corpora: 
     divided = divide(corpora[name], protocol, "keyword")
     utterances = list(divided.utterances())
     assert [u.id for u in utterances] == [u.id for u in corpora[name].utterances()], "none is lost, none comes twice"
-    there = {"all_test": {"test"}, "unlabelled": {"train", "validation"}}.get(protocol, SPLITS)
+    there = {"all_test": {"test"}, "unlabelled": {"train", "validation"}, "few": {"train"}}.get(protocol, SPLITS)
     if (name, protocol) == ("folder", "enrolment"):
         there = {"train"}  # it has no split of its own
     assert {u.split for u in utterances} == there

@@ -7,6 +7,7 @@ from phonaut.corpora.protocols.base import Divided, Plan, Protocol
 from phonaut.corpora.protocols.by_recording import ByRecording
 from phonaut.corpora.protocols.by_speaker import BySpeaker
 from phonaut.corpora.protocols.enrolment import Enrolment
+from phonaut.corpora.protocols.few import Few
 from phonaut.corpora.protocols.fixed import Fixed
 from phonaut.corpora.protocols.folds import Folds
 from phonaut.corpora.protocols.leave_one_speaker_out import LeaveOneSpeakerOut
@@ -22,6 +23,7 @@ __all__ = [
     "BySpeaker",
     "Divided",
     "Enrolment",
+    "Few",
     "Fixed",
     "Folds",
     "LeaveOneSpeakerOut",

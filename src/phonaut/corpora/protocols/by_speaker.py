@@ -88,8 +88,8 @@ class BySpeaker(ProtocolByShares):
         if len(names) < 2:
             raise ValueError(
                 f"all {survey.n} recordings are of one speaker ({next(iter(names))}): nobody new is there to test on. "
-                f"If more speak, {listing.corpus.speaker_hint()}. If it is one person, protocol=by_recording divides "
-                "by recording"
+                f"If more speak, {listing.corpus.speaker_hint()}. If it is one person, protocol=few tests each "
+                "recording by a model of the others, protocol=by_recording divides by recording"
             )
         cuts = balanced_cuts(map(hash_percent, names), shares.dev, shares.test)
         counts = Counter(map(cuts.split, names))

@@ -8,7 +8,7 @@ from typing import Any
 from phonaut.config.metrics import registered_metrics
 from phonaut.metrics import Estimate, Metric, unregistered
 from phonaut.reports.html import render as rendered
-from phonaut.reports.record import Record
+from phonaut.reports.record import Record, page_of
 from phonaut.reports.sections import Section
 from phonaut.reports.sections.headline import unknown_labels
 from phonaut.reports.text import trained_speakers
@@ -30,6 +30,7 @@ class EvaluationRow:
         n_unknown: items with such words.
         folder: what was refused of a folder; None: it is no folder.
         speakers: a sentence on those whom the model was trained on, or nothing.
+        page: the file of its own page; empty where it has none.
     """
 
     name: str
@@ -40,6 +41,7 @@ class EvaluationRow:
     n_unknown: int
     folder: dict[str, Any] | None
     speakers: str
+    page: str
 
 
 def render(record: Record) -> Section:
@@ -58,6 +60,7 @@ def evaluations(record: Record) -> list[EvaluationRow]:
             metric, _, condition = name.partition("/")
             by_condition.setdefault(condition, {})[metric] = rate
         unknown, folder = unknown_labels(evaluation), record.folders.get(evaluation.name)
+        page = page_of(evaluation.name)
         for condition, rates in sorted(by_condition.items(), key=lambda pair: condition_order(pair[0])):
             rows.append(
                 EvaluationRow(
@@ -69,6 +72,7 @@ def evaluations(record: Record) -> list[EvaluationRow]:
                     n_unknown=0 if condition else unknown.total(),
                     folder=folder,
                     speakers=trained_speakers(folder or {}),
+                    page="" if condition or record.part or not (record.run.folder / page).exists() else page,
                 )
             )
     return rows

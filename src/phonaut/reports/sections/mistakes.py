@@ -118,7 +118,7 @@ def sounds(record: Record, predictions: Predictions, rows: list[int]) -> tuple[d
         return {}, record.why_not
     if record.prepared.frames is not None:
         return {}, "this corpus has frames, and no sound"
-    p, table = predictions, record.prepared.utterances(record.main.name)
+    p, table = predictions, record.prepared.utterances(record.split)
     places = find(table, p.cut[rows])
     players: dict[int, Sound] = {}
     for row in rows:

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from phonaut.config.nodes import class_of
-from phonaut.models.prototypes import UNKNOWN
 from phonaut.reports.html import render as rendered
 from phonaut.reports.record import Record
 from phonaut.reports.sections import Section
+from phonaut.reports.sections.rejection import rejection_in_words
 from phonaut.reports.sections.training import turn
-from phonaut.reports.text import bytes_, percent, seconds, short, things, whole
+from phonaut.reports.text import bytes_, seconds, short, things, whole
 
 MAX_REFUSED = 100
 MAX_REMARKS = 50
@@ -108,20 +108,7 @@ def rejection(record: Record) -> str:
     """Sentence on the threshold for what is none of the words, and on what it was chosen; empty where there is none."""
     if not (found := record.run.model.get("rejection")):
         return ""
-    of_encoder = (
-        f"{things(found['recordings'], 'recording')} of {things(found['words'], 'other word')} by "
-        f"{things(found['speakers'], 'speaker')} ({found['of']})"
-    )
-    own = f"{things(found['own'], 'recording')} of your {UNKNOWN}"
-    others = " and ".join([*[of_encoder][: found["recordings"]], *[own][: found["own"]]])
-    alone = ", ".join(found.get("alone", ()))
-    of_one = (
-        f"; of {alone} there is one recording, which no other can recognise: it counts as an error" if alone else ""
-    )
-    return (
-        f"none of the words below a cosine of {found['threshold']:.2f}, which {percent(found['false_accepts'])} of "
-        f"{others} reach{of_one}"
-    )
+    return rejection_in_words(found)
 
 
 def moment(text: str) -> str:
