@@ -154,3 +154,21 @@ def test_what_is_too_improbable_is_none_of_these_unless_it_is_asked_otherwise(
     unsure.about["rejection"] = {"false_accepts": 0.01, "threshold": 0.4}
     with pytest.raises(ValueError, match=r"with a cosine of 0\.4, which model\.false_accepts= chose"):
         list(predict(unsure, [Path(file)], threshold=0.5))
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_heard(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["predict", str(home / "x"), str(home / "sounds" / "low.wav")]
+    assert main([*given, f"output={tmp_path}/none/a.csv"]) == 2
+    assert f"output={tmp_path}/none/a.csv: there is no folder {tmp_path}/none" in capsys.readouterr().err
+    assert main([*given, f"output={tmp_path}", "overwrite=true"]) == 2
+    assert f"output={tmp_path} is a folder: name a file in it" in capsys.readouterr().err
+
+
+def test_a_name_with_a_line_break_stays_on_its_line(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a\nb.wav").write_bytes((home / "sounds" / "low.wav").read_bytes())
+    assert main(["predict", str(home / "x"), str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith("a\\nb.wav")

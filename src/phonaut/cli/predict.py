@@ -49,8 +49,8 @@ class Predict(Command):
             raise ValueError("overwrite=true goes with output=FILE")
         if len(self.paths) < 2:
             raise ValueError("which recordings? phonaut predict RUN yes.wav, or a folder")
-        if self.output is not None and self.output.exists() and not self.overwrite:
-            raise ValueError(f"{self.output} is there already: overwrite=true replaces it")
+        if self.output is not None:
+            check_output(self.output, overwrite=self.overwrite)
         from phonaut.files import write_text
         from phonaut.reports.predicted import lines_of
         from phonaut.runs.load import load
@@ -88,6 +88,20 @@ class Predict(Command):
         path = Path(folder) / STANDARD_INPUT
         path.write_bytes(sys.stdin.buffer.read())
         return path
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Refuse a file that cannot be written, before anything is heard.
+
+    Raises:
+        ValueError: it is there, or is a folder, or its folder is not there.
+    """
+    if path.is_dir():
+        raise ValueError(f"output={path} is a folder: name a file in it")
+    if not path.parent.is_dir():
+        raise ValueError(f"output={path}: there is no folder {path.parent}")
+    if path.exists() and not overwrite:
+        raise ValueError(f"{path} is there already: overwrite=true replaces it")
 
 
 def named(text: str, folder: str) -> str:

@@ -19,6 +19,8 @@ def file_sound(path: Path, sample_rate: int) -> Sound:
     Raises:
         ValueError: it is not there or cannot be used; while blocks are read, that it is damaged or cut off.
     """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name a recording in it, or phonaut predict RUN {path}")
     if not path.is_file():
         raise ValueError(f"no such recording: {path}")
     try:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
+from phonaut.names import excerpt
 from phonaut.reports.text import csv_line
 from phonaut.runs.prediction import Prediction
 
 NONE = "none of these"
+LONGEST_PATH = 4096  # of Linux: it is shown whole, but on one line
 COLUMNS = ("path", "start_s", "end_s", "label", "probability", "second", "second_probability", "none_of_these")
 
 
@@ -37,7 +39,7 @@ def lines_of(predictions: Iterable[Prediction], form: str) -> Iterator[str]:
             width = max(width, len(label))
             where = f"   {one.start_s:.2f} to {one.end_s:.2f} s" if one.end_s is not None else ""
             second = "" if one.second is None else f"   {one.second} {percent(one.second_probability or 0.0)}"
-            yield f"{label.ljust(width)} {percent(one.probability)}{second}   {one.path}{where}"
+            yield f"{label.ljust(width)} {percent(one.probability)}{second}   {excerpt(one.path, LONGEST_PATH)}{where}"
 
 
 def percent(probability: float) -> str:

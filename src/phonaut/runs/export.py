@@ -14,11 +14,13 @@ import numpy as np
 import torch
 
 from phonaut.arrays import Array, spread
-from phonaut.deploy.backends import Written, backend, in_floating_point
+from phonaut.deploy.backends import Written, backend, in_floating_point, problems
 from phonaut.deploy.onnx import why_no_onnx
 from phonaut.deploy.streaming import StreamingModel, why_no_stream
 from phonaut.files import atomic_folder, write_json, write_text
+from phonaut.models.encoded import EncodedFrontEnd
 from phonaut.networks.quantized import QuantizedNetwork, Scheme
+from phonaut.networks.recurrent import Recurrent
 from phonaut.tasks.build import prepared_corpus
 from phonaut.tasks.classification import Classification, speech_data, window_ms_of
 from phonaut.training.compression import N_CALIBRATION, round_network
@@ -83,8 +85,16 @@ def export(
     runtime = backend(backend_name)
     check(run, folder, overwrite=overwrite)
     config = run.config
-    if reason := why_no_onnx(in_floating_point(run.model)):
+    plain, name = in_floating_point(run.model), str(config.choices["model"])
+    has_bits = compress is not None or isinstance(run.model.network, QuantizedNetwork)
+    if wrong := problems(backend_name, type(plain.network), has_bits=has_bits, model=name):
+        raise ValueError("; ".join(wrong))
+    if reason := why_no_onnx(plain):
         raise ValueError(reason)
+    clip_s = (run.corpus.get("summary") or {}).get("clip_s")
+    is_fixed = isinstance(plain.network, Recurrent) or isinstance(plain.front_end, EncodedFrontEnd)
+    if not clip_s and (is_fixed or backend_name != "onnxruntime"):
+        raise ValueError(one_length(name, backend_name))
     classes = list(run.about["classes"])
     data = speech_data(config, prepared_corpus(config), classes)
     if compress is not None:
@@ -94,7 +104,6 @@ def export(
         round_network(run.model, scheme, data.batches("train"))
     model = run.model
     rate = int(model.front_end.sample_rate)
-    clip_s = (run.corpus.get("summary") or {}).get("clip_s")
     n_samples = round((clip_s or WINDOW_S) * rate)
     about = {"labels": classes, "sample_rate": rate, "clip_samples": n_samples if clip_s else None,
              "run": run.folder.parent.name, "scores": "not normalised: softmax gives probabilities"}  # fmt: skip
@@ -105,9 +114,7 @@ def export(
             path = made / (FILES[given] + runtime.SUFFIX)
             written[given] = runtime.write(model, path, n_samples=n_samples, about=about, features=given == "features")
             if not written[given].any_length and not clip_s:
-                raise ValueError(f"{type(model.network).__name__} is exported for backend={backend_name} and clips of "
-                                 "one length, and the recordings of this run have lengths of their own: train with "
-                                 "dataset.clip_s=1")  # fmt: skip
+                raise ValueError(one_length(name, backend_name))
         given = runtime.INPUTS[0]
         runs = with_input(run, written[given].run, given)
         splits = [split for split in ("validation", "test") if len(data.dataset(split))] or ["train"]
@@ -132,6 +139,14 @@ def export(
         write_json(made / FIGURES, figures)
         write_text(made / CARD, card(run, figures))
     return figures
+
+
+def one_length(model: str, backend_name: str) -> str:
+    """Why a run of recordings of any length cannot be exported."""
+    return (
+        f"model={model} is exported for backend={backend_name} and clips of one length, and the recordings of this run "
+        "have lengths of their own: train with dataset.clip_s=1"
+    )
 
 
 def check_not_rounded(run: LoadedRun) -> None:

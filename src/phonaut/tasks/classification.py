@@ -153,7 +153,8 @@ class Classification(Task):
                 "lengths of their own: type dataset.clip_s=1, or leave it out"
             )
         if config.backend is not None:
-            problems += backends.problems(config.backend, class_of(config.model), has_bits=bool(config.compress))
+            name, has_bits = str(config.choices["model"]), bool(config.compress)
+            problems += backends.problems(config.backend, class_of(config.model), has_bits=has_bits, model=name)
         names = ("batch_size", "labels_pct", "labels_each", "n_workers", "context_s", "max_recording_s")
         problems += [
             *added_data.problems(config),

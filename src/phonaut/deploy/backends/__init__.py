@@ -75,8 +75,8 @@ def backend(name: str) -> Any:
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
 
 
-def problems(name: str, network: type, *, has_bits: bool) -> list[str]:
-    """Why networks of a class cannot be exported for a backend, before one is trained."""
+def problems(name: str, network: type, *, has_bits: bool, model: str) -> list[str]:
+    """Why networks of a class, which users know as `model`, cannot be exported for a backend: known beforehand."""
     try:
         runtime = backend(name)
     except ValueError as error:
@@ -84,7 +84,7 @@ def problems(name: str, network: type, *, has_bits: bool) -> list[str]:
     kinds: tuple[type, ...] = (ConvolutionalNetwork, Recurrent)
     if not issubclass(network, (*kinds, *GRAPHS) if runtime.DENSITIES else kinds):
         are = ", Gaussian mixtures and HMMs of them are" if runtime.DENSITIES else " are"
-        return [f"backend={name}: {network.__name__} is not exported: networks of convolutions and recurrences{are}"]
+        return [f"backend={name}: model={model} is not exported: networks of convolutions and recurrences{are}"]
     if issubclass(network, Recurrent) and (has_bits or not runtime.FLOAT):
         return [
             f"backend={name}: recurrent networks in few bits have no kernels there: leave compress= or backend= out"
