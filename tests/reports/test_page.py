@@ -305,7 +305,7 @@ def test_new_recordings_have_a_page_of_their_own_with_players_speakers_and_what_
     assert "112 of 132 clips right, 3 speakers" in page.text
     assert "tc-res8 on new ones" in page.text
     assert "all of them tested" in page.text
-    assert "The 12 of 20 mistakes" in page.text
+    assert "12 of 20 mistakes" in page.text
     assert len(page.all("audio")) == 12
     assert {attributes.get("id") for attributes in page.all("section")} >= {"speakers", "confusions", "rejection"}
     assert "training" not in {attributes.get("id") for attributes in page.all("section")}, "that is of the run"

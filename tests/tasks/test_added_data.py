@@ -285,7 +285,7 @@ REFUSALS = {
     "does not know the voices of s9, which are converted": ["generated.run=RUN", "dataset.data_folder=MORE"],
     "is no density of codes": ["generated.run=RUN", "generated.how=sample", "generated.prior=RUN"],
     "has no trained encoder yet": ["generated.run=EMPTY"],
-    "there is no config.yaml in it": ["generated.run=nowhere"],
+    "there is no such folder": ["generated.run=nowhere"],
 }  # fmt: skip
 
 
