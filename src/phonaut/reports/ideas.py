@@ -36,6 +36,8 @@ def ideas(record: Record) -> list[tuple[str, str]]:
         steps.append(("keep its representations", f"phonaut extract {run} {corpus}"))
         steps.append(("look into the training", f"tensorboard --logdir {run}"))
         return steps
+    if record.target != "phone":
+        steps.append(("ask what is in a recording", f"phonaut predict {run} FILE"))
     steps.append(("test recordings of your own", f"phonaut evaluate {run} FOLDER"))
     if record.choices.get("dataset") == "synthetic":
         steps.append(("train on words of your own", "phonaut train dataset=folder dataset.data_folder=FOLDER"))
