@@ -17,6 +17,9 @@ from phonaut.runs.sweeps import Sweep
 from phonaut.runs.training import predicted_size
 
 
+MISSED = "classes=[low,high],[low,lwo]"  # which only the corpus can tell
+
+
 @pytest.fixture
 def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The words of a run of a second, in an empty folder."""
@@ -28,7 +31,7 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_grid_is_a_run_for_each_value_and_its_commands_take_it_up_again(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    grid = ["train", "-m", *words, "trainer.max_epochs=1", "experiment_id=g", "model.width=0.3,0.4,3", "seed=0,-1"]
+    grid = ["train", "-m", *words, "trainer.max_epochs=1", "experiment_id=g", "model.width=0.3,0.4,3", MISSED]
     limit = "hydra.sweeper.constraints=[macs<=1e6]"
     assert main([*grid, limit]) == 2
     shown = capsys.readouterr()
@@ -116,6 +119,8 @@ def test_two_processes_train_one_run_of_a_sweep(words: list[str], tmp_path: Path
         (["optimizer.lr=interval(0,1)"], "a grid takes values one by one"),
         (["bogus=1,2"], "unknown key bogus"),
         (["model=lsmt,gru"], "model=lsmt is not a choice; did you mean lstm?"),
+        (["trainer.max_epochs=1,0"], "phonaut: trainer.max_epochs=0: must be >= 1"),
+        (["seed=0,1", "model=gmm,lstm", "augmentation=default"], "seed=0 model=gmm: "),
     ],
 )
 def test_a_mistake_is_a_sentence_and_leaves_nothing(
