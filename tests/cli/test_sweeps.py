@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from helpers.processes import Command
-from helpers.runs_of_tones import run_settings, write_tones
+from helpers.runs_of_tones import run_settings, typed, write_tones
 from phonaut.cli import main
 from phonaut.runs import Run
 from phonaut.runs.sweeps import Sweep
@@ -24,14 +24,16 @@ MISSED = "classes=[low,high],[low,lwo]"  # which only the corpus can tell
 def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The words of a run of a second, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    return [*run_settings(write_tones(tmp_path / "tones", n_speakers=3, n_takes=1), small=True)]
+    return typed(
+        *run_settings(write_tones(tmp_path / "tones", n_speakers=3, n_takes=1), small=True), "trainer.max_epochs=1"
+    )
 
 
 @pytest.mark.slow
 def test_a_grid_is_a_run_for_each_value_and_its_commands_take_it_up_again(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    grid = ["train", "-m", *words, "trainer.max_epochs=1", "experiment_id=g", "model.width=0.3,0.4,3", MISSED]
+    grid = ["train", "-m", *words, "experiment_id=g", "model.width=0.3,0.4,3", MISSED]
     limit = "hydra.sweeper.constraints=[macs<=1e6]"
     assert main([*grid, limit]) == 2
     shown = capsys.readouterr()
@@ -68,7 +70,7 @@ def test_a_search_keeps_a_limit_and_writes_a_page_a_table_and_a_picture(
     search: str, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip(search, reason=f"{search} is not installed")
-    settings = ["model.width=interval(0.2,1.5)", "model.kernel_size=range(3,8,2)", "trainer.max_epochs=1"]
+    settings = ["model.width=interval(0.2,1.5)", "model.kernel_size=range(3,8,2)"]
     settings += [f"hydra/sweeper={search}", "hydra.sweeper.n_trials=2", "hydra.sweeper.constraints=[macs<=3e5]"]
     settings += ["hydra.sweeper.objectives=[accuracy,macs]", "experiment_id=s"]
     assert main(["train", "-m", *words, *settings]) == 0
@@ -85,7 +87,7 @@ def test_a_search_keeps_a_limit_and_writes_a_page_a_table_and_a_picture(
 @pytest.mark.slow
 def test_jobs_of_joblib_train_in_processes_of_their_own(words: list[str]) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="joblib's launcher is not installed")
-    settings = ["model=majority,tc-res8", "trainer.max_epochs=1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    settings = ["model=majority,tc-res8", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     Command(Path.cwd(), ["train", "-m", *words, *settings, "experiment_id=j"]).finish()
     assert [trial.state for trial in Sweep("trained_models/j").trials()] == ["finished"] * 2
     assert not list(Path.cwd().rglob(".hydra"))
@@ -93,7 +95,7 @@ def test_jobs_of_joblib_train_in_processes_of_their_own(words: list[str]) -> Non
 
 @pytest.mark.slow
 def test_two_processes_train_one_run_of_a_sweep(words: list[str], tmp_path: Path) -> None:
-    settings = ["model.width=0.3,3", "experiment_id=d", "trainer.max_epochs=1", "trainer.devices=2"]
+    settings = ["model.width=0.3,3", "experiment_id=d", "trainer.devices=2"]
     settings.append("hydra.sweeper.constraints=[parameters<=50000]")  # which one of both breaks
     settings.append("trainer.strategy=ddp_spawn")  # which is ddp
     command = [sys.executable, "-m", "phonaut", "train", "-m", *words, *settings]
