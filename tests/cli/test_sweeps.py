@@ -16,7 +16,6 @@ from phonaut.runs import Run
 from phonaut.runs.sweeps import Sweep
 from phonaut.runs.training import predicted_size
 
-
 MISSED = "classes=[low,high],[low,lwo]"  # which only the corpus can tell
 
 
@@ -41,10 +40,10 @@ def test_a_grid_is_a_run_for_each_value_and_its_commands_take_it_up_again(
     sweep = Sweep("trained_models/g")
     assert [trial.state for trial in sweep.trials()] == ["finished", "failed"] * 2 + ["infeasible", "failed"]
     assert {path.name for path in sweep.folder.iterdir() if path.is_dir()} == {
-        "0_width-0.3_seed-0", "2_width-0.4_seed-0", "trials"
+        "0_width-0.3_classes-low-high-", "2_width-0.4_classes-low-high-", "trials"
     }  # fmt: skip
-    (line,) = [line for line in shown.out.splitlines() if line.split()[:3] == ["1", "0.3", "-1"]]
-    assert line.endswith("failed: seed=-1: must be >= 0")
+    (line,) = [line for line in shown.out.splitlines() if line.split()[:2] == ["1", "0.3"]]
+    assert "failed: classes names lwo, which" in line
     assert {path.name for path in tmp_path.iterdir()} == {"tones", "trained_models"}
 
     run = sweep.run(sweep.trial(2))
@@ -57,11 +56,11 @@ def test_a_grid_is_a_run_for_each_value_and_its_commands_take_it_up_again(
     assert "\nrun  " not in capsys.readouterr().out, "and so is that of the sweep"
     assert (run.folder / "model.safetensors").stat().st_mtime_ns == weights
     assert main([*grid[:-1], "model.dropout=0,0.1"]) == 2
-    assert "holds another sweep:\n    keys: ['model.width', 'seed'] -> " in capsys.readouterr().err
+    assert "holds another sweep:\n    keys: ['model.width', 'classes'] -> " in capsys.readouterr().err
 
     assert main(["compare", "trained_models/g", "output=out"]) == 0
     shown_runs = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "_width-" in line]
-    assert shown_runs[-2:] == ["0_width-0.3_seed-0", "2_width-0.4_seed-0"]
+    assert shown_runs[-2:] == ["0_width-0.3_classes-low-high-", "2_width-0.4_classes-low-high-"]
 
 
 @pytest.mark.slow
