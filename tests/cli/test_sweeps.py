@@ -11,7 +11,7 @@ import pytest
 
 from helpers.processes import Command
 from helpers.runs_of_tones import run_settings, typed, write_tones
-from phonaut.cli import main
+from phonaut.cli import main, sweeping
 from phonaut.runs import Run
 from phonaut.runs.sweeps import Sweep
 from phonaut.runs.training import predicted_size
@@ -134,6 +134,15 @@ def test_a_mistake_is_a_sentence_and_leaves_nothing(
     assert "Traceback" not in shown.err
     assert "to resume" not in shown.out
     assert not list(tmp_path.iterdir())
+
+
+def test_of_a_long_grid_each_value_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeping, "MOST_COMPOSED", 1)
+    tried: list[list[str]] = []
+    monkeypatch.setattr(sweeping, "draft", lambda words: (None, tried.append(words) or []))
+    sweeping.check_combinations([], [[f"seed={i}", f"model={name}"] for i in range(4) for name in ("gru", "lstm")])
+    assert len(tried) == 5
+    assert {word for words in tried for word in words} == {*(f"seed={i}" for i in range(4)), "model=gru", "model=lstm"}
 
 
 @pytest.mark.parametrize("search", ["optuna", "nevergrad"])

@@ -92,8 +92,11 @@ def check_combinations(constants: Sequence[str], combinations: Sequence[Sequence
         ConfigurationError: each problem once, with the first values that have it.
     """
     if len(combinations) > MOST_COMPOSED:  # each value is then tried once, beside whatever comes first with it
-        seen = set[str]()
-        combinations = [words for words in combinations if not seen.issuperset(words) and not seen.update(words)]
+        first: dict[str, Sequence[str]] = {}
+        for words in combinations:
+            for word in words:
+                first.setdefault(word, words)
+        combinations = list({tuple(words): words for words in first.values()}.values())
     found: dict[str, str] = {}
     for words in combinations:
         for problem in draft([*constants, *words])[1]:
