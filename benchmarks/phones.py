@@ -149,7 +149,7 @@ class Bench:
         threads = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
         with log.open("a") as out:
             done = subprocess.run(
-                [sys.executable, "-m", "phonaut", *words],
+                [sys.executable, "-m", "phonaut", *{word.partition("=")[0]: word for word in words}.values()],
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 env=os.environ | threads,

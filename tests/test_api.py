@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import phonaut
-from helpers.runs_of_tones import run_settings, write_tones
+from helpers.runs_of_tones import run_settings, typed, write_tones
 from phonaut.runs.load import LoadedRun
 
 
@@ -51,10 +51,10 @@ def test_the_module_still_is_the_command() -> None:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[LoadedRun]:
     """Two runs on tones, trained from words and from keywords."""
     home = tmp_path_factory.mktemp("door")
-    words = run_settings(write_tones(home / "tones", n_takes=2))
+    words = typed(*run_settings(write_tones(home / "tones", n_takes=2)), "trainer.max_epochs=2")
     first = phonaut.train(*words, "model=majority", f"output_dir={home}", "experiment_id=a", progress=False)
     other = phonaut.train(
-        *words, model="gmm", output_dir=home, trainer={"max_epochs": 2}, classes=["low", "high"],
+        *words, model="gmm", output_dir=home, trainer={"log_every_n_steps": 5}, classes=["low", "high"],
         **{"experiment_id": "b", "model.n_mix": 1}, progress=False,
     )  # fmt: skip
     return [first, other]
@@ -89,6 +89,7 @@ def test_training_prints_what_the_command_prints_unless_it_is_switched_off(
         (["model=tc_res8"], {}, "did you mean tc-res8"),
         ([], {"trainer": {"epochs": 3}}, "unknown key trainer.epochs; did you mean trainer.max_epochs"),
         (["dataset=folder", "dataset.data_folder=/nowhere"], {}, "/nowhere does not exist"),
+        (["dataset=folder"], {"dataset": "fsdd"}, "dataset is typed twice, dataset=folder and dataset=fsdd: leave one"),
         (["-m"], {}, "a sweep is phonaut train -m"),
         (["recordings"], {}, "takes key=value and YAML files; it got recordings"),
         (["trainer.devices=2", "trainer.accelerator=cpu"], {}, "one process, and this is 2"),
@@ -110,7 +111,8 @@ def test_runs_side_by_side_are_a_table(runs: list[LoadedRun], tmp_path: Path) ->
         phonaut.compare(runs)  # of three classes and of two
     words = shlex.split(runs[0].run.environment["resume_command"])[2:]
     before = list(sys.argv)
-    same = phonaut.train(*words, model="gmm", experiment_id=None, progress=False)
+    words = typed(*words, "model=gmm", "experiment_id=null")
+    same = phonaut.train(*words, progress=False)
     assert same.folder.parent.name.startswith("folder-keyword-20")
     assert sys.argv == before  # to which the command adds the name that it gave
     table = phonaut.compare([runs[0], same.folder])

@@ -223,3 +223,13 @@ def test_json_is_text_that_people_can_read(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert read_json(tmp_path / "none.json", [1]) == [1]
+
+
+@pytest.mark.parametrize(("n", "end"), [(3, ")"), (5, " ...)")])
+def test_runs_that_are_not_all_named_end_with_dots(n: int, end: str, tmp_path: Path) -> None:
+    for number in range(n):
+        (tmp_path / f"run{number}" / "lstm").mkdir(parents=True)
+        (tmp_path / f"run{number}" / "lstm" / "config.yaml").touch()
+    with pytest.raises(ValueError, match="there are the runs: ") as caught:
+        files.run_folder(tmp_path / "run")
+    assert str(caught.value).endswith(end)

@@ -1,6 +1,7 @@
 """The notebooks run from top to bottom, and hold no output."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,13 @@ def code(name: str) -> list[dict[str, Any]]:
 def test_a_notebook_is_kept_without_outputs_and_is_in_the_list(name: str) -> None:
     assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code(name))
     assert f"]({name})" in (FOLDER / "README.md").read_text(encoding="utf-8")
+
+
+def test_notebooks_opened_in_one_folder_do_not_share_data() -> None:
+    made = {name: {*re.findall(r'Path\("(\w+)"\)', str([cell["source"] for cell in code(name)]))} for name in NOTEBOOKS}
+    folders = [folder for of_notebook in made.values() for folder in of_notebook]
+    assert len(folders) >= len(NOTEBOOKS)
+    assert len(folders) == len(set(folders)), made
 
 
 @pytest.mark.slow

@@ -62,7 +62,7 @@ def run_folder(path: Path | str) -> Path:
         if not folder.is_dir():
             what = "it is a file" if folder.exists() else "there is no such folder"
             raise ValueError(f"{folder} is not a run: {what}{runs_beside(folder)}")
-        names = ", ".join(str(one) for one in inside[:5])
+        names = ", ".join(str(one) for one in inside[:5]) + " ..." * (len(inside) > 5)
         hint = f"name one of the runs in it: {names}" if inside else "there is no config.yaml in it"
         raise ValueError(f"{folder} is not a run: {hint}")
     return inside[0]
@@ -74,7 +74,7 @@ def runs_beside(path: Path) -> str:
         runs = {file.parent.parent.name for file in folder.glob("*/*/config.yaml")}
         if runs:
             near = difflib.get_close_matches(path.name, runs, 3, cutoff=0) or sorted(runs)
-            return f" (in {folder} there are the runs: {', '.join(near)})"
+            return f" (in {folder} there are the runs: {', '.join(near)}{' ...' * (len(near) < len(runs))})"
     return ""
 
 

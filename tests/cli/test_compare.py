@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from helpers.processes import Command
-from helpers.runs_of_tones import run_settings, write_tones
+from helpers.runs_of_tones import run_settings, typed, write_tones
 from phonaut.cli import main
 from phonaut.cli.train import train_one
 from phonaut.config.compose import compose
@@ -19,7 +19,8 @@ from phonaut.runs.run import job_name
 def test_two_trainings_in_noise_are_compared_and_the_table_is_whole_in_a_narrow_pipe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = [*run_settings(write_tones(tmp_path / "tones", n_takes=2)), "trainer.max_epochs=3", "experiment_id=x"]
+    tones = write_tones(tmp_path / "tones", n_takes=2)
+    settings = typed(*run_settings(tones), "trainer.max_epochs=3", "experiment_id=x")
     monkeypatch.chdir(tmp_path)
     for model in ("majority", "gmm"):
         assert main(["train", *settings, f"model={model}"]) == 0

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from helpers.processes import Command
-from helpers.runs_of_tones import run_settings, write_tones
+from helpers.runs_of_tones import run_settings, typed, write_tones
 from phonaut.cli import commands, main
 from phonaut.runs.run import job_name
 
@@ -94,8 +94,8 @@ def test_a_run_from_recordings_to_report_and_the_same_figures_for_any_batch_size
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tones = write_tones(tmp_path / "tones")
-    words = ["train", *run_settings(tones), "experiment_id=x"]
-    printed = Command(tmp_path, [*words, "trainer.max_epochs=6"]).finish()
+    words = ["train", *typed(*run_settings(tones), "trainer.max_epochs=6"), "experiment_id=x"]
+    printed = Command(tmp_path, words).finish()
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "trained_models" / "x" / "tc-res8"
     assert f"to resume  phonaut train {run_settings(tones)[0]}" in printed
@@ -109,7 +109,7 @@ def test_a_run_from_recordings_to_report_and_the_same_figures_for_any_batch_size
     assert any(name.startswith("events.out.tfevents") for name in made)
     assert "accuracy" in printed
 
-    assert main([*words, "trainer.max_epochs=6"]) == 0
+    assert main(words) == 0
     assert "is finished; overwrite=true trains it again" in capsys.readouterr().out
     assert main([*words, "seed=5"]) == 2
     assert "seed: 0 -> 5" in capsys.readouterr().err
@@ -168,7 +168,27 @@ def test_a_file_of_ones_own_stands_for_the_words_in_it(
         assert "refused" not in shown.err
         for line in ("hidden_size: 8", "max_epochs: 3", "seed: 5", "_target_: phonaut.networks.GRU"):
             assert line in shown.out
+    (tmp_path / "later.yaml").write_text("trainer:\n  max_epochs: 2\n")
+    assert main(["train", "conf/mine.yaml", "later.yaml", "seed=5", "-c", "job"]) == 0, "a later file wins"
+    assert capsys.readouterr().out == shown.out.replace("max_epochs: 3", "max_epochs: 2")
     stored = shown.out
     (tmp_path / "stored.yaml").write_text(stored)
     assert main(["train", "stored.yaml", "-c", "job"]) == 0
     assert capsys.readouterr().out == stored
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["train", "model=lstm", "model=gru", "-c", "job"],
+            "model is typed twice, model=lstm and model=gru: leave one",
+        ),
+        (["train", "-m", "seed=1", "seed=2,3"], "seed is typed twice, seed=1 and seed=2,3: leave one out"),
+        (["train", "model=lstm", "model.over=a", "model.scope=b"], "model.over=a and model.scope=b: leave one out"),
+        (["list", "format=csv", "format=json"], "format is typed twice, format=csv and format=json: leave one out"),
+    ],
+)
+def test_a_key_typed_twice_is_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert said in capsys.readouterr().err

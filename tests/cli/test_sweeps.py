@@ -10,25 +10,29 @@ from pathlib import Path
 import pytest
 
 from helpers.processes import Command
-from helpers.runs_of_tones import run_settings, write_tones
-from phonaut.cli import main
+from helpers.runs_of_tones import run_settings, typed, write_tones
+from phonaut.cli import main, sweeping
 from phonaut.runs import Run
 from phonaut.runs.sweeps import Sweep
 from phonaut.runs.training import predicted_size
+
+MISSED = "classes=[low,high],[low,lwo]"  # which only the corpus can tell
 
 
 @pytest.fixture
 def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The words of a run of a second, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    return [*run_settings(write_tones(tmp_path / "tones", n_speakers=3, n_takes=1), small=True)]
+    return typed(
+        *run_settings(write_tones(tmp_path / "tones", n_speakers=3, n_takes=1), small=True), "trainer.max_epochs=1"
+    )
 
 
 @pytest.mark.slow
 def test_a_grid_is_a_run_for_each_value_and_its_commands_take_it_up_again(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    grid = ["train", "-m", *words, "trainer.max_epochs=1", "experiment_id=g", "model.width=0.3,0.4,3", "seed=0,-1"]
+    grid = ["train", "-m", *words, "experiment_id=g", "model.width=0.3,0.4,3", MISSED]
     limit = "hydra.sweeper.constraints=[macs<=1e6]"
     assert main([*grid, limit]) == 2
     shown = capsys.readouterr()
@@ -36,10 +40,10 @@ def test_a_grid_is_a_run_for_each_value_and_its_commands_take_it_up_again(
     sweep = Sweep("trained_models/g")
     assert [trial.state for trial in sweep.trials()] == ["finished", "failed"] * 2 + ["infeasible", "failed"]
     assert {path.name for path in sweep.folder.iterdir() if path.is_dir()} == {
-        "0_width-0.3_seed-0", "2_width-0.4_seed-0", "trials"
+        "0_width-0.3_classes-low-high-", "2_width-0.4_classes-low-high-", "trials"
     }  # fmt: skip
-    (line,) = [line for line in shown.out.splitlines() if line.split()[:3] == ["1", "0.3", "-1"]]
-    assert line.endswith("failed: seed=-1: must be >= 0")
+    (line,) = [line for line in shown.out.splitlines() if line.split()[:2] == ["1", "0.3"]]
+    assert "failed: classes names lwo, which" in line
     assert {path.name for path in tmp_path.iterdir()} == {"tones", "trained_models"}
 
     run = sweep.run(sweep.trial(2))
@@ -52,11 +56,11 @@ def test_a_grid_is_a_run_for_each_value_and_its_commands_take_it_up_again(
     assert "\nrun  " not in capsys.readouterr().out, "and so is that of the sweep"
     assert (run.folder / "model.safetensors").stat().st_mtime_ns == weights
     assert main([*grid[:-1], "model.dropout=0,0.1"]) == 2
-    assert "holds another sweep:\n    keys: ['model.width', 'seed'] -> " in capsys.readouterr().err
+    assert "holds another sweep:\n    keys: ['model.width', 'classes'] -> " in capsys.readouterr().err
 
     assert main(["compare", "trained_models/g", "output=out"]) == 0
     shown_runs = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "_width-" in line]
-    assert shown_runs[-2:] == ["0_width-0.3_seed-0", "2_width-0.4_seed-0"]
+    assert shown_runs[-2:] == ["0_width-0.3_classes-low-high-", "2_width-0.4_classes-low-high-"]
 
 
 @pytest.mark.slow
@@ -65,7 +69,7 @@ def test_a_search_keeps_a_limit_and_writes_a_page_a_table_and_a_picture(
     search: str, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip(search, reason=f"{search} is not installed")
-    settings = ["model.width=interval(0.2,1.5)", "model.kernel_size=range(3,8,2)", "trainer.max_epochs=1"]
+    settings = ["model.width=interval(0.2,1.5)", "model.kernel_size=range(3,8,2)"]
     settings += [f"hydra/sweeper={search}", "hydra.sweeper.n_trials=2", "hydra.sweeper.constraints=[macs<=3e5]"]
     settings += ["hydra.sweeper.objectives=[accuracy,macs]", "experiment_id=s"]
     assert main(["train", "-m", *words, *settings]) == 0
@@ -82,7 +86,7 @@ def test_a_search_keeps_a_limit_and_writes_a_page_a_table_and_a_picture(
 @pytest.mark.slow
 def test_jobs_of_joblib_train_in_processes_of_their_own(words: list[str]) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="joblib's launcher is not installed")
-    settings = ["model=majority,tc-res8", "trainer.max_epochs=1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    settings = ["model=majority,tc-res8", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     Command(Path.cwd(), ["train", "-m", *words, *settings, "experiment_id=j"]).finish()
     assert [trial.state for trial in Sweep("trained_models/j").trials()] == ["finished"] * 2
     assert not list(Path.cwd().rglob(".hydra"))
@@ -90,7 +94,7 @@ def test_jobs_of_joblib_train_in_processes_of_their_own(words: list[str]) -> Non
 
 @pytest.mark.slow
 def test_two_processes_train_one_run_of_a_sweep(words: list[str], tmp_path: Path) -> None:
-    settings = ["model.width=0.3,3", "experiment_id=d", "trainer.max_epochs=1", "trainer.devices=2"]
+    settings = ["model.width=0.3,3", "experiment_id=d", "trainer.devices=2"]
     settings.append("hydra.sweeper.constraints=[parameters<=50000]")  # which one of both breaks
     settings.append("trainer.strategy=ddp_spawn")  # which is ddp
     command = [sys.executable, "-m", "phonaut", "train", "-m", *words, *settings]
@@ -116,6 +120,8 @@ def test_two_processes_train_one_run_of_a_sweep(words: list[str], tmp_path: Path
         (["optimizer.lr=interval(0,1)"], "a grid takes values one by one"),
         (["bogus=1,2"], "unknown key bogus"),
         (["model=lsmt,gru"], "model=lsmt is not a choice; did you mean lstm?"),
+        (["trainer.max_epochs=1,0"], "phonaut: trainer.max_epochs=0: must be >= 1"),
+        (["seed=0,1", "model=gmm,lstm", "augmentation=default"], "seed=0 model=gmm: "),
     ],
 )
 def test_a_mistake_is_a_sentence_and_leaves_nothing(
@@ -128,6 +134,15 @@ def test_a_mistake_is_a_sentence_and_leaves_nothing(
     assert "Traceback" not in shown.err
     assert "to resume" not in shown.out
     assert not list(tmp_path.iterdir())
+
+
+def test_of_a_long_grid_each_value_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeping, "MOST_COMPOSED", 1)
+    tried: list[list[str]] = []
+    monkeypatch.setattr(sweeping, "draft", lambda words: (None, tried.append(words) or []))
+    sweeping.check_combinations([], [[f"seed={i}", f"model={name}"] for i in range(4) for name in ("gru", "lstm")])
+    assert len(tried) == 5
+    assert {word for words in tried for word in words} == {*(f"seed={i}" for i in range(4)), "model=gru", "model=lstm"}
 
 
 @pytest.mark.parametrize("search", ["optuna", "nevergrad"])

@@ -22,6 +22,11 @@ def write_tones(folder: Path, n_speakers: int = 8, n_takes: int = 4, words: dict
     return folder
 
 
+def typed(*words: str) -> list[str]:
+    """Words of a command, of each key the last alone: a key that is typed twice is refused."""
+    return list({word.partition("=")[0]: word for word in words}.values())
+
+
 def run_settings(tones: Path, *, small: bool = False) -> list[str]:
     """Overrides of a run on the tones that takes a second or two."""
     splits = ["[s1]", "[s2]"] if small else ["[s5]", "[s6,s7]"]

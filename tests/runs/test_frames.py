@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from helpers.frames_of_runs import write_frames
-from helpers.runs_of_tones import run_settings, write_tones
+from helpers.runs_of_tones import run_settings, typed, write_tones
 from phonaut.cli import main
 from phonaut.config.compose import compose
 from phonaut.corpora.synthetic.espeak import missing
@@ -45,7 +45,7 @@ needs_speech = pytest.mark.skipif(missing() is not None, reason="the extra 'synt
 def tones(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
     """Overrides of a run on recordings, and a folder of their frames."""
     place = tmp_path_factory.mktemp("tones")
-    settings = [*run_settings(write_tones(place / "recordings", n_takes=2)), *SHORT]
+    settings = typed(*run_settings(write_tones(place / "recordings", n_takes=2)), *SHORT)
     return settings, write_frames(compose(settings), place / "frames")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.runs_of_tones import run_settings, write_tones
+from helpers.runs_of_tones import run_settings, typed, write_tones
 from phonaut.cli import main
 from phonaut.runs import Run
 
@@ -15,7 +15,8 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(tones: Path, model: str, *more: str) -> Run:
-    words = [*run_settings(tones), f"output_dir={tones.parent}", "trainer.max_epochs=1", f"model={model}", *more]
+    settings = typed(*run_settings(tones), "trainer.max_epochs=1")
+    words = [*settings, f"output_dir={tones.parent}", f"model={model}", *more]
     assert main(["train", *words]) == 0
     (name,) = [word.partition("=")[2] for word in more if word.startswith("experiment_id=")]
     return Run(tones.parent / name / model)
@@ -57,7 +58,8 @@ def test_runs_of_other_classes_are_other_runs(tones: Path, capsys: pytest.Captur
     capsys.readouterr()
     assert main(["compare", str(limited.folder), str(everything.folder)]) == 2
     assert "cannot be compared" in capsys.readouterr().err
-    again = [*run_settings(tones), f"output_dir={tones.parent}", "trainer.max_epochs=1", "model=majority"]
+    settings = typed(*run_settings(tones), "trainer.max_epochs=1")
+    again = [*settings, f"output_dir={tones.parent}", "model=majority"]
     assert main(["train", *again, "classes=3", "experiment_id=two"]) == 2
     assert "classes: 2 -> 3" in capsys.readouterr().err
     assert main(["train", *again, "n_classes=2", "experiment_id=two"]) == 0

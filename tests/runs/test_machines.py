@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from helpers.processes import Command, note_steps, train_by_two, two_machines
-from helpers.runs_of_tones import run_settings, write_tones
+from helpers.runs_of_tones import run_settings, typed, write_tones
 from phonaut.config.compose import compose
 from phonaut.peers import Place
 from phonaut.runs.training import check_processes
@@ -19,7 +19,7 @@ from phonaut.runs.training import check_processes
 def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Of a run; batches of seven cannot be divided evenly, and dropout draws for each process."""
     tones = write_tones(tmp_path_factory.mktemp("corpus") / "tones", n_takes=2)
-    return [*run_settings(tones), "batch_size=7", "trainer.max_epochs=3", "model.dropout=0", "experiment_id=x"]
+    return typed(*run_settings(tones), "batch_size=7", "trainer.max_epochs=3", "model.dropout=0", "experiment_id=x")
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from helpers.runs_of_tones import RATE, run_settings, write_tones
+from helpers.runs_of_tones import RATE, run_settings, typed, write_tones
 from phonaut.config.compose import compose
 from phonaut.data.datamodule import SpeechData
 from phonaut.tasks import build as parts
@@ -129,7 +129,10 @@ def test_evaluation_adds_figures_and_predictions_and_keeps_what_was_there(
     write_tones(tmp_path / "tones", n_takes=2)
     monkeypatch.chdir(tmp_path)
     assert (
-        main(["train", *run_settings(tmp_path / "tones"), "model=gmm", "trainer.max_epochs=3", "experiment_id=x"]) == 0
+        main(
+            ["train", *typed(*run_settings(tmp_path / "tones"), "model=gmm", "trainer.max_epochs=3"), "experiment_id=x"]
+        )
+        == 0
     )
     folder = tmp_path / "trained_models" / "x" / "gmm"
     clean = json.loads((folder / "metrics.json").read_text())

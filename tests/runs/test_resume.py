@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from helpers.processes import Command, note_steps
-from helpers.runs_of_tones import run_settings, write_tones
+from helpers.runs_of_tones import run_settings, typed, write_tones
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ EM = {
 
 def start(folder: Path, arguments: list[str], deadly: int = 0) -> Command:
     """Start a run; `deadly` is a signal that it sends itself when the second epoch is validated."""
-    return Command(folder, ["train", *arguments, "experiment_id=x"], note_steps, folder / "steps", deadly)
+    return Command(folder, ["train", *typed(*arguments), "experiment_id=x"], note_steps, folder / "steps", deadly)
 
 
 def steps(folder: Path) -> list[str]:

@@ -11,7 +11,7 @@ import soundfile
 import torch
 
 import phonaut
-from helpers.runs_of_tones import RATE, run_settings, write_tones
+from helpers.runs_of_tones import RATE, run_settings, typed, write_tones
 from phonaut.cli import main
 from phonaut.config.compose import ConfigurationError, compose
 from phonaut.tasks.few_recordings import advice, with_unknown
@@ -35,7 +35,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small = [word for word in run_settings(tones)[2:] if "speakers" not in word]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert main([*COMMANDS[0], *small, "model.channels=[8,8]", "dataset.clip_s=0.5", "normalizer=gain_batch"]) == 0
+        assert (
+            main(typed(*COMMANDS[0], *small, "model.channels=[8,8]", "dataset.clip_s=0.5", "normalizer=gain_batch"))
+            == 0
+        )
     return folder
 
 
@@ -43,7 +46,7 @@ def test_an_encoder_hears_through_the_learned_normaliser_of_its_run(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    assert main([*COMMANDS[1], "experiment_id=behind"]) == 0
+    assert main(typed(*COMMANDS[1], "experiment_id=behind")) == 0
     encoder = phonaut.load(next(Path("trained_models").glob("words/*"))).model
     front_end = phonaut.load("trained_models/behind/prototypes").model.front_end.train()
     audio, lengths = torch.randn(2, RATE), torch.tensor([RATE, RATE // 2])
@@ -72,6 +75,8 @@ def test_the_commands_of_the_page_run(
     assert metrics["new_recordings"]["accuracy"]["value"] > 0.8
     assert "try another network" not in shown, "of ten recordings none learns"
     assert "one recording" not in shown
+    assert "loss" not in shown, "the means are counted, and nothing is validated"
+    assert "epoch" not in shown
     assert re.search(r"rejected +none of the words below a cosine of .* which 1\.0 % of .* reach", shown)
     assert "Every" in PAGE
     assert "every recording is enrolled" in (run / "report.html").read_text()

@@ -14,7 +14,7 @@ from phonaut.data.preparation.prepare import prepare
 from phonaut.data.prepared import PreparedCorpus
 from phonaut.files import read_json
 from phonaut.reports.text import trained_speakers
-from phonaut.tasks.recordings import FOLDERS_FILE, about_folder
+from phonaut.tasks.recordings import FOLDERS_FILE, about_folder, speakers_of
 
 
 def recordings(root: Path, speakers: str, **options: object) -> PreparedCorpus:
@@ -29,15 +29,21 @@ def recordings(root: Path, speakers: str, **options: object) -> PreparedCorpus:
 
 def test_refusals_are_the_folders_own_and_speakers_of_the_training_are_named(tmp_path: Path) -> None:
     trained = recordings(tmp_path / "own", "abcdefghij", test_speakers=["i", "j"])
-    other = recordings(tmp_path / "others", "aijxyz", protocol="all_test")
+    (validated,) = speakers_of(trained, "validation")
+    other = recordings(tmp_path / "others", f"aij{validated}yz", protocol="all_test")
     about_folder(tmp_path, "others", other, other.refused, str(trained.folder))
     about_folder(tmp_path, "more", other, [], None)
     about_folder(tmp_path, "gone", other, [], str(tmp_path / "gone"))
     folders = read_json(tmp_path / FOLDERS_FILE, {})
     assert [line["path"] for line in folders["others"]["refused"]] == [str(tmp_path / "others" / "yes" / "a_2.wav")]
     assert {folder.pop("prepared") for folder in folders.values()} == {str(other.folder)}
-    assert folders["others"] | {"refused": []} == {"refused": [], "n_speakers": 6, "trained_speakers": ["a"]}
-    assert trained_speakers(folders["others"]).startswith("1 of 6 have the names of speakers whom the model was")
+    assert folders["others"] | {"refused": []} == {
+        "refused": [], "n_speakers": 6, "trained_speakers": ["a"], "validation_speakers": [validated]
+    }  # fmt: skip
+    assert trained_speakers(folders["others"]).startswith(
+        "1 of 6 have the names of speakers whom the model was trained on (a); "
+        f"1 of 6 have the names of speakers whom the model was validated on ({validated}): "
+    )
     assert folders["more"] == {"refused": []}, "a model of speakers is trained on them"
     assert trained_speakers(folders["more"]) == ""
     assert "is not known: its prepared corpus is gone" in trained_speakers(folders["gone"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import phonaut
-from helpers.runs_of_tones import run_settings, write_tones
+from helpers.runs_of_tones import run_settings, typed, write_tones
 from phonaut.cli import main
 from phonaut.runs import Run
 
@@ -68,7 +68,7 @@ def test_a_task_of_ones_own_trains_resumes_evaluates_compares_and_reports(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     train = [*words, "model=mean_of_frames", "augmentation=none"]
-    assert main([*train, "experiment_id=a", "trainer.max_epochs=2"]) == 0
+    assert main(typed(*train, "experiment_id=a", "trainer.max_epochs=2")) == 0
     run = Run("trained_models/a")
     p = run.predictions("test")
     error = np.mean((p.scores[:, 0] - p.label) ** 2)
@@ -92,7 +92,7 @@ def test_a_task_of_ones_own_trains_resumes_evaluates_compares_and_reports(
 def test_a_loaded_run_answers_for_files_and_arrays_like_its_predictions(words: list[str], tmp_path: Path) -> None:
     import soundfile
 
-    assert main([*words, "model=tc-res8", "model.channels=[4,4]", "experiment_id=c", "trainer.max_epochs=2"]) == 0
+    assert main(typed(*words, "model=tc-res8", "model.channels=[4,4]", "experiment_id=c", "trainer.max_epochs=2")) == 0
     loaded = phonaut.load("trained_models/c")
     p = loaded.run.predictions("test")
     files = [tmp_path / "tones" / f"{cut}.wav" for cut in p.cut]

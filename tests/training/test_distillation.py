@@ -12,7 +12,7 @@ import torch
 
 from helpers.encoders_of_tones import trained
 from helpers.processes import Command, note_steps
-from helpers.runs_of_tones import run_settings, write_tones
+from helpers.runs_of_tones import run_settings, typed, write_tones
 from phonaut.checkpoints.state_dict import read_weights
 from phonaut.config.compose import compose
 from phonaut.config.schema import Config
@@ -29,7 +29,7 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def settings(tones: Path, *more: str) -> list[str]:
-    return [*run_settings(tones, small=True), *QUIET, *more]
+    return typed(*run_settings(tones, small=True), *QUIET, *more)
 
 
 @pytest.fixture(scope="module")

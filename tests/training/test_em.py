@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from helpers.processes import Command, train_by_two
-from helpers.runs_of_tones import run_settings, write_tones
+from helpers.runs_of_tones import run_settings, typed, write_tones
 from phonaut.cli import main
 from phonaut.config.compose import compose
 from phonaut.runs.training import fit
@@ -81,7 +81,7 @@ def test_it_ends_when_every_class_is_done(tones: Path, tmp_path: Path) -> None:
 def test_costs_and_calibration_come_with_the_model(tones: Path, tmp_path: Path) -> None:
     settings = [*run_settings(tones), *SMALL["gmmhmm"], *QUIET, "experiment_id=x", f"output_dir={tmp_path}"]
     more = ["model.calibration=true", "model.costs=[[0,1,1],[1,0,1],[1000,1000,0]]", "trainer.max_epochs=2"]
-    assert main(["train", *settings, *more]) == 0
+    assert main(["train", *typed(*settings, *more)]) == 0
     folder = tmp_path / "x" / "gmmhmm"
     about = json.loads((folder / "model.json").read_text())
     assert about["calibration"]["cross_validated_accuracy"] > 0.5

@@ -78,6 +78,7 @@ REFUSED = {
     "overfit_batches=-0.1": "must be a share",
     "fast_dev_run=0.5": "must be true, false or a number",
     "max_epochs=0": "must be >= 1",
+    "max_epochs=-3": "must be a whole number >= 1, or -1",
     "max_steps=-2": "must be a whole number >= -1",
     "max_time=abc": "must be days, hours, minutes and seconds",
     "max_time=3": "must be days, hours, minutes and seconds",
@@ -159,6 +160,7 @@ def test_composing_refuses_it(option: str, settings: list[str], monkeypatch: pyt
         compose([*settings, *words(option)])
     said = [problem for problem in raised.value.problems if REFUSED[option] in problem]
     assert len(said) == 1
+    assert sum(problem.startswith(f"trainer.{option}:") for problem in raised.value.problems) <= 1, "it is said once"
     assert all("\n" not in problem for problem in raised.value.problems)
 
 

@@ -135,9 +135,17 @@ def dispatch(words: Sequence[str]) -> int:
 
 
 def with_files(words: Sequence[str]) -> list[str]:
-    """Words of `train` in which a YAML file, or `--config-name NAME` of an added folder, stands for the words in it."""
+    """Words of `train` in which a YAML file, or `--config-name NAME` of an added folder, stands for the words in it.
+
+    What is typed wins over any file, and a later file over an earlier one.
+
+    Raises:
+        ValueError: a key is typed twice with different values, or there is no such file.
+    """
+    from phonaut.config.aliases import check_once
     from phonaut.config.plugins import config_dirs
 
+    check_once(word for word in words if "=" in word and not word.startswith("-"))
     found: list[str] = []
     remaining = iter(words)
     for word in remaining:
@@ -155,9 +163,10 @@ def with_files(words: Sequence[str]) -> list[str]:
 
         typed = {key_of(one) for one in words}
         in_file = ((key_of(one), one) for one in words_of_file(Path(word)))
-        found += [
-            one for key, one in in_file if key not in typed and ("." not in key or key.split(".")[0] not in typed)
-        ]
+        new = {
+            key: one for key, one in in_file if key not in typed and ("." not in key or key.split(".")[0] not in typed)
+        }
+        found = [*(one for one in found if key_of(one) not in new), *new.values()]
     return found
 
 

@@ -144,7 +144,7 @@ def parse(name: str, command: type[Command], words: Iterable[str]) -> Command:
     types = types_of(command)
     beginnings = tuple(beginning(text) for text in command.composes)
     values: dict[str, Any] = {}
-    paths, overrides = list[str](), list[str]()
+    paths, overrides, typed = list[str](), list[str](), list[str]()
     remaining = iter(words)
     for word in remaining:
         key, sign, text = word.partition("=")
@@ -158,6 +158,7 @@ def parse(name: str, command: type[Command], words: Iterable[str]) -> Command:
                 raise ValueError(f"{key} must be followed by {expected}, got {given or 'nothing'}" if expected else
                                  f"{key} takes no value, got {given}")  # fmt: skip
         elif key in keys and sign:
+            typed.append(word)
             values[key] = converted(key, text, types[key], keys[key].metadata.get("least"))
         elif word.startswith("-") and word != "-":  # a single one is standard input
             known = ", ".join([*(flag for _, flag in flags.values()), "--config-dir DIR", "--help"])
@@ -177,6 +178,10 @@ def parse(name: str, command: type[Command], words: Iterable[str]) -> Command:
         else:
             hint = f": dataset.data_folder={word} names recordings" if beginnings else ""
             raise ValueError(f"{word} is not key=value; {name} takes no files{hint}")
+    if typed or overrides:
+        from phonaut.config.aliases import check_once
+
+        check_once([*typed, *overrides])
     check_paths(name, command, paths)
     return command(paths=tuple(paths), overrides=tuple(overrides), **values)
 

@@ -31,6 +31,7 @@ from phonaut.tasks.cross_validation import is_few
 from phonaut.training.trainer_options import n_processes
 
 PLACE = ("output_dir=", "experiment_id=")
+MOST_COMPOSED = 300  # configurations of a grid, 0.05 s each
 SEARCHES = ("grid", "nevergrad", "optuna")
 RANKS = ("TORCHELASTIC_RUN_ID", "LOCAL_RANK")  # of a process that torchrun or Lightning started
 LAUNCHERS = {"joblib": "joblib", "submitit_local": "submitit", "submitit_slurm": "submitit", "ray": "ray"}
@@ -83,6 +84,26 @@ def choice_problems(texts: Sequence[str]) -> list[str]:
     sweepers = [text.partition("=")[2] for text in texts if key_of(text) == "hydra/sweeper"]
     return wrong + [f"hydra/sweeper={name} is none of {', '.join(SEARCHES)}{did_you_mean(name, SEARCHES)}"
                     for name in sweepers if name not in SEARCHES]  # fmt: skip
+
+
+def check_combinations(constants: Sequence[str], combinations: Sequence[Sequence[str]]) -> None:
+    """Refuse a grid with a configuration that cannot be run, before any is trained; a long one is tried value by value.
+
+    Raises:
+        ConfigurationError: each problem once, with the first values that have it.
+    """
+    if len(combinations) > MOST_COMPOSED:  # each value is then tried once, beside whatever comes first with it
+        first: dict[str, Sequence[str]] = {}
+        for words in combinations:
+            for word in words:
+                first.setdefault(word, words)
+        combinations = list({tuple(words): words for words in first.values()}.values())
+    found: dict[str, str] = {}
+    for words in combinations:
+        for problem in draft([*constants, *words])[1]:
+            found.setdefault(problem, "" if problem.startswith(tuple(words)) else f"{' '.join(words)}: ")
+    if found:
+        raise ConfigurationError([first + problem for problem, first in found.items()])
 
 
 def in_a_sentence(message: str, words: Sequence[str]) -> str:
@@ -165,6 +186,8 @@ class SweepTask:
                 sweep.empty()
             check_same(sweep, about, space, self.words)
             n_trials, n_jobs, search = self.search_of(sweep, space, about, options)
+            if isinstance(search, Grid):
+                check_combinations(constants, search.new)
             sweep.begin({**about, "space": spelled(space, self.words)})
             print(f"sweep      {folder}\nto resume  {as_typed(about['command'])}", flush=True)
             is_search = about["search"] != "grid"

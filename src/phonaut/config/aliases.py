@@ -282,6 +282,23 @@ def current_overrides(words: Sequence[str]) -> list[str]:
     return translated
 
 
+def check_once(words: Iterable[str]) -> None:
+    """Refuse a group or key that was typed twice with different values, under whichever of its names.
+
+    Raises:
+        ValueError: with both words.
+
+    >>> check_once(["model=lstm", "seed=1", "model=lstm"])
+    """
+    typed: dict[str, tuple[str, str]] = {}
+    for word in words:
+        for new in with_bits(current_override(word)):
+            key, equals, value = new.partition("=")
+            before, given = typed.setdefault(key.lstrip("+~"), (word, equals + value))
+            if given != equals + value:
+                raise ValueError(f"{key.lstrip('+~')} is typed twice, {before} and {word}: leave one out")
+
+
 def current(config: Any, path: str = "") -> Any:
     """A stored configuration, plain containers, with today's names; what has none of the old ones is as it was.
 

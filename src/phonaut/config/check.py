@@ -85,7 +85,7 @@ def problems(config: Config, overrides: Sequence[str] = (), typed: Mapping[str, 
         wrong += [f"{one} watches the validation, and trainer.limit_val_batches=0: leave one out"
                   for one in watchers(config)]  # fmt: skip
     n_epochs, n_steps = config.trainer["max_epochs"], config.trainer["max_steps"]
-    if isinstance(n_epochs, int) and n_epochs < 1 and isinstance(n_steps, int) and n_steps < 1:
+    if n_epochs == 0 or (n_epochs == -1 and isinstance(n_steps, int) and n_steps < 1):
         wrong.append(f"trainer.max_epochs={n_epochs}: must be >= 1")
     if (n := config.trainer.get("num_nodes", 1)) != 1 and place().n == 1:
         wrong.append(f"trainer.num_nodes={n} would wait for the other machines for ever: start it on each with "

@@ -181,7 +181,7 @@ def find_folder(path: str | Path, *, otherwise: str = "") -> Path:
         same = [name for name in beside if composed(name).casefold() == composed(part).casefold()]
         if not same:
             near = nearest(part, beside) if beside else []
-            hint = f" (in {parent} there are: {', '.join(near)})" if near else ""
+            hint = f" (in {parent} there are: {', '.join(near)}{' ...' * (len(near) < len(beside))})" if near else ""
             there = "" if depth == len(missing) - 1 else f": there is no {parent / part}"
             raise ValueError(f"dataset.data_folder={path} does not exist{there}{hint}{otherwise}")
         parent = parent / same[0]

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from phonaut.metrics import Estimate
+from phonaut.names import some
 
 NONE = "–"
 
@@ -191,14 +192,14 @@ def figure(number: float) -> str:
 
 
 def trained_speakers(folder: Mapping[str, Any]) -> str:
-    """The sentence on speakers of a scored folder whom the model was trained on; empty: there are none."""
+    """The sentence on speakers of a scored folder whom the model was trained or validated on; empty: there are none."""
     known, n = folder.get("trained_speakers", []), folder.get("n_speakers", 0)
     if known is None:
         return "whether the model was trained on the same speakers is not known: its prepared corpus is gone"
-    if not known:
-        return ""
-    named = ", ".join(known[:10]) + (" ..." if len(known) > 10 else "")
-    return (
-        f"{len(known)} of {n} have the names of speakers whom the model was trained on ({named}): where these are the "
-        "same people, the figures do not tell about new ones"
+    found = {"trained": known, "validated": folder.get("validation_speakers", [])}
+    said = "; ".join(
+        f"{len(names)} of {n} have the names of speakers whom the model was {how} on ({some(names, 10)})"
+        for how, names in found.items()
+        if names
     )
+    return f"{said}: where these are the same people, the figures do not tell about new ones" if said else ""

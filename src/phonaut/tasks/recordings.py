@@ -130,7 +130,8 @@ def name_beside_splits(name: str, kind: str) -> str:
 def about_folder(
     run: Path, name: str, tested: PreparedCorpus, refused: Sequence[dict[str, str]], trained: str | None
 ) -> None:
-    """Write down, in a run, where a folder that it scored is prepared, what was refused, and whom it was trained on.
+    """Write down, in a run, where a folder that it scored is prepared, what was refused of it, and which speakers the run
+    was trained or validated on.
 
     Args:
         run: its folder.
@@ -144,8 +145,10 @@ def about_folder(
         speakers = speakers_of(tested, "test")
         about["n_speakers"] = len(speakers)
         try:
-            known = speakers_of(PreparedCorpus(Path(trained)), "train", "validation")
+            own = PreparedCorpus(Path(trained))
+            known = speakers_of(own, "train")
             about["trained_speakers"] = sorted(speakers & known)
+            about["validation_speakers"] = sorted(speakers & speakers_of(own, "validation") - known)
         except (ValueError, OSError):
             about["trained_speakers"] = None  # it was deleted since
     write_json(run / FOLDERS_FILE, read_json(run / FOLDERS_FILE, {}) | {name: about})

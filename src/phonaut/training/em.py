@@ -155,13 +155,19 @@ class EM(SpeechClassifier):
         self.validation_statistics.loss = torch.tensor([-total, float(n_frames)], dtype=torch.float64)
 
     def publish(self, stage: str, statistics: EpochStatistics) -> dict[str, float]:
-        """As for every classifier; of training there are log-likelihoods, and no scores."""
+        """As for every classifier; of training there are log-likelihoods, and no scores.
+
+        What is counted has no likelihood, and a split without spans no figure: neither is in the history.
+        """
         if stage == "validation":
-            return super().publish(stage, statistics)
+            figures = super().publish(stage, statistics)
+            return figures if statistics.reduced(self.trainer.strategy).loss[1] else {}
         loss = float(statistics.loss[0] / statistics.loss[1].clamp(min=1))
         self.log("train/loss", loss, prog_bar=True)
         for name, value in zip(self.classes, self.curves[-1], strict=True):
             self.log(f"log_likelihood/{name}", value)
+        if not self.densities.is_density:
+            return {}
         return {"train/loss": loss, "train/log_likelihood": -loss}
 
     def on_train_epoch_end(self) -> None:

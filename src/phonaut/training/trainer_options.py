@@ -54,7 +54,8 @@ def trainer_problems(trainer: Mapping[str, Any]) -> list[str]:
     given = {key: value for key, value in trainer.items() if value is not None}
     for key, least in LEAST.items():
         if key in given and not (is_whole(given[key]) and given[key] >= least):
-            wrong.append(f"trainer.{key}={given[key]}: must be a whole number >= {least}")
+            range_ = "1, or -1 with trainer.max_steps" if key == "max_epochs" else least
+            wrong.append(f"trainer.{key}={given[key]}: must be a whole number >= {range_}")
     for key in SHARES:
         if key in given and not is_share(given[key], least=key in POSITIVE):
             low = "above 0" if key in POSITIVE else "0"

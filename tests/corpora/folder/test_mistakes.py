@@ -52,6 +52,8 @@ def test_recordings_without_class_folders(tmp_path: Path) -> None:
     assert "lie directly in" in text
     assert "mine/labels.csv with columns path,label,speaker" in text
     assert "dataset.word_pattern=" in text
+    (tmp_path / "mine" / "loop").symlink_to(".")
+    assert message(data_folder=tmp_path / "mine") == text, "a link back changes nothing"
 
 
 def test_the_folder_of_one_class(tmp_path: Path) -> None:

@@ -160,6 +160,14 @@ def test_a_listed_file_that_is_gone_is_refused(folder: Path, listed: Any) -> Non
     assert line["reason"] == "not readable as audio: No such file or directory"
 
 
+def test_a_speaker_of_whom_nothing_is_kept_is_named_beside_how_the_corpus_is_divided(folder: Path, listed: Any) -> None:
+    items = [Utterance(name, folder / f"{name}.wav", "train", name[0], "w") for name in ("good", "gone")]
+    assert prepare(listed(items), sample_rate=RATE).notes == ["a list"]
+    items[1] = Utterance("lost", folder / "gone.wav", "train", "l", "w")
+    *_, note = prepare(listed(items), sample_rate=RATE).notes
+    assert note == "1 speaker is in no split, for all their recordings were refused: l"
+
+
 def clipped() -> np.ndarray:
     return np.clip(20 * OTHER, -1, 1)
 
@@ -170,6 +178,7 @@ REMARKED: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "clipped floats": ("x.wav", writes(clipped(), RATE, subtype="FLOAT"), "clipped"),
     "beyond full scale": ("x.wav", holding(1.5), "samples beyond full scale, clipped"),
     "stereo": ("x.wav", writes(np.stack([OTHER, GOOD], axis=1), RATE), "2 channels mixed to one"),
+    "opposite channels": ("x.wav", writes(np.stack([OTHER, -OTHER], axis=1), RATE), "silent; 2 channels mixed to one"),
     "8 kHz": ("x.wav", writes(OTHER[:4000], 8000), "resampled from 8000 Hz"),
     "44.1 kHz": ("x.wav", writes(np.tile(OTHER, 3)[:22050], 44100), "resampled from 44100 Hz"),
     "48 kHz": ("x.wav", writes(np.tile(OTHER, 3), 48000), "resampled from 48000 Hz"),

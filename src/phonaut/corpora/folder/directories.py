@@ -76,7 +76,11 @@ class Directories:
         folders = entries(str(root), refused)[1]
         noise = find_noise_folder(root, folders)
         self._noise = noise.name if noise else None
-        self._inside = {name: _folders_with_audio(root / name) for name in folders if name != self._noise}
+        self._inside: dict[str, set[str]] = {name: set() for name in folders if name != self._noise}
+        for relative, _ in walk(root, refused):
+            first, _, rest = relative.partition("/")
+            if first in self._inside:
+                self._inside[first].add(rest.partition("/")[0])
         classes = {name: below for name, below in self._inside.items() if below}
         if word_pattern is None:
             self._places = find_places(root, classes)

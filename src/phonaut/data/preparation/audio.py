@@ -299,9 +299,9 @@ def read(file: SoundFile, recording: Recording, levels: Counter[str], n: int) ->
             levels["beyond"] += 1
             block = block.clip(-1.0, 1.0)
     levels["clipped"] += int(np.count_nonzero(magnitudes >= 0.9999 * full))
-    levels["sounding"] += int(np.count_nonzero(block))
     levels["samples"] += block.size
     mono: Samples = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+    levels["sounding"] += int(np.count_nonzero(mono if block.shape[1] == 1 else in_16_bits(mono)))
     return mono
 
 

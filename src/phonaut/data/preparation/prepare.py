@@ -219,7 +219,13 @@ def tables(corpus: DividedCorpus, folder: Path, sample_rate: float) -> Iterator[
     remarks = {"n_remarks": ledger.n_remarks, "remarks": dict(ledger.remarks.most_common())}
     if genders := {name: of for name, of in sorted(genders_of(corpus).items()) if name in set(counts["speakers"])}:
         about["genders"] = genders
-    about |= ledger.about | {"notes": corpus.notes()} | counts | {"n_refused": ledger.n_refused} | remarks
+    about |= (
+        ledger.about
+        | {"notes": corpus.notes() + ledger.notes(counts["speakers"])}
+        | counts
+        | {"n_refused": ledger.n_refused}
+        | remarks
+    )
     write_json(folder / SUMMARY, about)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     write_json(folder / FILES, {str(path.relative_to(folder)): measured(path) for path in files})

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from phonaut.data.preparation.clip_window import Placement
 from phonaut.data.prepared import REFUSED, REMARKS
-from phonaut.data.utterance import SPLITS, Utterance
+from phonaut.data.utterance import SILENCE, SPLITS, Utterance
 from phonaut.files import naming, write_line
-from phonaut.names import printable
+from phonaut.names import printable, some
 
 
 class Ledger:
@@ -20,6 +21,7 @@ class Ledger:
 
     Attributes:
         about: further keys of the summary.
+        speakers: of what was refused.
     """
 
     def __init__(self, stack: ExitStack, folder: Path, spool: BinaryIO) -> None:
@@ -30,6 +32,7 @@ class Ledger:
         self.remarks: Counter[str] = Counter()
         self.examples: dict[str, str] = {}  # of what was refused, by split
         self.about: dict[str, Any] = {}
+        self.speakers: set[str] = set()
 
     def append(self, utterance: Utterance, placement: Placement) -> None:
         """List an utterance."""
@@ -40,6 +43,8 @@ class Ledger:
         """Write down an utterance that is left out."""
         path = printable(utterance.path)
         self.examples.setdefault(str(utterance.split), f"{path}: {reason}")
+        if utterance.word != SILENCE:
+            self.speakers.add(utterance.speaker)
         self.refuse_file({"path": path, "reason": reason, "cut": printable(utterance.id)})
 
     def refuse_file(self, line: dict[str, str]) -> None:
@@ -53,6 +58,12 @@ class Ledger:
         self.n_remarks += 1
         self.remarks.update(remarks)
         write_line(self.remarked, path=printable(utterance.path), remark="; ".join(remarks))
+
+    def notes(self, kept: Iterable[str]) -> list[str]:
+        """A note on the speakers of whom nothing is among the `kept` ones: how a corpus is divided counts them."""
+        lost = sorted(self.speakers - {"", *kept})
+        who = f"{len(lost)} speakers are" if len(lost) > 1 else "1 speaker is"
+        return [f"{who} in no split, for all their recordings were refused: {some(lost)}"] if lost else []
 
     def check_splits(self, name: str, splits: dict[str, Any]) -> None:
         """Refuse a corpus of which a split came to nothing.

@@ -43,6 +43,10 @@ class Grid:
         space: what is swept.
         known: words of trials that are there already, which keep their numbers.
 
+    Attributes:
+        new: words of the others.
+        combinations: of all.
+
     Raises:
         ValueError: an interval is swept, which has no values to take one by one.
     """
@@ -53,7 +57,9 @@ class Grid:
                 raise ValueError(f"{one.key}: a grid takes values one by one, and an interval has too many: add "
                                  "hydra/sweeper=optuna, or list values with commas between")  # fmt: skip
         new = itertools.product(*([f"{one.key}={text}" for text in one.texts] for one in space))
-        self.combinations = [*map(list, known), *(words for words in map(list, new) if words not in map(list, known))]
+        before = [*map(list, known)]
+        self.new = [words for words in map(list, new) if words not in before]
+        self.combinations = [*before, *self.new]
 
     def ask(self, number: int) -> list[str]:
         """The words of a combination."""

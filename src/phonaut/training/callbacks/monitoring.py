@@ -41,7 +41,11 @@ class EpochLines(HistoryCallback):
             return
         last = history[-1]
         if "train/loss" not in last:  # of systems that train in steps of their own, and say when they are done
-            figures = (f"{key.partition('/')[2]} {last[key]:.4g}" for key in last if key.startswith("train/"))
+            figures = [f"{key.partition('/')[2]} {last[key]:.4g}" for key in last if key.startswith("train/")]
+            if "validation/accuracy" in last:
+                figures.append(f"validation accuracy {last['validation/accuracy']:.1%}")
+            if not figures:  # of what is counted, where nothing is validated
+                return
             print(f"step {int(last['epoch']) + 1:3d}   {'   '.join(figures)}   {last['seconds']:.0f} s", flush=True)
             return
         accuracy, validated = (
