@@ -130,8 +130,8 @@ def name_beside_splits(name: str, kind: str) -> str:
 def about_folder(
     run: Path, name: str, tested: PreparedCorpus, refused: Sequence[dict[str, str]], trained: str | None
 ) -> None:
-    """Write down, in a run, where a folder that it scored is prepared, what was refused of it, and which speakers the run
-    was trained or validated on.
+    """Write down, in a run, where a folder that it scored is prepared, what was refused of it, and whom the run was
+    trained or validated on.
 
     Args:
         run: its folder.
