@@ -11,7 +11,14 @@ from helpers.runs_of_tones import write_tones
 from phonaut.cli import main
 
 TONES = ["dataset=folder", "dataset.data_folder=tones"]
-TRAIN = ["train", *TONES, "model=majority", "trainer.max_epochs=1", "trainer.enable_progress_bar=false"]
+TRAIN = [
+    "train",
+    *TONES,
+    "protocol=by_speaker",
+    "model=majority",
+    "trainer.max_epochs=1",
+    "trainer.enable_progress_bar=false",
+]
 AGAIN = f"phonaut {' '.join(TRAIN)} output_dir=stopped experiment_id=b"
 
 
@@ -118,7 +125,9 @@ def test_double_precision_trains_on_augmented_recordings() -> None:
 def test_what_is_refused_leaves_nothing(
     words: list[str], said: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*(word for word in TRAIN if word != "model=majority"), "output_dir=new/er", *words]) == 2
+    typed = {word.partition("=")[0] for word in (*words, "model=tc-res8")}
+    others = [word for word in TRAIN if word.partition("=")[0] not in typed]
+    assert main([*others, "output_dir=new/er", *words]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
     assert not (home / "new").exists(), list((home / "new").rglob("*"))
 

@@ -125,7 +125,7 @@ def test_files_of_other_rates_and_pipes_say_the_same_on_paper_and_on_screen(
     ("words", "said"),
     [
         (["tc-res8", "gone.wav"], "no such recording: gone.wav"),
-        (["tc-res8", "tones"], "no such recording: tones"),
+        (["tc-res8", "tones"], "tones is a folder: name a recording in it, or phonaut predict RUN tones"),
         (["tc-res8", "said.wav", "hop_ms=10"], "goes on from hop to hop: leave it out"),
         (["tc-res8", "said.wav", "sample_rate=8000"], "sample_rate= is of bare samples from standard input"),
         (["tc-res8", "said.wav", "output=a.csv"], "must end in .jsonl (JSON lines) or .txt (labels of Audacity)"),

@@ -90,7 +90,7 @@ class Predictions:
         """Write all columns to an `.npz` file, and the decisions to a `.csv` beside it, each atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
         write_arrays(path, {name: getattr(self, name) for name in (*COLUMNS, "classes")} | dict(self.columns))
-        if self.scores.shape[1] == len(self.classes):
+        if len(self.classes) and self.scores.shape[1] == len(self.classes):
             write_text(path.with_name(f"{path.stem}.csv"), self.as_csv())
 
     def as_csv(self) -> str:

@@ -33,7 +33,7 @@ def test_a_folder_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) ->
     make(tmp_path, "recordings/yes/a_1.wav", "other/x")
     text = message(data_folder=tmp_path / "recordngs")
     assert "does not exist" in text
-    assert "there are: recordings): where are your recordings? Type dataset.data_folder=PATH" in text
+    assert "there are: recordings ...): where are your recordings? Type dataset.data_folder=PATH" in text
     assert f"there is no {tmp_path / 'what'}" in message(data_folder=tmp_path / "what" / "ever")
 
 

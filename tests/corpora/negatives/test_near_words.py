@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from phonaut.corpora.negatives.near_words import Phones, Sounds, alike, halves, near_words, replaced
@@ -42,6 +42,7 @@ def test_edits_and_parts_are_those_of_trying_every_way(phones: Phones, words: li
     st.dictionaries(st.sampled_from(["one", "two"]), st.lists(WORD, min_size=1, max_size=2), min_size=1),
     st.dictionaries(st.text("abc", min_size=1, max_size=3), st.lists(WORD, min_size=1, max_size=2), max_size=20),
 )
+@example({"one": [("AH",), ("AH", "B")]}, {"a": [("AH",) * 5, ("B",)]})
 def test_near_words_are_all_words_that_are_near_and_no_others(
     wanted: dict[str, list[Phones]], said: dict[str, list[Phones]]
 ) -> None:

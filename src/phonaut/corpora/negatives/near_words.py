@@ -98,13 +98,14 @@ def near_words(wanted: Mapping[str, Collection[Phones]], said: Mapping[str, Sequ
     """
     longest = MOST_EDITS + max((len(phones) for ways in wanted.values() for phones in ways), default=0)
     rows = [(word, phones) for word, ways in said.items() for phones in ways if len(phones) <= longest]
-    sounds, merged = Sounds([phones for _, phones in rows]), Sounds([alike(phones) for _, phones in rows])
-    names = np.array([word for word, _ in rows], dtype=np.str_)
+    sounds, names = Sounds([phones for _, phones in rows]), np.array([word for word, _ in rows], dtype=np.str_)
+    every = [(word, alike(phones)) for word, ways in said.items() for phones in ways]  # a wanted one may be in any
+    merged, all_names = Sounds([phones for _, phones in every]), np.array([word for word, _ in every], dtype=np.str_)
     distance = {text: np.full(len(rows), MOST_EDITS + 1) for text in wanted}
     taken: set[str] = set()
     for text, ways in wanted.items():
         for phones in ways:
-            taken.update(names[merged.hold(alike(phones))].tolist())
+            taken.update(all_names[merged.hold(alike(phones))].tolist())
             edits = sounds.edits(phones)
             near = edits <= most_edits(phones)
             distance[text][near] = np.minimum(distance[text][near], edits[near])
