@@ -92,14 +92,17 @@ def _is_number(name: str) -> bool:
 
 
 def as_typed(command: str) -> str:
-    """A command that begins with `phonaut`, by the path of the program where the shell does not find it.
+    """A command that begins with `phonaut`, by the path of the program where the shell finds none, or another one.
 
     >>> as_typed("phonaut train")  # of a program that is not called phonaut
     'phonaut train'
     """
     program = Path(sys.argv[0])
     beside = command.partition(" ")[0]
-    if program.name != "phonaut" or shutil.which("phonaut") is not None or not program.with_name(beside).exists():
+    if program.name != "phonaut" or not program.exists() or not program.with_name(beside).exists():
+        return command
+    found = shutil.which(beside)
+    if found is not None and os.path.samefile(found, program.with_name(beside)):
         return command
     return shlex.quote(str(program.with_name(beside))) + command.removeprefix(beside)
 

@@ -12,6 +12,7 @@ import pytest
 from helpers.processes import Command
 from helpers.runs_of_tones import run_settings, typed, write_tones
 from phonaut.cli import commands, main
+from phonaut.names import as_typed
 from phonaut.runs.run import job_name
 
 
@@ -192,3 +193,14 @@ def test_a_file_of_ones_own_stands_for_the_words_in_it(
 def test_a_key_typed_twice_is_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     assert said in capsys.readouterr().err
+
+
+def test_commands_are_printed_as_the_shell_finds_this_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("ours", "theirs"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "phonaut").touch(mode=0o755)
+    ours = tmp_path / "ours" / "phonaut"
+    monkeypatch.setattr(sys, "argv", [str(ours)])
+    for path, shown in (("ours", "phonaut list"), ("theirs", f"{ours} list"), ("none", f"{ours} list")):
+        monkeypatch.setenv("PATH", str(tmp_path / path))
+        assert as_typed("phonaut list") == shown
