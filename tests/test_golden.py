@@ -70,6 +70,11 @@ DIFFERENCES: dict[str, str] = {
             "window_ms",
         )
     },
+    **{
+        f"{run}/history/0/train/{name}": "what counts or compares has no loss; it was 0"
+        for run in ("fsdd/runs/dtw", "keywords/runs/dtw", "keywords/runs/majority")
+        for name in ("loss", "log_likelihood")
+    },
     "encoders/runs/*/model/guesses": "model.json has what guesses without a network would lose",
     "encoders/configurations/*/augmentation.*": RESOLVED,
     "configurations/*/dataset.corpora/*/corpus/noise_dataset": "what a stored run lacks is as before it was there",

@@ -1,5 +1,6 @@
 """The shells complete commands, groups, choices, keys, values and files."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +38,7 @@ def test_a_line_has_these_words_to_go_on(line: str, expected: list[str]) -> None
 def test_bash_completes_behind_an_equals_sign_and_files(tmp_path: Path) -> None:
     (tmp_path / "recordings").mkdir()
     script = f"""
-phonaut() {{ {sys.executable} -m phonaut "$@"; }}
+phonaut() {{ {shlex.quote(sys.executable)} -m phonaut "$@"; }}
 {SCRIPTS["bash"]}
 ask() {{ COMP_LINE="$1"; COMP_POINT=${{#1}}; COMP_WORDS=($1); _phonaut; echo "${{COMPREPLY[*]}}"; }}
 ask "phonaut train normalizer=ga"

@@ -59,7 +59,7 @@ def command(words: Sequence[str]) -> tuple[int, str, str]:
     """`phonaut words`, within this process: exit status, output, and errors; training is that of before recipes."""
     from phonaut.cli import main
 
-    words = [*words, "recipe=none"] if words[0] == "train" else words
+    words = last_of_each([*words, "recipe=none"]) if words[0] == "train" else words
     out, told = io.StringIO(), io.StringIO()
     argv = list(sys.argv)
     try:
@@ -68,6 +68,12 @@ def command(words: Sequence[str]) -> tuple[int, str, str]:
     finally:
         sys.argv[:] = argv
     return status, out.getvalue(), told.getvalue()
+
+
+def last_of_each(words: Sequence[str]) -> list[str]:
+    """Of words with one key the last: when this was recorded it was what counted."""
+    last = {word.partition("=")[0]: word for word in words if "=" in word}
+    return [word for word in words if last.get(word.partition("=")[0], word) == word]
 
 
 def listed(words: Sequence[str]) -> tuple[list[Cut], list[str]]:
