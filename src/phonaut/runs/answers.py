@@ -140,9 +140,9 @@ class Answers(Trained):
         device = device_of(self.config.trainer)
         source.module.to(device)
         several, is_one = listed(recordings)
-        rate_of_run, clip_s = sample_rate_of(self), (self.corpus.get("summary") or {}).get("clip_s")
+        rate_of_run = sample_rate_of(self)
         with opened(several, rate, rate_of_run, warn) as sounds:
-            files = Files([Part(sound.path) for sound in sounds], clip_s)
+            files = Files([Part(sound.path) for sound in sounds], self.clip_s)
             with prepared_files(files, rate_of_run) as prepared:
                 table = prepared.utterances("test")
                 found = dict(frames_of(source, table, self.config.max_recording_s, device))
@@ -293,10 +293,10 @@ class Answers(Trained):
         task, (several, is_one) = self._classifier, listed(recordings)
         if task is None:
             raise ValueError(f"{self._named()} is no classifier")
-        clip_s, device = (self.corpus.get("summary") or {}).get("clip_s"), device_of(self.config.trainer)
+        device = device_of(self.config.trainer)
         model, found = self.model.to(device).eval(), dict[int, Found]()
         with opened(several, rate, sample_rate_of(self), warn) as sounds:
-            files = Files([Part(sound.path) for sound in sounds], clip_s)
+            files = Files([Part(sound.path) for sound in sounds], self.clip_s)
             with task.opened(self, files, strict=True) as (data, _), torch.inference_mode():
                 assert data is not None  # else one was refused
                 table = data.prepared.utterances("test")

@@ -91,7 +91,7 @@ def export(
         raise ValueError("; ".join(wrong))
     if reason := why_no_onnx(plain):
         raise ValueError(reason)
-    clip_s = (run.corpus.get("summary") or {}).get("clip_s")
+    clip_s = run.clip_s
     is_fixed = isinstance(plain.network, Recurrent) or isinstance(plain.front_end, EncodedFrontEnd)
     if not clip_s and (is_fixed or backend_name != "onnxruntime"):
         raise ValueError(one_length(name, backend_name))

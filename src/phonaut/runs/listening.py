@@ -78,8 +78,7 @@ def listener_of(
     if window_ms is None:
         window_ms = config.window_ms
     if window_ms is None:
-        clip_s = (run.corpus.get("summary") or {}).get("clip_s")
-        window_ms = 1000 * clip_s if clip_s else WINDOW_MS
+        window_ms = 1000 * run.clip_s if run.clip_s else WINDOW_MS
     elif not LEAST_MS <= window_ms <= LONGEST_MS:
         raise ValueError(f"window_ms={window_ms:g}: must be from {LEAST_MS:g} to {LONGEST_MS:g}")
     scores: Scores

@@ -87,7 +87,7 @@ def predict(
         raise ValueError(f"{run.folder} classifies phones within recordings whose phones lie somewhere: phonaut align "
                          "finds them, phonaut evaluate classifies them")  # fmt: skip
     least = threshold_of(run, reject=reject, threshold=threshold)
-    clip_s = (run.corpus.get("summary") or {}).get("clip_s")
+    clip_s = run.clip_s
     with opened(recordings, rate, sample_rate_of(run), note) as sounds:
         by_path = {sound.path: sound for sound in sounds}
         noted, problems, n_answered = set[str](), list[str](), 0

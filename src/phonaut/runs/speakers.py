@@ -138,7 +138,7 @@ class Speakers:
         config = self.run.config
         encoder = config.encoder
         of_encoder = [encoder.built, encoder.mode, encoder.layer, encoder.n_components]
-        parts = [config.features, config.normalizer, config.model, of_encoder, self.task.trim, self.clip_s]
+        parts = [config.features, config.normalizer, config.model, of_encoder, self.task.trim, self.run.clip_s]
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode())
         with (self.run.folder / "model.safetensors").open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
@@ -148,11 +148,6 @@ class Speakers:
     def sample_rate(self) -> int:
         """Of the model, Hz."""
         return int(self.run.config.features["sample_rate"])
-
-    @property
-    def clip_s(self) -> float | None:
-        """Length that the run's recordings were fitted to, seconds."""
-        return (self.run.corpus.get("summary") or {}).get("clip_s")
 
     @cached_property
     def cohort(self) -> Any:
@@ -483,7 +478,7 @@ class Speakers:
                 raise BadRecordingError(f"longer than {most_s:g} s, which is the most that the run takes")
         samples = np.concatenate(parts)
         whole = samples.astype(np.float32) if recording.is_float else samples * np.float32(1 / 32768)
-        _, place = clip_window(Utterance(path.stem, path, "test", word="?"), recording, rate, self.clip_s)
+        _, place = clip_window(Utterance(path.stem, path, "test", word="?"), recording, rate, self.run.clip_s)
         audio = np.zeros(place.n_samples, np.float32)
         audio[place.before : place.before + place.valid] = whole[place.start : place.start + place.valid]
         return audio

@@ -41,6 +41,11 @@ class Trained:
     history: list[dict[str, float]]
     model: SpeechModel
 
+    @property
+    def clip_s(self) -> float | None:
+        """Length that the recordings of its corpus were fitted to, seconds; None: each has its own."""
+        return (self.corpus.get("summary") or {}).get("clip_s")
+
 
 @dataclass(frozen=True)
 class Request:

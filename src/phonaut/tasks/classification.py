@@ -319,8 +319,7 @@ class Classification(Task):
 
     def predict(self, run: Trained, recordings: list[Path]) -> list[Answer]:
         """The class of each recording, which is one span as a whole."""
-        clip_s = (run.corpus.get("summary") or {}).get("clip_s")
-        files = Files([Part(path) for path in recordings], clip_s)
+        files = Files([Part(path) for path in recordings], run.clip_s)
         return list(self.answers(run, files, strict=True)[0].values())
 
     def answers(self, run: Trained, files: Files, *, strict: bool = False) -> tuple[dict[int, Answer], list[str]]:
