@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from phonaut.deploy.density_graph import DensityGraph, why_no_graph
+from phonaut.deploy.density_graph import DensityGraph, why_no_density_graph
 from phonaut.deploy.prototype_graph import PrototypesGraph
 from phonaut.models.em_classifier import Segments
 from phonaut.models.generative_classifier import GenerativeClassifier
@@ -69,6 +69,9 @@ def test_that_of_prototypes_has_their_scores_too(n_parts: int) -> None:
 
 def test_flows_are_said_to_have_none() -> None:
     flows = GenerativeClassifier(n_features=WIDTH, n_classes=2, density="phonaut.hmm.emissions.FlowEmissions")
-    assert why_no_graph(flows) == "FlowEmissions are not exported: Gaussian mixtures, and HMMs of them, are"
+    assert (
+        why_no_density_graph(flows.density)
+        == "FlowEmissions are not exported: Gaussian mixtures, and HMMs of them, are"
+    )
     with pytest.raises(ValueError, match="FlowEmissions are not exported"):
         DensityGraph(flows)

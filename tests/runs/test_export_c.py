@@ -89,6 +89,7 @@ def test_a_run_in_floating_point_is_rounded_where_it_is_asked_for(
         (["backend=tflite"], "backend=tflite is none of c, "),
         (["backend=c", "model=lstm", "compress=linear_8_8_8"], "recurrent networks in few bits"),
         (["backend=c", "model=gmm"], "model=gmm is not exported"),
+        (["model=genhmm", "backend=onnxruntime"], "GenEmissions are not exported"),
         (["backend=c", "task=verification", "model=gmm_ubm", "target=speaker"], "backend=c has no effect"),
     ],
 )

@@ -16,13 +16,10 @@ from phonaut.models.generative_classifier import DURATIONS, GenerativeClassifier
 NEVER = -1e30  # in place of -inf, of which differences are not numbers
 
 
-def why_no_graph(network: nn.Module) -> str | None:
-    """Why the densities of a classifier have no graph, in one sentence; None where they have one."""
-    if not isinstance(network, GenerativeClassifier):
-        return f"{type(network).__name__} is not exported"
-    kind = type(network.models[0].emissions)
+def why_no_density_graph(kind: object) -> str | None:
+    """Why a classifier whose states have emissions of a class has no graph, in one sentence; None where it has one."""
     if kind is not MixtureEmissions:
-        return f"{kind.__name__} are not exported: Gaussian mixtures, and HMMs of them, are"
+        return f"{getattr(kind, '__name__', kind)} are not exported: Gaussian mixtures, and HMMs of them, are"
     return None
 
 
@@ -46,7 +43,7 @@ class DensityGraph(nn.Module):
 
     def __init__(self, network: GenerativeClassifier) -> None:
         super().__init__()
-        if reason := why_no_graph(network):
+        if reason := why_no_density_graph(network.density):
             raise ValueError(reason)
         emissions = [model.emissions for model in network.models]
         whole = MixtureEmissions.joined(emissions)  # type: ignore[arg-type]

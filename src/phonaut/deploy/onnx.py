@@ -19,12 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from phonaut.arrays import Array
-from phonaut.deploy.density_graph import DensityGraph, why_no_graph
+from phonaut.deploy.density_graph import DensityGraph
 from phonaut.deploy.prototype_graph import PrototypesGraph
 from phonaut.deploy.quantized_graph import QuantizedGraph
 from phonaut.files import write_bytes
-from phonaut.models.em_classifier import EMClassifier
-from phonaut.models.prototypes import Prototypes
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.convolutional import ConvolutionalNetwork
 from phonaut.networks.recurrent import Recurrent
@@ -61,9 +59,7 @@ class FromFeatures(nn.Module):
 
 def why_no_onnx(model: SpeechModel) -> str | None:
     """Why a model cannot be exported, in one sentence; None where it can."""
-    if isinstance(model.network, EMClassifier) and not isinstance(model.network, Prototypes):
-        return why_no_graph(model.network)
-    if not isinstance(model.network, (ConvolutionalNetwork, Recurrent, Prototypes, *GRAPHS)):
+    if not isinstance(model.network, (ConvolutionalNetwork, Recurrent, *GRAPHS)):
         return f"{type(model.network).__name__} is not exported: networks of convolutions and recurrences are"
     return None
 

@@ -15,7 +15,6 @@ import torch
 
 from phonaut.arrays import Array, spread
 from phonaut.deploy.backends import Written, backend, in_floating_point, problems
-from phonaut.deploy.onnx import why_no_onnx
 from phonaut.deploy.streaming import StreamingModel, why_no_stream
 from phonaut.files import atomic_folder, write_json, write_text
 from phonaut.models.encoded import EncodedFrontEnd
@@ -87,10 +86,9 @@ def export(
     config = run.config
     plain, name = in_floating_point(run.model), str(config.choices["model"])
     has_bits = compress is not None or isinstance(run.model.network, QuantizedNetwork)
-    if wrong := problems(backend_name, type(plain.network), has_bits=has_bits, model=name):
+    density = getattr(plain.network, "density", None)
+    if wrong := problems(backend_name, type(plain.network), has_bits=has_bits, model=name, density=density):
         raise ValueError("; ".join(wrong))
-    if reason := why_no_onnx(plain):
-        raise ValueError(reason)
     clip_s = run.clip_s
     is_fixed = isinstance(plain.network, Recurrent) or isinstance(plain.front_end, EncodedFrontEnd)
     if not clip_s and (is_fixed or backend_name != "onnxruntime"):

@@ -19,6 +19,7 @@ from phonaut.data.prepared import PreparedCorpus
 from phonaut.deploy import backends
 from phonaut.files import expanded, read_json, write_arrays
 from phonaut.models.encoded import EncodedFrontEnd
+from phonaut.models.generative_classifier import density_of
 from phonaut.models.speech_model import SpeechModel
 from phonaut.networks.convolutional import ConvolutionalNetwork
 from phonaut.networks.mockingjay import Mockingjay
@@ -154,7 +155,14 @@ class Classification(Task):
             )
         if config.backend is not None:
             name, has_bits = str(config.choices["model"]), bool(config.compress)
-            problems += backends.problems(config.backend, class_of(config.model), has_bits=has_bits, model=name)
+            density = config.model.get("density")
+            problems += backends.problems(
+                config.backend,
+                class_of(config.model),
+                has_bits=has_bits,
+                model=name,
+                density=None if density is None else density_of(density),
+            )
         names = ("batch_size", "labels_pct", "labels_each", "n_workers", "context_s", "max_recording_s")
         problems += [
             *added_data.problems(config),

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from phonaut.arrays import Array
-from phonaut.deploy.density_graph import DensityGraph
+from phonaut.deploy.density_graph import DensityGraph, why_no_density_graph
 from phonaut.deploy.prototype_graph import PrototypesGraph
 from phonaut.deploy.quantized_graph import QuantizedGraph
 from phonaut.deploy.rounded_steps import Form
@@ -75,8 +75,11 @@ def backend(name: str) -> Any:
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
 
 
-def problems(name: str, network: type, *, has_bits: bool, model: str) -> list[str]:
-    """Why networks of a class, which users know as `model`, cannot be exported for a backend: known beforehand."""
+def problems(name: str, network: type, *, has_bits: bool, model: str, density: object = None) -> list[str]:
+    """Why networks of a class, which users know as `model`, cannot be exported for a backend: known beforehand.
+
+    Of a classifier by densities, `density` is the class of its emissions.
+    """
     try:
         runtime = backend(name)
     except ValueError as error:
@@ -85,6 +88,8 @@ def problems(name: str, network: type, *, has_bits: bool, model: str) -> list[st
     if not issubclass(network, (*kinds, *GRAPHS) if runtime.DENSITIES else kinds):
         are = ", Gaussian mixtures and HMMs of them are" if runtime.DENSITIES else " are"
         return [f"backend={name}: model={model} is not exported: networks of convolutions and recurrences{are}"]
+    if density is not None and (reason := why_no_density_graph(density)):
+        return [f"backend={name}: {reason}"]
     if issubclass(network, Recurrent) and (has_bits or not runtime.FLOAT):
         return [
             f"backend={name}: recurrent networks in few bits have no kernels there: leave compress= or backend= out"
