@@ -82,21 +82,11 @@ def export(
         ValueError: the run cannot be exported, or the folder holds other files.
     """
     runtime = backend(backend_name)
-    check(run, folder, overwrite=overwrite)
-    config = run.config
-    plain, name = in_floating_point(run.model), str(config.choices["model"])
-    has_bits = compress is not None or isinstance(run.model.network, QuantizedNetwork)
-    density = getattr(plain.network, "density", None)
-    if wrong := problems(backend_name, type(plain.network), has_bits=has_bits, model=name, density=density):
-        raise ValueError("; ".join(wrong))
-    clip_s = run.clip_s
-    is_fixed = isinstance(plain.network, Recurrent) or isinstance(plain.front_end, EncodedFrontEnd)
-    if not clip_s and (is_fixed or backend_name != "onnxruntime"):
-        raise ValueError(one_length(name, backend_name))
+    check(run, folder, backend_name, compress, overwrite=overwrite)
+    config, clip_s, name = run.config, run.clip_s, str(run.config.choices["model"])
     classes = list(run.about["classes"])
     data = speech_data(config, prepared_corpus(config), classes)
     if compress is not None:
-        check_not_rounded(run)
         scheme = Scheme.of(compress)
         progress(f"rounding to {scheme}, with ranges of up to {N_CALIBRATION} training recordings")
         round_network(run.model, scheme, data.batches("train"))
@@ -147,16 +137,6 @@ def one_length(model: str, backend_name: str) -> str:
     )
 
 
-def check_not_rounded(run: LoadedRun) -> None:
-    """Refuse a run that was trained in few bits.
-
-    Raises:
-        ValueError: it was.
-    """
-    if isinstance(run.model.network, QuantizedNetwork):
-        raise ValueError(f"{run.folder} was trained with compress={run.model.network.scheme}: leave compress= out")
-
-
 def with_input(run: LoadedRun, call: Callable[[Array], Array], given: str) -> Callable[[Array], Array]:
     """A file as a function of audio `(1, S)`, whatever it takes."""
     if given == "audio":
@@ -196,8 +176,8 @@ def latencies(
     return result
 
 
-def check(run: LoadedRun, folder: Path, *, overwrite: bool) -> None:
-    """Refuse what cannot be exported, and a folder that holds something else.
+def check(run: LoadedRun, folder: Path, backend_name: str, compress: str | None, *, overwrite: bool) -> None:
+    """Refuse what cannot be exported for a backend, and a folder that holds something else.
 
     Raises:
         ValueError: it is so.
@@ -211,6 +191,16 @@ def check(run: LoadedRun, folder: Path, *, overwrite: bool) -> None:
         raise ValueError(f"{folder} holds other files: choose another output=")
     if there and not overwrite:
         raise ValueError(f"{folder} is there already: overwrite=true replaces it, output= writes elsewhere")
+    plain, name, network = in_floating_point(run.model), str(run.config.choices["model"]), run.model.network
+    about: dict[str, Any] = {"model": name, "density": getattr(plain.network, "density", None)}
+    is_rounded = isinstance(network, QuantizedNetwork)
+    if wrong := problems(backend_name, type(plain.network), has_bits=is_rounded or compress is not None, **about):
+        raise ValueError("; ".join(wrong))
+    if isinstance(network, QuantizedNetwork) and compress is not None:
+        raise ValueError(f"{run.folder} was trained with compress={network.scheme}: leave compress= out")
+    is_fixed = isinstance(plain.network, Recurrent) or isinstance(plain.front_end, EncodedFrontEnd)
+    if not run.clip_s and (is_fixed or backend_name != "onnxruntime"):
+        raise ValueError(one_length(name, backend_name))
 
 
 def parity_of(run: LoadedRun, data: Any, runtime: Callable[[Array], Array], split: str, n: int) -> Parity:
