@@ -8,13 +8,13 @@ corpus or the model chooses comes as its own file says, and the words of the rec
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from phonaut.checks import fits, types_of
 from phonaut.config.nodes import class_of
 from phonaut.config.plugins import CONF, config_dirs
 from phonaut.config.schema import Config
@@ -119,7 +119,7 @@ def is_for_padding(base: Config, typed: Mapping[str, str]) -> bool:
     has_silence = typed.get("dataset.noise_dataset", corpus.get("noise_dataset")) not in (None, "null")
     if f"dataset.{key}" in typed or corpus.get(key) is None or has_silence:
         return False
-    return "None" in str(inspect.signature(class_of(corpus)).parameters[key].annotation)
+    return fits(None, types_of(class_of(corpus))[key])
 
 
 def hint(name: str, key: str) -> str:
